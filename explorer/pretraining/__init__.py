@@ -1,0 +1,1 @@
+"""Making a small T5 from text: vocabulary, warm-started embeddings, denoising and language modelling."""

@@ -1,0 +1,136 @@
+"""The soft prompt: its vectors, where they came from, and how they moved while it was trained."""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from explorer.errors import PromptError
+
+INITIALIZATIONS = ("random", "sampled-vocab", "class-label")
+
+
+@dataclass(frozen=True)
+class RowSource:
+    """What one prompt token was initialized from: a class label, a vocabulary piece, or neither."""
+
+    label: str | None = None
+    piece: str | None = None
+
+    def __str__(self) -> str:
+        return f"label {self.label}" if self.label is not None else self.piece or "random"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One measurement during training."""
+
+    step: int
+    loss: float | None
+    """mean training loss since the last measurement, nats per example; None at step 0"""
+    dev_accuracy: float | None
+    """0…1"""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a prompt came from. What a format does not record stays None."""
+
+    format: str
+    path: Path | None = None
+    key: str | None = None
+    """name of the array inside the file"""
+    dtype: str = "float32"
+    dropped_rows: int = 0
+    base_model: str | None = None
+    base_fingerprint: str | None = None
+    task: str | None = None
+    labels: tuple[str, ...] | None = None
+    initialization: str | None = None
+    """`random`, `sampled-vocab` or `class-label`"""
+    seed: int | None = None
+    step: int | None = None
+    """training step these vectors were taken at"""
+    rows: tuple[RowSource, ...] | None = None
+    """[P] what each prompt token was initialized from"""
+    history: tuple[Evaluation, ...] = ()
+    hyperparameters: dict[str, object] = field(default_factory=dict)
+    data: dict[str, object] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def dev_accuracy(self) -> float | None:
+        """Accuracy on the dev set at the step these vectors were taken, 0…1."""
+        at_step = [e.dev_accuracy for e in self.history if e.step == self.step and e.dev_accuracy is not None]
+        return at_step[-1] if at_step else None
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """A prompt's vectors at saved training steps; the first are the initialization."""
+
+    vectors: np.ndarray
+    """[S, P, H] float32"""
+    steps: np.ndarray
+    """[S] int64, ascending"""
+
+    def __post_init__(self) -> None:
+        if self.vectors.ndim != 3 or self.steps.shape != self.vectors.shape[:1]:
+            raise PromptError(f"trajectory of shape {self.vectors.shape} with {self.steps.shape} steps; expected [S, P, H] and [S]")
+
+    @property
+    def initial(self) -> np.ndarray:
+        """[P, H] float32, the vectors before training."""
+        return self.vectors[0]
+
+
+@dataclass(frozen=True)
+class SoftPrompt:
+    """A trained soft prompt: P vectors that stand before the embedded text of a frozen model.
+
+    Raises PromptError for vectors that are not a finite, non-empty [P, H] array.
+    """
+
+    vectors: np.ndarray
+    """[P, H] float32"""
+    name: str
+    origin: Origin
+    trajectory: Trajectory | None = None
+
+    def __post_init__(self) -> None:
+        vectors = np.asarray(self.vectors)
+        if vectors.ndim != 2 or 0 in vectors.shape:
+            raise PromptError(f"{self.name}: found an array of shape {vectors.shape}; expected prompt tokens × embedding size, [P, H]")
+        if not np.issubdtype(vectors.dtype, np.floating) and vectors.dtype.name != "bfloat16":
+            raise PromptError(f"{self.name}: found {vectors.dtype} values; expected floating-point vectors")
+        vectors = np.ascontiguousarray(vectors, np.float32)
+        if bad := int((~np.isfinite(vectors)).any(axis=1).sum()):
+            raise PromptError(
+                f"{self.name}: {bad} of {len(vectors)} prompt tokens hold NaN or infinity; "
+                "training has probably diverged: use an earlier checkpoint or a lower learning rate"
+            )
+        object.__setattr__(self, "vectors", vectors)
+
+    @property
+    def length(self) -> int:
+        """P, the number of prompt tokens."""
+        return len(self.vectors)
+
+    @property
+    def dimension(self) -> int:
+        """H, the embedding size."""
+        return self.vectors.shape[1]
+
+    @property
+    def initial(self) -> np.ndarray | None:
+        """[P, H] float32, the vectors before training, where they were saved."""
+        return None if self.trajectory is None else self.trajectory.initial
+
+    def at(self, index: int) -> "SoftPrompt":
+        """The prompt as it was at saved step number `index` of its trajectory."""
+        if self.trajectory is None:
+            raise PromptError(f"{self.name} has no saved trajectory")
+        step = int(self.trajectory.steps[index])
+        return replace(
+            self, vectors=self.trajectory.vectors[index], name=f"{self.name}@{step}", origin=replace(self.origin, step=step), trajectory=None
+        )

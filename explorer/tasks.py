@@ -1,0 +1,111 @@
+"""Labelled texts: reading them from TSV, CSV or JSONL files (packed or not) or from a hub data set."""
+
+import csv
+import gzip
+import json
+import lzma
+from dataclasses import dataclass
+from pathlib import Path
+
+from explorer.errors import DataError
+
+LONGEST_TEXT = 20_000
+"""characters; a longer text is refused rather than silently cut"""
+
+
+@dataclass(frozen=True)
+class Task:
+    """Labelled examples. Raises DataError for no examples, unequal lengths, empty texts or labels outside `labels`."""
+
+    texts: tuple[str, ...]
+    answers: tuple[str, ...]
+    """the label of each text"""
+    labels: tuple[str, ...]
+    """the class labels, in a fixed order"""
+    name: str
+
+    def __post_init__(self) -> None:
+        if not self.texts or len(self.texts) != len(self.answers):
+            raise DataError(f"{self.name}: {len(self.texts)} texts and {len(self.answers)} labels; expected as many of both, at least one")
+        if len(set(self.labels)) < 2:
+            raise DataError(f"{self.name}: found the label{'s' if len(self.labels) != 1 else ''} {', '.join(self.labels)}; expected at least two class labels")
+        for row, text in enumerate(self.texts, start=1):
+            check_text(text, f"{self.name}, row {row}")
+        if unknown := sorted(set(self.answers) - set(self.labels)):
+            raise DataError(f"{self.name}: found the label {unknown[0]!r}; the task has {', '.join(self.labels)}")
+
+    def __len__(self) -> int:
+        """The number of examples."""
+        return len(self.texts)
+
+
+def check_text(text: str, where: str = "text") -> None:
+    """Raise DataError for a text that is empty or absurdly long."""
+    if not text.strip():
+        raise DataError(f"{where} is empty; expected some words")
+    if len(text) > LONGEST_TEXT:
+        raise DataError(f"{where} has {len(text):,} characters; expected at most {LONGEST_TEXT:,}")
+
+
+def read_task(data: str | Path, labels: tuple[str, ...] | None = None) -> Task:
+    """Read labelled examples from a file with the columns `text` and `label`, or from `hf:NAME[/CONFIG]:SPLIT`.
+
+    labels: the class labels in their order; by default the sorted distinct labels of the data.
+    Raises DataError when the file is missing, damaged, without those columns, or has labels outside `labels`.
+    """
+    rows = _hub_rows(str(data)) if str(data).startswith("hf:") else _file_rows(Path(data))
+    if not rows:
+        raise DataError(f"{data}: no rows; expected the columns text and label with at least one example")
+    if missing := [column for column in ("text", "label") if any(row.get(column) is None for row in rows)]:
+        found = ", ".join(str(column) for column in rows[0] if column is not None) or "none"
+        raise DataError(f"{data}: found the columns {found}; expected {' and '.join(missing)} in every row")
+    texts, answers = tuple(str(row["text"]) for row in rows), tuple(str(row["label"]).strip() for row in rows)
+    return Task(texts, answers, labels or tuple(sorted(set(answers))), Path(str(data)).name)
+
+
+def _file_rows(path: Path) -> list[dict]:
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; expected TSV, CSV or JSONL with the columns text and label")
+    opener = {".xz": lzma.open, ".gz": gzip.open}.get(path.suffix, open)
+    kind = Path(path.stem).suffix if path.suffix in (".xz", ".gz") else path.suffix
+    if kind not in (".tsv", ".csv", ".jsonl"):
+        raise DataError(f"{path}: found the suffix {kind or 'none'}; expected .tsv, .csv or .jsonl (also as .xz or .gz)")
+    try:
+        with opener(path, "rt", encoding="utf-8", newline="") as file:
+            if kind == ".jsonl":
+                return [_json_object(line, path, number) for number, line in enumerate(file, start=1) if line.strip()]
+            return list(csv.DictReader(file, delimiter="\t" if kind == ".tsv" else ","))
+    except (OSError, EOFError, lzma.LZMAError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: cannot be read ({error}); expected UTF-8 {kind[1:].upper()}") from error
+
+
+def _json_object(line: str, path: Path, number: int) -> dict:
+    try:
+        row = json.loads(line)
+    except ValueError as error:
+        raise DataError(f"{path}, line {number}: no JSON ({error}); expected one object a line with text and label") from error
+    if not isinstance(row, dict):
+        raise DataError(f"{path}, line {number}: found a JSON {type(row).__name__}; expected an object with text and label")
+    return row
+
+
+def _hub_rows(data: str) -> list[dict]:
+    parts = data.split(":")
+    if len(parts) != 3 or not all(parts):
+        raise DataError(f"{data}: expected hf:NAME[/CONFIG]:SPLIT")
+    try:
+        from datasets import ClassLabel, load_dataset
+    except ImportError as error:
+        raise DataError(f"{data}: reading hub data sets needs `pip install datasets`") from error
+    name, config = parts[1], None
+    if name.count("/") > 1:
+        name, config = name.rsplit("/", 1)
+    try:
+        table = load_dataset(name, config, split=parts[2])
+    except Exception as error:  # the hub raises many kinds: offline, not found, unknown split
+        raise DataError(f"{data}: cannot be loaded ({(str(error).splitlines() or [''])[0][:160]}); give a TSV, CSV or JSONL file instead") from error
+    feature = table.features.get("label")
+    rows = [dict(row) for row in table]
+    if isinstance(feature, ClassLabel):
+        rows = [{**row, "label": feature.int2str(row["label"])} for row in rows]
+    return rows

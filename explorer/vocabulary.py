@@ -1,0 +1,208 @@
+"""The vocabulary of a frozen model: its input embeddings and pieces, read without loading the model or importing torch."""
+
+import hashlib
+import json
+import os
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from explorer.errors import ModelError, PromptError
+
+EMBEDDING_KEYS = ("shared.weight", "encoder.embed_tokens.weight", "model.embed_tokens.weight", "transformer.wte.weight", "embed_tokens.weight")
+MODELS = Path(__file__).resolve().parent.parent / "checkpoints" / "models"
+"""the models bundled with the project"""
+DEFAULT_MODEL = "mini-t5"
+
+_SENTINEL = re.compile(r"<extra_id_\d+>")
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The embedding table of a model and the pieces its rows stand for."""
+
+    embedding: np.ndarray
+    """[V, H] float32"""
+    pieces: tuple[str, ...]
+    """[V] as the tokenizer writes them, `▁` for a leading space; rows beyond the tokenizer are `<row N>`"""
+    searchable: np.ndarray
+    """[V] bool: rows that stand for text; not pad, eos, unk, sentinels, control pieces or padding rows"""
+    name: str
+    path: Path | None = None
+
+    def __post_init__(self) -> None:
+        rows = len(self.embedding)
+        if self.embedding.ndim != 2 or len(self.pieces) != rows or self.searchable.shape != (rows,):
+            raise ModelError(
+                f"{self.name}: embedding {self.embedding.shape}, {len(self.pieces)} pieces, mask {self.searchable.shape}; expected [V, H], V, [V]"
+            )
+        if not self.searchable.any():
+            raise ModelError(f"{self.name}: no row of the vocabulary stands for text; expected a tokenizer with ordinary pieces")
+
+    @classmethod
+    def load(cls, model: str | Path = DEFAULT_MODEL) -> "Vocabulary":
+        """Read the input embeddings and the tokenizer of a model folder, a bundled model's name or a Hugging Face id.
+
+        Raises ModelError when the model, its embedding table or its tokenizer cannot be read.
+        """
+        folder = model_folder(model, weights=True)
+        embedding = _read_embedding(folder)
+        pieces, special = _read_pieces(folder)
+        rows = len(embedding)
+        if len(pieces) > rows:
+            raise ModelError(f"{folder}: the tokenizer has {len(pieces)} pieces, the embedding table {rows} rows; they belong to different models")
+        searchable = np.array([piece is not None and index not in special for index, piece in enumerate(pieces)] + [False] * (rows - len(pieces)))
+        names = [f"<row {index}>" if piece is None else piece for index, piece in enumerate(pieces)]
+        names += [f"<row {index}>" for index in range(len(pieces), rows)]
+        return cls(embedding, tuple(names), searchable, str(model), folder)
+
+    @property
+    def dimension(self) -> int:
+        """H, the embedding size."""
+        return self.embedding.shape[1]
+
+    def __len__(self) -> int:
+        """V, the number of embedding rows, padding included."""
+        return len(self.embedding)
+
+    @cached_property
+    def searchable_ids(self) -> np.ndarray:
+        """[V'] int64, the searchable rows in ascending order."""
+        return np.flatnonzero(self.searchable)
+
+    @cached_property
+    def tokens(self) -> tuple[str, ...]:
+        """[V] the pieces as people read them: a leading space for `▁`."""
+        return tuple(piece.replace("▁", " ").replace("Ġ", " ") for piece in self.pieces)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits of the table's and the pieces' content."""
+        digest = hashlib.blake2b(digest_size=8)
+        digest.update(repr(self.embedding.shape).encode())
+        digest.update(np.ascontiguousarray(self.embedding))
+        digest.update("\0".join(self.pieces).encode())
+        return digest.hexdigest()
+
+    @cached_property
+    def word_groups(self) -> np.ndarray:
+        """[V] int64: pieces that are the same word but for case and leading space have the same number."""
+        groups: dict[str, int] = {}
+        return np.array([groups.setdefault(_bare_word(piece) or piece, index) for index, piece in enumerate(self.pieces)])
+
+    def stem(self, token_id: int) -> str:
+        """The first letters that inflected forms of a word share: at least four, endings cut."""
+        return _stem(_bare_word(self.pieces[token_id]))
+
+    @cached_property
+    def _tokenizer(self):
+        from tokenizers import Tokenizer
+
+        return Tokenizer.from_file(str(self.path / "tokenizer.json"))
+
+    def encode(self, text: str) -> list[int]:
+        """Piece ids of a text, without eos. Raises ModelError when the vocabulary was not read from a folder."""
+        if self.path is None:
+            raise ModelError(f"{self.name} was not read from a folder and has no tokenizer")
+        return self._tokenizer.encode(text, add_special_tokens=False).ids
+
+    def text_vector(self, text: str) -> np.ndarray:
+        """Mean embedding of a text's pieces (no eos): [H] float32. The vector of a class label (Lester et al. 2021, §2.2).
+
+        Raises PromptError when the text has no piece in the vocabulary.
+        """
+        ids = [token_id for token_id in self.encode(text) if self.searchable[token_id]]
+        if not ids:
+            raise PromptError(f"label {text!r} has no piece in the vocabulary of {self.name}; expected a word the tokenizer knows")
+        return self.embedding[ids].mean(axis=0)
+
+    def check_width(self, vectors: np.ndarray, name: str) -> None:
+        """Raise PromptError when vectors [P, H] have another width than this table."""
+        if vectors.shape[1] != self.dimension:
+            raise PromptError(
+                f"{name}: vectors of width {vectors.shape[1]}, but {self.name} has embeddings of width {self.dimension}; "
+                "give the prompt's own base model with --model"
+            )
+
+
+def _bare_word(piece: str) -> str:
+    return piece.lstrip("▁Ġ ").casefold()
+
+
+def _stem(word: str) -> str:
+    for ending in ("ations", "ation", "ments", "ment", "ings", "ing", "ness", "edly", "ies", "ied", "ers", "est", "ed", "er", "es", "ly", "s", "y", "e"):
+        if word.endswith(ending) and len(word) - len(ending) >= 4:
+            return word[: -len(ending)]
+    return word
+
+
+def model_folder(model: str | Path, weights: bool = False) -> Path:
+    """The local folder of a model: a path, a name under `checkpoints/models`, or a Hugging Face id (downloaded or cached).
+
+    weights: whether the weight files are needed too (else configuration and tokenizer). Raises ModelError when there is none.
+    """
+    for folder in (Path(model), MODELS / str(model)):
+        if folder.is_dir():
+            if not (folder / "config.json").is_file():
+                raise ModelError(f"{folder}: no config.json; expected a model folder as transformers' save_pretrained writes it")
+            return folder.resolve()
+    return _downloaded(str(model), weights)
+
+
+def _downloaded(model: str, weights: bool) -> Path:
+    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", model) or model.startswith("."):
+        raise ModelError(f"{model}: no such folder; expected a model folder, a name under checkpoints/models, or a Hugging Face id")
+    from huggingface_hub import snapshot_download
+
+    patterns = ["*.json", "*.model"] + (["*.safetensors"] if weights else [])
+    try:
+        return Path(snapshot_download(model, allow_patterns=patterns))
+    except Exception as error:  # the hub raises a dozen kinds: offline, not found, gated, broken proxy
+        reason = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
+        raise ModelError(
+            f"{model}: no such folder, not bundled, and not to be had from the Hugging Face hub ({reason}); give the folder of a downloaded model"
+        ) from error
+
+
+def _read_embedding(folder: Path) -> np.ndarray:
+    import ml_dtypes  # noqa: F401  registers bfloat16 with NumPy
+    from safetensors import SafetensorError, safe_open
+
+    index = folder / "model.safetensors.index.json"
+    try:
+        where = json.loads(index.read_text())["weight_map"] if index.is_file() else None
+        files = sorted(set(where.values())) if where else ["model.safetensors"]
+        if not all((folder / file).is_file() for file in files):
+            raise ModelError(f"{folder}: no {files[0]}; expected weights as safetensors (re-save the model with save_pretrained)")
+        for key in EMBEDDING_KEYS:
+            for file in [where[key]] if where and key in where else files if not where else []:
+                with safe_open(folder / file, framework="np") as weights:
+                    if key in weights.keys():  # noqa: SIM118  safe_open is no mapping
+                        return np.ascontiguousarray(weights.get_tensor(key), np.float32)
+    except (SafetensorError, OSError, ValueError, KeyError) as error:
+        raise ModelError(f"{folder}: weights cannot be read ({error}); expected whole safetensors files") from error
+    raise ModelError(f"{folder}: no input embeddings found; expected one of {', '.join(EMBEDDING_KEYS)}")
+
+
+def _read_pieces(folder: Path) -> tuple[list[str | None], set[int]]:
+    """Pieces by id (None where an id is unused) and the ids that are no text."""
+    from tokenizers import Tokenizer
+
+    path = folder / "tokenizer.json"
+    if not path.is_file():
+        raise ModelError(f"{folder}: no tokenizer.json; load and save the tokenizer once with transformers' AutoTokenizer to make it")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # tokenizers raises bare Exception
+        raise ModelError(f"{path}: cannot be read ({error}); expected a tokenizers file") from error
+    vocab = tokenizer.get_vocab(with_added_tokens=True)
+    pieces: list[str | None] = [None] * (max(vocab.values()) + 1)
+    for piece, token_id in vocab.items():
+        pieces[token_id] = piece
+    special = {token_id for token_id, token in tokenizer.get_added_tokens_decoder().items() if token.special}
+    special |= {token_id for piece, token_id in vocab.items() if _SENTINEL.fullmatch(piece) or piece in ("<pad>", "</s>", "<unk>", "<s>")}
+    return pieces, special
