@@ -4,6 +4,8 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from explorer.errors import DataError
+
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
@@ -11,26 +13,33 @@ SENTINELS = 100
 
 
 def train_sentencepiece(texts: list[str], size: int, seed: int) -> bytes:
-    """Train a unigram model of `size` pieces (NFKC, no bos) and return it serialized."""
+    """Train a unigram model of `size` pieces (NFKC, no bos) and return it serialized.
+
+    Raises DataError when the texts do not hold that many pieces.
+    """
     import sentencepiece
 
     sentencepiece.set_random_generator_seed(seed)
     model = io.BytesIO()
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(texts),
-        model_writer=model,
-        model_type="unigram",
-        vocab_size=size,
-        pad_id=0,
-        eos_id=1,
-        unk_id=2,
-        bos_id=-1,
-        normalization_rule_name="nmt_nfkc",
-        character_coverage=0.9995,
-        max_sentence_length=8192,
-        num_threads=2,
-        minloglevel=1,
-    )
+    try:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(texts),
+            model_writer=model,
+            model_type="unigram",
+            vocab_size=size,
+            pad_id=0,
+            eos_id=1,
+            unk_id=2,
+            bos_id=-1,
+            normalization_rule_name="nmt_nfkc",
+            character_coverage=0.9995,
+            max_sentence_length=8192,
+            num_threads=2,
+            minloglevel=1,
+        )
+    except RuntimeError as error:  # SentencePiece names every failure so
+        reason = str(error).rpartition("] ")[2]
+        raise DataError(f"no vocabulary of {size} pieces can be made of {len(texts)} passages ({reason}); give more text or a smaller size") from error
     return model.getvalue()
 
 
