@@ -20,9 +20,12 @@ DEFAULT_MODEL = "mini-t5"
 _SENTINEL = re.compile(r"<extra_id_\d+>")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Vocabulary:
-    """The embedding table of a model and the pieces its rows stand for."""
+    """The embedding table of a model and the pieces its rows stand for. Two are equal only when they are one object.
+
+    Raises ModelError for parts of unequal length, a table that is not finite, or one without a row that stands for text.
+    """
 
     embedding: np.ndarray
     """[V, H] float32"""

@@ -62,7 +62,8 @@ def draw_batch(
     generator = np.random.default_rng([config.seed, step])
     draw = generator.random()
     if mixture is not None and draw < config.supervised_share:
-        return "supervised", mixture.draw(config.batch, config.window * 3 // 4, generator)
+        rows = 2 * config.batch  # a row has a few target pieces only: cheap, and its gradient noisy
+        return "supervised", mixture.draw(rows, config.window * 3 // 4, generator)
     window = streams.windows(config.window, config.batch, generator)
     if progress >= 1 - ADAPTATION_SHARE or generator.random() < 0.3:
         return "language modelling", prefix_language_modelling(window, generator)

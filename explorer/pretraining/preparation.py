@@ -24,7 +24,7 @@ class PretrainingConfig:
     corpora: tuple[tuple[Path, float], ...]
     """(text file, sampling weight)"""
     supervised: Path | None = None
-    supervised_share: float = 0.15
+    supervised_share: float = 0.3
     vocabulary_size: int = 16_000
     vocabulary_sample: int = 300_000
     dimension: int = 256
@@ -35,8 +35,8 @@ class PretrainingConfig:
     window: int = 128
     batch: int = 64
     tokens: int = 40_000_000
-    learning_rate: float = 2e-3
-    embedding_learning_rate: float = 5e-4
+    learning_rate: float = 1e-3
+    embedding_learning_rate: float = 3e-4
     warm_up_steps: int = 300
     seed: int = 0
     probe: tuple[Path, Path] | None = None

@@ -1,0 +1,88 @@
+"""Hubness: a few vocabulary rows are neighbors of nearly everything, so being someone's neighbor says little about them.
+
+Radovanović et al. 2010 for k-occurrence; Conneau et al. 2018, §2.3, for CSLS, which takes the crowding back out.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from explorer.analysis.nulls import gaussian_bank
+from explorer.analysis.remembered import remembered
+from explorer.vocabulary import Vocabulary
+
+BANK_SIZE, BANK_SEED = 1000, 0
+"""the query bank of CSLS: draws from the vocabulary's Gaussian, since the tokens of one prompt are too few for a mean"""
+CSLS_NEIGHBORS = 10
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    """Rows scaled to length 1, zero rows left as they are: [N, H] float32. Norms are taken in double precision."""
+    norms = np.sqrt(np.einsum("nh,nh->n", vectors, vectors, dtype=np.float64))
+    return (vectors / np.where(norms > 0, norms, 1)[:, None]).astype(np.float32)
+
+
+def row_crowding(vocabulary: Vocabulary) -> np.ndarray:
+    """r_Q of CSLS: each row's mean cosine to its 10 nearest in the query bank, [V] float32, −1…1, higher is more of a hub.
+
+    The bank is 1,000 draws of `gaussian_bank` with seed 0: the same for every prompt, so that scores are comparable.
+    """
+    return remembered(vocabulary, "row crowding", lambda: _row_crowding(vocabulary))
+
+
+def _row_crowding(vocabulary: Vocabulary) -> np.ndarray:
+    import faiss
+
+    index = faiss.IndexFlatIP(vocabulary.dimension)
+    index.add(unit(gaussian_bank(vocabulary, BANK_SIZE, BANK_SEED)))
+    nearest, _ = index.search(unit(vocabulary.embedding), CSLS_NEIGHBORS)
+    return nearest.mean(axis=1)
+
+
+@dataclass(frozen=True)
+class Hubness:
+    """How unevenly the neighbor slots of a bank of queries fall on the searchable rows."""
+
+    token_ids: np.ndarray
+    """[V'] int64 the searchable rows"""
+    occurrence: np.ndarray
+    """[V'] int64 N_k: in how many queries' k nearest each row stands"""
+    k: int
+    queries: int
+
+    @property
+    def skewness(self) -> float:
+        """Third standardized moment of N_k: 0 is even, above 1 is strong hubness; nan when every row occurs equally often."""
+        centered = self.occurrence - self.occurrence.mean()
+        spread = np.sqrt((centered**2).mean())
+        return float((centered**3).mean() / spread**3) if spread > 0 else float("nan")
+
+    @property
+    def expected(self) -> float:
+        """N_k if every row occurred equally often: queries · k / V'."""
+        return self.queries * self.k / len(self.token_ids)
+
+    @property
+    def hubs(self) -> np.ndarray:
+        """int64 ids of rows with N_k ≥ 2k, the most frequent first (ties to the lower id)."""
+        order = np.argsort(-self.occurrence, kind="stable")
+        return self.token_ids[order[self.occurrence[order] >= 2 * self.k]]
+
+    @property
+    def hub_share(self) -> float:
+        """Share of all neighbor slots that hubs take, 0…1."""
+        return float(self.occurrence[self.occurrence >= 2 * self.k].sum() / (self.queries * self.k))
+
+    @property
+    def anti_hub_share(self) -> float:
+        """Share of rows that are no query's neighbor, 0…1."""
+        return float((self.occurrence == 0).mean())
+
+
+def k_occurrence(neighbor_ids: np.ndarray, vocabulary: Vocabulary) -> Hubness:
+    """Hubness from the neighbors of a bank of queries.
+
+    neighbor_ids: [Q, k] int64, searchable rows as `neighbors.search` returns them.
+    """
+    counts = np.bincount(neighbor_ids.ravel(), minlength=len(vocabulary))[vocabulary.searchable_ids]
+    return Hubness(vocabulary.searchable_ids, counts, neighbor_ids.shape[1], len(neighbor_ids))

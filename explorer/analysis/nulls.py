@@ -1,0 +1,66 @@
+"""What a score is compared with: banks of vectors that hold no prompt, p-values against them, and their correction.
+
+The default null is the vocabulary's Gaussian: directions with the mean and covariance of the searchable rows, which have the
+vocabulary's anisotropy and hubs but none of its words.
+"""
+
+import numpy as np
+
+from explorer.analysis.remembered import remembered
+from explorer.errors import ExplorerError
+from explorer.vocabulary import Vocabulary
+
+ROWS_PER_BLOCK = 8192
+
+
+def gaussian_bank(vocabulary: Vocabulary, count: int, seed: int) -> np.ndarray:
+    """Draws from the Gaussian with the mean and covariance of the searchable rows: [M, H] float32, M = count.
+
+    Deterministic in (vocabulary's rows as a set, count, seed). Raises ExplorerError when count is below 1.
+    """
+    if count < 1:
+        raise ExplorerError(f"found {count} null draws; expected at least 1 (1,000 or more give p-values with three digits)")
+    mean, root = remembered(vocabulary, "gaussian", lambda: _mean_and_root(vocabulary))
+    normal = np.random.default_rng(seed).standard_normal((count, vocabulary.dimension))
+    return (mean + normal @ root).astype(np.float32)
+
+
+def _mean_and_root(vocabulary: Vocabulary) -> tuple[np.ndarray, np.ndarray]:
+    """Mean [H] and a root R [H, H] of the covariance, RᵀR = C, both float64."""
+    rows = vocabulary.embedding[vocabulary.searchable_ids]
+    mean = rows.mean(axis=0, dtype=np.float64)
+    covariance = np.zeros((vocabulary.dimension, vocabulary.dimension))
+    for start in range(0, len(rows), ROWS_PER_BLOCK):
+        centered = rows[start : start + ROWS_PER_BLOCK] - mean
+        covariance += centered.T @ centered
+    covariance /= max(len(rows) - 1, 1)
+    try:
+        return mean, np.linalg.cholesky(covariance).T
+    except np.linalg.LinAlgError:  # fewer rows than dimensions: the symmetric root exists all the same
+        values, vectors = np.linalg.eigh(covariance)
+        return mean, (vectors * np.sqrt(values.clip(min=0))) @ vectors.T
+
+
+def p_values(observed: np.ndarray, null: np.ndarray, larger_is_extreme: bool = True) -> np.ndarray:
+    """p = (1 + #{null at least as extreme}) / (1 + M), 0…1, smaller is more surprising; nan where `observed` is nan.
+
+    observed: any shape, often [P]; null: [M] scores of the same kind. Never 0: with M draws the smallest p is 1 / (1 + M).
+    Source: Phipson and Smyth 2010.
+    """
+    ordered = np.sort(null)
+    below = np.searchsorted(ordered, observed, side="left" if larger_is_extreme else "right")
+    extreme = len(ordered) - below if larger_is_extreme else below
+    return np.where(np.isnan(observed), np.nan, (1 + extreme) / (1 + len(ordered)))
+
+
+def benjamini_hochberg(p: np.ndarray) -> np.ndarray:
+    """q: the smallest false-discovery rate at which a position would be called, [P], 0…1; nan where p is nan.
+
+    Source: Benjamini and Hochberg 1995.
+    """
+    q = np.full(p.shape, np.nan)
+    known = np.flatnonzero(~np.isnan(p))
+    order = known[np.argsort(p[known], kind="stable")]
+    scaled = p[order] * len(order) / np.arange(1, len(order) + 1)
+    q[order] = np.minimum.accumulate(scaled[::-1])[::-1].clip(max=1)
+    return q

@@ -1,0 +1,94 @@
+"""Commands that set prompts side by side: on one map of the vocabulary, and by group."""
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from explorer.cli.choosing import Vocabularies, read_prompts, values
+from explorer.cli.options import Csv, Html, Json, K, Labels, Model, Nulls, Overwrite, Prompts, Seed
+from explorer.cli.output import Output, frame_table, note, records
+
+if TYPE_CHECKING:
+    from explorer.analysis.projection import Placement, VocabularyMap
+    from explorer.prompt import SoftPrompt
+    from explorer.vocabulary import Vocabulary
+
+By = Literal["initialization", "task", "length", "prompt"]
+
+
+def draw_map(
+    prompts: Prompts,
+    labels: Labels = None,
+    model: Model = None,
+    html: Html = None,
+    csv: Csv = None,
+    as_json: Json = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Draw prompts and labels on the UMAP map of the vocabulary.
+
+    The map is for looking, never for evidence; it is fitted once per model and kept.
+    """
+    output = Output(as_json, csv, html, overwrite)
+    import pandas as pd
+
+    from explorer.analysis.projection import load_map
+
+    read = read_prompts(prompts)
+    vocabulary = Vocabularies(model).shared_by(read)
+    chosen = values(labels, "--labels") or list(dict.fromkeys(label for prompt in read for label in prompt.origin.labels or ()))
+    vocabulary_map = load_map(vocabulary, progress=note)
+    placements = _placements(read, chosen, vocabulary, vocabulary_map)
+    frame = pd.concat([placement.to_frame() for placement in placements], ignore_index=True)
+
+    def page() -> str:
+        from explorer.figures import map_figure
+
+        return map_figure(vocabulary_map, vocabulary, placements).to_html(include_plotlyjs=True)
+
+    output.write(lambda: records(frame), lambda: frame, lambda: frame_table(frame), page)
+
+
+def _placements(
+    prompts: "list[SoftPrompt]", labels: list[str], vocabulary: "Vocabulary", vocabulary_map: "VocabularyMap"
+) -> "list[Placement]":
+    """Every prompt, then the labels."""
+    from explorer.analysis.projection import place_labels, place_prompt
+
+    placed = [place_prompt(prompt, vocabulary, vocabulary_map) for prompt in prompts]
+    return [*placed, place_labels(labels, vocabulary, vocabulary_map)] if labels else placed
+
+
+def compare(
+    prompts: Prompts,
+    by: Annotated[By, typer.Option("--by", help="What puts prompts into one group.")] = "initialization",
+    k: K = 10,
+    nulls: Nulls = 1000,
+    seed: Seed = 0,
+    model: Model = None,
+    as_json: Json = False,
+    csv: Csv = None,
+    html: Html = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Set prompts side by side, by initialization or else.
+
+    Means over each group with 95 % bootstrap intervals.
+    """
+    if len(prompts) < 2:
+        raise typer.BadParameter("found one prompt; expected at least two to compare", param_hint="PROMPT")
+    output = Output(as_json, csv, html, overwrite)
+    from explorer.analysis.comparison import compare as run
+
+    read = read_prompts(prompts)
+    comparison = run(read, Vocabularies(model).shared_by(read), by=by, k=k, nulls=nulls, seed=seed, progress=note)
+    rows, summary = comparison.to_frame(), comparison.summary()
+
+    def page() -> str:
+        from explorer.figures import comparison_figure
+
+        figures = [comparison_figure(comparison, measure) for measure in dict.fromkeys(summary["measure"])]
+        parts = [figure.to_html(full_html=False, include_plotlyjs=number == 0) for number, figure in enumerate(figures)]
+        return f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Soft prompts compared</title></head><body>{"".join(parts)}</body></html>'
+
+    output.write(lambda: {"prompts": records(rows), "summary": records(summary)}, lambda: rows, lambda: f"{frame_table(rows)}\n\n{frame_table(summary)}", page)

@@ -1,0 +1,205 @@
+"""Commands that make things: soft prompts for a frozen model, and a small T5 from text."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
+
+import typer
+
+from explorer.cli.choosing import values
+from explorer.cli.options import Seed
+from explorer.cli.output import note
+from explorer.errors import DataError, ModelError
+
+if TYPE_CHECKING:
+    from explorer.tasks import Task
+
+Initialization = Literal["random", "sampled-vocab", "class-label"]
+
+HELD_OUT_SHARE, HELD_OUT_SEED = 0.1, 0
+
+
+def _count(option: str, text: str, least: int = 1) -> typer.models.OptionInfo:
+    return typer.Option(option, min=least, help=text)
+
+
+def pretrain(
+    corpus: Annotated[
+        list[str],
+        typer.Option("--corpus", metavar="FILE[:WEIGHT]", show_default=False, help="Text, one passage a line, also .xz or .gz; may be repeated."),
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", show_default=False, help="The model's folder; it appears when the model is whole.")],
+    work: Annotated[
+        Path | None, typer.Option("--work", metavar="DIR", show_default=False, help="Intermediate results; a stopped run resumes here. Default: OUT.work.")
+    ] = None,
+    supervised: Annotated[Path | None, typer.Option("--supervised", metavar="FILE", help="Rated texts to mix in as text-to-text tasks.")] = None,
+    supervised_share: Annotated[float, typer.Option("--supervised-share", min=0.0, max=1.0, help="Share of batches from --supervised.")] = 0.3,
+    vocabulary_size: Annotated[int, _count("--vocabulary-size", "SentencePiece pieces, without the 100 sentinels.", 200)] = 16_000,
+    vocabulary_sample: Annotated[int, _count("--vocabulary-sample", "Passages the pieces are learned from.")] = 300_000,
+    dimension: Annotated[int, _count("--dimension", "Embedding size H.")] = 256,
+    heads: Annotated[int, _count("--heads", "Attention heads.")] = 8,
+    feed_forward: Annotated[int, _count("--feed-forward", "Width of the feed-forward layers.")] = 640,
+    encoder_layers: Annotated[int, _count("--encoder-layers", "Encoder layers.")] = 4,
+    decoder_layers: Annotated[int, _count("--decoder-layers", "Decoder layers.")] = 2,
+    window: Annotated[int, _count("--window", "Tokens of one training window.", 8)] = 128,
+    batch: Annotated[int, _count("--batch", "Windows in a batch.")] = 64,
+    tokens: Annotated[int, _count("--tokens", "Tokens to train on.")] = 40_000_000,
+    learning_rate: Annotated[float, typer.Option("--lr", help="Peak learning rate of AdamW.")] = 1e-3,
+    embedding_learning_rate: Annotated[float, typer.Option("--embedding-lr", help="Peak learning rate of the warm-started embeddings.")] = 3e-4,
+    warm_up_steps: Annotated[int, _count("--warm-up-steps", "Steps of linear warm-up.")] = 300,
+    probe_train: Annotated[Path | None, typer.Option("--probe-train", metavar="FILE", help="Labelled texts a linear probe of the encoder learns.")] = None,
+    probe_dev: Annotated[Path | None, typer.Option("--probe-dev", metavar="FILE", help="Labelled texts it is measured on.")] = None,
+    seed: Seed = 0,
+    compile: Annotated[bool, typer.Option("--compile/--no-compile", help="Compile the model: faster, but needs a C++ compiler.")] = True,
+) -> None:
+    """Make a small T5 from text files; a stopped run resumes."""
+    if dimension % heads:
+        raise typer.BadParameter(f"{dimension} cannot be divided among {heads} heads; expected a multiple", param_hint="--dimension")
+    if (probe_train is None) != (probe_dev is None):
+        raise typer.BadParameter("found one of --probe-train and --probe-dev; expected both or neither")
+    corpora = tuple(_weighted(text) for text in corpus)
+    if len({path.name for path, _ in corpora}) < len(corpora):  # their token streams are kept under the file's name
+        raise typer.BadParameter("found two files of the same name; expected different ones", param_hint="--corpus")
+    for path in (path for path in (supervised, probe_train, probe_dev) if path is not None):
+        if not path.is_file():
+            raise DataError(f"{path}: no such file; expected labelled texts")
+    if not out.parent.is_dir():
+        raise ModelError(f"{out}: there is no folder {out.parent}; make it first or choose another --out")
+    from explorer.pretraining.pipeline import PretrainingConfig
+    from explorer.pretraining.pipeline import pretrain as run
+
+    config = PretrainingConfig(
+        corpora=corpora,
+        supervised=supervised,
+        supervised_share=supervised_share,
+        vocabulary_size=vocabulary_size,
+        vocabulary_sample=vocabulary_sample,
+        dimension=dimension,
+        heads=heads,
+        feed_forward=feed_forward,
+        encoder_layers=encoder_layers,
+        decoder_layers=decoder_layers,
+        window=window,
+        batch=batch,
+        tokens=tokens,
+        learning_rate=learning_rate,
+        embedding_learning_rate=embedding_learning_rate,
+        warm_up_steps=warm_up_steps,
+        seed=seed,
+        probe=None if probe_train is None else (probe_train, probe_dev),
+        compile=compile,
+    )
+    work = work or out.with_name(out.name + ".work")
+    note(f"intermediate results are kept in {work}; the same command resumes a stopped run")
+    run(config, out, work)
+    note(f"wrote {out}")
+
+
+def _weighted(text: str) -> tuple[Path, float]:
+    """FILE[:WEIGHT]. Raises DataError for a missing file, typer.BadParameter for a weight that is no positive number."""
+    name, colon, weight = text.rpartition(":")
+    if not colon or Path(text).is_file():
+        name, weight = text, "1"
+    try:
+        share = float(weight)
+    except ValueError:
+        share = 0.0
+    if not 0 < share < float("inf"):
+        raise typer.BadParameter(f"found the weight {weight!r}; expected FILE:WEIGHT with a positive number", param_hint="--corpus")
+    if not Path(name).is_file():
+        raise DataError(f"{name}: no such file; expected a text file to learn from")
+    return Path(name), share
+
+
+def train(
+    model: Annotated[str, typer.Option("--model", metavar="M", show_default=False, help="Model folder, name under checkpoints/models, or Hugging Face id.")],
+    data: Annotated[str, typer.Option("--data", metavar="FILE", show_default=False, help="TSV, CSV or JSONL with text and label, or hf:NAME[/CONFIG]:SPLIT.")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", show_default=False, help="Folder for the prompts, one folder each; finished ones are skipped.")],
+    dev: Annotated[str | None, typer.Option("--dev", metavar="FILE", help="Labelled texts that choose the best step. Default: a tenth of --data.")] = None,
+    init: Annotated[list[str] | None, typer.Option("--init", metavar="I", help="random, sampled-vocab or class-label; may be repeated.")] = None,
+    seeds: Annotated[str, typer.Option("--seeds", metavar="S,S", help="One run for each initialization and seed.")] = "0,1,2",
+    task: Annotated[str | None, typer.Option("--task", metavar="NAME", help="What the task is called. Default: the name of --data.")] = None,
+    length: Annotated[int, _count("--length", "Prompt tokens P.")] = 20,
+    steps: Annotated[int, _count("--steps", "Optimizer steps of each run.")] = 1000,
+    learning_rate: Annotated[float, typer.Option("--lr", help="Learning rate of Adafactor; 0.3 suits T5 1.1.")] = 0.3,
+    batch_size: Annotated[int, _count("--batch-size", "Texts in a batch of each run.")] = 32,
+    evaluate_every: Annotated[int, _count("--evaluate-every", "Steps between measurements on dev.")] = 50,
+) -> None:
+    """Tune soft prompts for a frozen T5.
+
+    Every initialization with every seed; a stopped call resumes.
+    """
+    initializations = _initializations(init)
+    chosen_seeds = _seeds(seeds)
+    if not 0 < learning_rate < float("inf"):
+        raise typer.BadParameter(f"found {learning_rate}; expected a positive number", param_hint="--lr")
+    from explorer.tasks import read_task
+
+    examples = read_task(data)
+    held_out = read_task(dev, examples.labels) if dev is not None else None
+    if held_out is None:
+        examples, held_out = _hold_out(examples)
+        note(f"no --dev: {len(held_out)} of {len(held_out) + len(examples)} texts of {data} held out as dev (seed {HELD_OUT_SEED})")
+    from explorer.t5 import FrozenT5
+    from explorer.tuning.training import Run, TuningConfig, tune_to_folder
+    from explorer.vocabulary import Vocabulary
+
+    name = _lasting_name(model)
+    config = TuningConfig(length=length, steps=steps, learning_rate=learning_rate, batch_size=batch_size, evaluate_every=evaluate_every)
+    runs = [Run(initialization, seed) for initialization in initializations for seed in chosen_seeds]
+    tune_to_folder(FrozenT5.load(name), Vocabulary.load(name), examples, held_out, runs, config, task or _task_name(data), out=out, progress=note)
+
+
+def _initializations(init: list[str] | None) -> list[str]:
+    """The initializations asked for, all by default. Raises typer.BadParameter for an unknown one."""
+    known = get_args(Initialization)
+    found = [name for text in init or known for name in values(text, "--init")]
+    for name in found:
+        if name not in known:
+            raise typer.BadParameter(f"found {name!r}; expected {', '.join(known)}", param_hint="--init")
+    return list(dict.fromkeys(found))
+
+
+def _seeds(text: str) -> list[int]:
+    """Seeds with commas between them. Raises typer.BadParameter for what is no natural number."""
+    found = values(text, "--seeds")
+    if not all(seed.isascii() and seed.isdigit() and int(seed) < 2**32 for seed in found):
+        raise typer.BadParameter(f"found {text!r}; expected natural numbers with commas between them, such as 0,1,2", param_hint="--seeds")
+    return list(dict.fromkeys(int(seed) for seed in found))
+
+
+def _hold_out(task: "Task") -> "tuple[Task, Task]":
+    """The task without a tenth of its examples, and that tenth: drawn by a fixed seed, so that all runs share it.
+
+    Raises DataError when there are too few examples to part.
+    """
+    from dataclasses import replace
+
+    import numpy as np
+
+    if len(task) < 10:
+        raise DataError(f"{task.name}: {len(task)} examples; expected at least 10 to hold a tenth out, or a dev file with --dev")
+    order = np.random.default_rng(HELD_OUT_SEED).permutation(len(task))
+    held = set(order[: len(task) // 10].tolist())
+
+    def part(inside: bool) -> "Task":
+        chosen = [n for n in range(len(task)) if (n in held) == inside]
+        return replace(task, texts=tuple(task.texts[n] for n in chosen), answers=tuple(task.answers[n] for n in chosen))
+
+    return part(False), part(True)
+
+
+def _lasting_name(model: str) -> str:
+    """How prompts record their base model: a bundled model's name, a hub id, or a folder's full path."""
+    from explorer.vocabulary import MODELS, model_folder
+
+    folder = model_folder(model, weights=True)
+    if folder.parent == MODELS:
+        return folder.name
+    return str(folder) if Path(model).is_dir() else model
+
+
+def _task_name(data: str) -> str:
+    """`train` of `hf:sst2:train` and `mr/train.tsv.xz` says nothing: the name before it does."""
+    parts = Path(data.removeprefix("hf:").split(":")[0]).parts
+    stem = parts[-1].split(".")[0]
+    return parts[-2] if stem in ("train", "dev", "test") and len(parts) > 1 else stem

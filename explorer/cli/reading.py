@@ -1,0 +1,195 @@
+"""Commands that read prompts without running them: what is here, what it is near to, and what that is worth."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from explorer.cli.choosing import Vocabularies, read_prompts, values
+from explorer.cli.options import Csv, Json, K, Labels, Metric, Model, Nulls, Overwrite, Prompts, Seed
+from explorer.cli.output import Output, cell, frame_table, note, plain, printable, records, table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from explorer.analysis.neighbors import NearestNeighbors
+    from explorer.prompt import SoftPrompt
+    from explorer.vocabulary import Vocabulary
+
+
+def prompts(
+    folder: Annotated[str | None, typer.Argument(metavar="DIR", show_default=False, help="Where to look. Default: checkpoints/prompts.")] = None,
+    as_json: Json = False,
+    csv: Csv = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """List the prompts found below a folder, one row each."""
+    output = Output(as_json, csv, overwrite=overwrite)
+    from explorer.formats import find_prompts
+    from explorer.report import list_prompts
+
+    frame = list_prompts(find_prompts(folder))
+    if frame.empty:
+        note(f"no prompts below {folder or 'checkpoints/prompts'}")
+    shown = ["name", "format", "base_model", "task", "initialization", "seed", "length", "dimension", "step", "dev_accuracy", "error"]
+    output.write(lambda: records(frame), lambda: frame, lambda: frame_table(frame, shown if frame["error"].notna().any() else shown[:-1]))
+
+
+def inspect(
+    path: Annotated[str, typer.Argument(metavar="PATH", show_default=False, help="A prompt's file or folder, or its name under checkpoints/prompts.")],
+    as_json: Json = False,
+) -> None:
+    """Say what was read: format, shape, origin, norms, warnings."""
+    output = Output(as_json)
+    from explorer.formats import read_prompt
+
+    read = _inspection(read_prompt(path))
+
+    def text() -> str:
+        norms = sorted(read["norms"])
+        short = {**read, **read["origin"], "norms": f"{cell(norms[0])} … {cell(norms[-1])}, median {cell(norms[len(norms) // 2])}"}
+        short["rows"] = ", ".join(str(row.get("label") or row.get("piece") or "random") for row in read["origin"]["rows"] or ()) or None
+        short["history"] = f"{len(read['origin']['history'])} measurements"
+        short["warnings"] = "; ".join(read["warnings"]) or "none"
+        del short["origin"]
+        return "\n".join(f"{key.ljust(16)}  {cell(value)}" for key, value in short.items())
+
+    output.write(lambda: read, text=text)
+
+
+def _inspection(prompt: "SoftPrompt") -> dict[str, object]:
+    """The keys of `inspect --json`."""
+    from dataclasses import asdict
+
+    import numpy as np
+
+    origin = asdict(prompt.origin)
+    read = {
+        "name": prompt.name,
+        "path": origin.pop("path"),
+        "format": origin.pop("format"),
+        "key": origin.pop("key"),
+        "length": prompt.length,
+        "dimension": prompt.dimension,
+        "dtype": origin.pop("dtype"),
+        "dropped_rows": origin.pop("dropped_rows"),
+        "norms": np.linalg.norm(prompt.vectors, axis=1),
+        "trajectory_steps": None if prompt.trajectory is None else prompt.trajectory.steps,
+        "warnings": origin.pop("warnings"),
+        "origin": origin | {"dev_accuracy": prompt.origin.dev_accuracy},
+    }
+    return plain(read)
+
+
+def neighbors(
+    prompts: Prompts,
+    k: K = 10,
+    metric: Annotated[Metric, typer.Option("--metric", help="Similarity; l2 is a distance, smaller is closer.")] = "cosine",
+    include_special: Annotated[bool, typer.Option("--include-special", help="Search control pieces, sentinels and padding rows too.")] = False,
+    merge_variants: Annotated[bool, typer.Option("--merge-variants", help="Leave out a piece that is a nearer one but for case or leading space.")] = False,
+    model: Model = None,
+    csv: Csv = None,
+    as_json: Json = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """List the vocabulary pieces nearest to each prompt token.
+
+    The search is exact, over every piece that stands for text.
+    """
+    output = Output(as_json, csv, overwrite=overwrite)
+    import pandas as pd
+
+    from explorer.analysis.neighbors import nearest_neighbors
+
+    vocabularies = Vocabularies(model)
+    found = [
+        (prompt, vocabulary, nearest_neighbors(prompt, vocabulary, k, metric, include_special, merge_variants))
+        for prompt in read_prompts(prompts)
+        for vocabulary in [vocabularies.of(prompt)]
+    ]
+
+    def frame() -> "pd.DataFrame":
+        return pd.concat([result.to_frame() for _, _, result in found], ignore_index=True)
+
+    output.write(lambda: records(frame()), frame, lambda: "\n\n".join(_neighbor_table(*one) for one in found))
+
+
+def _neighbor_table(prompt: "SoftPrompt", vocabulary: "Vocabulary", result: "NearestNeighbors") -> str:
+    """One line a prompt token: its neighbors from the nearest on, and how near the first and the last are."""
+    scale = "distance, smaller is closer" if result.metric == "l2" else "higher is closer"
+    head = f"{printable(prompt.name)}: {result.token_ids.shape[1]} nearest pieces of {printable(vocabulary.name)}, {result.metric} ({scale})"
+    sources = prompt.origin.rows or [None] * prompt.length
+    lines = [
+        (position, source, result.similarity[position, 0], result.similarity[position, -1], " ".join(result.pieces[position]))
+        for position, source in enumerate(sources)
+    ]
+    return f"{head}\n{table(['position', 'initialized from', 'first', 'last', 'neighbors'], lines)}"
+
+
+def clusters(
+    prompts: Prompts,
+    k: K = 10,
+    nulls: Nulls = 1000,
+    seed: Seed = 0,
+    model: Model = None,
+    as_json: Json = False,
+    csv: Csv = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Measure coherence of neighbors and redundancy of positions.
+
+    Coherence: mean pairwise cosine among a token's k neighbors; p against random vectors with the vocabulary's mean and
+    covariance, q after Benjamini–Hochberg. Redundancy: neighbors that positions share, against random rotations.
+    """
+    output = Output(as_json, csv, overwrite=overwrite)
+    import pandas as pd
+
+    from explorer.analysis.clusters import coherence, redundancy
+
+    vocabularies, coherent, redundant = Vocabularies(model), [], []
+    for prompt in read_prompts(prompts):
+        vocabulary = vocabularies.of(prompt)
+        coherent.append(coherence(prompt, vocabulary, k, nulls, seed))
+        redundant.append(redundancy(prompt, vocabulary, k, seed=seed))
+    positions = pd.concat([result.to_frame() for result in coherent], ignore_index=True)
+    repeated = pd.concat([result.to_frame() for result in redundant], ignore_index=True)
+
+    def text() -> str:
+        means = "\n".join(f"{printable(c.prompt)}: mean coherence of the null {cell(c.null_mean)} (Gaussian of the vocabulary, k {c.k})" for c in coherent)
+        return f"{frame_table(positions)}\n\n{means}\n\n{frame_table(repeated)}"
+
+    output.write(lambda: {"positions": records(positions), "redundancy": records(repeated)}, lambda: positions, text)
+
+
+def labels(
+    prompts: Prompts,
+    labels: Labels = None,
+    nulls: Nulls = 1000,
+    seed: Seed = 0,
+    model: Model = None,
+    as_json: Json = False,
+    csv: Csv = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Rank the class labels and say whether they persist.
+
+    Similarity is the cosine to the mean of a label's pieces; rank 1 means nearer than every piece of the vocabulary.
+    """
+    output = Output(as_json, csv, overwrite=overwrite)
+    import pandas as pd
+
+    from explorer.analysis.labels import read_labels
+
+    vocabularies, chosen = Vocabularies(model), tuple(values(labels, "--labels")) or None
+    readings = [read_labels(prompt, vocabularies.of(prompt), chosen, nulls, seed) for prompt in read_prompts(prompts)]
+    similarities = pd.concat([reading.to_frame() for reading in readings], ignore_index=True)
+    persistence = pd.concat([reading.persistence_frame() for reading in readings], ignore_index=True)
+    dispersion = pd.concat([reading.dispersion_frame() for reading in readings], ignore_index=True)
+
+    def text() -> str:
+        kept = frame_table(persistence) if len(persistence) else "persistence: no prompt token was initialized from a class label"
+        return f"{frame_table(similarities)}\n\n{kept}\n\n{frame_table(dispersion)}"
+
+    def content() -> dict[str, object]:
+        return {"similarities": records(similarities), "persistence": records(persistence), "dispersion": records(dispersion)}
+
+    output.write(content, lambda: similarities, text)

@@ -1,0 +1,123 @@
+"""What ships in `checkpoints/`: every bundled prompt is whole, true to its record, and read alike by PEFT and by us."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from explorer.analysis.neighbors import METRICS, nearest_neighbors
+from explorer.errors import ExplorerError
+from explorer.formats import PROMPTS, find_prompts
+from explorer.prompt import INITIALIZATIONS
+from explorer.t5 import FrozenT5
+from explorer.tuning.initialization import initialize
+from explorer.vocabulary import MODELS, Vocabulary
+
+TASKS = {"sentiment": 2, "subjectivity": 2, "question-type": 6}
+FOUND = [(path, prompt) for path, prompt in find_prompts(PROMPTS)]
+BUNDLED = [prompt for _, prompt in FOUND if not isinstance(prompt, ExplorerError)]
+NAMES = [prompt.name for prompt in BUNDLED]
+
+
+@pytest.fixture(scope="module")
+def vocabulary():
+    return Vocabulary.load()
+
+
+@pytest.fixture(scope="module")
+def model():
+    return FrozenT5.load(dtype="float32", device="cpu")
+
+
+def test_the_bundle_is_complete():
+    assert len(BUNDLED) == len(FOUND)
+    grid = {(p.origin.task, p.origin.initialization, p.origin.seed) for p in BUNDLED if p.length == 20}
+    assert grid == {(task, init, seed) for task in TASKS for init in INITIALIZATIONS for seed in range(3)}
+    assert [p.origin.task for p in BUNDLED if p.length == 100] == ["sentiment"]
+
+
+@pytest.mark.parametrize("prompt", BUNDLED, ids=NAMES)
+def test_each_prompt_says_where_it_comes_from(prompt, vocabulary):
+    origin = prompt.origin
+    assert origin.base_model == "mini-t5"
+    assert origin.base_fingerprint == vocabulary.fingerprint
+    assert len(origin.labels) == TASKS[origin.task]
+    assert len(prompt.trajectory.steps) >= 8
+    assert prompt.trajectory.steps[0] == 0
+    assert len(origin.history) >= 2
+    assert origin.history[0].step == 0
+    assert any(np.array_equal(prompt.vectors, vectors) for vectors in prompt.trajectory.vectors)
+    assert origin.dev_accuracy == max(e.dev_accuracy for e in origin.history)
+
+
+@pytest.mark.parametrize("prompt", BUNDLED, ids=NAMES)
+def test_recorded_initial_vectors_are_what_the_strategy_says(prompt, vocabulary):
+    origin = prompt.origin
+    vectors, rows = initialize(origin.initialization, vocabulary, prompt.length, origin.labels, origin.seed)
+    np.testing.assert_array_equal(prompt.initial, vectors)
+    assert origin.rows == rows
+    for vector, row in zip(prompt.initial, origin.rows, strict=True):
+        if row.label is not None:
+            np.testing.assert_allclose(vector, vocabulary.text_vector(row.label), atol=1e-6)
+        elif row.piece is not None:
+            np.testing.assert_array_equal(vector, vocabulary.embedding[vocabulary.pieces.index(row.piece)])
+        else:
+            assert np.abs(vector).max() <= 0.5
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_neighbors_equal_brute_force(metric, vocabulary):
+    if metric == "csls":
+        pytest.skip("CSLS is checked against brute force in test_hubness.py")
+    table = vocabulary.embedding[vocabulary.searchable_ids].astype(np.float64)
+    unit = table / np.linalg.norm(table, axis=1, keepdims=True)
+    for prompt in BUNDLED:
+        found = nearest_neighbors(prompt, vocabulary, k=10, metric=metric)
+        queries = prompt.vectors.astype(np.float64)
+        if metric == "cosine":
+            scores = queries @ unit.T / np.linalg.norm(queries, axis=1, keepdims=True)
+        elif metric == "dot":
+            scores = queries @ table.T
+        else:
+            scores = -np.sqrt(((queries[:, None, :] - table[None]) ** 2).sum(axis=2))
+        best = -np.sort(-scores, axis=1)[:, :10]
+        np.testing.assert_allclose(found.similarity, -best if metric == "l2" else best, rtol=1e-4, atol=1e-4)
+        places = np.searchsorted(vocabulary.searchable_ids, found.token_ids)
+        np.testing.assert_allclose(np.take_along_axis(scores, places, axis=1), best, rtol=1e-4, atol=1e-4)
+
+
+def test_peft_loads_every_prompt_and_agrees(model):
+    peft = pytest.importorskip("peft")
+    import torch
+    from transformers import AutoModelForSeq2SeqLM
+
+    texts = ["a warm and funny film", "Where is the highest mountain in the world?"]
+    base = AutoModelForSeq2SeqLM.from_pretrained(MODELS / "mini-t5", dtype=torch.float32)
+    for prompt in BUNDLED:
+        tuned = peft.PeftModel.from_pretrained(base, prompt.origin.path).eval()
+        scores = np.empty((len(texts), len(prompt.origin.labels)))
+        for row, text in enumerate(texts):
+            inputs = model.tokenizer(text, return_tensors="pt")
+            for column, label in enumerate(prompt.origin.labels):
+                target = torch.tensor([model.label_ids(label)])
+                with torch.no_grad():
+                    logits = tuned(**inputs, labels=target).logits[0].log_softmax(dim=-1)
+                scores[row, column] = logits.gather(1, target[0][:, None]).sum()
+        expected = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+        ours = model.label_probabilities([prompt.vectors], texts, prompt.origin.labels)[0]
+        np.testing.assert_allclose(ours, expected, atol=0.02)
+        base = tuned.get_base_model()
+
+
+def test_the_model_folder_tells_how_it_was_made():
+    record = json.loads((MODELS / "mini-t5" / "pretraining.json").read_text())
+    assert {"span_loss", "lm_loss", "tokens", "probe_encoder", "related_words"} <= set(record["final"])
+    assert record["final"]["related_words"] >= 0.75
+    assert {"seed", "corpora"} <= set(record["config"])
+    assert {"torch", "transformers"} <= set(record["versions"])
+
+
+def test_weights_stay_small():
+    root = Path(MODELS).parent
+    assert sum(path.stat().st_size for path in root.rglob("*") if path.is_file()) < 40e6

@@ -1,0 +1,181 @@
+"""The floors of the house: who may import whom, read from the source without running it."""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+FLOORS = (
+    ("errors",),
+    ("prompt", "vocabulary", "analysis"),
+    ("formats", "tasks", "t5"),
+    ("report", "tuning", "pretraining"),
+    ("evaluation", "figures"),
+    ("cli", "dashboard"),
+)
+"""from the ground up; a module imports from its own floor and those below"""
+FLOOR_OF = {part: floor for floor, parts in enumerate(FLOORS) for part in parts}
+HEAVY = {"torch", "transformers", "umap", "sklearn", "streamlit", "plotly", "datasets", "peft", "accelerate", "tokenizers", "huggingface_hub", "numba"}
+
+
+def _sources() -> dict[str, Path]:
+    """Part of the house (`analysis`, `cli`, …) and file of every module below `explorer`."""
+    return {str(path.relative_to(ROOT)): path for path in sorted((ROOT / "explorer").rglob("*.py"))}
+
+
+def _part(path: Path) -> str:
+    """The first name below `explorer`: a package or a module."""
+    return path.relative_to(ROOT / "explorer").with_suffix("").parts[0]
+
+
+class _Imports(ast.NodeVisitor):
+    """Every import of a module with whether it runs when the module is imported."""
+
+    def __init__(self, path: Path):
+        self.package = list(path.relative_to(ROOT).with_suffix("").parts[:-1])
+        self.depth = 0
+        self.found: list[tuple[str, bool, int]] = []
+        """(dotted name, at module level, line)"""
+        self.visit(ast.parse(path.read_text(encoding="utf-8")))
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
+        self.depth += 1
+        self.generic_visit(node)
+        self.depth -= 1
+
+    visit_AsyncFunctionDef = visit_FunctionDef
+
+    def visit_If(self, node: ast.If) -> None:
+        if ast.unparse(node.test).endswith("TYPE_CHECKING"):  # for readers and checkers, never run
+            for statement in node.orelse:
+                self.visit(statement)
+            return
+        self.generic_visit(node)
+
+    def visit_Import(self, node: ast.Import) -> None:
+        self.found += [(alias.name, self.depth == 0, node.lineno) for alias in node.names]
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
+        base = self.package[: len(self.package) - node.level + 1] if node.level else []
+        stem = ".".join([*base, *([node.module] if node.module else [])])
+        self.found.append((stem, self.depth == 0, node.lineno))
+        if stem == "explorer" or stem.startswith("explorer."):
+            self.found += [(f"{stem}.{alias.name}", self.depth == 0, node.lineno) for alias in node.names]
+
+    def visit_Call(self, node: ast.Call) -> None:
+        """`import_module("…")` and `__import__("…")` with a plain name count as imports."""
+        name = ast.unparse(node.func).split(".")[-1]
+        if name in ("import_module", "__import__") and node.args and isinstance(node.args[0], ast.Constant):
+            self.found.append((str(node.args[0].value), self.depth == 0, node.lineno))
+        self.generic_visit(node)
+
+
+def _imports(path: Path) -> list[tuple[str, bool, int]]:
+    return _Imports(path).found
+
+
+def _breaches(forbidden: set[str], inside: tuple[str, ...] | None = None, outside: tuple[str, ...] = ()) -> list[str]:
+    """Places that import a forbidden package, in the parts `inside` (all, if None) but not in the parts `outside`."""
+    return [
+        f"{name}:{line} imports {module}"
+        for name, path in _sources().items()
+        if (inside is None or _part(path) in inside) and _part(path) not in outside
+        for module, _, line in _imports(path)
+        if module.split(".")[0] in forbidden
+    ]
+
+
+def test_every_part_has_a_floor():
+    unknown = {_part(path) for path in _sources().values()} - set(FLOOR_OF) - {"__init__", "__main__"}
+    assert not unknown, f"give {unknown} a floor in FLOORS (and in ARCHITECTURE.md)"
+
+
+@pytest.mark.parametrize("name", _sources())
+def test_no_arrow_runs_back_up(name):
+    path = _sources()[name]
+    if (part := _part(path)) in ("__init__", "__main__"):
+        pytest.skip("the public API and the entry point stand outside the floors")
+    for module, _, line in _imports(path):
+        pieces = module.split(".")
+        if pieces[0] == "explorer" and len(pieces) > 1 and pieces[1] in FLOOR_OF:
+            assert FLOOR_OF[pieces[1]] <= FLOOR_OF[part], f"{name}:{line}: {part} imports {pieces[1]}, which is a floor above"
+
+
+def test_analysis_knows_no_model_and_no_screen():
+    assert not _breaches({"torch", "transformers", "streamlit", "plotly", "peft"}, inside=("analysis",))
+
+
+def test_streamlit_lives_in_the_dashboard_only():
+    assert not _breaches({"streamlit"}, outside=("dashboard",))
+
+
+def test_plotly_lives_in_figures_only():
+    assert not _breaches({"plotly"}, outside=("figures",))
+
+
+def test_nothing_imports_the_command_line_or_the_dashboard():
+    for name, path in _sources().items():
+        for module, _, line in _imports(path):
+            pieces = module.split(".")
+            if pieces[0] == "explorer" and len(pieces) > 1 and pieces[1] in ("cli", "dashboard"):
+                assert _part(path) in (pieces[1], "__main__"), f"{name}:{line} imports {module}"
+
+
+def test_pages_are_never_imported():
+    for name, path in _sources().items():
+        for module, _, line in _imports(path):
+            assert not module.startswith("explorer.dashboard.pages"), f"{name}:{line} imports {module}"
+
+
+LAZY = ("__init__", "__main__", "errors", "prompt", "vocabulary", "analysis", "formats", "tasks", "t5", "report", "cli")
+"""parts that --help, `neighbors` and the first page import: they come up without anything heavy"""
+
+
+def test_heavy_imports_happen_where_they_are_needed():
+    late = {*HEAVY} - {"plotly"}
+    found = [
+        f"{name}:{line} imports {module} at module level"
+        for name, path in _sources().items()
+        if _part(path) in LAZY
+        for module, at_module_level, line in _imports(path)
+        if at_module_level and module.split(".")[0] in late
+    ]
+    assert not found
+
+
+def test_the_command_line_imports_only_the_standard_library_typer_and_its_own_at_module_level():
+    allowed = {"explorer.cli", "explorer.errors"}
+    for name, path in _sources().items():
+        if _part(path) not in ("cli", "__main__"):
+            continue
+        for module, at_module_level, line in _imports(path):
+            first = module.split(".")[0]
+            fine = first in sys.stdlib_module_names or first == "typer" or any(module.startswith(start) for start in allowed)
+            assert fine or not at_module_level, f"{name}:{line} imports {module} at module level: --help would pay for it"
+
+
+def test_the_walk_finds_what_it_is_there_to_find(tmp_path, monkeypatch):
+    """The rules above hold because nothing breaks them, not because the walk sees nothing."""
+    package = tmp_path / "explorer" / "analysis"
+    package.mkdir(parents=True)
+    (package / "planted.py").write_text(
+        "import torch\n"
+        "from typing import TYPE_CHECKING\n"
+        "if TYPE_CHECKING:\n    import plotly\n"
+        "from ..cli import output\n"
+        "def late():\n    import umap\n    import_module('streamlit')\n"
+    )
+    monkeypatch.setattr(sys.modules[__name__], "ROOT", tmp_path)
+    found = {(module, level) for module, level, _ in _imports(package / "planted.py")}
+    assert {("torch", True), ("umap", False), ("streamlit", False), ("explorer.cli", True), ("explorer.cli.output", True)} <= found
+    assert not any(module == "plotly" for module, _ in found)
+    with pytest.raises(AssertionError):
+        test_analysis_knows_no_model_and_no_screen()
+    with pytest.raises(AssertionError):
+        test_nothing_imports_the_command_line_or_the_dashboard()
+    with pytest.raises(AssertionError, match="a floor above"):
+        test_no_arrow_runs_back_up("explorer/analysis/planted.py")
+    with pytest.raises(AssertionError):
+        test_heavy_imports_happen_where_they_are_needed()
