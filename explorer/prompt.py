@@ -65,9 +65,12 @@ class Origin:
         return at_step[-1] if at_step else None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Trajectory:
-    """A prompt's vectors at saved training steps; the first are the initialization."""
+    """A prompt's vectors at saved training steps; the first are the initialization.
+
+    Raises PromptError for shapes that do not belong together, steps that do not ascend, and NaN or infinity.
+    """
 
     vectors: np.ndarray
     """[S, P, H] float32"""
@@ -77,6 +80,14 @@ class Trajectory:
     def __post_init__(self) -> None:
         if self.vectors.ndim != 3 or self.steps.shape != self.vectors.shape[:1]:
             raise PromptError(f"trajectory of shape {self.vectors.shape} with {self.steps.shape} steps; expected [S, P, H] and [S]")
+        if 0 in self.vectors.shape:
+            raise PromptError(f"trajectory of shape {self.vectors.shape}; expected at least one step, one prompt token and one coordinate")
+        if (np.diff(self.steps) <= 0).any():
+            raise PromptError(f"trajectory with the steps {', '.join(str(step) for step in self.steps[:8])}; expected ascending steps")
+        vectors = _single_precision(self.vectors)
+        if not np.isfinite(vectors).all():
+            raise PromptError("trajectory holds NaN or infinity; training has probably diverged: use an earlier checkpoint or delete the trajectory")
+        object.__setattr__(self, "vectors", vectors)
 
     @property
     def initial(self) -> np.ndarray:
@@ -84,11 +95,18 @@ class Trajectory:
         return self.vectors[0]
 
 
-@dataclass(frozen=True)
+def _single_precision(array: np.ndarray) -> np.ndarray:
+    """Contiguous float32; what is too large becomes infinite, which the checks after it report."""
+    with np.errstate(over="ignore"):
+        return np.ascontiguousarray(array, np.float32)
+
+
+@dataclass(frozen=True, eq=False)
 class SoftPrompt:
     """A trained soft prompt: P vectors that stand before the embedded text of a frozen model.
 
-    Raises PromptError for vectors that are not a finite, non-empty [P, H] array.
+    Two are equal only when they are one object. Raises PromptError for vectors that are not a finite, non-empty [P, H]
+    array, and for a trajectory or a record of rows that is not about P tokens.
     """
 
     vectors: np.ndarray
@@ -103,12 +121,18 @@ class SoftPrompt:
             raise PromptError(f"{self.name}: found an array of shape {vectors.shape}; expected prompt tokens × embedding size, [P, H]")
         if not np.issubdtype(vectors.dtype, np.floating) and vectors.dtype.name != "bfloat16":
             raise PromptError(f"{self.name}: found {vectors.dtype} values; expected floating-point vectors")
-        vectors = np.ascontiguousarray(vectors, np.float32)
+        vectors = _single_precision(vectors)
         if bad := int((~np.isfinite(vectors)).any(axis=1).sum()):
             raise PromptError(
                 f"{self.name}: {bad} of {len(vectors)} prompt tokens hold NaN or infinity; "
                 "training has probably diverged: use an earlier checkpoint or a lower learning rate"
             )
+        if self.trajectory is not None and self.trajectory.vectors.shape[1:] != vectors.shape:
+            raise PromptError(
+                f"{self.name}: vectors of shape {vectors.shape} with a trajectory of shape {self.trajectory.vectors.shape}; expected [P, H] and [S, P, H]"
+            )
+        if self.origin.rows is not None and len(self.origin.rows) != len(vectors):
+            raise PromptError(f"{self.name}: {len(vectors)} prompt tokens, but the origin of {len(self.origin.rows)} is recorded; expected one each")
         object.__setattr__(self, "vectors", vectors)
 
     @property

@@ -77,7 +77,16 @@ def safe_csv(frame: pd.DataFrame) -> str:
 
     Text cells that a spreadsheet would run as a formula get a leading apostrophe; numbers stay as they are.
     """
-    return frame.apply(_without_formulas).to_csv(index=False, lineterminator="\n")
+    rows = _Rows()
+    frame.apply(_without_formulas).to_csv(rows, index=False, lineterminator="\r\n")
+    return "".join(rows)
+
+
+class _Rows(list):
+    """CSV rows that end in a line feed. The csv module is told they end in "\\r\\n": then it quotes cells with a return in them too."""
+
+    def write(self, row: str) -> None:
+        self.append(row.removesuffix("\r\n") + "\n")
 
 
 def _without_formulas(column: pd.Series) -> pd.Series:
@@ -90,23 +99,10 @@ def list_prompts(found: Iterable[tuple[Path, SoftPrompt | ExplorerError]]) -> pd
     """One row per prompt found: name, path, format, base_model, task, initialization, seed, length, dimension, step,
     dev_accuracy, norm (median over its tokens), error. A broken prompt has its name, path and error only.
     """
-    columns = {
-        "name": "str",
-        "path": "str",
-        "format": "str",
-        "base_model": "str",
-        "task": "str",
-        "initialization": "str",
-        "seed": "Int64",
-        "length": "Int64",
-        "dimension": "Int64",
-        "step": "Int64",
-        "dev_accuracy": "float64",
-        "norm": "float64",
-        "error": "str",
-    }
+    columns = ["name", "path", "format", "base_model", "task", "initialization", "seed", "length", "dimension", "step", "dev_accuracy", "norm", "error"]
     rows = [_broken(path, prompt) if isinstance(prompt, ExplorerError) else _row(path, prompt) for path, prompt in found]
-    return pd.DataFrame(rows, columns=list(columns)).astype(columns)
+    frame = pd.DataFrame([dict.fromkeys(columns) | row for row in rows], columns=columns)
+    return frame.astype(dict.fromkeys(("seed", "length", "dimension", "step"), "Int64") | dict.fromkeys(("dev_accuracy", "norm"), "float64"))
 
 
 def _row(path: Path, prompt: SoftPrompt) -> dict[str, object]:

@@ -44,6 +44,8 @@ class Vocabulary:
             )
         if not self.searchable.any():
             raise ModelError(f"{self.name}: no row of the vocabulary stands for text; expected a tokenizer with ordinary pieces")
+        if bad := int((~np.isfinite(self.embedding)).any(axis=1).sum()):
+            raise ModelError(f"{self.name}: {bad} of {rows} embeddings hold NaN or infinity; expected finite weights: get the model again")
 
     @classmethod
     def load(cls, model: str | Path = DEFAULT_MODEL) -> "Vocabulary":
@@ -104,10 +106,13 @@ class Vocabulary:
     def _tokenizer(self):
         from tokenizers import Tokenizer
 
-        return Tokenizer.from_file(str(self.path / "tokenizer.json"))
+        tokenizer = Tokenizer.from_file(str(self.path / "tokenizer.json"))
+        tokenizer.no_truncation()  # a saved tokenizer may cut and pad
+        tokenizer.no_padding()
+        return tokenizer
 
     def encode(self, text: str) -> list[int]:
-        """Piece ids of a text, without eos. Raises ModelError when the vocabulary was not read from a folder."""
+        """Piece ids of a text, all of them, without eos. Raises ModelError when the vocabulary was not read from a folder."""
         if self.path is None:
             raise ModelError(f"{self.name} was not read from a folder and has no tokenizer")
         return self._tokenizer.encode(text, add_special_tokens=False).ids

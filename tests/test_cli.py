@@ -3,6 +3,10 @@
 import csv
 import io
 import json
+import signal
+import socket
+import subprocess
+import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +15,7 @@ from typer.testing import CliRunner
 
 from explorer.analysis.neighbors import METRICS, nearest_neighbors
 from explorer.cli import app
+from explorer.cli.running import APP
 from explorer.formats import find_prompts, read_prompt
 from explorer.formats.arrays import read_safetensors
 
@@ -52,12 +57,6 @@ def paths(tiny_prompts) -> list[str]:
 def label_prompt(paths) -> str:
     """A prompt that began with the class labels."""
     return next(path for path in paths if read_prompt(path).origin.initialization == "class-label")
-
-
-@pytest.fixture
-def cached_map(tmp_path, monkeypatch):
-    """Maps are kept in a folder of the test's own."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
 PLANTED = ["<pad>", "</s>", "<unk>", "=1+1", "-2", "+3", "@x", "\tq", "\rr", "▁plain", "▁Plain", "\x1b[31mred"]
@@ -316,3 +315,172 @@ def _with_record(prompt: str, copy, **changes: object) -> None:
         config = json.loads((copy / "adapter_config.json").read_text())
         (copy / "adapter_config.json").write_text(json.dumps(config | {"base_model_name_or_path": changes["base_model"]}))
     assert read_safetensors(copy / "adapter_model.safetensors")
+
+
+# map, compare
+
+
+@pytest.fixture
+def some_map(vocabulary, tmp_path, monkeypatch):
+    """A kept map of the bundled model, to spare the minute that fitting takes; where the pieces lie does not matter here."""
+    from explorer.analysis.projection import VocabularyMap, _cache_file
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    xy = np.random.default_rng(0).normal(size=(len(vocabulary.searchable_ids), 2)).astype(np.float32)
+    VocabularyMap(vocabulary.searchable_ids, xy, vocabulary.fingerprint, 15, 0.1, 0).save(_cache_file(vocabulary))
+
+
+@pytest.mark.usefixtures("some_map")
+def test_map_gives_places_as_csv_and_json(label_prompt):
+    rows, lines = as_json("map", label_prompt), as_csv("map", label_prompt)
+    assert list(rows[0]) == list(lines[0]) == ["prompt", "kind", "position", "name", "x", "y", "trust"]
+    prompt = read_prompt(label_prompt)
+    assert len([row for row in rows if row["kind"] == "prompt"]) == prompt.length
+    assert [row["name"] for row in rows if row["kind"] == "label"] == list(prompt.origin.labels)
+    assert all(0 <= row["trust"] <= 1 for row in rows)
+    assert [row["x"] for row in rows] == [float(line["x"]) for line in lines]
+
+
+@pytest.mark.usefixtures("some_map")
+def test_map_draws_one_page_that_needs_no_network(label_prompt, tmp_path):
+    run("map", label_prompt, "--html", tmp_path / "map.html", "--csv", tmp_path / "map.csv")
+    page = (tmp_path / "map.html").read_text(encoding="utf-8")
+    assert page.count("Plotly.newPlot") == 1
+    assert "cdn.plot.ly" not in page.partition("Plotly.newPlot")[0][:2000]
+    assert "<script src=" not in page
+    assert (tmp_path / "map.csv").read_text().startswith("prompt,kind,position")
+
+
+def test_compare_groups_prompts(paths, tmp_path):
+    found = as_json("compare", *paths, "--nulls", 50)
+    assert set(found) == {"prompts", "summary"}
+    assert list(found["prompts"][0])[:5] == ["prompt", "group", "seed", "length", "dev_accuracy"]
+    assert len(found["prompts"]) == len(paths)
+    assert {row["group"] for row in found["summary"]} == {read_prompt(path).origin.initialization for path in paths}
+    assert list(found["summary"][0]) == ["group", "measure", "n", "mean", "low", "high"]
+    run("compare", *paths[:2], "--nulls", 50, "--by", "prompt", "--html", tmp_path / "c.html", "--csv", tmp_path / "c.csv")
+    page = (tmp_path / "c.html").read_text(encoding="utf-8")
+    assert page.count("Plotly.newPlot") > 1
+    assert "<script src=" not in page
+    assert len((tmp_path / "c.csv").read_text().splitlines()) == 3
+
+
+# predict, evaluate
+
+TEXTS = ("a fine film", "dull and far too long")
+
+
+def test_predict_gives_probabilities_for_every_prompt_and_text(paths, model):
+    rows = as_json("predict", *paths[:2], "--text", TEXTS[0], "--text", TEXTS[1], "--no-prompt")
+    assert [list(row) for row in rows] == [["prompt", "text", "label", "probabilities", "generated"]] * 6
+    prompts = [read_prompt(path) for path in paths[:2]]
+    assert [row["prompt"] for row in rows[::2]] == [prompts[0].name, prompts[1].name, "no prompt"]
+    labels = list(prompts[0].origin.labels)
+    expected = model.label_probabilities([*(prompt.vectors for prompt in prompts), None], TEXTS, labels).reshape(-1, 2)
+    assert np.array([[row["probabilities"][label] for label in labels] for row in rows]) == pytest.approx(expected, abs=1e-5)
+    assert [row["label"] for row in rows] == [labels[best] for best in expected.argmax(axis=1)]
+
+
+def test_predict_reads_texts_from_a_file_or_stdin(paths, tmp_path):
+    (tmp_path / "texts.txt").write_text("\n".join(TEXTS) + "\n")
+    from_file = as_json("predict", paths[0], "--text-file", tmp_path / "texts.txt")
+    from_stdin = json.loads(run("predict", paths[0], "--text-file", "-", "--json", stdin="\n".join(TEXTS)).stdout)
+    assert from_file == from_stdin
+    assert [row["text"] for row in from_file] == list(TEXTS)
+
+
+def test_predict_takes_other_labels(paths):
+    rows = as_json("predict", paths[0], "--text", TEXTS[0], "--labels", "good,bad,so so")
+    assert list(rows[0]["probabilities"]) == ["good", "bad", "so so"]
+    assert sum(rows[0]["probabilities"].values()) == pytest.approx(1, abs=1e-5)
+
+
+def test_evaluate_scores_each_prompt(paths, tmp_path):
+    (tmp_path / "data.tsv").write_text("text\tlabel\n" + f"{TEXTS[0]}\tpositive\n{TEXTS[1]}\tnegative\n" * 2)
+    result = run("evaluate", *paths[:2], "--data", tmp_path / "data.tsv", "--no-prompt", "--json")
+    rows = json.loads(result.stdout)
+    assert [list(row)[:5] for row in rows] == [["prompt", "n", "accuracy", "macro_f1", "invalid_rate"]] * 3
+    assert [row["n"] for row in rows] == [4, 4, 4]
+    answers = as_json("predict", paths[0], "--text", TEXTS[0], "--text", TEXTS[1])
+    right = np.mean([row["label"] == label for row, label in zip(answers, ["positive", "negative"], strict=True)])
+    assert rows[0]["accuracy"] == pytest.approx(right)
+    assert "accuracy" in run("evaluate", paths[0], "--data", tmp_path / "data.tsv").stdout
+
+
+# train, pretrain, app
+
+
+def test_train_makes_prompts_and_skips_finished_ones(tiny_t5_folder, tmp_path):
+    (tmp_path / "films.tsv").write_text("text\tlabel\n" + "a fine film\tpositive\na dull film\tnegative\n" * 10)
+    train = ["train", "--model", tiny_t5_folder, "--data", tmp_path / "films.tsv", "--out", tmp_path / "out"]
+    train += ["--length", 3, "--steps", 4, "--evaluate-every", 2, "--batch-size", 4]
+    first = run(*train, "--init", "class-label,random", "--seeds", 5)
+    assert "no --dev: 2 of 20 texts" in first.stderr
+    found = {prompt.origin.initialization: prompt for _, prompt in find_prompts(tmp_path / "out")}
+    assert set(found) == {"class-label", "random"}
+    origin = found["class-label"].origin
+    assert (origin.task, origin.labels, origin.seed, found["random"].length) == ("films", ("negative", "positive"), 5, 3)
+    assert origin.base_model == str(tiny_t5_folder.resolve()), "found again from everywhere"
+    assert sorted(first.stdout.splitlines()) == sorted(str(path) for path, _ in find_prompts(tmp_path / "out"))
+    again = run(*train, "--init", "class-label", "--init", "random", "--seeds", "5,6")
+    assert "2 of 4 prompts are in" in again.stderr
+    assert len(list(find_prompts(tmp_path / "out"))) == 4
+    path = first.stdout.splitlines()[0]
+    assert as_json("neighbors", path, "-k", 1), "a prompt is read with the model it was trained on"
+
+
+def test_train_calls_a_bundled_model_by_its_name():
+    from explorer.cli.making import _lasting_name, _task_name
+    from explorer.vocabulary import MODELS
+
+    assert _lasting_name("mini-t5") == _lasting_name(str(MODELS / "mini-t5")) == "mini-t5"
+    assert [_task_name(data) for data in ("data/mr/train.tsv", "films.tsv.xz", "hf:nyu-mll/glue/sst2:train", "train.csv")] == ["mr", "films", "sst2", "train"]
+
+
+def test_the_held_out_tenth_is_always_the_same():
+    from explorer.cli.making import _hold_out
+    from explorer.tasks import Task
+
+    task = Task(tuple(f"text {n}" for n in range(40)), ("a", "b") * 20, ("a", "b", "c"), "task")
+    kept, held = _hold_out(task)
+    assert (len(kept), len(held)) == (36, 4)
+    assert set(kept.texts) | set(held.texts) == set(task.texts)
+    assert _hold_out(task)[1] == held
+    assert held.labels == task.labels
+
+
+def test_pretrain_makes_a_model_that_the_other_commands_open(tmp_path):
+    generator = np.random.default_rng(0)
+    words = ["".join(generator.choice(list("abcdefghijklmnopqrstuvwxyz"), generator.integers(2, 8))) for _ in range(400)]
+    (tmp_path / "text.txt").write_text("\n".join(" ".join(generator.choice(words, 12)) for _ in range(1500)))
+    sizes = ["--vocabulary-size", 300, "--vocabulary-sample", 1500, "--dimension", 16, "--heads", 2, "--feed-forward", 16, "--encoder-layers", 1]
+    sizes += ["--decoder-layers", 1, "--window", 32, "--batch", 8, "--tokens", 3000, "--warm-up-steps", 2, "--no-compile"]
+    result = run("pretrain", "--corpus", f"{tmp_path / 'text.txt'}:2", "--out", tmp_path / "model", *sizes)
+    assert f"wrote {tmp_path / 'model'}" in result.stderr
+    assert (tmp_path / "model.work" / "checkpoint.pt").is_file()
+    assert json.loads((tmp_path / "model" / "pretraining.json").read_text())["config"]["corpora"] == [["text.txt", 2.0]]
+    np.save(tmp_path / "prompt.npy", np.ones((2, 16), np.float32))
+    rows = as_json("predict", tmp_path / "prompt.npy", "--model", tmp_path / "model", "--text", words[0], "--labels", f"{words[1]},{words[2]}")
+    assert set(rows[0]["probabilities"]) == {words[1], words[2]}
+
+
+@pytest.mark.skipif(not APP.is_file(), reason="app.py is not there yet")
+def test_app_serves_the_dashboard_until_ctrl_c(tiny_prompts):
+    """A real server: it comes up on the given prompts, and Ctrl-C ends both it and the command."""
+    from test_cli_errors import start
+
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    process = start("app", "--prompts", tiny_prompts, "--model", "mini-t5", "--port", port, "--no-browser", stdout=subprocess.PIPE)
+    try:
+        assert any(str(port).encode() in line for line in iter(process.stdout.readline, b"")), process.stderr.read().decode()
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=30) as answer:
+            assert answer.read() == b"ok"
+        process.send_signal(signal.SIGINT)
+        _, message = process.communicate(timeout=60)
+        assert process.returncode == 130
+        assert message.decode().splitlines()[-1] == "interrupted"
+        with pytest.raises(OSError, match="refused"):
+            socket.create_connection(("127.0.0.1", port), timeout=5)
+    finally:
+        process.kill()

@@ -1,5 +1,6 @@
 """Do a prompt token's neighbors belong together, and do the positions of a prompt repeat each other? Both against nulls."""
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import numpy as np
@@ -131,21 +132,29 @@ def redundancy(prompt: SoftPrompt, vocabulary: Vocabulary, k: int = 10, nulls: i
     """
     vocabulary.check_width(prompt.vectors, prompt.name)
     ids, _ = search(prompt.vectors, vocabulary, k)
-    jaccard = _jaccard(ids)
     directions = unit(prompt.vectors).astype(np.float64)
-    left, values, _ = np.linalg.svd(prompt.vectors.astype(np.float64), full_matrices=False)
+    with _one_thread():
+        left, values, _ = np.linalg.svd(prompt.vectors.astype(np.float64), full_matrices=False)
+        jaccard, cosine = _jaccard(ids), directions @ directions.T
     _, counts = np.unique(ids[:, 0], return_counts=True)
     observed = _mean_of_pairs(jaccard)
     null = _rotated_overlap(left * values, vocabulary, k, nulls, seed) if prompt.length > 1 else np.empty(0)
     return Redundancy(
         prompt.name,
         float(counts[counts > 1].sum() / prompt.length),
-        _mean_of_pairs(directions @ directions.T),
+        _mean_of_pairs(cosine),
         _effective_rank(values),
         observed,
         float(p_values(np.array(observed), null)),
         jaccard,
     )
+
+
+def _one_thread() -> AbstractContextManager:
+    """Linear algebra on one thread: those of many small products wait for each other far longer than they work."""
+    from threadpoolctl import threadpool_limits
+
+    return threadpool_limits(1, "blas")
 
 
 def _rotated_overlap(scores: np.ndarray, vocabulary: Vocabulary, k: int, nulls: int, seed: int) -> np.ndarray:
@@ -156,11 +165,13 @@ def _rotated_overlap(scores: np.ndarray, vocabulary: Vocabulary, k: int, nulls: 
     overlap: list[float] = []
     while len(overlap) < nulls:
         count = min(at_once, nulls - len(overlap))
-        frames, upper = np.linalg.qr(generator.standard_normal((count, vocabulary.dimension, rank)))
-        frames *= np.sign(np.einsum("nrr->nr", upper))[:, None]  # makes the frame uniform (Mezzadri 2007)
-        rotated = (scores @ frames.transpose(0, 2, 1)).reshape(count * length, -1)
-        ids, _ = search(rotated.astype(np.float32), vocabulary, k)
-        overlap += [_mean_of_pairs(_jaccard(one)) for one in ids.reshape(count, length, -1)]
+        normal = generator.standard_normal((count, rank, vocabulary.dimension))
+        with _one_thread():  # L⁻¹ normal is a uniform frame (Mezzadri 2007), without a QR
+            lower = np.linalg.cholesky(normal @ normal.transpose(0, 2, 1))
+            rotated = np.linalg.solve(lower.transpose(0, 2, 1), scores.T[None]).transpose(0, 2, 1) @ normal
+        ids, _ = search(rotated.reshape(count * length, -1).astype(np.float32), vocabulary, k)
+        with _one_thread():
+            overlap += [_mean_of_pairs(_jaccard(one)) for one in ids.reshape(count, length, -1)]
     return np.array(overlap)
 
 

@@ -72,7 +72,7 @@ class LabelReading:
             [(self.prompt, one.label, one.position, one.initial_rank, one.rank, one.p) for one in self.persistence],
             columns=["prompt", "label", "position", "initial_rank", "rank", "p"],
         )
-        return frame.astype({"prompt": "str", "label": "str", "position": "int64", "initial_rank": "Int64", "rank": "int64", "p": "float64"})
+        return frame.astype({"position": "int64", "initial_rank": "Int64", "rank": "int64", "p": "float64"})
 
     def dispersion_frame(self) -> pd.DataFrame:
         """One row: prompt, dispersion."""

@@ -29,7 +29,7 @@ class Commands(TyperGroup):
             note(f"Error: {error}")
             raise typer.Exit(1) from error
         except KeyboardInterrupt as interruption:
-            note("interrupted")
+            note(f"interrupted: {interruption}" if str(interruption) else "interrupted")
             raise typer.Exit(130) from interruption
         except BrokenPipeError as error:
             _abandon_stdout()

@@ -30,12 +30,12 @@ def draw_map(
     The map is for looking, never for evidence; it is fitted once per model and kept.
     """
     output = Output(as_json, csv, html, overwrite)
+    read = read_prompts(prompts)
+    vocabulary = Vocabularies(model).shared_by(read)
     import pandas as pd
 
     from explorer.analysis.projection import load_map
 
-    read = read_prompts(prompts)
-    vocabulary = Vocabularies(model).shared_by(read)
     chosen = values(labels, "--labels") or list(dict.fromkeys(label for prompt in read for label in prompt.origin.labels or ()))
     vocabulary_map = load_map(vocabulary, progress=note)
     placements = _placements(read, chosen, vocabulary, vocabulary_map)
@@ -78,10 +78,11 @@ def compare(
     if len(prompts) < 2:
         raise typer.BadParameter("found one prompt; expected at least two to compare", param_hint="PROMPT")
     output = Output(as_json, csv, html, overwrite)
+    read = read_prompts(prompts)
+    vocabulary = Vocabularies(model).shared_by(read)
     from explorer.analysis.comparison import compare as run
 
-    read = read_prompts(prompts)
-    comparison = run(read, Vocabularies(model).shared_by(read), by=by, k=k, nulls=nulls, seed=seed, progress=note)
+    comparison = run(read, vocabulary, by=by, k=k, nulls=nulls, seed=seed, progress=note)
     rows, summary = comparison.to_frame(), comparison.summary()
 
     def page() -> str:

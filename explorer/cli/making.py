@@ -8,7 +8,7 @@ import typer
 from explorer.cli.choosing import values
 from explorer.cli.options import Seed
 from explorer.cli.output import note
-from explorer.errors import DataError, ModelError
+from explorer.errors import DataError, ExplorerError, ModelError
 
 if TYPE_CHECKING:
     from explorer.tasks import Task
@@ -62,6 +62,8 @@ def pretrain(
     for path in (path for path in (supervised, probe_train, probe_dev) if path is not None):
         if not path.is_file():
             raise DataError(f"{path}: no such file; expected labelled texts")
+    if out.exists():
+        raise ModelError(f"{out} exists already; choose another --out or move it away")
     if not out.parent.is_dir():
         raise ModelError(f"{out}: there is no folder {out.parent}; make it first or choose another --out")
     from explorer.pretraining.pipeline import PretrainingConfig
@@ -90,7 +92,10 @@ def pretrain(
     )
     work = work or out.with_name(out.name + ".work")
     note(f"intermediate results are kept in {work}; the same command resumes a stopped run")
-    run(config, out, work)
+    try:
+        run(config, out, work)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"the same command goes on from what is in {work}") from None
     note(f"wrote {out}")
 
 
@@ -130,8 +135,12 @@ def train(
     """
     initializations = _initializations(init)
     chosen_seeds = _seeds(seeds)
+    if task is not None and (task in ("", ".", "..") or "/" in task or not task.isprintable()):
+        raise typer.BadParameter(f"found {task!r}; expected a name that can be a folder's", param_hint="--task")
     if not 0 < learning_rate < float("inf"):
         raise typer.BadParameter(f"found {learning_rate}; expected a positive number", param_hint="--lr")
+    if out.exists() and not out.is_dir():
+        raise ExplorerError(f"{out}: is a file; expected a folder for the prompts")
     from explorer.tasks import read_task
 
     examples = read_task(data)
@@ -139,14 +148,20 @@ def train(
     if held_out is None:
         examples, held_out = _hold_out(examples)
         note(f"no --dev: {len(held_out)} of {len(held_out) + len(examples)} texts of {data} held out as dev (seed {HELD_OUT_SEED})")
+    name = _lasting_name(model)
     from explorer.t5 import FrozenT5
     from explorer.tuning.training import Run, TuningConfig, tune_to_folder
     from explorer.vocabulary import Vocabulary
 
-    name = _lasting_name(model)
     config = TuningConfig(length=length, steps=steps, learning_rate=learning_rate, batch_size=batch_size, evaluate_every=evaluate_every)
     runs = [Run(initialization, seed) for initialization in initializations for seed in chosen_seeds]
-    tune_to_folder(FrozenT5.load(name), Vocabulary.load(name), examples, held_out, runs, config, task or _task_name(data), out=out, progress=note)
+    frozen, vocabulary, task_name = FrozenT5.load(name), Vocabulary.load(name), task or _task_name(data)
+    try:
+        folders = tune_to_folder(frozen, vocabulary, examples, held_out, runs, config, task_name, out=out, progress=note)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"what is finished is in {out}; the same command goes on from its last measurement") from None
+    for folder in folders:
+        typer.echo(folder)
 
 
 def _initializations(init: list[str] | None) -> list[str]:

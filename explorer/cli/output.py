@@ -148,10 +148,14 @@ def frame_table(frame: "pd.DataFrame", columns: Sequence[str] | None = None) -> 
 
 
 def cell(value: object) -> str:
-    """One value as people read it: three decimals, a dash for nothing."""
+    """One value as people read it: three decimals, commas in a list, a dash for nothing."""
     value = plain(value)
-    if value is None or value == "":
+    if value is None or value in ("", [], {}):
         return "–"
+    if isinstance(value, list):
+        return ", ".join(map(cell, value))
+    if isinstance(value, dict):
+        return ", ".join(f"{printable(key)} {cell(item)}" for key, item in value.items())
     if isinstance(value, float):
         return f"{value:.1f}" if abs(value) >= 1000 else f"{value:.3f}"
     return printable(str(value))

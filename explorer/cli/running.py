@@ -43,12 +43,13 @@ def predict(
         raise typer.BadParameter("found no text; expected --text or --text-file", param_hint="--text")
     read = read_prompts(prompts)
     chosen = class_labels(read, labels)
-    from explorer.evaluation.scoring import predict as run
     from explorer.tasks import check_text
 
     for number, one in enumerate(texts, start=1):
         check_text(one, f"text {number}")
     frozen = _load_model(read, model)
+    from explorer.evaluation.scoring import predict as run
+
     predictions = run(frozen, [*read, None] if no_prompt else read, texts, chosen, max_new_tokens=max_new_tokens)
     output.write(lambda: plain(predictions.to_records()), predictions.to_frame, lambda: frame_table(predictions.to_frame()))
 
@@ -70,11 +71,12 @@ def evaluate(
     output = Output(as_json, csv, overwrite=overwrite)
     read = read_prompts(prompts)
     chosen = class_labels(read, labels)
-    from explorer.evaluation.scoring import evaluate as run
     from explorer.tasks import read_task
 
     task = read_task(data, chosen)
     frozen = _load_model(read, model)
+    from explorer.evaluation.scoring import evaluate as run
+
     frame = run(frozen, [*read, None] if no_prompt else read, task, progress=note).to_frame()
     output.write(lambda: records(frame), lambda: frame, lambda: frame_table(frame))
 

@@ -1,0 +1,1 @@
+"""Running prompts on texts and measuring what the model answers."""

@@ -1,0 +1,42 @@
+"""The initialization strategies of prompt tuning (Lester et al. 2021, §2.2)."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from explorer.errors import PromptError
+from explorer.prompt import INITIALIZATIONS, RowSource
+from explorer.vocabulary import Vocabulary
+
+RANDOM_RANGE = 0.5
+COMMON_PIECES = 5000
+"""sampled-vocab draws from this many of the most common pieces; our tokenizers number pieces by frequency"""
+
+
+def initialize(
+    strategy: str, vocabulary: Vocabulary, length: int, labels: Sequence[str], seed: int
+) -> tuple[np.ndarray, tuple[RowSource, ...]]:
+    """Initial vectors and what each came from: ([P, H] float32, P sources). The same for the same strategy and seed.
+
+    `random`: uniform in [−0.5, 0.5] per coordinate. `sampled-vocab`: rows of the 5,000 most common pieces, without
+    replacement. `class-label`: token c is the mean embedding of label c's pieces, the rest as sampled-vocab.
+    Raises PromptError for an unknown strategy, a length below one, or more labels than prompt tokens.
+    """
+    if strategy not in INITIALIZATIONS:
+        raise PromptError(f"unknown initialization {strategy!r}; expected one of {', '.join(INITIALIZATIONS)}")
+    if length < 1:
+        raise PromptError(f"a prompt of {length} tokens; expected at least one")
+    generator = np.random.default_rng([seed, INITIALIZATIONS.index(strategy)])
+    if strategy == "random":
+        vectors = generator.uniform(-RANDOM_RANGE, RANDOM_RANGE, (length, vocabulary.dimension)).astype(np.float32)
+        return vectors, (RowSource(),) * length
+    named = list(labels) if strategy == "class-label" else []
+    if len(named) > length:
+        raise PromptError(f"{len(named)} class labels and {length} prompt tokens; expected at least one token for each label")
+    common = vocabulary.searchable_ids[:COMMON_PIECES]
+    if len(common) < length - len(named):
+        raise PromptError(f"{length} prompt tokens, but {vocabulary.name} has {len(common)} pieces to draw from; ask for a shorter prompt")
+    ids = generator.choice(common, length - len(named), replace=False)
+    vectors = np.concatenate([np.array([vocabulary.text_vector(label) for label in named]).reshape(-1, vocabulary.dimension), vocabulary.embedding[ids]])
+    rows = (*(RowSource(label=label) for label in named), *(RowSource(piece=vocabulary.pieces[i]) for i in ids))
+    return vectors.astype(np.float32), rows

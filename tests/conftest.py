@@ -1,0 +1,138 @@
+"""Shared fixtures: a tiny random T5, the bundled model and vocabulary, and a folder of small prompts."""
+
+import os
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test may reach the network
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from explorer.formats import peft
+from explorer.prompt import INITIALIZATIONS, Evaluation, Origin, RowSource, SoftPrompt, Trajectory
+from explorer.vocabulary import Vocabulary
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+"""guides and third-party data beside the repository, where there are any"""
+
+TINY_TEXT = (
+    "a good film with a great cast and a happy end",
+    "the food was bad and the waiter was slow",
+    "what is the name of the river in the north",
+    "negative positive yes no true false",
+    "he thinks that the story of the old house is not so bad after all",
+    "an awful meal , but a charming place and good music",
+)
+SENTINELS = 10
+LABELS = ("negative", "positive")
+TRAJECTORY_STEPS = (0, 10, 20)
+
+
+def tiny_tokenizer():
+    """A Unigram tokenizer learned from a few sentences: pad 0, eos 1, unk 2, sentinels last and counted down, as in T5."""
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.normalizer = normalizers.NFKC()
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.decoder = decoders.Metaspace()
+    trainer = trainers.UnigramTrainer(
+        vocab_size=150, special_tokens=["<pad>", "</s>", "<unk>"], unk_token="<unk>", show_progress=False
+    )
+    tokenizer.train_from_iterator(TINY_TEXT * 20, trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
+    sentinels = [f"<extra_id_{number}>" for number in reversed(range(SENTINELS))]
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="<pad>", eos_token="</s>", unk_token="<unk>", additional_special_tokens=sentinels
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_t5_folder(tmp_path_factory) -> Path:
+    """A folder with a random T5 (H 16, 2 + 2 layers, own head, padded table) and its small tokenizer."""
+    import torch
+    from transformers import T5Config, T5ForConditionalGeneration
+
+    folder = tmp_path_factory.mktemp("models") / "tiny-t5"
+    tokenizer = tiny_tokenizer()
+    torch.manual_seed(0)
+    config = T5Config(
+        vocab_size=-(-len(tokenizer) // 32) * 32 + 32,
+        d_model=16,
+        d_kv=8,
+        d_ff=32,
+        num_layers=2,
+        num_decoder_layers=2,
+        num_heads=2,
+        feed_forward_proj="gated-gelu",
+        dropout_rate=0.1,
+        decoder_start_token_id=0,
+        pad_token_id=0,
+        eos_token_id=1,
+    )
+    T5ForConditionalGeneration(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def vocabulary() -> Vocabulary:
+    """The bundled model's vocabulary."""
+    return Vocabulary.load()
+
+
+@pytest.fixture(scope="session")
+def model():
+    """The bundled model on the CPU in float32."""
+    from explorer.t5 import FrozenT5
+
+    return FrozenT5.load(device="cpu", dtype="float32")
+
+
+def small_prompt(vocabulary: Vocabulary, initialization: str, seed: int, length: int = 6) -> SoftPrompt:
+    """A prompt that moved a little from its initialization: 3 saved steps, a history, all of its origin recorded."""
+    generator = np.random.default_rng([seed, INITIALIZATIONS.index(initialization)])
+    table, common = vocabulary.embedding, vocabulary.searchable_ids[:1000]
+    rows: list[RowSource] = [RowSource()] * length
+    initial = generator.uniform(-0.5, 0.5, (length, vocabulary.dimension)).astype(np.float32)
+    if initialization != "random":
+        ids = generator.choice(common, length, replace=False)
+        initial, rows = table[ids].copy(), [RowSource(piece=vocabulary.pieces[i]) for i in ids]
+    if initialization == "class-label":
+        for index, label in enumerate(LABELS):
+            initial[index], rows[index] = vocabulary.text_vector(label), RowSource(label=label)
+    moved = [initial + 0.1 * share * generator.standard_normal(initial.shape).astype(np.float32) for share in (0, 1, 2)]
+    accuracies = (0.5, 0.6 + 0.01 * seed, 0.7 + 0.01 * seed)
+    origin = Origin(
+        format="explorer",
+        base_model=vocabulary.name,
+        base_fingerprint=vocabulary.fingerprint,
+        task="sentiment",
+        labels=LABELS,
+        initialization=initialization,
+        seed=seed,
+        step=TRAJECTORY_STEPS[-1],
+        rows=tuple(rows),
+        history=tuple(
+            Evaluation(step, None if step == 0 else 1.0 / step, accuracy)
+            for step, accuracy in zip(TRAJECTORY_STEPS, accuracies, strict=True)
+        ),
+        hyperparameters={"learning_rate": 0.3, "batch_size": 32},
+        data={"train": {"name": "planted", "examples": 8}},
+    )
+    trajectory = Trajectory(np.stack(moved), np.array(TRAJECTORY_STEPS))
+    return SoftPrompt(moved[-1], f"sentiment/{initialization}-{seed}", origin, trajectory)
+
+
+@pytest.fixture(scope="session")
+def tiny_prompts(tmp_path_factory, vocabulary) -> Path:
+    """A folder `prompts/sentiment/<initialization>-<seed>` of 3 initializations × 2 seeds on the bundled vocabulary."""
+    root = tmp_path_factory.mktemp("explorer") / "prompts"
+    for initialization in INITIALIZATIONS:
+        for seed in (0, 1):
+            prompt = small_prompt(vocabulary, initialization, seed)
+            peft.write(prompt, root / "sentiment" / f"{initialization}-{seed}", {"explorer": "test"})
+    return root

@@ -1,0 +1,158 @@
+"""Coherence finds planted clusters and nothing else; redundancy tells a repeated prompt from a rotated one."""
+
+import numpy as np
+import planted
+import pytest
+
+from explorer.analysis import clusters
+from explorer.analysis.clusters import coherence, redundancy
+from explorer.analysis.hubness import unit
+from explorer.analysis.neighbors import search
+from explorer.analysis.nulls import gaussian_bank
+from explorer.errors import ExplorerError, PromptError
+
+
+def test_planted_clusters_are_found_and_called():
+    vocabulary, centers = planted.clustered()
+    result = coherence(planted.prompt(2 * centers[:8]), vocabulary, k=10)
+    assert (result.coherence > 0.9).all()
+    assert (result.q <= 0.05).all()
+    assert result.null_mean < 0.7
+    assert (result.p == 1 / 1001).all() or result.p.max() < 0.05
+
+
+def test_coherence_is_the_mean_pairwise_cosine_of_the_neighbors():
+    vocabulary = planted.vocabulary()
+    prompt = planted.prompt(np.random.default_rng(0).standard_normal((4, 16)))
+    result = coherence(prompt, vocabulary, k=5, nulls=20)
+    for ids, value in zip(search(prompt.vectors, vocabulary, 5)[0], result.coherence, strict=True):
+        rows = unit(vocabulary.embedding[ids])
+        cosine = rows @ rows.T
+        np.testing.assert_allclose(value, cosine[np.triu_indices(5, 1)].mean(), atol=1e-6)
+
+
+def test_p_is_uniform_for_prompts_drawn_from_the_null_itself():
+    vocabulary, _ = planted.clustered()
+    drawn = gaussian_bank(vocabulary, 3000, seed=99)
+    p = coherence(planted.prompt(drawn), vocabulary, k=6).p
+    assert abs((p <= 0.05).mean() - 0.05) < 0.02
+    assert abs(p.mean() - 0.5) < 0.05
+
+
+def test_coherence_does_not_depend_on_length_or_on_the_order_of_the_vocabulary():
+    vocabulary, centers = planted.clustered()
+    one, longer = coherence(planted.prompt(centers), vocabulary, nulls=50), coherence(planted.prompt(9 * centers), vocabulary, nulls=50)
+    np.testing.assert_allclose(one.coherence, longer.coherence, atol=1e-6)
+    order = np.random.default_rng(0).permutation(len(vocabulary))
+    shuffled = planted.from_rows(vocabulary.embedding[order], tuple(vocabulary.pieces[n] for n in order))
+    again = coherence(planted.prompt(centers), shuffled, nulls=50)
+    np.testing.assert_allclose(one.coherence, again.coherence, atol=1e-6)
+    np.testing.assert_allclose(one.null, again.null, atol=1e-3)
+
+
+def test_the_null_is_computed_once_for_all_prompts(monkeypatch):
+    vocabulary, centers = planted.clustered()
+    first = coherence(planted.prompt(centers[:3]), vocabulary, nulls=30)
+    monkeypatch.setattr(clusters, "_null_coherence", None)
+    assert coherence(planted.prompt(centers[5:]), vocabulary, nulls=30).null is first.null
+
+
+def test_variants_and_stems_are_told_from_meaning():
+    width = 12
+    embedding = 0.05 * np.random.default_rng(1).standard_normal((60, width))
+    embedding[:4] += np.eye(width)[0]
+    embedding[4:8] += np.eye(width)[1]
+    lexical, semantic = ("▁technology", "Technology", "▁Technology", "TECHNOLOGY"), ("▁splendid", "▁great", "▁wonderful", "▁superb")
+    vocabulary = planted.from_rows(embedding, (*lexical, *semantic, *(f"▁filler{n}" for n in range(52))))
+    result = coherence(planted.prompt(np.eye(width)[:2]), vocabulary, k=4, nulls=20)
+    assert result.variant_share.tolist() == [1, 0]
+    assert np.isnan(result.coherence_merged[0])  # one word is left: no pair
+    np.testing.assert_allclose(result.coherence_merged[1], result.coherence[1])
+    stems = planted.from_rows(embedding, ("▁laugh", "▁laughing", "▁laughs", "▁laughed", *vocabulary.pieces[4:]))
+    assert coherence(planted.prompt(np.eye(width)[:1]), stems, k=4, nulls=20).variant_share.tolist() == [1]
+
+
+def test_one_neighbor_has_no_coherence_and_k_is_clipped():
+    vocabulary = planted.vocabulary(rows=8, special=1)
+    one = coherence(planted.prompt(np.ones((2, 16))), vocabulary, k=1, nulls=20)
+    assert np.isnan([*one.coherence, *one.p, *one.q, *one.variant_share, one.null_mean]).all()
+    assert coherence(planted.prompt(np.ones((2, 16))), vocabulary, k=30, nulls=20).k == 7
+
+
+def test_coherence_frame():
+    vocabulary, centers = planted.clustered()
+    frame = coherence(planted.prompt(centers[:3]), vocabulary, nulls=20).to_frame()
+    assert list(frame.columns) == ["prompt", "position", "coherence", "coherence_merged", "variant_share", "p", "q"]
+    assert frame["position"].tolist() == [0, 1, 2]
+
+
+def test_a_repeated_token_is_redundant():
+    vocabulary = planted.vocabulary()
+    token = np.random.default_rng(2).standard_normal(16)
+    result = redundancy(planted.prompt(np.stack([token, 2 * token, 3 * token])), vocabulary, nulls=20)
+    assert result.shared_first == 1
+    np.testing.assert_allclose([result.mean_cosine, result.effective_rank, result.mean_jaccard], 1, atol=1e-6)
+    assert result.p == 1  # every rotation keeps identical positions identical
+
+
+def test_orthogonal_tokens_have_full_rank():
+    result = redundancy(planted.prompt(5 * np.eye(16)[:6]), planted.vocabulary(), nulls=20)
+    np.testing.assert_allclose([result.mean_cosine, result.effective_rank], [0, 6], atol=1e-6)
+    np.testing.assert_array_equal(np.diag(result.jaccard), 1)
+    np.testing.assert_array_equal(result.jaccard, result.jaccard.T)
+
+
+def test_jaccard_is_that_of_sets():
+    ids = np.random.default_rng(3).permuted(np.tile(np.arange(12), (5, 1)), axis=1)[:, :6]
+    square = clusters._jaccard(ids)
+    for i in range(5):
+        for j in range(5):
+            np.testing.assert_allclose(square[i, j], len(set(ids[i]) & set(ids[j])) / len(set(ids[i]) | set(ids[j])))
+
+
+def test_rotations_keep_the_gram_matrix_and_are_uniform(monkeypatch):
+    vocabulary, seen = planted.vocabulary(), []
+    monkeypatch.setattr(clusters, "search", lambda vectors, *rest: seen.append(vectors) or search(vectors, *rest))
+    prompt = planted.prompt(np.random.default_rng(4).standard_normal((5, 16)))
+    redundancy(prompt, vocabulary, nulls=600, seed=1)
+    rotated = np.concatenate(seen[1:]).reshape(600, 5, 16)
+    np.testing.assert_allclose(rotated @ rotated.transpose(0, 2, 1), np.broadcast_to(prompt.vectors @ prompt.vectors.T, (600, 5, 5)), atol=1e-4)
+    np.testing.assert_allclose(rotated.mean(axis=0), 0, atol=0.25)
+
+
+def test_positions_that_share_a_cluster_more_than_their_directions_explain_are_called():
+    vocabulary, centers = planted.clustered(width=32)
+    generator = np.random.default_rng(5)
+    pairs = np.concatenate([centers[:6] + 0.35 * generator.standard_normal((6, 32)), centers[:6] + 0.35 * generator.standard_normal((6, 32))])
+    assert redundancy(planted.prompt(pairs), vocabulary, nulls=199).p < 0.05
+
+
+def test_p_of_redundancy_is_uniform_for_rotated_prompts():
+    vocabulary = planted.vocabulary(rows=150, width=8)
+    generator = np.random.default_rng(6)
+    p = np.array([redundancy(planted.prompt(generator.standard_normal((6, 8))), vocabulary, nulls=39, seed=n).p for n in range(150)])
+    assert abs(p.mean() - 0.5) < 0.1
+    assert (p <= 0.05).mean() < 0.12
+
+
+def test_a_prompt_of_one_token():
+    vocabulary = planted.vocabulary()
+    result = redundancy(planted.prompt(np.ones((1, 16))), vocabulary)
+    assert result.shared_first == 0
+    np.testing.assert_allclose(result.effective_rank, 1)
+    assert np.isnan([result.mean_cosine, result.mean_jaccard, result.p]).all()
+    frame = result.to_frame()
+    assert list(frame.columns)[:5] == ["prompt", "shared_first", "mean_cosine", "effective_rank", "p"]
+    assert len(frame) == 1
+    assert coherence(planted.prompt(np.ones((1, 16))), vocabulary, nulls=20).q.shape == (1,)
+
+
+def test_what_bad_calls_say():
+    with pytest.raises(PromptError, match="vectors of width 3"):
+        coherence(planted.prompt(np.ones((2, 3))), planted.vocabulary())
+    with pytest.raises(PromptError, match="vectors of width 3"):
+        redundancy(planted.prompt(np.ones((2, 3))), planted.vocabulary())
+    with pytest.raises(ExplorerError, match="found k = 0"):
+        coherence(planted.prompt(np.ones((2, 16))), planted.vocabulary(), k=0)
+    with pytest.raises(ExplorerError, match="found 0 null draws"):
+        coherence(planted.prompt(np.ones((2, 16))), planted.vocabulary(), nulls=0)

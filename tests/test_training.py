@@ -1,0 +1,129 @@
+"""Prompt tuning: the model stays frozen, runs together equal runs alone, a stopped call goes on, prompts learn."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from explorer.errors import PromptError
+from explorer.formats import read_prompt
+from explorer.t5 import FrozenT5
+from explorer.tasks import Task
+from explorer.tuning.training import Run, Tuning, TuningConfig, tune, tune_to_folder
+from explorer.vocabulary import Vocabulary
+
+RUNS = [Run("random", 0), Run("sampled-vocab", 1), Run("class-label", 0)]
+
+
+@pytest.fixture(scope="module")
+def tiny(tiny_t5_folder):
+    return FrozenT5.load(tiny_t5_folder, device="cpu"), Vocabulary.load(tiny_t5_folder)
+
+
+@pytest.fixture(scope="module")
+def task():
+    """Texts that hold the word of their label, so that there is something to learn."""
+    generator = np.random.default_rng(0)
+    answers = tuple(generator.choice(["bad", "good"], 60).tolist())
+    fillers = ["alpha mine", "sort of", "a little", "and then some", "me too", "in the end"]
+    texts = tuple(f"{generator.choice(fillers)} {'positive' if a == 'good' else 'negative'} {generator.choice(fillers)}" for a in answers)
+    return Task(texts, answers, ("bad", "good"), "planted")
+
+
+def weights(model):
+    return {name: parameter.detach().clone() for name, parameter in model.model.named_parameters()}
+
+
+CONFIG = TuningConfig(length=4, steps=6, learning_rate=0.3, batch_size=8, evaluate_every=2, dtype="float32")
+
+
+def test_runs_together_equal_runs_alone_and_the_model_stays_frozen(tiny, task):
+    model, vocabulary = tiny
+    before = weights(model)
+    together = tune(model, vocabulary, task, task, RUNS, CONFIG, "planted")
+    for run, prompt in zip(RUNS, together, strict=True):
+        (alone,) = tune(model, vocabulary, task, task, [run], CONFIG, "planted")
+        np.testing.assert_allclose(prompt.trajectory.vectors, alone.trajectory.vectors, atol=2e-3)
+        assert [e.step for e in prompt.origin.history] == [0, 2, 4, 6]
+    after = weights(model)
+    assert all((before[name] == after[name]).all() for name in before)
+    assert all(parameter.grad is None for parameter in model.model.parameters())
+
+
+def test_the_best_step_is_kept(tiny, task):
+    (prompt,) = tune(*tiny, task, task, [Run("random", 3)], CONFIG, "planted")
+    accuracies = [e.dev_accuracy for e in prompt.origin.history]
+    best = prompt.origin.history[int(np.argmax(accuracies))]
+    assert prompt.origin.step == best.step
+    assert prompt.origin.dev_accuracy == max(accuracies)
+    place = prompt.trajectory.steps.tolist().index(best.step)
+    np.testing.assert_array_equal(prompt.trajectory.vectors[place], prompt.vectors)
+
+
+def test_prompts_learn_a_planted_task(model, vocabulary):
+    generator = np.random.default_rng(1)
+    answers = tuple(generator.choice(["negative", "positive"], 120).tolist())
+    words = {"negative": ["awful", "terrible", "horrible"], "positive": ["great", "wonderful", "excellent"]}
+    texts = tuple(f"It was {generator.choice(words[a])} that day, {generator.choice(words[a])} indeed." for a in answers)
+    train = Task(texts[:80], answers[:80], ("negative", "positive"), "words")
+    dev = Task(texts[80:], answers[80:], ("negative", "positive"), "words")
+    config = TuningConfig(length=8, steps=60, learning_rate=0.1, batch_size=16, evaluate_every=20)
+    (prompt,) = tune(model, vocabulary, train, dev, [Run("class-label", 0)], config, "words")
+    assert prompt.origin.dev_accuracy >= 0.8
+    losses = [e.loss for e in prompt.origin.history[1:]]
+    assert losses[-1] < losses[0]
+
+
+def test_a_stopped_call_goes_on_to_the_same_prompts(tiny, task, tmp_path):
+    model, vocabulary = tiny
+    whole = tune(model, vocabulary, task, task, RUNS, CONFIG, "planted")
+    checkpoint = tmp_path / "state.pt"
+    first = Tuning(model, vocabulary, task, task, RUNS, CONFIG)
+    first.config = replace(CONFIG, steps=4)
+    first.run(checkpoint)
+    said = []
+    resumed = tune(model, vocabulary, task, task, RUNS, CONFIG, "planted", said.append, checkpoint)
+    assert said == ["going on from step 4 of 6"]
+    for one, other in zip(whole, resumed, strict=True):
+        np.testing.assert_array_equal(one.trajectory.vectors, other.trajectory.vectors)
+        assert one.origin.history == other.origin.history
+
+
+def test_finished_prompts_are_left_as_they_are(tiny, task, tmp_path):
+    folders = tune_to_folder(*tiny, task, task, RUNS[:1], CONFIG, "planted", tmp_path)
+    stamp = (folders[0] / "adapter_model.safetensors").stat().st_mtime_ns
+    said = []
+    folders = tune_to_folder(*tiny, task, task, RUNS[:2], CONFIG, "planted", tmp_path, said.append)
+    assert (folders[0] / "adapter_model.safetensors").stat().st_mtime_ns == stamp
+    assert any("1 of 2 prompts are in" in line for line in said)
+    assert not list(tmp_path.glob(".*tuning*"))
+    prompt = read_prompt(folders[1])
+    assert prompt.origin.seed == 1
+    assert prompt.origin.data["train"]["examples"] == 60
+    assert prompt.origin.hyperparameters["learning_rate"] == 0.3
+
+
+def test_a_run_whose_loss_is_nan_stops_alone(tiny, task):
+    model, vocabulary = tiny
+    tuning = Tuning(model, vocabulary, task, task, RUNS[:2], CONFIG)
+    tuning.evaluate()
+    tuning.prompts[0].data.fill_(float("nan"))
+    tuning.train_step()
+    assert tuning.alive == [False, True]
+    assert np.isfinite(tuning.vectors()[1]).all()
+    tuning.prompts[0].data.zero_()
+    tuning.train_step()
+    assert (tuning.vectors()[0] == 0).all()
+
+
+def test_bad_calls_are_named(tiny, task, vocabulary, tmp_path):
+    model, own = tiny
+    with pytest.raises(PromptError, match="no runs"):
+        tune(model, own, task, task, [], CONFIG, "planted")
+    with pytest.raises(PromptError, match="width 256"):
+        tune(model, vocabulary, task, task, RUNS, CONFIG, "planted")
+    with pytest.raises(PromptError, match="2 class labels and 1 prompt tokens"):
+        tune(model, own, task, task, RUNS[2:], replace(CONFIG, length=1), "planted")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(PromptError, match="cannot be made"):
+        tune_to_folder(model, own, task, task, RUNS, CONFIG, "planted", tmp_path / "file")
