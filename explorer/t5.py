@@ -11,7 +11,7 @@ import numpy as np
 
 from explorer.errors import DataError, ModelError, PromptError
 from explorer.tasks import check_text
-from explorer.vocabulary import DEFAULT_MODEL, model_folder
+from explorer.vocabulary import DEFAULT_MODEL, EMBEDDING_KEYS, MODELS, model_folder
 
 if TYPE_CHECKING:
     import torch
@@ -19,20 +19,23 @@ if TYPE_CHECKING:
 LONGEST_INPUT = 512
 """pieces of a text that are read; longer texts are refused"""
 LONGEST_OUTPUT = 64
-ROWS_PER_PASS = 256
-"""rows of a batch that go through the model at once"""
+ROWS_PER_PASS = {"cpu": 64, "cuda": 1024}
+"""rows of a batch that go through the model at once: a processor is fastest while they fit into its cache (twice 256 rows' pace)"""
+POSITIONS_PER_ROW = 96
+"""longer rows, padding included, go through the model fewer at a time"""
 
 Device = Literal["auto", "cpu", "cuda"]
 Dtype = Literal["auto", "float32", "bfloat16"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FrozenT5:
     """A T5 encoder–decoder whose weights never change, on one device, used by one thread at a time."""
 
     model: "torch.nn.Module"
     tokenizer: object
     name: str
+    """a bundled model's name, else the folder or hub id it was loaded by"""
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
 
     @classmethod
@@ -43,25 +46,15 @@ class FrozenT5:
         Raises ModelError when the model is missing, damaged or no T5.
         """
         import torch
-        from transformers import AutoConfig, AutoModelForSeq2SeqLM, AutoTokenizer
-        from transformers.utils import logging
 
         folder = model_folder(model, weights=True)
         device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
         if str(device).startswith("cuda") and not torch.cuda.is_available():
             raise ModelError(f"device {device} was asked for, but torch sees no GPU; use --device cpu")
-        precision = {"float32": torch.float32, "bfloat16": torch.bfloat16, "auto": torch.bfloat16 if str(device).startswith("cuda") else torch.float32}
-        logging.disable_progress_bar()
-        try:
-            config = AutoConfig.from_pretrained(folder)
-            if config.model_type not in ("t5", "mt5", "umt5"):
-                raise ModelError(f"{folder}: found a {config.model_type} model; expected one of the T5 family (t5, mt5, umt5)")
-            tokenizer = AutoTokenizer.from_pretrained(folder)
-            network = AutoModelForSeq2SeqLM.from_pretrained(folder, dtype=precision[dtype])
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
-            raise ModelError(f"{folder}: cannot be loaded as a T5 ({(str(error).splitlines() or [''])[0][:200]})") from error
+        precision = ("bfloat16" if str(device).startswith("cuda") else "float32") if dtype == "auto" else dtype
+        network, tokenizer = _read_network(folder, getattr(torch, precision))
         network.requires_grad_(False)
-        return cls(network.to(device).eval(), tokenizer, str(model))
+        return cls(network.to(device).eval(), tokenizer, folder.name if folder.parent == MODELS else str(model))
 
     @property
     def device(self) -> "torch.device":
@@ -87,16 +80,18 @@ class FrozenT5:
 
     def label_ids(self, label: str) -> list[int]:
         """Pieces of a label as a target, ending with eos. Raises DataError when the label has no piece."""
-        ids = self.tokenizer(label, add_special_tokens=False)["input_ids"]
+        with self.lock:
+            ids = self.tokenizer(label, add_special_tokens=False, truncation=False)["input_ids"]
         if not ids:
-            raise DataError(f"label {label!r} has no piece in the vocabulary of {self.name}")
+            raise DataError(f"label {label!r} has no piece in the vocabulary of {self.name}; expected a word the tokenizer knows")
         return [*ids, self.model.config.eos_token_id]
 
     def text_ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Pieces of each text, ending with eos. Raises DataError for empty or overlong texts."""
         for number, text in enumerate(texts, start=1):
             check_text(text, f"text {number}")
-        rows = self.tokenizer(list(texts), verbose=False)["input_ids"]
+        with self.lock:  # a fast tokenizer is not safe in two threads: "Already borrowed"
+            rows = self.tokenizer(list(texts), truncation=False, padding=False, verbose=False)["input_ids"] if texts else []
         for number, row in enumerate(rows, start=1):
             if len(row) > LONGEST_INPUT:
                 raise DataError(f"text {number} has {len(row)} pieces; expected at most {LONGEST_INPUT}: shorten it")
@@ -111,15 +106,17 @@ class FrozenT5:
         """
         import torch
 
-        rows = self._rows(prompts, texts)
         targets = [torch.tensor(self.label_ids(label), device=self.device) for label in labels]
-        scores = np.empty((len(rows), len(targets)), np.float32)
+        scores = np.empty((len(prompts) * len(texts), len(targets)), np.float32)
         with self._inference():
-            for start, encoded, mask in self._encoded(rows):
+            for rows, embeds, mask in self._passes(prompts, texts):
+                encoded = self.encode(embeds, mask)
+                cross_attention = None
                 for column, target in enumerate(targets):
-                    logits = self._decode(encoded, mask, target)
-                    steps = torch.log_softmax(logits.float(), dim=-1).gather(2, target.expand(len(encoded), -1)[:, :, None])
-                    scores[start : start + len(encoded), column] = steps.sum(dim=(1, 2)).cpu().numpy()
+                    wanted = target.expand(len(rows), -1)
+                    logits, cross_attention = self._decode(encoded, mask, wanted, cross_attention)
+                    steps = torch.log_softmax(logits.float(), dim=-1).gather(2, wanted[:, :, None])
+                    scores[rows, column] = steps.sum(dim=(1, 2)).cpu().numpy()
         return scores.reshape(len(prompts), len(texts), len(targets))
 
     def label_probabilities(self, prompts: Sequence[np.ndarray | None], texts: Sequence[str], labels: Sequence[str]) -> np.ndarray:
@@ -129,51 +126,116 @@ class FrozenT5:
         return scores / scores.sum(axis=-1, keepdims=True)
 
     def generate(self, prompts: Sequence[np.ndarray | None], texts: Sequence[str], max_new_tokens: int = 16) -> list[list[str]]:
-        """Greedy continuations: N lists of B texts, special pieces left out."""
-        rows = self._rows(prompts, texts)
+        """Greedy continuations: N lists of B texts, special pieces left out. Raises what `label_log_probabilities` raises."""
         limit = max(1, min(max_new_tokens, LONGEST_OUTPUT))
-        written: list[str] = []
+        written = [""] * (len(prompts) * len(texts))
         with self._inference():
-            for start in range(0, len(rows), ROWS_PER_PASS):
-                embeds, mask = self._padded(rows[start : start + ROWS_PER_PASS])
+            for rows, embeds, mask in self._passes(prompts, texts):
                 ids = self.model.generate(inputs_embeds=embeds, attention_mask=mask, max_new_tokens=limit, do_sample=False, num_beams=1)
-                written += self.tokenizer.batch_decode(ids, skip_special_tokens=True)
+                for row, text in zip(rows, self.tokenizer.batch_decode(ids, skip_special_tokens=True), strict=True):
+                    written[row] = text
         return [written[n * len(texts) : (n + 1) * len(texts)] for n in range(len(prompts))]
 
-    def _rows(self, prompts: Sequence[np.ndarray | None], texts: Sequence[str]) -> "list[torch.Tensor]":
-        """Every prompt before every embedded text: N × B tensors [P_n + T_b, H]."""
+    def encode(self, embeds: "torch.Tensor", mask: "torch.Tensor") -> "torch.Tensor":
+        """Encoder outputs [R, L, H] of input embeddings [R, L, H] and their attention mask [R, L]; gradients flow to the embeddings."""
+        return self.model.get_encoder()(inputs_embeds=embeds, attention_mask=mask).last_hidden_state
+
+    def target_logits(self, encoded: "torch.Tensor", mask: "torch.Tensor", targets: "torch.Tensor") -> "torch.Tensor":
+        """Logits [R, U, V] of the pieces of targets [R, U] (any filler after a target's end), given those before them."""
+        return self._decode(encoded, mask, targets)[0]
+
+    def _passes(self, prompts: Sequence[np.ndarray | None], texts: Sequence[str]) -> "Iterator[tuple[np.ndarray, torch.Tensor, torch.Tensor]]":
+        """Every prompt before every embedded text, in passes of bounded size and like length.
+
+        Yields row numbers [R] (prompt n, text b is row n·B + b), embeddings [R, L, H] and attention mask [R, L].
+        """
         import torch
 
-        embed = self.model.get_input_embeddings()
         for number, prompt in enumerate(prompts, start=1):
             if prompt is not None and (prompt.ndim != 2 or prompt.shape[1] != self.dimension):
                 raise PromptError(f"prompt {number}: vectors of shape {prompt.shape}, but {self.name} needs [P, {self.dimension}]")
-        with self._inference():
-            embedded = [embed(torch.tensor(ids, device=self.device)) for ids in self.text_ids(texts)]
-            fronts = [None if p is None else torch.as_tensor(p, dtype=self.dtype, device=self.device) for p in prompts]
-            return [text if front is None else torch.cat([front, text]) for front in fronts for text in embedded]
+        ids, embed = self.text_ids(texts), self.model.get_input_embeddings()
+        fronts = [None if prompt is None else torch.as_tensor(prompt, dtype=self.dtype, device=self.device) for prompt in prompts]
+        lengths = np.array([(0 if front is None else len(front)) + len(text) for front in fronts for text in ids], np.int64)
+        most = ROWS_PER_PASS.get(self.device.type, ROWS_PER_PASS["cpu"])
+        for rows in split_by_length(lengths, most, most * POSITIONS_PER_ROW):
+            embedded = [embed(torch.tensor(ids[row % len(ids)], device=self.device)) for row in rows]
+            pairs = [(fronts[row // len(ids)], text) for row, text in zip(rows, embedded, strict=True)]
+            embeds = torch.nn.utils.rnn.pad_sequence([text if front is None else torch.cat([front, text]) for front, text in pairs], batch_first=True)
+            yield rows, embeds, attention_mask(torch.from_numpy(lengths[rows]).to(self.device), embeds.shape[1])
 
-    def _padded(self, rows: "list[torch.Tensor]") -> "tuple[torch.Tensor, torch.Tensor]":
-        """Rows [L_r, H] padded at the right: embeddings [R, L, H] and attention mask [R, L]."""
+    def _decode(self, encoded: "torch.Tensor", mask: "torch.Tensor", targets: "torch.Tensor", cross_attention=None) -> tuple:
+        """Logits [R, U, V] of targets [R, U] (teacher forcing), and the keys and values of `encoded` for the next targets.
+
+        cross_attention: those keys and values from an earlier call with the same `encoded`; None while gradients are wanted.
+        """
         import torch
-
-        embeds = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
-        lengths = torch.tensor([len(row) for row in rows], device=self.device)
-        return embeds, (torch.arange(embeds.shape[1], device=self.device) < lengths[:, None]).long()
-
-    def _encoded(self, rows: "list[torch.Tensor]") -> "Iterator[tuple[int, torch.Tensor, torch.Tensor]]":
-        """Encoder outputs in passes of bounded size: (first row, states [R, L, H], mask [R, L])."""
-        for start in range(0, len(rows), ROWS_PER_PASS):
-            embeds, mask = self._padded(rows[start : start + ROWS_PER_PASS])
-            yield start, self.model.get_encoder()(inputs_embeds=embeds, attention_mask=mask).last_hidden_state, mask
-
-    def _decode(self, encoded: "torch.Tensor", mask: "torch.Tensor", target: "torch.Tensor") -> "torch.Tensor":
-        """Logits [R, U, V] of one target [U] for every encoded row."""
+        from transformers import DynamicCache, EncoderDecoderCache
         from transformers.modeling_outputs import BaseModelOutput
 
-        return self.model(
+        start = torch.full_like(targets[:, :1], self.model.config.decoder_start_token_id)
+        cache = None if torch.is_grad_enabled() else EncoderDecoderCache(DynamicCache(), DynamicCache() if cross_attention is None else cross_attention)
+        logits = self.model(
             encoder_outputs=BaseModelOutput(last_hidden_state=encoded),
             attention_mask=mask,
-            labels=target.expand(len(encoded), -1).contiguous(),
-            use_cache=False,
+            decoder_input_ids=torch.cat([start, targets[:, :-1]], dim=1),
+            past_key_values=cache,
+            use_cache=cache is not None,
         ).logits
+        return logits, None if cache is None else cache.cross_attention_cache
+
+
+def attention_mask(lengths: "torch.Tensor", longest: int) -> "torch.Tensor":
+    """1 where a row of `lengths` [R] has an entry, 0 where it is padded at the right: [R, longest] int64."""
+    import torch
+
+    return (torch.arange(longest, device=lengths.device) < lengths[:, None]).long()
+
+
+def split_by_length(lengths: np.ndarray, rows: int = 64, positions: int = 64 * POSITIONS_PER_ROW) -> Iterator[np.ndarray]:
+    """Row numbers in passes of like length: each has at most `rows` rows and, padded, `positions` positions (or one row).
+
+    lengths: [R] int64. Rows of like length together waste little on padding, which is masked and changes no result.
+    """
+    order = np.argsort(-lengths, kind="stable")
+    start = 0
+    while start < len(order):
+        count = max(1, min(rows, positions // max(1, int(lengths[order[start]]))))
+        yield order[start : start + count]
+        start += count
+
+
+def _read_network(folder: Path, precision: "torch.dtype") -> tuple:
+    """Model and tokenizer of a folder. Raises ModelError when they are damaged, incomplete or no T5."""
+    from safetensors import SafetensorError
+    from transformers import AutoConfig, AutoModelForSeq2SeqLM, AutoTokenizer
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    try:
+        config = AutoConfig.from_pretrained(folder)
+        if config.model_type not in ("t5", "mt5", "umt5"):
+            raise ModelError(f"{folder}: found a {config.model_type} model; expected one of the T5 family (t5, mt5, umt5)")
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+        network, report = AutoModelForSeq2SeqLM.from_pretrained(folder, dtype=precision, output_loading_info=True)
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        raise ModelError(f"{folder}: cannot be loaded as a T5 ({(str(error).splitlines() or [''])[0][:200]})") from error
+    if missing := sorted(report["missing_keys"]):
+        raise ModelError(f"{folder}: {len(missing)} weights are missing, such as {missing[0]}; expected a whole model: get it again")
+    _check_embedding(network, folder)
+    return network, tokenizer
+
+
+def _check_embedding(network: "torch.nn.Module", folder: Path) -> None:
+    """Raise ModelError when the model did not get its file's input embeddings: some releases take the head's instead."""
+    from safetensors import safe_open
+
+    file = folder / "model.safetensors"
+    if not file.is_file():  # several files: nothing to compare cheaply
+        return
+    with safe_open(file, framework="pt") as weights:
+        if key := next((key for key in EMBEDDING_KEYS if key in set(weights.keys())), None):
+            table = network.get_input_embeddings().weight
+            rows = weights.get_slice(key)[:8].to(table.dtype)
+            if rows.shape != table[:8].shape or not (rows == table[:8]).all():
+                raise ModelError(f"{file}: transformers loaded other input embeddings than {key}; use another release of transformers")

@@ -56,10 +56,13 @@ def read_task(data: str | Path, labels: tuple[str, ...] | None = None) -> Task:
     rows = _hub_rows(str(data)) if str(data).startswith("hf:") else _file_rows(Path(data))
     if not rows:
         raise DataError(f"{data}: no rows; expected the columns text and label with at least one example")
-    if missing := [column for column in ("text", "label") if any(row.get(column) is None for row in rows)]:
-        found = ", ".join(str(column) for column in rows[0] if column is not None) or "none"
-        raise DataError(f"{data}: found the columns {found}; expected {' and '.join(missing)} in every row")
-    texts, answers = tuple(str(row["text"]) for row in rows), tuple(str(row["label"]).strip() for row in rows)
+    for number, row in enumerate(rows, start=1):
+        if missing := [column for column in ("text", "label") if row.get(column) is None]:
+            found = ", ".join(str(column) for column, value in row.items() if column is not None and value is not None) or "none"
+            raise DataError(f"{data}, row {number}: found the columns {found}; expected {' and '.join(missing)} too")
+        if not isinstance(row["text"], str) or not isinstance(row["label"], str | int | float):
+            raise DataError(f"{data}, row {number}: found a text or label that is no plain value; expected a text and a label")
+    texts, answers = tuple(row["text"] for row in rows), tuple(str(row["label"]).strip() for row in rows)
     return Task(texts, answers, labels or tuple(sorted(set(answers))), Path(str(data)).name)
 
 
@@ -71,10 +74,10 @@ def _file_rows(path: Path) -> list[dict]:
     if kind not in (".tsv", ".csv", ".jsonl"):
         raise DataError(f"{path}: found the suffix {kind or 'none'}; expected .tsv, .csv or .jsonl (also as .xz or .gz)")
     try:
-        with opener(path, "rt", encoding="utf-8", newline="") as file:
+        with opener(path, "rt", encoding="utf-8-sig", newline="") as file:
             if kind == ".jsonl":
                 return [_json_object(line, path, number) for number, line in enumerate(file, start=1) if line.strip()]
-            return list(csv.DictReader(file, delimiter="\t" if kind == ".tsv" else ","))
+            return list(csv.DictReader(file, delimiter="\t" if kind == ".tsv" else ",", strict=True))  # a stray quote would swallow rows
     except (OSError, EOFError, lzma.LZMAError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: cannot be read ({error}); expected UTF-8 {kind[1:].upper()}") from error
 
@@ -82,7 +85,7 @@ def _file_rows(path: Path) -> list[dict]:
 def _json_object(line: str, path: Path, number: int) -> dict:
     try:
         row = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path}, line {number}: no JSON ({error}); expected one object a line with text and label") from error
     if not isinstance(row, dict):
         raise DataError(f"{path}, line {number}: found a JSON {type(row).__name__}; expected an object with text and label")

@@ -179,20 +179,31 @@ def _read_embedding(folder: Path) -> np.ndarray:
     import ml_dtypes  # noqa: F401  registers bfloat16 with NumPy
     from safetensors import SafetensorError, safe_open
 
-    index = folder / "model.safetensors.index.json"
     try:
-        where = json.loads(index.read_text())["weight_map"] if index.is_file() else None
-        files = sorted(set(where.values())) if where else ["model.safetensors"]
-        if not all((folder / file).is_file() for file in files):
-            raise ModelError(f"{folder}: no {files[0]}; expected weights as safetensors (re-save the model with save_pretrained)")
-        for key in EMBEDDING_KEYS:
-            for file in [where[key]] if where and key in where else files if not where else []:
-                with safe_open(folder / file, framework="np") as weights:
-                    if key in weights.keys():  # noqa: SIM118  safe_open is no mapping
-                        return np.ascontiguousarray(weights.get_tensor(key), np.float32)
-    except (SafetensorError, OSError, ValueError, KeyError) as error:
+        for key, file in _tables(folder):
+            with safe_open(file, framework="np") as weights:
+                if key in weights.keys():  # noqa: SIM118  safe_open is no mapping
+                    return np.ascontiguousarray(weights.get_tensor(key), np.float32)
+    except (SafetensorError, OSError, ValueError) as error:
         raise ModelError(f"{folder}: weights cannot be read ({error}); expected whole safetensors files") from error
     raise ModelError(f"{folder}: no input embeddings found; expected one of {', '.join(EMBEDDING_KEYS)}")
+
+
+def _tables(folder: Path) -> list[tuple[str, Path]]:
+    """Names under which the embedding table may be stored, each with the file to look in."""
+    index, single = folder / "model.safetensors.index.json", folder / "model.safetensors"
+    if index.is_file():
+        listed = json.loads(index.read_text(encoding="utf-8"))
+        shards = listed.get("weight_map") if isinstance(listed, dict) else None
+        if not isinstance(shards, dict) or not all(isinstance(file, str) for file in shards.values()):
+            raise ModelError(f"{index}: lists no weights; expected an object weight_map of names and files")
+        tables = [(key, folder / shards[key]) for key in EMBEDDING_KEYS if key in shards]
+    else:
+        tables = [(key, single) for key in EMBEDDING_KEYS]
+    for _, file in tables:
+        if not file.is_file():
+            raise ModelError(f"{folder}: no {file.name}; expected weights as safetensors (re-save the model with save_pretrained)")
+    return tables
 
 
 def _read_pieces(folder: Path) -> tuple[list[str | None], set[int]]:

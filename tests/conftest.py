@@ -1,6 +1,7 @@
 """Shared fixtures: a tiny random T5, the bundled model and vocabulary, and a folder of small prompts."""
 
 import os
+import string
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test may reach the network
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -31,23 +32,23 @@ TRAJECTORY_STEPS = (0, 10, 20)
 
 
 def tiny_tokenizer():
-    """A Unigram tokenizer learned from a few sentences: pad 0, eos 1, unk 2, sentinels last and counted down, as in T5."""
-    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+    """A Unigram tokenizer of a few words and all letters: pad 0, eos 1, unk 2, sentinels last and counted down, as in T5."""
+    from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
-    tokenizer = Tokenizer(models.Unigram())
+    words = list(dict.fromkeys(" ".join(TINY_TEXT).split()))
+    pieces = [f"▁{word}" for word in words] + ["▁", *string.ascii_lowercase, *"?!.-"]
+    scores = [-3.0] * len(words) + [-6.0] * (len(pieces) - len(words))
+    sentinels = [f"<extra_id_{number}>" for number in reversed(range(SENTINELS))]
+    special = ["<pad>", "</s>", "<unk>"]
+    listed = [*zip(special, [0.0] * 3, strict=True), *zip(pieces, scores, strict=True), *((sentinel, -100.0) for sentinel in sentinels)]
+    tokenizer = Tokenizer(models.Unigram(listed, unk_id=2))
     tokenizer.normalizer = normalizers.NFKC()
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     tokenizer.decoder = decoders.Metaspace()
-    trainer = trainers.UnigramTrainer(
-        vocab_size=150, special_tokens=["<pad>", "</s>", "<unk>"], unk_token="<unk>", show_progress=False
-    )
-    tokenizer.train_from_iterator(TINY_TEXT * 20, trainer)
     tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
-    sentinels = [f"<extra_id_{number}>" for number in reversed(range(SENTINELS))]
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="<pad>", eos_token="</s>", unk_token="<unk>", additional_special_tokens=sentinels
-    )
+    tokenizer.add_special_tokens([AddedToken(piece, special=True) for piece in (*special, *sentinels)])
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>", eos_token="</s>", unk_token="<unk>")
 
 
 @pytest.fixture(scope="session")

@@ -87,6 +87,7 @@ def test_neighbors_equal_brute_force(metric, vocabulary):
         np.testing.assert_allclose(np.take_along_axis(scores, places, axis=1), best, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")  # PEFT asks transformers for it
 def test_peft_loads_every_prompt_and_agrees(model):
     peft = pytest.importorskip("peft")
     import torch

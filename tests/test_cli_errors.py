@@ -79,6 +79,19 @@ def test_a_name_that_steers_the_terminal_is_printed_harmlessly():
     assert "\\x1b[31m\\nsuch: no such file" in message
 
 
+def test_names_and_texts_that_are_not_utf_8(prompt, tmp_path):
+    import shutil
+
+    shutil.copytree(prompt, tmp_path / "\udcff")
+    assert "'\\udcff', which is not UTF-8; rename the file" in fails("neighbors", tmp_path / "\udcff", "--json")
+    assert "which is not UTF-8; rename the file or change the text" in fails("predict", prompt, "--text", "caf\udce9")
+    assert "which is not UTF-8; rename the file or change the text" in fails("labels", prompt, "--labels", "caf\udce9")
+
+
+def test_a_name_longer_than_any_file_s():
+    assert "File name too long" in fails("neighbors", "a" * 5000)
+
+
 @pytest.mark.parametrize("command", ["neighbors", "clusters", "labels", "map"])
 def test_vectors_of_another_width_than_the_model_name_both_widths(command, wide):
     message = fails(command, wide, "--model", "mini-t5")
@@ -376,7 +389,7 @@ def test_ctrl_c_while_training_keeps_what_is_done(tiny_t5_folder, data, tmp_path
     texts = data(GOOD), "--dev", data(GOOD, "dev.tsv")
     process = start("train", "--model", tiny_t5_folder, "--data", *texts, "--out", tmp_path / "out", *sizes, stdout=subprocess.PIPE)
     said = b""
-    while b"dev=" not in said:  # a measurement has been made
+    while said.count(b"dev=") < 2:  # a measurement has been made and kept
         said += process.stderr.read1() or pytest.fail(said.decode())
     process.send_signal(signal.SIGINT)
     message = (said + process.communicate(timeout=60)[1]).decode()

@@ -15,11 +15,6 @@ from explorer.errors import ExplorerError, PromptError
 from explorer.vocabulary import Vocabulary
 
 
-@pytest.fixture(scope="module")
-def bundled() -> Vocabulary:
-    return Vocabulary.load("mini-t5")
-
-
 def brute_force(queries: np.ndarray, vocabulary: Vocabulary, metric: str) -> np.ndarray:
     """Scores [Q, V'] of every searchable row in double precision, higher is closer."""
     x, y = queries.astype(np.float64), vocabulary.embedding[vocabulary.searchable_ids].astype(np.float64)
@@ -35,22 +30,22 @@ def brute_force(queries: np.ndarray, vocabulary: Vocabulary, metric: str) -> np.
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_neighbors_are_those_of_brute_force(bundled, metric):
+def test_neighbors_are_those_of_brute_force(vocabulary, metric):
     generator = np.random.default_rng(1)
-    near = bundled.embedding[generator.choice(bundled.searchable_ids, 12)]
+    near = vocabulary.embedding[generator.choice(vocabulary.searchable_ids, 12)]
     queries = np.concatenate([near + generator.normal(0, 0.5, near.shape), generator.normal(0, 3, near.shape)]).astype(np.float32)
-    ids, scores = search(queries, bundled, 10, metric)
-    truth = brute_force(queries, bundled, metric)
+    ids, scores = search(queries, vocabulary, 10, metric)
+    truth = brute_force(queries, vocabulary, metric)
     order = np.argsort(-truth, axis=1, kind="stable")[:, :10]
-    np.testing.assert_array_equal(ids, bundled.searchable_ids[order])
+    np.testing.assert_array_equal(ids, vocabulary.searchable_ids[order])
     expected = np.take_along_axis(truth, order, 1) * (-1 if metric == "l2" else 1)
     np.testing.assert_allclose(scores, expected, rtol=2e-6, atol=2e-6)
 
 
 @pytest.mark.parametrize("metric", ["cosine", "l2", "csls"])
-def test_a_vocabulary_row_is_its_own_first_neighbor(bundled, metric):
-    ids = np.random.default_rng(2).choice(bundled.searchable_ids, 300, replace=False)
-    found, scores = search(bundled.embedding[ids], bundled, 1, metric)
+def test_a_vocabulary_row_is_its_own_first_neighbor(vocabulary, metric):
+    ids = np.random.default_rng(2).choice(vocabulary.searchable_ids, 300, replace=False)
+    found, scores = search(vocabulary.embedding[ids], vocabulary, 1, metric)
     share = (found[:, 0] == ids).mean()
     assert share == 1 or (metric == "csls" and share > 0.99)  # a hub's own crowding may push it below another row
     if metric == "l2":

@@ -34,9 +34,18 @@ def test_fewer_rows_than_dimensions_still_span_their_own_space():
     np.testing.assert_allclose(moved @ directions[:6].T @ directions[:6], moved, atol=1e-4)
 
 
+def test_the_bank_is_not_what_the_bare_seed_draws():
+    """A prompt drawn with the seed of its null would be found in it."""
+    embedding = np.random.default_rng(0).standard_normal((400, 16))
+    bank = gaussian_bank(planted.from_rows(embedding), 400, 0)
+    assert abs(np.corrcoef(bank.ravel(), embedding.ravel())[0, 1]) < 0.05
+
+
 def test_no_draws_is_refused():
     with pytest.raises(ExplorerError, match="found 0 null draws; expected at least 1"):
         gaussian_bank(planted.vocabulary(), 0, 0)
+    with pytest.raises(ExplorerError, match="found the seed -1; expected 0 or more"):
+        gaussian_bank(planted.vocabulary(), 5, -1)
 
 
 def test_p_counts_the_null_at_least_as_extreme():

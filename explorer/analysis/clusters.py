@@ -8,7 +8,7 @@ import pandas as pd
 
 from explorer.analysis.hubness import unit
 from explorer.analysis.neighbors import search
-from explorer.analysis.nulls import benjamini_hochberg, gaussian_bank, p_values
+from explorer.analysis.nulls import benjamini_hochberg, gaussian_bank, p_values, stream
 from explorer.analysis.remembered import remembered
 from explorer.prompt import SoftPrompt
 from explorer.vocabulary import Vocabulary
@@ -60,7 +60,7 @@ def coherence(prompt: SoftPrompt, vocabulary: Vocabulary, k: int = 10, nulls: in
     """Mean pairwise cosine among the vocabulary vectors of each token's k nearest neighbors, the token itself left out.
 
     nulls: draws from the vocabulary's Gaussian, seeded, the same for every prompt. k is clipped to the searchable rows.
-    Raises PromptError when the widths differ and ExplorerError for k or nulls below 1.
+    Raises PromptError when the widths differ and ExplorerError for k or nulls below 1 or a negative seed.
     """
     vocabulary.check_width(prompt.vectors, prompt.name)
     ids, _ = search(prompt.vectors, vocabulary, k)
@@ -159,7 +159,7 @@ def _one_thread() -> AbstractContextManager:
 
 def _rotated_overlap(scores: np.ndarray, vocabulary: Vocabulary, k: int, nulls: int, seed: int) -> np.ndarray:
     """Mean Jaccard of `nulls` random rotations of a prompt U S Vᵀ, given U S [P, r]: only V needs to be drawn, as a random frame."""
-    generator = np.random.default_rng(seed)
+    generator = stream(seed, "rotations")
     length, rank = scores.shape
     at_once = max(1, QUERIES_PER_BLOCK // length)
     overlap: list[float] = []

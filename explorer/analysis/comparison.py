@@ -11,6 +11,7 @@ import pandas as pd
 from explorer.analysis.clusters import coherence
 from explorer.analysis.labels import LabelReading, read_labels
 from explorer.analysis.norms import read_norms
+from explorer.analysis.nulls import stream
 from explorer.errors import ExplorerError
 from explorer.prompt import SoftPrompt
 from explorer.vocabulary import Vocabulary
@@ -87,7 +88,7 @@ def _interval(values: np.ndarray, seed: int) -> tuple[float, float]:
     """Percentile bootstrap interval of the mean of values [n] (Efron 1979), nan for fewer than two."""
     if len(values) < 2:
         return float("nan"), float("nan")
-    draws = np.random.default_rng(seed).integers(len(values), size=(RESAMPLES, len(values)))
+    draws = stream(seed, "bootstrap").integers(len(values), size=(RESAMPLES, len(values)))
     low, high = np.quantile(values[draws].mean(axis=1), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
 

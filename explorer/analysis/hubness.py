@@ -19,7 +19,10 @@ CSLS_NEIGHBORS = 10
 def unit(vectors: np.ndarray) -> np.ndarray:
     """Rows scaled to length 1, zero rows left as they are: [N, H] float32. Norms are taken in double precision."""
     norms = np.sqrt(np.einsum("nh,nh->n", vectors, vectors, dtype=np.float64))
-    return (vectors / np.where(norms > 0, norms, 1)[:, None]).astype(np.float32)
+    norms = np.where(norms > 0, norms, 1)[:, None]
+    if (norms > 1e-30).all() and (norms < 1e30).all():  # else single precision cannot hold the norms
+        norms = norms.astype(np.float32)
+    return (vectors / norms).astype(np.float32, copy=False)
 
 
 def row_crowding(vocabulary: Vocabulary) -> np.ndarray:

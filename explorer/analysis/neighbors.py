@@ -163,7 +163,7 @@ class _Index:
             rows = np.column_stack([rows, -row_crowding(vocabulary)[token_ids]])
         index = faiss.IndexFlatL2(rows.shape[1]) if metric == "l2" else faiss.IndexFlatIP(rows.shape[1])
         index.add(np.ascontiguousarray(rows))
-        return cls(index, token_ids, metric, float(np.linalg.norm(rows.astype(np.float64), axis=1).max()))
+        return cls(index, token_ids, metric, float(np.sqrt(np.einsum("rh,rh->r", rows, rows).max())))
 
     def propose(self, queries: np.ndarray, k: int, wanted: int) -> tuple[np.ndarray, np.ndarray]:
         """Candidates [Q, wanted] (places in `token_ids`), and [Q] whether float noise cannot have kept one of the first k out."""

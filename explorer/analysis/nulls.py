@@ -16,13 +16,22 @@ ROWS_PER_BLOCK = 8192
 def gaussian_bank(vocabulary: Vocabulary, count: int, seed: int) -> np.ndarray:
     """Draws from the Gaussian with the mean and covariance of the searchable rows: [M, H] float32, M = count.
 
-    Deterministic in (vocabulary's rows as a set, count, seed). Raises ExplorerError when count is below 1.
+    Deterministic in (vocabulary's rows as a set, count, seed). Raises ExplorerError when count is below 1 or seed negative.
     """
     if count < 1:
         raise ExplorerError(f"found {count} null draws; expected at least 1 (1,000 or more give p-values with three digits)")
     mean, root = remembered(vocabulary, "gaussian", lambda: _mean_and_root(vocabulary))
-    normal = np.random.default_rng(seed).standard_normal((count, vocabulary.dimension))
+    normal = stream(seed, "gaussian").standard_normal((count, vocabulary.dimension))
     return (mean + normal @ root).astype(np.float32)
+
+
+def stream(seed: int, purpose: str) -> np.random.Generator:
+    """Random numbers for one purpose. Prompts and small vocabularies are often drawn with the bare seed 0; a null drawn with the
+    same numbers would hold them. Raises ExplorerError for a negative seed.
+    """
+    if seed < 0:
+        raise ExplorerError(f"found the seed {seed}; expected 0 or more")
+    return np.random.default_rng([seed, *purpose.encode()])
 
 
 def _mean_and_root(vocabulary: Vocabulary) -> tuple[np.ndarray, np.ndarray]:

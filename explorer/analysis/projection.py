@@ -80,7 +80,7 @@ class VocabularyMap:
     def read(cls, path: Path) -> "VocabularyMap":
         """Read a map that `save` wrote; nothing in the file is executed. Raises ExplorerError when it is damaged or no map."""
         try:
-            with np.load(path, allow_pickle=False) as stored:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:  # given a path, NumPy leaves damaged files open
                 n_neighbors, min_dist, seed = (float(value) for value in stored["settings"])
                 return cls(stored["token_ids"], stored["xy"], str(stored["fingerprint"]), int(n_neighbors), min_dist, int(seed))
         except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
@@ -102,8 +102,8 @@ def fit_map(
     UMAP is not deterministic with them. Raises ExplorerError for fewer than four distinct rows or settings out of range.
     Source: McInnes, Healy and Melville 2018.
     """
-    if n_neighbors < 2 or not 0 <= min_dist <= 1:
-        raise ExplorerError(f"found n_neighbors {n_neighbors}, min_dist {min_dist}; expected at least 2, and 0 to 1")
+    if n_neighbors < 2 or not 0 <= min_dist <= 1 or seed < 0:
+        raise ExplorerError(f"found n_neighbors {n_neighbors}, min_dist {min_dist}, seed {seed}; expected at least 2, 0 to 1, and 0 or more")
     tell = progress or (lambda message: None)
     rows, first = np.unique(unit(vocabulary.embedding[vocabulary.searchable_ids]), axis=0, return_index=True)
     order = np.argsort(first)

@@ -4,9 +4,9 @@ Results go to stdout, progress and warnings to stderr. Exit codes: 0 done, 1 an 
 130 Ctrl-C, 141 the reader of stdout has gone. Heavy imports happen inside the commands.
 """
 
-import io
 import os
 import sys
+from contextlib import suppress
 
 import typer
 from typer.core import TyperGroup
@@ -34,6 +34,9 @@ class Commands(TyperGroup):
         except BrokenPipeError as error:
             _abandon_stdout()
             raise typer.Exit(141) from error
+        except UnicodeEncodeError as error:  # from file names and arguments that are not UTF-8, wherever they are used first
+            note(f"Error: found {str(error.object)[:80]!a}, which is not UTF-8; rename the file or change the text")
+            raise typer.Exit(1) from error
         except OSError as error:
             note(f"Error: {error}")
             _abandon_stdout()
@@ -43,10 +46,8 @@ class Commands(TyperGroup):
 
 def _abandon_stdout() -> None:
     """Point stdout at nothing, so that the interpreter's last flush cannot fail again."""
-    try:
+    with suppress(OSError, ValueError):  # ValueError: not a real file, as in tests
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (OSError, ValueError):  # not a real file, as in tests
-        sys.stdout = io.StringIO()
 
 
 app = typer.Typer(

@@ -27,6 +27,8 @@ def read_prompts(prompts: Sequence[str]) -> "list[SoftPrompt]":
 def values(text: str | None, option: str) -> list[str]:
     """The values of an option that takes a list with commas. Raises typer.BadParameter for empty or repeated ones."""
     found = [value.strip() for value in text.split(",")] if text is not None else []
+    for value in found:
+        value.encode()  # what is not UTF-8 is refused here; a tokenizer would fail on it
     if "" in found or len(set(found)) < len(found):
         raise typer.BadParameter(f"found {text!r}; expected different values with commas between them", param_hint=option)
     return found

@@ -118,7 +118,7 @@ def _weighted(text: str) -> tuple[Path, float]:
 def train(
     model: Annotated[str, typer.Option("--model", metavar="M", show_default=False, help="Model folder, name under checkpoints/models, or Hugging Face id.")],
     data: Annotated[str, typer.Option("--data", metavar="FILE", show_default=False, help="TSV, CSV or JSONL with text and label, or hf:NAME[/CONFIG]:SPLIT.")],
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", show_default=False, help="Folder for the prompts, one folder each; finished ones are skipped.")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", show_default=False, help="Prompts go to DIR/TASK/NAME; finished ones are skipped.")],
     dev: Annotated[str | None, typer.Option("--dev", metavar="FILE", help="Labelled texts that choose the best step. Default: a tenth of --data.")] = None,
     init: Annotated[list[str] | None, typer.Option("--init", metavar="I", help="random, sampled-vocab or class-label; may be repeated.")] = None,
     seeds: Annotated[str, typer.Option("--seeds", metavar="S,S", help="One run for each initialization and seed.")] = "0,1,2",
@@ -141,13 +141,7 @@ def train(
         raise typer.BadParameter(f"found {learning_rate}; expected a positive number", param_hint="--lr")
     if out.exists() and not out.is_dir():
         raise ExplorerError(f"{out}: is a file; expected a folder for the prompts")
-    from explorer.tasks import read_task
-
-    examples = read_task(data)
-    held_out = read_task(dev, examples.labels) if dev is not None else None
-    if held_out is None:
-        examples, held_out = _hold_out(examples)
-        note(f"no --dev: {len(held_out)} of {len(held_out) + len(examples)} texts of {data} held out as dev (seed {HELD_OUT_SEED})")
+    examples, held_out = _examples(data, dev)
     name = _lasting_name(model)
     from explorer.t5 import FrozenT5
     from explorer.tuning.training import Run, TuningConfig, tune_to_folder
@@ -180,6 +174,18 @@ def _seeds(text: str) -> list[int]:
     if not all(seed.isascii() and seed.isdigit() and int(seed) < 2**32 for seed in found):
         raise typer.BadParameter(f"found {text!r}; expected natural numbers with commas between them, such as 0,1,2", param_hint="--seeds")
     return list(dict.fromkeys(int(seed) for seed in found))
+
+
+def _examples(data: str, dev: str | None) -> "tuple[Task, Task]":
+    """Texts to train on and texts to choose the best step by. Raises DataError when they cannot be used."""
+    from explorer.tasks import read_task
+
+    examples = read_task(data)
+    if dev is not None:
+        return examples, read_task(dev, examples.labels)
+    kept, held_out = _hold_out(examples)
+    note(f"no --dev: {len(held_out)} of {len(examples)} texts of {data} held out as dev (seed {HELD_OUT_SEED})")
+    return kept, held_out
 
 
 def _hold_out(task: "Task") -> "tuple[Task, Task]":

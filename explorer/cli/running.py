@@ -47,6 +47,7 @@ def predict(
 
     for number, one in enumerate(texts, start=1):
         check_text(one, f"text {number}")
+        one.encode()  # a text that is not UTF-8 is refused here; the tokenizer would fail on it
     frozen = _load_model(read, model)
     from explorer.evaluation.scoring import predict as run
 
@@ -109,6 +110,7 @@ def app(
     prompts: Annotated[str | None, typer.Option("--prompts", metavar="DIR", help="Folder with prompts. Default: the bundled ones.")] = None,
     model: Annotated[str | None, typer.Option("--model", metavar="M", help="Model they are read with. Default: the bundled one.")] = None,
     port: Annotated[int | None, typer.Option("--port", min=1, max=65535, help="Where the dashboard listens. Default: 8501, or the next free one.")] = None,
+    host: Annotated[str, typer.Option("--host", metavar="ADDRESS", help="Who may connect: localhost is this machine only, 0.0.0.0 everybody.")] = "localhost",
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open a browser.")] = False,
 ) -> None:
     """Open the dashboard; Ctrl-C ends it."""
@@ -119,7 +121,8 @@ def app(
         environment["EXPLORER_MODEL"] = _checked_model(model)
     if not APP.is_file():
         raise ExplorerError(f"{APP}: the dashboard is not here; run it from a clone of the project")
-    command = [sys.executable, "-m", "streamlit", "run", str(APP), "--server.showEmailPrompt", "false", "--browser.gatherUsageStats", "false"]
+    command = [sys.executable, "-m", "streamlit", "run", str(APP), "--server.address", host]
+    command += ["--server.showEmailPrompt", "false", "--browser.gatherUsageStats", "false"]
     command += ["--server.port", str(port)] if port is not None else []
     command += ["--server.headless", "true"] if no_browser else []
     raise typer.Exit(_wait(subprocess.Popen(command, cwd=APP.parent, env=environment)))

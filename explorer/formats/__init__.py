@@ -26,7 +26,8 @@ def read_prompt(prompt: str | Path) -> SoftPrompt:
             return reader.read(path, name)
     if path.is_dir():
         inside = sorted(child.name for child in path.iterdir())[:5]
-        raise PromptError(f"{path}: found {', '.join(inside) or 'an empty folder'}; expected a prompt: adapter_config.json with its adapter weights, or an array file")
+        found = ", ".join(inside) or "an empty folder"
+        raise PromptError(f"{path}: found {found}; expected a prompt: adapter_config.json with its adapter weights, or an array file")
     raise PromptError(f"{path}: not a prompt checkpoint; expected a PEFT adapter folder, .npy, .npz or .safetensors")
 
 

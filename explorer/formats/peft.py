@@ -14,6 +14,14 @@ from explorer.prompt import Evaluation, Origin, RowSource, SoftPrompt, Trajector
 
 CONFIG, WEIGHTS, RECORD, TRAJECTORY = "adapter_config.json", "adapter_model.safetensors", "explorer.json", "trajectory.safetensors"
 
+_RECORD_TYPES = {
+    **dict.fromkeys(("task", "initialization", "base_model", "base_fingerprint"), str),
+    **dict.fromkeys(("seed", "step"), int),
+    **dict.fromkeys(("labels", "rows", "history"), list),
+    **dict.fromkeys(("hyperparameters", "data"), dict),
+}
+"""what the record's entries are, where they are not null"""
+
 
 def recognizes(path: Path) -> bool:
     """Whether `path` is a folder with an adapter configuration."""
@@ -50,41 +58,75 @@ def read(path: Path, name: str) -> SoftPrompt:
 
 
 def _origin(path: Path, config: dict, record: dict, dtype: str, dropped: int, warnings: tuple[str, ...]) -> Origin:
-    initialization = record.get("initialization")
+    known = _checked(record, path)
+    initialization = known["initialization"]
     if initialization is None and config.get("prompt_tuning_init") == "TEXT":
         initialization = f"text: {config.get('prompt_tuning_init_text')}"
+    return Origin(
+        format="explorer" if record else "peft",
+        path=path,
+        key="prompt_embeddings",
+        dtype=dtype,
+        dropped_rows=dropped,
+        base_model=known["base_model"] or _base_model(config),
+        base_fingerprint=known["base_fingerprint"],
+        task=known["task"],
+        labels=tuple(known["labels"]) if known["labels"] else None,
+        initialization=initialization,
+        seed=known["seed"],
+        step=known["step"],
+        rows=known["rows"],
+        history=known["history"],
+        hyperparameters=known["hyperparameters"] or {},
+        data=known["data"] or {},
+        warnings=warnings,
+    )
+
+
+def _checked(record: dict, path: Path) -> dict:
+    """The entries of a record with the types they should have. Raises PromptError for others."""
+    known = {key: record.get(key) for key in _RECORD_TYPES}
     try:
-        return Origin(
-            format="explorer" if record else "peft",
-            path=path,
-            key="prompt_embeddings",
-            dtype=dtype,
-            dropped_rows=dropped,
-            base_model=record.get("base_model") or config.get("base_model_name_or_path"),
-            base_fingerprint=record.get("base_fingerprint"),
-            task=record.get("task"),
-            labels=tuple(record["labels"]) if record.get("labels") else None,
-            initialization=initialization,
-            seed=record.get("seed"),
-            step=record.get("step"),
-            rows=tuple(RowSource(**(row or {})) for row in record["rows"]) if record.get("rows") else None,
-            history=tuple(Evaluation(e["step"], e.get("loss"), e.get("dev_accuracy")) for e in record.get("history", ())),
-            hyperparameters=record.get("hyperparameters", {}),
-            data=record.get("data", {}),
-            warnings=warnings,
-        )
-    except (TypeError, KeyError, AttributeError) as error:
+        for key, value in known.items():
+            if value is not None and (not isinstance(value, _RECORD_TYPES[key]) or isinstance(value, bool)):
+                raise TypeError(f"{key} is a {type(value).__name__}, not a {_RECORD_TYPES[key].__name__}")
+        if not all(isinstance(label, str) for label in known["labels"] or ()):
+            raise TypeError("labels are not all text")
+        known["rows"] = tuple(_row(row) for row in known["rows"]) if known["rows"] else None
+        known["history"] = tuple(_evaluation(entry) for entry in known["history"] or ())
+    except (TypeError, KeyError, AttributeError, ValueError) as error:
         raise PromptError(f"{path / RECORD}: not as this project writes it ({error}); delete the file to read the adapter alone") from error
+    return known
+
+
+def _row(row: dict | None) -> RowSource:
+    source = RowSource(**(row or {}))
+    if not all(value is None or isinstance(value, str) for value in (source.label, source.piece)):
+        raise TypeError("rows name labels and pieces that are no text")
+    return source
+
+
+def _evaluation(entry: dict) -> Evaluation:
+    loss, accuracy = (None if entry.get(key) is None else float(entry[key]) for key in ("loss", "dev_accuracy"))
+    return Evaluation(int(entry["step"]), loss, accuracy)
+
+
+def _base_model(config: dict) -> str | None:
+    name = config.get("base_model_name_or_path")
+    return name if isinstance(name, str) and name else None
 
 
 def _read_trajectory(path: Path, shape: tuple[int, ...]) -> Trajectory:
     tensors = read_safetensors(path)
     if not {"vectors", "steps"} <= set(tensors):
         raise PromptError(f"{path}: found {', '.join(sorted(tensors)) or 'nothing'}; expected vectors [S, P, H] and steps [S]")
-    vectors = np.asarray(tensors["vectors"], np.float32)
+    vectors = tensors["vectors"]
     if vectors.ndim != 3 or vectors.shape[1:] != shape:
         raise PromptError(f"{path}: vectors of shape {vectors.shape}; expected [S, {shape[0]}, {shape[1]}] as in {WEIGHTS}")
-    return Trajectory(vectors, np.asarray(tensors["steps"], np.int64))
+    try:
+        return Trajectory(vectors, np.asarray(tensors["steps"], np.int64))
+    except PromptError as error:
+        raise PromptError(f"{path}: {error}") from error
 
 
 def _read_json(path: Path) -> dict:
@@ -106,7 +148,7 @@ def write(prompt: SoftPrompt, folder: Path, versions: dict[str, str], overwrite:
 
     if folder.exists() and not overwrite:
         raise PromptError(f"{folder} exists already; choose another folder or pass --overwrite")
-    partial = folder.with_name(f".{folder.name}.partial")
+    partial, old = folder.with_name(f".{folder.name}.partial"), folder.with_name(f".{folder.name}.old")
     try:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
@@ -117,8 +159,9 @@ def write(prompt: SoftPrompt, folder: Path, versions: dict[str, str], overwrite:
             arrays = {"vectors": np.ascontiguousarray(prompt.trajectory.vectors, np.float32), "steps": prompt.trajectory.steps.astype(np.int64)}
             save_file(arrays, partial / TRAJECTORY)
         if folder.exists():
-            shutil.rmtree(folder)
+            os.replace(folder, old)
         os.replace(partial, folder)
+        shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)
         raise PromptError(f"{folder}: cannot be written ({error})") from error

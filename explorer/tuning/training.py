@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     import torch
 
 IGNORED = -100
+BATCHES_PER_POOL = 16
+RUNS_PER_CPU_PASS = 1
+"""a processor is fastest while a pass fits into its cache; an accelerator takes all runs at once"""
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,7 @@ class Tuning:
 
         self.model, self.train, self.dev, self.runs, self.config = model, train, dev, list(runs), config
         self.texts = model.text_ids(train.texts)
+        self.lengths = np.array([len(ids) for ids in self.texts])
         targets = {label: model.label_ids(label) for label in train.labels}
         self.targets = [targets[answer] for answer in train.answers]
         starts = [initialize(run.initialization, vocabulary, config.length, train.labels, run.seed) for run in runs]
@@ -93,29 +97,47 @@ class Tuning:
 
     def train_step(self) -> None:
         """One optimizer step of every run that is alive."""
-        import torch
 
         active = [number for number, alive in enumerate(self.alive) if alive]
-        examples = np.concatenate([self._examples(self.runs[number].seed) for number in active])
-        with self.model.lock, torch.enable_grad(), self._autocast():
-            losses = self._losses([self.prompts[number] for number in active], examples)
-        losses.sum().backward()
+        together = len(active) if self.model.device.type == "cuda" else RUNS_PER_CPU_PASS
+        for start in range(0, len(active), together):
+            self._accumulate(active[start : start + together])
         self.step += 1
         self.since += 1
-        for number, loss in zip(active, losses.detach().cpu(), strict=True):
-            if not torch.isfinite(loss):
-                self.alive[number] = False
-                self.prompts[number].grad = None
-            self.losses[number] += loss
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
 
+    def _accumulate(self, numbers: list[int]) -> None:
+        """Add the gradients of some runs at this step; a run whose loss is no finite number is stopped."""
+        import torch
+
+        examples = np.concatenate([self._examples(self.runs[number].seed) for number in numbers])
+        with self.model.lock, torch.enable_grad(), self._autocast():
+            losses = self._losses([self.prompts[number] for number in numbers], examples)
+        losses.sum().backward()
+        for number, loss in zip(numbers, losses.detach().cpu(), strict=True):
+            self.losses[number] += loss
+            if not torch.isfinite(loss):
+                self.alive[number] = False
+                self.prompts[number].grad = None
+
     def _examples(self, seed: int) -> np.ndarray:
-        """The batch of a run at this step, [B]: a function of seed and step alone, so that a resumed run sees the same."""
-        size, count = self.config.batch_size, len(self.train)
-        places = np.arange(self.step * size, (self.step + 1) * size)
-        orders = {int(epoch): np.random.default_rng([seed, int(epoch)]).permutation(count) for epoch in np.unique(places // count)}
-        return np.array([orders[int(place // count)][place % count] for place in places])
+        """The batch of a run at this step, [B]: a function of seed and step alone, so that a resumed run sees the same.
+
+        An epoch is a permutation by the run's seed, cut into pools of many batches; within a pool texts of like length share a
+        batch. Which length comes when is the same for all runs, so that runs in one pass pad little.
+        """
+        per_epoch = len(self.train) // self.config.batch_size
+        if per_epoch == 0:
+            return np.random.default_rng([seed, self.step]).choice(len(self.train), self.config.batch_size)
+        epoch, place = divmod(self.step, per_epoch)
+        order = np.random.default_rng([seed, epoch]).permutation(len(self.train))
+        pool, place = divmod(place, BATCHES_PER_POOL)
+        batches = min(BATCHES_PER_POOL, per_epoch - pool * BATCHES_PER_POOL)
+        first = pool * BATCHES_PER_POOL * self.config.batch_size
+        members = order[first : first + batches * self.config.batch_size]
+        by_length = members[np.argsort(self.lengths[members], kind="stable")].reshape(batches, -1)
+        return by_length[np.random.default_rng([epoch, pool]).permutation(batches)[place]]
 
     def _losses(self, prompts: "list[torch.nn.Parameter]", examples: np.ndarray) -> "torch.Tensor":
         """Mean cross-entropy per target piece of each run, [R]; rows of run r are examples[r·B : (r+1)·B]."""

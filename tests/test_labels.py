@@ -1,0 +1,122 @@
+"""Class labels: planted vectors rank first, persistence and dispersion by hand, p uniform under its own null."""
+
+import dataclasses
+
+import numpy as np
+import planted
+import pytest
+
+from explorer.analysis.hubness import unit
+from explorer.analysis.labels import read_labels
+from explorer.analysis.nulls import gaussian_bank
+from explorer.errors import DataError, ModelError, PromptError
+from explorer.prompt import RowSource
+
+LABELS = ("negative", "positive")
+
+
+def test_a_label_placed_in_the_prompt_ranks_first_at_any_length(vocabulary):
+    target, other = vocabulary.text_vector("positive"), vocabulary.embedding[vocabulary.searchable_ids[2000]]
+    reading = read_labels(planted.prompt(np.stack([7 * target, other]), labels=LABELS), vocabulary)
+    assert reading.labels == LABELS
+    assert reading.rank[0, 1] == 1
+    np.testing.assert_allclose(reading.similarity[0, 1], 1, atol=1e-6)
+    assert reading.p[0, 1] == 1 / 1001
+    assert reading.rank[1].min() > 1
+
+
+def test_labels_of_several_pieces_are_the_mean_of_their_pieces(vocabulary):
+    label = "unremarkable nonsense"
+    ids = vocabulary.encode(label)
+    assert len(ids) > 1
+    mean = vocabulary.embedding[ids].mean(axis=0)
+    reading = read_labels(planted.prompt(mean[None]), vocabulary, [label], nulls=20)
+    np.testing.assert_allclose(reading.similarity, 1, atol=1e-6)
+    assert reading.rank.tolist() == [[1]]
+
+
+def test_rank_counts_the_rows_that_are_nearer(vocabulary):
+    prompt = planted.prompt(np.random.default_rng(0).standard_normal((3, vocabulary.dimension)))
+    reading = read_labels(prompt, vocabulary, LABELS, nulls=20)
+    rows = unit(vocabulary.embedding[vocabulary.searchable_ids]).astype(np.float64)
+    for c, label in enumerate(LABELS):
+        target = vocabulary.text_vector(label).astype(np.float64)
+        for i, vector in enumerate(unit(prompt.vectors).astype(np.float64)):
+            score = vector @ target / np.linalg.norm(target)
+            np.testing.assert_allclose(reading.similarity[i, c], score, atol=1e-6)
+            assert reading.rank[i, c] == 1 + (rows @ vector > score + 1e-6).sum()
+
+
+def test_p_is_uniform_for_vectors_drawn_from_the_null(vocabulary):
+    drawn = planted.prompt(gaussian_bank(vocabulary, 2000, 31))
+    p = read_labels(drawn, vocabulary, ["good"], nulls=2000).p[:, 0]
+    assert abs(p.mean() - 0.5) < 0.04
+    assert abs((p <= 0.05).mean() - 0.05) < 0.02
+
+
+def test_persistence_of_what_stayed_and_what_went_away(vocabulary):
+    negative, positive = (vocabulary.text_vector(label) for label in LABELS)
+    generator = np.random.default_rng(1)
+    initial = np.stack([negative, positive, *vocabulary.embedding[vocabulary.searchable_ids[[500, 600]]]])
+    final = initial + 0.1 * generator.standard_normal(initial.shape).astype(np.float32)
+    final[1] = vocabulary.embedding[vocabulary.searchable_ids[900]]
+    rows = (RowSource(label="negative"), RowSource(label="positive"), RowSource(piece="x"), RowSource())
+    reading = read_labels(planted.trained(initial, final, rows, labels=LABELS), vocabulary, nulls=20)
+    stayed, left = reading.persistence
+    assert (stayed.label, stayed.position, stayed.initial_rank, stayed.rank, stayed.p) == ("negative", 0, 1, 1, 1 / 4)
+    assert (left.label, left.position, left.initial_rank) == ("positive", 1, 1)
+    assert left.rank > 1
+    np.testing.assert_allclose(reading.drift[[0, 2, 3]], 1, atol=0.01)
+    assert reading.drift[1] < 0.9
+    frame = reading.persistence_frame()
+    assert list(frame.columns) == ["prompt", "label", "position", "initial_rank", "rank", "p"]
+    assert frame["initial_rank"].tolist() == [1, 1]
+
+
+def test_without_initial_vectors_persistence_says_so(vocabulary):
+    prompt = planted.prompt(vocabulary.text_vector("positive")[None], labels=LABELS, rows=(RowSource(label="positive"),))
+    reading = read_labels(prompt, vocabulary, nulls=20)
+    assert reading.persistence[0].initial_rank is None
+    assert reading.drift is None
+    assert reading.persistence_frame()["initial_rank"].isna().all()
+
+
+def test_no_token_from_a_label_is_an_empty_table(vocabulary):
+    frame = read_labels(planted.prompt(np.ones((2, vocabulary.dimension)), labels=LABELS), vocabulary, nulls=20).persistence_frame()
+    assert len(frame) == 0
+    assert list(frame.columns) == ["prompt", "label", "position", "initial_rank", "rank", "p"]
+
+
+def test_dispersion_runs_from_one_token_to_all(vocabulary):
+    target = vocabulary.text_vector("good")
+    away = -target
+    one = read_labels(planted.prompt(np.stack([target, away, away])), vocabulary, ["good"], nulls=20)
+    even = read_labels(planted.prompt(np.stack([target, 2 * target, 3 * target])), vocabulary, ["good"], nulls=20)
+    none = read_labels(planted.prompt(np.stack([away, away])), vocabulary, ["good"], nulls=20)
+    single = read_labels(planted.prompt(target[None]), vocabulary, ["good"], nulls=20)
+    np.testing.assert_allclose([one.dispersion, even.dispersion, single.dispersion], [0, 1, 0], atol=1e-6)
+    assert np.isnan(none.dispersion)
+    assert list(one.dispersion_frame().columns) == ["prompt", "dispersion"]
+
+
+def test_labels_frame(vocabulary):
+    reading = read_labels(planted.prompt(np.ones((2, vocabulary.dimension)), labels=("a", "b", "c")), vocabulary, LABELS, nulls=20)
+    frame = reading.to_frame()
+    assert list(frame.columns) == ["prompt", "position", "label", "similarity", "rank", "p"]
+    assert frame["label"].tolist() == [*LABELS, *LABELS]
+    assert frame["position"].tolist() == [0, 0, 1, 1]
+    np.testing.assert_array_equal(frame["rank"], reading.rank.ravel())
+
+
+def test_what_bad_calls_say(vocabulary):
+    prompt = planted.prompt(np.ones((2, vocabulary.dimension)))
+    with pytest.raises(DataError, match="planted/prompt records no class labels; give them with --labels"):
+        read_labels(prompt, vocabulary)
+    with pytest.raises(DataError, match="records no class labels"):
+        read_labels(prompt, vocabulary, [])
+    with pytest.raises(PromptError, match="label ' ' has no piece in the vocabulary of mini-t5"):
+        read_labels(prompt, vocabulary, [" "])
+    with pytest.raises(PromptError, match="vectors of width 3"):
+        read_labels(planted.prompt(np.ones((2, 3))), vocabulary, LABELS)
+    with pytest.raises(ModelError, match="was not read from a folder and has no tokenizer"):
+        read_labels(prompt, dataclasses.replace(vocabulary, path=None), LABELS)

@@ -1,0 +1,255 @@
+"""The map: the same seed gives the same map, rows land near themselves, files are whole, plain and of the right vocabulary."""
+
+import os
+import pickle
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import planted
+import pytest
+
+from explorer.analysis import projection
+from explorer.analysis.hubness import unit
+from explorer.analysis.projection import VocabularyMap, fit_map, load_map, place, place_labels, place_prompt, place_trajectory
+from explorer.errors import ExplorerError, PromptError
+from explorer.vocabulary import Vocabulary
+
+
+@pytest.fixture(scope="module")
+def small() -> Vocabulary:
+    """600 rows in 20 loose bundles, with duplicates and special rows."""
+    generator = np.random.default_rng(0)
+    embedding = np.repeat(generator.standard_normal((20, 24)), 30, axis=0) + 0.4 * generator.standard_normal((600, 24))
+    embedding[[100, 200, 300]] = embedding[50]
+    return planted.from_rows(embedding, special=4)
+
+
+@pytest.fixture(scope="module")
+def fitted(small) -> VocabularyMap:
+    return fit_map(small)
+
+
+def extent(drawn: VocabularyMap) -> float:
+    return float(np.linalg.norm(np.ptp(drawn.xy, axis=0)))
+
+
+def test_the_same_seed_gives_the_same_map_and_duplicates_are_drawn_once(small, fitted):
+    said = []
+    again = fit_map(small, progress=said.append)
+    np.testing.assert_array_equal(again.xy, fitted.xy)
+    assert said[-1] == "the map is ready"
+    assert not np.array_equal(fit_map(small, seed=1).xy, fitted.xy)
+    assert len(fitted.token_ids) == 600 - 4 - 3
+    assert 50 in fitted.token_ids
+    assert not {100, 200, 300, 599} & set(fitted.token_ids.tolist())
+    assert (np.diff(fitted.token_ids) > 0).all()
+    assert fitted.xy.dtype == np.float32
+
+
+def test_bundles_lie_together_on_the_map(fitted):
+    bundle = fitted.token_ids // 30
+    centers = np.stack([np.median(fitted.xy[bundle == n], axis=0) for n in range(20)])
+    spread = np.median(np.linalg.norm(fitted.xy - centers[bundle], axis=1))
+    apart = np.median(np.linalg.norm(centers[:, None] - centers[None], axis=2)[np.triu_indices(20, 1)])
+    assert spread < 0.25 * apart
+
+
+def test_a_row_placed_as_new_lands_on_itself_and_its_duplicates_with_it(small, fitted):
+    places = place(3 * small.embedding[fitted.token_ids], small, fitted)
+    assert np.median(np.linalg.norm(places.xy - fitted.xy, axis=1)) == 0
+    np.testing.assert_array_equal(place(small.embedding[[200]], small, fitted).xy[0], fitted.xy[fitted.token_ids == 50][0])
+
+
+def test_a_vector_near_a_row_lands_near_it(small, fitted):
+    moved = small.embedding[fitted.token_ids] + 0.1 * np.random.default_rng(1).standard_normal((len(fitted.token_ids), 24))
+    places = place(moved, small, fitted)
+    assert np.median(np.linalg.norm(places.xy - fitted.xy, axis=1)) < 0.05 * extent(fitted)
+    assert places.trust.min() >= 0
+    assert places.trust.max() <= 1
+    assert places.trust.mean() > 0.3
+    away = place(np.random.default_rng(2).standard_normal((200, 24)), small, fitted)
+    assert away.trust.mean() < places.trust.mean()
+
+
+def test_places_do_not_depend_on_what_is_placed_beside_them(small, fitted):
+    vectors = np.random.default_rng(3).standard_normal((9, 24)).astype(np.float32)
+    together, alone = place(vectors, small, fitted), place(vectors[4:5], small, fitted)
+    np.testing.assert_allclose(together.xy[4:5], alone.xy, atol=1e-5)
+
+
+def test_memberships_are_those_of_umap():
+    """ρ is the nearest distance and σ makes the memberships sum to log2(k)."""
+    distances = np.sort(np.random.default_rng(4).uniform(0.2, 0.9, (50, 15)), axis=1)
+    weights = projection._memberships(distances)
+    np.testing.assert_allclose(weights.sum(axis=1), np.log2(15), rtol=1e-6)
+    np.testing.assert_array_equal(weights[:, 0], 1)
+    assert (np.diff(weights, axis=1) <= 0).all()
+    sigma = (distances[:, 1:2] - distances[:, :1]) / -np.log(weights[:, 1:2])
+    np.testing.assert_allclose(weights, np.exp(-(distances - distances[:, :1]) / sigma), rtol=1e-6)
+    assert np.isfinite(projection._memberships(np.full((1, 15), 0.5))).all()
+
+
+def test_trust_is_the_share_of_true_neighbors_that_are_near_on_the_map(small, fitted):
+    rows = np.arange(5)
+    places = place(small.embedding[fitted.token_ids[rows]], small, fitted)
+    cosine = unit(small.embedding[fitted.token_ids])
+    for row in rows:
+        true = set(np.argsort(-cosine @ cosine[row])[:15])
+        drawn = set(np.argsort(np.linalg.norm(fitted.xy - fitted.xy[row], axis=1))[:15])
+        np.testing.assert_allclose(places.trust[row], len(true & drawn) / 15, atol=1e-6)
+
+
+def test_small_vocabularies_can_be_drawn():
+    assert fit_map(planted.vocabulary(rows=5, special=0)).n_neighbors == 4
+    assert fit_map(planted.vocabulary(rows=40, special=0)).xy.shape == (40, 2)
+    with pytest.raises(ExplorerError, match="planted: 3 different rows stand for text; expected at least 4"):
+        fit_map(planted.vocabulary(rows=5, special=2))
+    with pytest.raises(ExplorerError, match=r"found n_neighbors 1, min_dist 0.1, seed 0; expected at least 2"):
+        fit_map(planted.vocabulary(), n_neighbors=1)
+
+
+def test_a_map_is_written_whole_and_read_back(tmp_path, fitted):
+    path = tmp_path / "deep" / "map.npz"
+    fitted.save(path)
+    assert [file.name for file in path.parent.iterdir()] == ["map.npz"]
+    again = VocabularyMap.read(path)
+    np.testing.assert_array_equal(again.xy, fitted.xy)
+    np.testing.assert_array_equal(again.token_ids, fitted.token_ids)
+    assert (again.fingerprint, again.n_neighbors, again.min_dist, again.seed) == (fitted.fingerprint, 15, 0.1, 0)
+
+
+def test_an_interrupted_write_leaves_the_old_map(tmp_path, fitted, monkeypatch):
+    path = tmp_path / "map.npz"
+    fitted.save(path)
+    before = path.read_bytes()
+
+    def interrupted(file, **arrays):
+        file.write(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez_compressed", interrupted)
+    with pytest.raises(ExplorerError, match=r"map.npz: the map cannot be written \(No space left on device\)"):
+        fitted.save(path)
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["map.npz"]
+
+
+class Trap:
+    def __reduce__(self):
+        return os.system, ("touch trapped",)
+
+
+def test_no_pickle_in_a_map_is_executed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.savez("pickled.npz", token_ids=np.array([Trap()], object), xy=np.zeros((1, 2)), fingerprint=np.array("x"), settings=np.zeros(3))
+    Path("bare.npz").write_bytes(pickle.dumps(Trap()))
+    for name in ("pickled.npz", "bare.npz"):
+        with pytest.raises(ExplorerError, match=f"{name}: cannot be read as a map .* delete it"):
+            VocabularyMap.read(Path(name))
+    assert not Path("trapped").exists()
+
+
+def test_damaged_maps_are_named(tmp_path, fitted):
+    path = tmp_path / "map.npz"
+    fitted.save(path)
+    whole = path.read_bytes()
+    for content in (b"", b"PK\x03\x04", whole[: len(whole) // 2], whole[:200] + b"\0" * 400 + whole[600:]):
+        path.write_bytes(content)
+        with pytest.raises(ExplorerError, match=r"map.npz: cannot be read as a map"):
+            VocabularyMap.read(path)
+    np.savez(path, xy=np.zeros((2, 2)))
+    with pytest.raises(ExplorerError, match="cannot be read as a map"):
+        VocabularyMap.read(path)
+    np.savez(path, token_ids=np.arange(3), xy=np.zeros((2, 2)), fingerprint=np.array("x"), settings=np.array([15, 0.1, 0]))
+    with pytest.raises(ExplorerError, match=r"ids of shape \(3,\) and places of shape \(2, 2\); expected \[M\] integers and \[M, 2\]"):
+        VocabularyMap.read(path)
+    with pytest.raises(ExplorerError, match="places that are no finite numbers"):
+        replace(fitted, xy=fitted.xy * np.float32(np.nan))
+
+
+def test_the_map_in_the_model_folder_comes_first(tmp_path, small, fitted, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    model = replace(small, path=tmp_path)
+    shipped = replace(fitted, xy=fitted.xy + 1, fingerprint=model.fingerprint)
+    shipped.save(tmp_path / "map.npz")
+    np.testing.assert_array_equal(load_map(model).xy, shipped.xy)
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_map_is_fitted_once_and_kept(tmp_path, small, fitted, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    fits = []
+    monkeypatch.setattr(projection, "fit_map", lambda vocabulary, progress=None: fits.append(vocabulary) or fitted)
+    np.testing.assert_array_equal(load_map(small).xy, fitted.xy)
+    np.testing.assert_array_equal(load_map(small).xy, fitted.xy)
+    assert len(fits) == 1
+    (kept,) = (tmp_path / "soft-prompt-explorer" / "maps").iterdir()
+    assert kept.name.startswith(f"{small.fingerprint}-")
+
+
+def test_foreign_and_damaged_maps_are_passed_over_and_said(tmp_path, small, fitted, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(projection, "fit_map", lambda vocabulary, progress=None: fitted)
+    model = replace(small, path=tmp_path)
+    replace(fitted, fingerprint="another").save(tmp_path / "map.npz")
+    cached = projection._cache_file(model)
+    cached.parent.mkdir(parents=True)
+    cached.write_bytes(b"damaged")
+    said = []
+    np.testing.assert_array_equal(load_map(model, said.append).xy, fitted.xy)
+    assert "map.npz: a map of another vocabulary" in said[0]
+    assert "cannot be read as a map" in said[1]
+    assert VocabularyMap.read(cached).fingerprint == small.fingerprint  # the damaged file is replaced
+
+
+def test_a_cache_that_cannot_be_written_is_no_error(tmp_path, small, fitted, monkeypatch):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    monkeypatch.setattr(projection, "fit_map", lambda vocabulary, progress=None: fitted)
+    said = []
+    np.testing.assert_array_equal(load_map(small, said.append).xy, fitted.xy)
+    assert "the map is not kept" in said[0]
+
+
+def test_a_prompt_its_labels_and_its_trajectory_on_the_map(vocabulary):
+    ids = vocabulary.searchable_ids[::20]
+    xy = np.random.default_rng(5).standard_normal((len(ids), 2)).astype(np.float32)
+    drawn = VocabularyMap(ids, xy, vocabulary.fingerprint, 15, 0.1, 0)
+    initial, final = vocabulary.embedding[ids[[3, 8]]], vocabulary.embedding[ids[[3, 9]]]
+    prompt = planted.trained(initial, final)
+    placed = place_prompt(prompt, vocabulary, drawn)
+    np.testing.assert_array_equal(placed.xy, xy[[3, 9]])
+    assert placed.names == (vocabulary.pieces[ids[3]], vocabulary.pieces[ids[9]])
+    steps, path = place_trajectory(prompt, vocabulary, drawn)
+    assert steps.tolist() == [0, 100]
+    np.testing.assert_array_equal(path, [xy[[3, 8]], xy[[3, 9]]])
+    labels = place_labels(["negative", "positive"], vocabulary, drawn)
+    assert labels.names == ("negative", "positive")
+    frame = labels.to_frame()
+    assert list(frame.columns) == ["prompt", "kind", "position", "name", "x", "y", "trust"]
+    assert frame["kind"].unique().tolist() == ["label"]
+
+
+def test_what_bad_calls_say(small, fitted):
+    with pytest.raises(PromptError, match="vectors of width 3"):
+        place(np.ones((2, 3)), small, fitted)
+    with pytest.raises(ExplorerError, match="the map belongs to another vocabulary than planted"):
+        place(np.ones((2, 24)), planted.vocabulary(width=24), fitted)
+    with pytest.raises(PromptError, match=r"planted/prompt has no saved trajectory; expected trajectory.safetensors"):
+        place_trajectory(planted.prompt(np.ones((2, 24))), small, fitted)
+    with pytest.raises(PromptError, match="no labels to place"):
+        place_labels([], small, fitted)
+
+
+def test_placing_imports_no_umap():
+    program = (
+        "import sys, numpy as np; sys.path.insert(0, 'tests'); import planted; from explorer.analysis.projection import *;"
+        "v = planted.vocabulary(); m = VocabularyMap(v.searchable_ids, v.embedding[v.searchable, :2], v.fingerprint, 15, 0.1, 0);"
+        "place_prompt(planted.prompt(v.embedding[:3]), v, m); print([n for n in ('umap', 'numba', 'sklearn', 'torch') if n in sys.modules])"
+    )
+    root = Path(__file__).resolve().parent.parent
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=root)
+    assert result.stdout.strip() == "[]"

@@ -1,0 +1,101 @@
+"""Predictions and scores: equal to scikit-learn's on planted answers, and the same for every batch size."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import accuracy_score, f1_score
+
+from explorer.errors import DataError, PromptError
+from explorer.evaluation.scoring import NO_PROMPT, evaluate, predict
+from explorer.prompt import Origin, SoftPrompt
+from explorer.t5 import FrozenT5
+from explorer.tasks import Task
+
+LABELS = ("negative", "positive", "true")
+TEXTS = tuple(f"{article} {adjective} {noun}" for article in ("a", "the") for adjective in ("good", "bad", "old", "slow") for noun in ("film", "story", "meal"))
+
+
+@pytest.fixture(scope="module")
+def tiny(tiny_t5_folder):
+    return FrozenT5.load(tiny_t5_folder, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def prompts():
+    generator = np.random.default_rng(0)
+    return [SoftPrompt(generator.standard_normal((length, 16)) * 2, f"p{length}", Origin(format="npy")) for length in (2, 9)] + [None]
+
+
+@pytest.fixture(scope="module")
+def task():
+    return Task(TEXTS, tuple(np.random.default_rng(1).choice(LABELS, len(TEXTS)).tolist()), LABELS, "planted")
+
+
+def test_records_hold_probabilities_label_and_text(tiny, prompts):
+    predictions = predict(tiny, prompts, TEXTS[:2], LABELS)
+    records = predictions.to_records()
+    assert [(r["prompt"], r["text"]) for r in records] == [(name, text) for name in ("p2", "p9", NO_PROMPT) for text in TEXTS[:2]]
+    for record in records:
+        assert set(record) == {"prompt", "text", "label", "probabilities", "generated"}
+        assert sum(record["probabilities"].values()) == pytest.approx(1, abs=1e-5)
+        assert record["label"] == max(record["probabilities"], key=record["probabilities"].get)
+        assert isinstance(record["generated"], str)
+    expected = tiny.label_probabilities([None if p is None else p.vectors for p in prompts], TEXTS[:2], LABELS)
+    np.testing.assert_allclose(predictions.probabilities, expected, atol=1e-6)
+
+
+def test_the_frame_says_what_the_records_say(tiny, prompts):
+    predictions = predict(tiny, prompts, TEXTS[:2], LABELS)
+    frame = predictions.to_frame()
+    assert frame.columns.tolist()[:3] == ["prompt", "text", "label"]
+    for row, record in zip(frame.to_dict("records"), predictions.to_records(), strict=True):
+        assert {key: row[key] for key in ("prompt", "text", "label", "generated")} == {k: record[k] for k in ("prompt", "text", "label", "generated")}
+
+
+def test_nothing_is_generated_unless_asked(tiny, prompts, task):
+    assert predict(tiny, prompts, TEXTS[:1], LABELS, generate=False).generated is None
+    assert np.isnan(evaluate(tiny, prompts, task, generate=False).to_frame()["invalid_rate"]).all()
+
+
+def test_scores_are_those_of_scikit_learn(tiny, prompts, task):
+    frame = evaluate(tiny, prompts, task).to_frame()
+    assert frame.columns.tolist() == ["prompt", "n", "accuracy", "macro_f1", "invalid_rate"]
+    assert frame["prompt"].tolist() == ["p2", "p9", NO_PROMPT]
+    assert (frame["n"] == len(TEXTS)).all()
+    predictions = predict(tiny, prompts, TEXTS, LABELS)
+    for n, row in frame.iterrows():
+        given = [LABELS[i] for i in predictions.answers[n]]
+        assert row["accuracy"] == pytest.approx(accuracy_score(task.answers, given))
+        assert row["macro_f1"] == pytest.approx(f1_score(task.answers, given, labels=list(LABELS), average="macro", zero_division=0))
+        assert row["invalid_rate"] == pytest.approx(np.mean([text.strip() not in LABELS for text in predictions.generated[n]]))
+
+
+@pytest.mark.parametrize("batch", [1, 5, 1000])
+def test_the_batch_size_changes_nothing(batch, tiny, prompts, task):
+    expected, found = evaluate(tiny, prompts, task).to_frame(), evaluate(tiny, prompts, task, batch=batch).to_frame()
+    np.testing.assert_allclose(found.iloc[:, 1:].to_numpy(float), expected.iloc[:, 1:].to_numpy(float))
+
+
+def test_an_output_that_is_a_label_is_valid(tiny, task, monkeypatch):
+    written = {text: (f" {LABELS[n % 3]} " if n % 2 else "nothing of the kind") for n, text in enumerate(TEXTS)}
+    monkeypatch.setattr(FrozenT5, "generate", lambda self, prompts, texts, limit: [[written[text] for text in texts] for _ in prompts])
+    scores = evaluate(tiny, [None], task, batch=7)
+    assert scores.invalid_rate == (0.5,)
+
+
+def test_progress_says_what_is_scored(tiny, task):
+    said = []
+    evaluate(tiny, [None], task, progress=said.append, generate=False)
+    assert said == [f"{len(TEXTS)} texts, 1 prompts, labels negative, positive, true"]
+
+
+def test_bad_calls_are_named(tiny, prompts, model, task):
+    with pytest.raises(DataError, match="found the labels yes; expected at least two different ones"):
+        predict(tiny, prompts, TEXTS, ["yes"])
+    with pytest.raises(DataError, match="found the labels yes, yes; expected"):
+        predict(tiny, prompts, TEXTS, ["yes", "yes"])
+    with pytest.raises(DataError, match="no texts to answer"):
+        predict(tiny, prompts, [], LABELS)
+    with pytest.raises(DataError, match="text 1 is empty"):
+        predict(tiny, prompts, [" "], LABELS)
+    with pytest.raises(PromptError, match="needs"):
+        predict(model, prompts[:1], TEXTS[:1], LABELS)

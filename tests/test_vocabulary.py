@@ -1,0 +1,185 @@
+"""The vocabulary as it is read from a model folder, against transformers; and what is said of a folder that is none."""
+
+import dataclasses
+import json
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import planted
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from explorer.errors import ModelError, PromptError
+from explorer.vocabulary import EMBEDDING_KEYS, Vocabulary, model_folder
+
+
+@pytest.fixture
+def copy(tiny_t5_folder, tmp_path):
+    return shutil.copytree(tiny_t5_folder, tmp_path / "model")
+
+
+def test_the_table_and_the_pieces_are_those_of_transformers(tiny_t5_folder):
+    from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+
+    read, tokenizer = Vocabulary.load(tiny_t5_folder), AutoTokenizer.from_pretrained(tiny_t5_folder)
+    weight = AutoModelForSeq2SeqLM.from_pretrained(tiny_t5_folder).get_input_embeddings().weight.detach().numpy()
+    np.testing.assert_array_equal(read.embedding, weight)
+    assert list(read.pieces[: len(tokenizer)]) == tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
+    assert len(read) == len(weight) > len(tokenizer)
+    assert read.pieces[-1] == f"<row {len(weight) - 1}>"
+    sentinels = {number for number, piece in enumerate(read.pieces) if piece.startswith("<extra_id_")}
+    assert len(sentinels) > 0
+    special = {*tokenizer.all_special_ids, *sentinels, *range(len(tokenizer), len(weight))}
+    assert set(np.flatnonzero(~read.searchable)) == special
+    np.testing.assert_array_equal(read.searchable_ids, np.flatnonzero(read.searchable))
+    text = "the food was great, and the waiter not so bad"
+    assert read.encode(text) == tokenizer(text, add_special_tokens=False)["input_ids"]
+
+
+def test_no_row_of_the_bundled_vocabulary_that_is_searched_is_a_control_piece(vocabulary):
+    searched = [vocabulary.pieces[token_id] for token_id in vocabulary.searchable_ids]
+    assert not [piece for piece in searched if piece.startswith("<")]
+    assert "<extra_id_0>" in vocabulary.pieces
+    assert vocabulary.dimension == vocabulary.embedding.shape[1]
+    assert vocabulary.tokens[vocabulary.pieces.index("▁the")] == " the"
+
+
+def test_loading_imports_neither_torch_nor_transformers():
+    heavy = "('torch', 'transformers', 'faiss')"
+    program = f"import sys; from explorer.vocabulary import Vocabulary; Vocabulary.load(); print([m for m in {heavy} if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+def test_a_sharded_half_precision_model_is_read(copy):
+    import ml_dtypes
+
+    whole = load_file(copy / "model.safetensors")
+    (copy / "model.safetensors").unlink()
+    shards = [{name: array for number, (name, array) in enumerate(whole.items()) if number % 2 == half} for half in (0, 1)]
+    index = {}
+    for number, shard in enumerate(shards):
+        save_file({name: array.astype(ml_dtypes.bfloat16) for name, array in shard.items()}, copy / f"part-{number}.safetensors")
+        index |= dict.fromkeys(shard, f"part-{number}.safetensors")
+    (copy / "model.safetensors.index.json").write_text(json.dumps({"weight_map": index}))
+    key = next(key for key in EMBEDDING_KEYS if key in whole)
+    read = Vocabulary.load(copy).embedding
+    assert read.dtype == np.float32
+    np.testing.assert_array_equal(read, whole[key].astype(ml_dtypes.bfloat16).astype(np.float32))
+
+
+def test_the_fingerprint_is_that_of_the_content(copy, tiny_t5_folder):
+    one, two = Vocabulary.load(copy), Vocabulary.load(tiny_t5_folder)
+    assert one.fingerprint == two.fingerprint
+    assert len(one.fingerprint) == 16
+    changed = one.embedding.copy()
+    changed[7, 3] += 1e-6
+    assert dataclasses.replace(one, embedding=changed).fingerprint != one.fingerprint
+    renamed = (*one.pieces[:-1], "other")
+    assert dataclasses.replace(one, pieces=renamed).fingerprint != one.fingerprint
+
+
+def test_variants_of_a_word_are_one_group():
+    pieces = ("▁good", "good", "▁Good", "GOOD", "▁goods", "▁", "Ġgood")
+    groups = planted.from_rows(np.eye(7), pieces).word_groups
+    assert len({groups[n] for n in (0, 1, 2, 3, 6)}) == 1
+    assert len(set(groups)) == 3
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("▁laughs", "Laughing", True),
+        ("▁technology", "technologies", True),
+        ("▁great", "▁greater", True),
+        ("▁king", "▁kin", False),
+        ("▁good", "▁great", False),
+        ("▁red", "▁ring", False),
+    ],
+)
+def test_inflected_forms_share_a_stem(one, other, same):
+    vocabulary = planted.from_rows(np.eye(2), (one, other))
+    assert (vocabulary.stem(0) == vocabulary.stem(1)) is same
+
+
+def test_a_text_is_the_mean_of_its_pieces(vocabulary):
+    ids = vocabulary.encode("negative nonsense")
+    np.testing.assert_allclose(vocabulary.text_vector("negative nonsense"), vocabulary.embedding[ids].mean(axis=0), rtol=1e-6)
+    np.testing.assert_array_equal(vocabulary.text_vector("negative</s>"), vocabulary.text_vector("negative"))  # no eos, no control pieces
+    with pytest.raises(PromptError, match="label '' has no piece in the vocabulary of mini-t5; expected a word the tokenizer knows"):
+        vocabulary.text_vector("")
+
+
+def test_a_tokenizer_saved_with_truncation_does_not_cut(copy):
+    path = copy / "tokenizer.json"
+    saved = json.loads(path.read_text())
+    saved["truncation"] = {"direction": "Right", "max_length": 3, "strategy": "LongestFirst", "stride": 0}
+    saved["padding"] = {"strategy": {"Fixed": 64}, "direction": "Right", "pad_to_multiple_of": None, "pad_id": 0, "pad_type_id": 0, "pad_token": "<pad>"}
+    path.write_text(json.dumps(saved))
+    text = "a good film with a great cast"
+    assert len(Vocabulary.load(copy).encode(text)) == 7
+
+
+def test_widths_are_checked_with_both_named(vocabulary):
+    vocabulary.check_width(np.ones((2, vocabulary.dimension)), "a")
+    with pytest.raises(PromptError, match=rf"a/b: vectors of width 768, but mini-t5 has embeddings of width {vocabulary.dimension}; .* --model"):
+        vocabulary.check_width(np.ones((2, 768)), "a/b")
+
+
+def test_a_vocabulary_of_parts_that_do_not_fit_is_refused():
+    pieces, searchable = ("a", "b"), np.ones(2, bool)
+    with pytest.raises(ModelError, match=r"x: embedding \(3, 4\), 2 pieces, mask \(2,\); expected \[V, H\], V, \[V\]"):
+        Vocabulary(np.ones((3, 4), np.float32), pieces, searchable, "x")
+    with pytest.raises(ModelError, match=r"embedding \(2,\)"):
+        Vocabulary(np.ones(2, np.float32), pieces, searchable, "x")
+    with pytest.raises(ModelError, match="no row of the vocabulary stands for text"):
+        Vocabulary(np.ones((2, 4), np.float32), pieces, ~searchable, "x")
+    with pytest.raises(ModelError, match="1 of 2 embeddings hold NaN or infinity"):
+        Vocabulary(np.array([[1, np.nan], [1, 2]], np.float32), pieces, searchable, "x")
+    with pytest.raises(ModelError, match="planted was not read from a folder and has no tokenizer"):
+        planted.vocabulary().encode("good")
+
+
+def test_what_is_said_of_a_folder_that_is_no_model(copy, tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ModelError, match=r"empty: no config.json; expected a model folder"):
+        Vocabulary.load(tmp_path / "empty")
+    with pytest.raises(ModelError, match="nowhere/at/all: no such folder; expected a model folder, a name under checkpoints/models, or a Hugging Face id"):
+        model_folder("nowhere/at/all")
+    tokenizer = (copy / "tokenizer.json").read_bytes()
+    (copy / "tokenizer.json").write_text("{")
+    with pytest.raises(ModelError, match=r"tokenizer.json: cannot be read .*; expected a tokenizers file"):
+        Vocabulary.load(copy)
+    (copy / "tokenizer.json").unlink()
+    with pytest.raises(ModelError, match=r"no tokenizer.json; load and save the tokenizer once"):
+        Vocabulary.load(copy)
+    (copy / "tokenizer.json").write_bytes(tokenizer)
+    weights = (copy / "model.safetensors").read_bytes()
+    for content in (b"", weights[:1000], b"\xff" * 64):
+        (copy / "model.safetensors").write_bytes(content)
+        with pytest.raises(ModelError, match=r"weights cannot be read .*; expected whole safetensors files"):
+            Vocabulary.load(copy)
+    save_file({"decoder.weight": np.ones((2, 2), np.float32)}, copy / "model.safetensors")
+    with pytest.raises(ModelError, match=r"no input embeddings found; expected one of shared.weight"):
+        Vocabulary.load(copy)
+    save_file({"shared.weight": np.ones((5, 2), np.float32)}, copy / "model.safetensors")
+    with pytest.raises(ModelError, match="the embedding table 5 rows; they belong to different models"):
+        Vocabulary.load(copy)
+    (copy / "model.safetensors").unlink()
+    with pytest.raises(ModelError, match=r"no model.safetensors; expected weights as safetensors \(re-save the model with save_pretrained\)"):
+        Vocabulary.load(copy)
+
+
+@pytest.mark.parametrize("index", ["{", "[]", '{"weight_map": {}}', '{"weight_map": {"shared.weight": "gone.safetensors"}}', '{"weight_map": 3}'])
+def test_a_damaged_shard_index_is_one_line(copy, index):
+    (copy / "model.safetensors.index.json").write_text(index)
+    with pytest.raises(ModelError) as caught:
+        Vocabulary.load(copy)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_hub_model_that_cannot_be_had_is_one_line():
+    with pytest.raises(ModelError, match="google/t5-small-not-here: no such folder, not bundled, and not to be had from the Hugging Face hub") as caught:
+        Vocabulary.load("google/t5-small-not-here")
+    assert "\n" not in str(caught.value)
