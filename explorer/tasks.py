@@ -59,7 +59,7 @@ def read_task(data: str | Path, labels: tuple[str, ...] | None = None) -> Task:
     for number, row in enumerate(rows, start=1):
         if missing := [column for column in ("text", "label") if row.get(column) is None]:
             found = ", ".join(str(column) for column, value in row.items() if column is not None and value is not None) or "none"
-            raise DataError(f"{data}, row {number}: found the columns {found}; expected {' and '.join(missing)} too")
+            raise DataError(f"{data}, row {number}: found the columns {found}; expected {' and '.join(missing)} in every row")
         if not isinstance(row["text"], str) or not isinstance(row["label"], str | int | float):
             raise DataError(f"{data}, row {number}: found a text or label that is no plain value; expected a text and a label")
     texts, answers = tuple(row["text"] for row in rows), tuple(str(row["label"]).strip() for row in rows)

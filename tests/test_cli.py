@@ -343,7 +343,7 @@ def test_map_gives_places_as_csv_and_json(label_prompt):
 
 @pytest.mark.usefixtures("some_map")
 def test_map_draws_one_page_that_needs_no_network(label_prompt, tmp_path):
-    run("map", label_prompt, "--html", tmp_path / "map.html", "--csv", tmp_path / "map.csv")
+    run("map", label_prompt, "--trajectory", "--html", tmp_path / "map.html", "--csv", tmp_path / "map.csv")
     page = (tmp_path / "map.html").read_text(encoding="utf-8")
     assert page.count("Plotly.newPlot") == 1
     assert "cdn.plot.ly" not in page.partition("Plotly.newPlot")[0][:2000]

@@ -75,5 +75,5 @@ def test_what_cannot_be_drawn_is_named(vocabulary, tiny_t5_folder):
         initialize("class-label", vocabulary, 1, LABELS, 0)
     with pytest.raises(PromptError, match="a prompt of 0 tokens; expected at least one"):
         initialize("random", vocabulary, 0, LABELS, 0)
-    with pytest.raises(PromptError, match="200 prompt tokens, but .* pieces to draw from"):
+    with pytest.raises(PromptError, match=r"200 prompt tokens, but .* pieces to draw from"):
         initialize("sampled-vocab", Vocabulary.load(tiny_t5_folder), 200, LABELS, 0)

@@ -51,9 +51,9 @@ def test_labels_may_be_numbers_and_keep_the_order_asked_for(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.tsv", b"sentence\tlabel\nx\ty\n", r"row 1: found the columns sentence, label; expected text too"),
-        ("a.csv", b"one,two\nx,y\n", "row 1: found the columns one, two; expected text and label too"),
-        ("a.tsv", b"text\tlabel\nx\ty\nz\n", "row 2: found the columns text; expected label too"),
+        ("a.tsv", b"sentence\tlabel\nx\ty\n", r"row 1: found the columns sentence, label; expected text in every row"),
+        ("a.csv", b"one,two\nx,y\n", "row 1: found the columns one, two; expected text and label in every row"),
+        ("a.tsv", b"text\tlabel\nx\ty\nz\n", "row 2: found the columns text; expected label in every row"),
         ("a.tsv", b"", "no rows; expected the columns text and label"),
         ("a.tsv", b"text\tlabel\n", "no rows"),
         ("a.tsv", b"text\tlabel\ngood\tyes\n  \tno\n", "row 2 is empty; expected some words"),
@@ -70,7 +70,7 @@ def test_labels_may_be_numbers_and_keep_the_order_asked_for(tmp_path):
         ("a.jsonl", b"[" * 100_000, "line 1: no JSON"),
         ("a.jsonl", b'{"text": ["a"], "label": "b"}\n', "row 1: found a text or label that is no plain value"),
         ("a.jsonl", b'{"text": "a", "label": {"b": 1}}\n', "row 1: found a text or label that is no plain value"),
-        ("a.jsonl", b'{"text": null, "label": "b"}\n', "row 1: found the columns label; expected text too"),
+        ("a.jsonl", b'{"text": null, "label": "b"}\n', "row 1: found the columns label; expected text in every row"),
     ],
 )
 def test_unusable_files_get_one_line(name, content, message, tmp_path):

@@ -53,7 +53,7 @@ class Vocabularies:
         else:
             vocabulary = self._own(prompt)
         if prompt.origin.base_fingerprint not in (None, vocabulary.fingerprint):
-            note(f"{prompt.name}: trained on another {prompt.origin.base_model} than {vocabulary.name} is; its readings may mean nothing")
+            note(f"{prompt.name}: trained on {prompt.origin.base_model} with other embeddings than {vocabulary.name} has now; its readings may mean nothing")
         return vocabulary
 
     def shared_by(self, prompts: "Sequence[SoftPrompt]") -> "Vocabulary":

@@ -19,6 +19,7 @@ By = Literal["initialization", "task", "length", "prompt"]
 def draw_map(
     prompts: Prompts,
     labels: Labels = None,
+    trajectory: Annotated[bool, typer.Option("--trajectory", help="Draw on the page how the tokens moved while they were trained.")] = False,
     model: Model = None,
     html: Html = None,
     csv: Csv = None,
@@ -34,17 +35,19 @@ def draw_map(
     vocabulary = Vocabularies(model).shared_by(read)
     import pandas as pd
 
-    from explorer.analysis.projection import load_map
+    from explorer.analysis.projection import load_map, place_trajectory
 
     chosen = values(labels, "--labels") or list(dict.fromkeys(label for prompt in read for label in prompt.origin.labels or ()))
     vocabulary_map = load_map(vocabulary, progress=note)
     placements = _placements(read, chosen, vocabulary, vocabulary_map)
     frame = pd.concat([placement.to_frame() for placement in placements], ignore_index=True)
 
+    paths = {prompt.name: place_trajectory(prompt, vocabulary, vocabulary_map) for prompt in read} if trajectory else None
+
     def page() -> str:
         from explorer.figures import map_figure
 
-        return map_figure(vocabulary_map, vocabulary, placements).to_html(include_plotlyjs=True)
+        return _page("Map of soft prompts", [map_figure(vocabulary_map, vocabulary, placements, paths, name_vocabulary=True)])
 
     output.write(lambda: records(frame), lambda: frame, lambda: frame_table(frame), page)
 
@@ -57,6 +60,15 @@ def _placements(
 
     placed = [place_prompt(prompt, vocabulary, vocabulary_map) for prompt in prompts]
     return [*placed, place_labels(labels, vocabulary, vocabulary_map)] if labels else placed
+
+
+def _page(title: str, figures: list) -> str:
+    """One HTML page with figures below each other that needs no network: the first brings Plotly along."""
+    config = {"responsive": True, "displaylogo": False}
+    parts = [figure.to_html(config, full_html=False, include_plotlyjs=number == 0) for number, figure in enumerate(figures)]
+    style = "body { font-family: sans-serif; background: white; margin: 1rem auto; max-width: 75rem; overflow-x: hidden }"
+    head = f'<meta charset="utf-8"><title>{title}</title><style>{style}</style>'
+    return f'<!doctype html>\n<html lang="en"><head>{head}</head><body>\n{"".join(parts)}\n</body></html>\n'
 
 
 def compare(
@@ -88,8 +100,6 @@ def compare(
     def page() -> str:
         from explorer.figures import comparison_figure
 
-        figures = [comparison_figure(comparison, measure) for measure in dict.fromkeys(summary["measure"])]
-        parts = [figure.to_html(full_html=False, include_plotlyjs=number == 0) for number, figure in enumerate(figures)]
-        return f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Soft prompts compared</title></head><body>{"".join(parts)}</body></html>'
+        return _page("Soft prompts compared", [comparison_figure(comparison, measure) for measure in dict.fromkeys(summary["measure"])])
 
     output.write(lambda: {"prompts": records(rows), "summary": records(summary)}, lambda: rows, lambda: f"{frame_table(rows)}\n\n{frame_table(summary)}", page)

@@ -1,0 +1,208 @@
+"""Every cache of the dashboard: thin wrappers over the modules below it.
+
+Keys are names, paths with the state of their files, and settings; never arrays. Everything is bounded.
+"""
+
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import streamlit as st
+
+from explorer.analysis import clusters, comparison, labels, norms, nulls, projection
+from explorer.analysis import neighbors as nearest
+from explorer.errors import ExplorerError, ModelError
+from explorer.formats import PROMPTS, find_prompts
+from explorer.prompt import SoftPrompt
+from explorer.tasks import Task, read_task
+from explorer.vocabulary import MODELS, Vocabulary, model_folder
+
+EXAMPLES = Path(__file__).resolve().parent.parent.parent / "examples"
+NULLS = 1000
+"""random vectors that p-values compare with; the command line's default"""
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """A prompt with the path it was read from and the state of its files at that time."""
+
+    prompt: SoftPrompt
+    path: Path
+    state: str
+
+    @property
+    def name(self) -> str:
+        """What the prompt is called here: different for every prompt below the folder."""
+        return self.prompt.name
+
+
+@dataclass(frozen=True)
+class Broken:
+    """What looks like a prompt and cannot be read."""
+
+    path: Path
+    error: ExplorerError
+
+
+KEYS = {
+    Opened: lambda opened: (opened.name, str(opened.path), opened.state),
+    Vocabulary: lambda vocabulary: (vocabulary.name, str(vocabulary.path), vocabulary.fingerprint),
+}
+"""what stands for a prompt and a vocabulary in a key"""
+
+
+def collection() -> tuple[Opened | Broken, ...]:
+    """Everything below the folder of EXPLORER_PROMPTS (default: the bundled prompts), read again when a file changed."""
+    folder = os.environ.get("EXPLORER_PROMPTS") or str(PROMPTS)
+    return _read(folder, _state(folder))
+
+
+@st.cache_data(ttl=5, max_entries=4, show_spinner=False)
+def _state(path: str) -> str:
+    """Names, sizes and times of all files below a path; looked at again after some seconds."""
+    files = sorted(file for file in Path(path).rglob("*") if file.is_file()) if Path(path).is_dir() else [Path(path)]
+    return "\n".join(f"{file.relative_to(path)} {known.st_size} {known.st_mtime_ns}" for file in files for known in [file.stat()])
+
+
+@st.cache_resource(max_entries=2, show_spinner="Reading the prompts")
+def _read(folder: str, state: str) -> tuple[Opened | Broken, ...]:
+    read = list(find_prompts(folder))
+    names = [prompt.name for _, prompt in read if isinstance(prompt, SoftPrompt)]
+    return tuple(_opened(folder, path, prompt, names, state) for path, prompt in read)
+
+
+def _opened(folder: str, path: Path, prompt: SoftPrompt | ExplorerError, names: list[str], state: str) -> Opened | Broken:
+    if isinstance(prompt, ExplorerError):
+        return Broken(path, prompt)
+    if names.count(prompt.name) > 1 and path != Path(folder):
+        prompt = replace(prompt, name=path.relative_to(folder).as_posix())
+    return Opened(prompt, path, state)
+
+
+def vocabulary(model: str) -> Vocabulary:
+    """The vocabulary of a model. Raises ModelError when it cannot be read."""
+    folder = next((folder for folder in (Path(model), MODELS / model) if folder.is_dir()), None)
+    read = _vocabulary(model, "" if folder is None else _state(str(folder)))
+    if isinstance(read, ModelError):
+        raise read
+    return read
+
+
+@st.cache_resource(max_entries=3, show_spinner="Reading the vocabulary")
+def _vocabulary(model: str, state: str) -> Vocabulary | ModelError:
+    """A failure is kept like a success: asking a hub that is not there takes long."""
+    try:
+        return Vocabulary.load(model)
+    except ModelError as error:
+        return error
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def folder(model: str) -> Path | None:
+    """The folder of a model; None when there is none."""
+    try:
+        return model_folder(model)
+    except ModelError:
+        return None
+
+
+@st.cache_data(max_entries=64, hash_funcs=KEYS, show_spinner=False)
+def neighbors(
+    opened: Opened, vocabulary: Vocabulary, k: int, metric: nearest.Metric, include_special: bool = False, merge_variants: bool = False
+) -> nearest.NearestNeighbors:
+    """See explorer.analysis.neighbors."""
+    return nearest.nearest_neighbors(opened.prompt, vocabulary, k, metric, include_special, merge_variants)
+
+
+@st.cache_data(max_entries=8, hash_funcs=KEYS, show_spinner="Searching the neighbors of random vectors")
+def nearest_null(vocabulary: Vocabulary, metric: nearest.Metric, include_special: bool) -> np.ndarray:
+    """[M] similarity of the first neighbor of vectors drawn from the vocabulary's Gaussian."""
+    return nearest.search(nulls.gaussian_bank(vocabulary, NULLS, 0), vocabulary, 1, metric, include_special)[1][:, 0]
+
+
+@st.cache_data(max_entries=64, hash_funcs=KEYS, show_spinner="Comparing clusters with random vectors", show_time=True)
+def coherence(opened: Opened, vocabulary: Vocabulary, k: int) -> clusters.Coherence:
+    """See explorer.analysis.clusters."""
+    return clusters.coherence(opened.prompt, vocabulary, k, NULLS)
+
+
+@st.cache_data(max_entries=64, hash_funcs=KEYS, show_spinner="Comparing redundancy with random rotations", show_time=True)
+def redundancy(opened: Opened, vocabulary: Vocabulary, k: int) -> clusters.Redundancy:
+    """See explorer.analysis.clusters."""
+    return clusters.redundancy(opened.prompt, vocabulary, k)
+
+
+@st.cache_data(max_entries=64, hash_funcs=KEYS, show_spinner="Comparing with the class labels")
+def label_reading(opened: Opened, vocabulary: Vocabulary, names: tuple[str, ...]) -> labels.LabelReading:
+    """See explorer.analysis.labels."""
+    return labels.read_labels(opened.prompt, vocabulary, names, NULLS)
+
+
+@st.cache_data(max_entries=128, hash_funcs=KEYS, show_spinner="Measuring norms")
+def norm_reading(opened: Opened, vocabulary: Vocabulary) -> norms.Norms:
+    """See explorer.analysis.norms."""
+    return norms.read_norms(opened.prompt, vocabulary)
+
+
+@st.cache_data(max_entries=16, hash_funcs=KEYS, show_spinner="Reading every prompt", show_time=True)
+def compared(chosen: tuple[Opened, ...], vocabulary: Vocabulary, by: comparison.By, k: int) -> comparison.Comparison:
+    """See explorer.analysis.comparison."""
+    return comparison.compare([opened.prompt for opened in chosen], vocabulary, by, k, NULLS)
+
+
+@st.cache_resource(max_entries=2, hash_funcs=KEYS, show_spinner="Drawing the map of the vocabulary: a minute or two the first time, then it is kept", show_time=True)
+def vocabulary_map(vocabulary: Vocabulary) -> projection.VocabularyMap:
+    """See explorer.analysis.projection."""
+    return projection.load_map(vocabulary)
+
+
+@st.cache_data(max_entries=64, hash_funcs=KEYS, show_spinner=False)
+def placement(opened: Opened, vocabulary: Vocabulary, before_training: bool = False) -> projection.Placement:
+    """A prompt on the map as it is, or as it was before training."""
+    placed = projection.place_prompt(opened.prompt.at(0) if before_training else opened.prompt, vocabulary, vocabulary_map(vocabulary))
+    return replace(placed, prompt=opened.name, kind="initial" if before_training else "prompt")
+
+
+@st.cache_data(max_entries=32, hash_funcs=KEYS, show_spinner=False)
+def label_placement(names: tuple[str, ...], vocabulary: Vocabulary) -> projection.Placement:
+    """Class labels on the map."""
+    return projection.place_labels(names, vocabulary, vocabulary_map(vocabulary))
+
+
+@st.cache_data(max_entries=32, hash_funcs=KEYS, show_spinner=False)
+def trajectory(opened: Opened, vocabulary: Vocabulary) -> tuple[np.ndarray, np.ndarray]:
+    """Where a prompt's tokens were on the map: steps [S] and places [S, P, 2]."""
+    return projection.place_trajectory(opened.prompt, vocabulary, vocabulary_map(vocabulary))
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def examples(domain: str) -> Task:
+    """The example texts of a domain."""
+    return read_task(EXAMPLES / f"{domain}.tsv")
+
+
+def domains() -> Iterator[str]:
+    """Domains there are example texts of."""
+    return (path.stem for path in sorted(EXAMPLES.glob("*.tsv")))
+
+
+@st.cache_resource(max_entries=1, show_spinner="Loading the frozen model (once; some seconds)", show_time=True)
+def model(name: str):
+    """The frozen model, for one session at a time: it has its own lock."""
+    from explorer.t5 import FrozenT5
+
+    return FrozenT5.load(name)
+
+
+@st.cache_data(max_entries=32, hash_funcs=KEYS, show_spinner="The model answers", show_time=True)
+def answers(chosen: tuple[Opened, ...], vocabulary: Vocabulary, text: str, names: tuple[str, ...]):
+    """What every prompt, and no prompt, answers on a text, and the seconds it took."""
+    from explorer.evaluation.scoring import predict
+
+    frozen = model(vocabulary.name)
+    start = time.perf_counter()
+    predictions = predict(frozen, [*(opened.prompt for opened in chosen), None], [text], names)
+    return predictions, time.perf_counter() - start

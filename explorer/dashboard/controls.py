@@ -1,0 +1,29 @@
+"""Settings that several pages share; the address holds them."""
+
+import streamlit as st
+
+from explorer.analysis.neighbors import METRICS, Metric
+
+LARGEST_K = 30
+METRIC_NAMES = {"cosine": "Cosine", "l2": "L2 distance", "dot": "Dot product", "csls": "CSLS"}
+DIRECTION = {"cosine": "higher is closer", "csls": "higher is closer", "dot": "higher is closer", "l2": "a distance: smaller is closer"}
+
+
+def k(smallest: int = 1) -> int:
+    """How many neighbors of each prompt token."""
+    return st.number_input("k, neighbors of a token", smallest, LARGEST_K, 10, key="k", bind="query-params", width=180)
+
+
+def metric() -> Metric:
+    """How nearness is measured."""
+    chosen = st.segmented_control(
+        "Metric",
+        METRICS,
+        default=METRICS[0],
+        required=True,
+        format_func=METRIC_NAMES.get,
+        key="metric",
+        bind="query-params",
+        help="CSLS is the cosine corrected for pieces that are near to everything. L2 and dot product also depend on length.",
+    )
+    return chosen or METRICS[0]

@@ -1,0 +1,69 @@
+"""Do the initialization strategies differ, over several seeds?"""
+
+import pandas as pd
+import streamlit as st
+
+from explorer.dashboard import cached, choice, controls, tables
+from explorer.dashboard.words import count, safe
+from explorer.figures import MEASURE_TITLES, accuracy_curve, comparison_figure, map_figure, norm_boxes, readable
+from explorer.figures.style import CONFIG
+
+st.title("Compare", anchor=False)
+st.markdown("Do the initialization strategies differ, and by more than seeds do?")
+chosen, vocabulary = choice.readable()
+everyone = choice.peers(chosen, vocabulary)
+with st.container(horizontal=True, gap="large", vertical_alignment="bottom"):
+    scope = st.segmented_control(
+        "Prompts compared",
+        ["peers", "chosen"],
+        default="peers",
+        required=True,
+        key="scope",
+        format_func={"peers": f"All {len(everyone)} of the same task", "chosen": f"Only the {len(chosen)} chosen"}.get,
+        bind="query-params",
+        help="A strategy is judged over several seeds: by default all prompts of the chosen ones' tasks and lengths are compared.",
+    )
+    by = st.selectbox("Group by", ["initialization", "task", "length", "prompt"], key="by", format_func=str.capitalize, bind="query-params", width=180)
+    k = controls.k(2)
+compared = everyone if scope == "peers" else chosen
+if len(compared) < 2:
+    st.info("Choose at least two prompts in the sidebar; there is no other prompt of this task and length.", icon=":material/compare_arrows:")
+    st.stop()
+
+comparison = cached.compared(compared, vocabulary, by, k)
+rows, summary = comparison.to_frame(), comparison.summary()
+groups = dict(zip(rows["prompt"], rows["group"], strict=True))
+sizes = rows["group"].value_counts(sort=False)
+st.markdown(safe(", ".join(f"{group}: {count(size, 'prompt')}" for group, size in sizes.items())) + ".")
+if sizes.min() < 2:
+    st.warning("A group of one prompt has no interval: nothing can be concluded from one seed.", icon=":material/priority_high:")
+
+measures = [measure for measure in MEASURE_TITLES if rows[measure].notna().any()]
+for start in range(0, len(measures), 2):
+    for column, measure in zip(st.columns(2, gap="medium"), measures[start : start + 2], strict=False):
+        column.plotly_chart(comparison_figure(comparison, measure), key=f"measure-{measure}", config=CONFIG | {"displayModeBar": False})
+st.caption(
+    f"Each colored mark is a prompt; the gray bar is the group's mean with its 95 % bootstrap interval over prompts, too narrow for a handful of seeds. "
+    f"Coherence: cosine, k = {k}, called against {cached.NULLS:,} vectors drawn from the vocabulary's Gaussian."
+)
+curve, norms = st.columns(2, gap="medium")
+curve.plotly_chart(accuracy_curve([opened.prompt for opened in compared], groups), key="curves", config=CONFIG)
+norms.plotly_chart(norm_boxes([cached.norm_reading(opened, vocabulary) for opened in compared], groups), key="norms", config=CONFIG)
+
+name = ("compare", by, f"k{k}")
+tables.heading("Means and intervals", summary, *name, "summary")
+titled = summary.assign(measure=[MEASURE_TITLES[measure][0] for measure in summary["measure"]])
+tables.show(titled, "summary-table", more={"measure": st.column_config.TextColumn("Measure", width="medium")})
+tables.heading("Every prompt", rows, *name)
+tables.show(rows, "rows-table")
+
+found = {opened.name: cached.neighbors(opened, vocabulary, k, "cosine") for opened in chosen}
+most = range(max(len(one.pieces) for one in found.values()))
+side = pd.DataFrame({name: [", ".join(map(readable, one.pieces[row][:6])) if row < len(one.pieces) else "" for row in most] for name, one in found.items()})
+tables.heading("Neighbors side by side", side, *name, "neighbors")
+side.insert(0, "position", most)
+tables.show(side, "side-table", height=420)
+st.caption(f"The first six by cosine over {len(vocabulary.searchable_ids):,} pieces, for the chosen prompts. Positions of two prompts have no common order.")
+placements = [cached.placement(opened, vocabulary) for opened in compared]
+st.plotly_chart(map_figure(cached.vocabulary_map(vocabulary), vocabulary, placements, groups=groups), key="map", config=CONFIG)
+st.caption("UMAP, for looking only: it keeps neighborhoods, not distances, and no number here is taken from it.")

@@ -1,0 +1,61 @@
+"""How near are the tokens to the class labels, and did a token that began as a label stay one?"""
+
+import streamlit as st
+
+from explorer.dashboard import cached, choice, tables
+from explorer.dashboard.words import safe
+from explorer.figures import label_heatmap, persistence_figure
+from explorer.figures.style import CONFIG
+
+st.title("Class labels", anchor=False)
+st.markdown("How near are the tokens to the words for the classes? Did a token that began as a class label stay one?")
+chosen, vocabulary = choice.readable()
+opened = choice.one(chosen)
+own = opened.prompt.origin.labels or ()
+typed = st.text_input(
+    "Labels, with commas",
+    key="labels",
+    bind="query-params",
+    placeholder=", ".join(own) or "negative, positive",
+    max_chars=500,
+    help="Empty: the labels the prompt was trained for. Labels of another task are a good control.",
+)
+labels = tuple(dict.fromkeys(label.strip() for label in (typed or "").split(",") if label.strip())) or own
+if not labels:
+    st.info("This prompt records no class labels; type them above.", icon=":material/label:")
+    st.stop()
+
+reading = cached.label_reading(opened, vocabulary, labels)
+st.plotly_chart(label_heatmap(reading), key="heatmap", config=CONFIG)
+rows = len(vocabulary.searchable_ids)
+st.caption(
+    f"Cosine to the mean of a label's pieces, for {safe(opened.name)}. Rank 1 means: nearer than each of the {rows:,} pieces; ranks up to 100 are written in. "
+    "Tokens with an orange frame were initialized from that label. "
+    f"Spread of label similarity over the tokens: {reading.dispersion:.2f} (0: all in one token, 1: in all alike)."
+)
+
+kept = reading.persistence_frame()
+tables.heading("Tokens that began as a class label", kept, opened.name, "persistence", "cosine")
+if kept.empty:
+    st.caption("None of these tokens was initialized from one of the labels, or the checkpoint does not record it.")
+else:
+    table, picture = st.columns([5, 4], gap="medium")
+    with table:
+        turned = kept if reading.drift is None else kept.assign(drift=reading.drift[kept["position"].to_numpy()])
+        tables.show(turned, "persistence-table", ["position", "label", "initial_rank", "rank", "p", "drift"])
+        for one in reading.persistence:
+            nearest = reading.labels[reading.similarity[one.position].argmax()]
+            before = "" if one.initial_rank is None else f"it began at rank {one.initial_rank:,}; now "
+            other = "no other label is nearer" if nearest == one.label else f"the label “{nearest}” is nearer"
+            st.markdown(safe(f"Token {one.position}, “{one.label}”: {before}its label ranks {one.rank:,} of {rows + 1:,}, and {other}."))
+    with picture:
+        st.plotly_chart(persistence_figure(reading), key="persistence", config=CONFIG)
+    st.caption(
+        "Cosine; here p is the share of the prompt's tokens that are at least as near to the label (smallest possible: "
+        f"{1 / opened.prompt.length:.2f}). A token that still ranks its label first was not moved away by training; that it learned the label is another claim."
+    )
+
+frame = reading.to_frame()
+tables.heading("Every token and label", frame, opened.name, "labels", "cosine")
+tables.show(frame, "labels-table", ["position", "label", "similarity", "rank", "p"])
+st.caption(f"Cosine and rank among {rows:,} pieces; p against {cached.NULLS:,} vectors drawn from the vocabulary's Gaussian, for each token and label alone.")

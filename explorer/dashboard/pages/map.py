@@ -1,0 +1,57 @@
+"""Where the tokens lie among the words of the model, and how they got there."""
+
+import pandas as pd
+import streamlit as st
+
+from explorer.dashboard import cached, choice, controls, selection, tables
+from explorer.dashboard.words import model_name, safe
+from explorer.figures import map_figure, readable
+from explorer.figures.style import CONFIG
+
+st.title("Map", anchor=False)
+st.markdown("Where the tokens lie among the words. **UMAP is for looking, not for evidence**: it keeps neighborhoods, not distances.")
+chosen, vocabulary = choice.readable()
+with st.container(horizontal=True, gap="large", vertical_alignment="bottom"):
+    by = st.segmented_control(
+        "Color by", ["prompt", "initialization"], default="prompt", required=True, key="color", format_func=str.capitalize, bind="query-params"
+    )
+    k = controls.k()
+    near = st.toggle("Their neighbors", True, key="near", bind="query-params", help="The k nearest pieces of every token, as dots of its color")
+    before = st.toggle("Before training", key="before", bind="query-params", help="Hollow marks where the tokens began")
+    paths = st.toggle("Training paths", key="paths", bind="query-params", help="Lines through the saved training steps")
+    named = st.toggle("Name every piece", key="names", bind="query-params", help="Hover text for the whole vocabulary; the figure doubles in size")
+
+vocabulary_map = cached.vocabulary_map(vocabulary)
+trained = [opened for opened in chosen if opened.prompt.trajectory is not None]
+labels = tuple(dict.fromkeys(label for opened in chosen for label in opened.prompt.origin.labels or ()))
+placements = [cached.placement(opened, vocabulary) for opened in chosen]
+placements += [cached.placement(opened, vocabulary, before_training=True) for opened in trained if before]
+placements += [cached.label_placement(labels, vocabulary)] if labels else []
+found = {opened.name: cached.neighbors(opened, vocabulary, k, "cosine") for opened in chosen}
+figure = map_figure(
+    vocabulary_map,
+    vocabulary,
+    placements,
+    trajectories={opened.name: cached.trajectory(opened, vocabulary) for opened in trained} if paths else None,
+    groups={opened.name: opened.prompt.origin.initialization or "not recorded" for opened in chosen} if by == "initialization" else None,
+    neighbors=list(found.values()) if near else (),
+    name_vocabulary=named,
+)
+event = st.plotly_chart(figure, key="map", on_select="rerun", selection_mode="points", config=CONFIG | {"scrollZoom": True})
+if (before or paths) and len(trained) < len(chosen):
+    st.caption(safe(f"No saved training steps: {', '.join(opened.name for opened in chosen if opened not in trained)}."))
+frame = pd.concat([placement.to_frame() for placement in placements], ignore_index=True)
+tokens = frame[frame["kind"] == "prompt"]
+st.caption(
+    f"UMAP of {len(vocabulary_map.token_ids):,} pieces of {model_name(vocabulary.name)} (cosine, {vocabulary_map.n_neighbors} neighbors, minimum distance "
+    f"{vocabulary_map.min_dist}, seed {vocabulary_map.seed}), fitted once per model; tokens are placed at the weighted mean of their nearest pieces. Trust "
+    f"is the share of a token's nearest pieces that are also near it on the map: {tokens['trust'].mean():.0%} on average here, {tokens['trust'].min():.0%} at "
+    "worst. Gray: vocabulary. Stars: class labels. Drag to move, scroll to zoom, click a point to read its neighbors."
+)
+
+selection.table(event["selection"]["points"], {opened.name: opened for opened in chosen}, vocabulary, k)
+
+tables.heading("Places on the map", frame, *(opened.name for opened in chosen[:3]), "map")
+readable_names = [name if kind == "label" else readable(name) for name, kind in zip(frame["name"], frame["kind"], strict=True)]
+tables.show(frame.assign(name=readable_names), "map-table", ["prompt", "kind", "position", "name", "x", "y", "trust"], more={"name": "Nearest piece or label"})
+st.caption("Coordinates have no unit; every number elsewhere is computed in the original space. Trust per token: higher is better.")

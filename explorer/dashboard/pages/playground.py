@@ -1,0 +1,71 @@
+"""What does the frozen model answer with each prompt, and without one?"""
+
+import streamlit as st
+
+from explorer.dashboard import cached, choice, tables
+from explorer.dashboard.words import count, safe
+from explorer.figures import probability_bars
+from explorer.figures.style import CONFIG
+
+LONGEST = 2000  # characters of a text, so that one session cannot hold the model for long
+
+
+def take_example() -> None:
+    """Put the chosen example into the text field."""
+    if (number := st.session_state.example) is not None:
+        st.session_state.text = cached.examples(st.session_state.domain).texts[number]
+
+
+def ask() -> None:
+    """Remember what was asked, so that the answer stays while other things change."""
+    st.session_state.asked = st.session_state.text.strip()
+
+
+st.title("Playground", anchor=False)
+st.markdown("What does the frozen model answer with each prompt, and without one?")
+chosen, vocabulary = choice.readable()
+
+if domains := list(cached.domains()):
+    left, right = st.columns([1, 3])
+    domain = left.selectbox("Examples", domains, key="domain", format_func=str.capitalize)
+    task = cached.examples(domain)
+    right.selectbox(
+        "Take one",
+        range(len(task)),
+        index=None,
+        key="example",
+        placeholder=f"{len(task)} short texts about {domain}",
+        format_func=lambda number: f"{task.answers[number]}: {task.texts[number]}",
+        on_change=take_example,
+    )
+with st.form("ask"):
+    st.text_area("Text", key="text", max_chars=LONGEST, height=100, placeholder="Type a text, or take an example above")
+    st.form_submit_button("Answer", type="primary", icon=":material/play_arrow:", on_click=ask)
+if "asked" not in st.session_state:
+    st.stop()
+if not st.session_state.asked:
+    st.warning("The text is empty; type some words first.", icon=":material/edit:")
+    st.stop()
+
+sets = list(dict.fromkeys(opened.prompt.origin.labels for opened in chosen))
+if len(sets) > 1:
+    st.warning("The chosen prompts were trained for different labels: each set of labels is answered by itself.", icon=":material/label:")
+for number, labels in enumerate(sets):
+    members = tuple(opened for opened in chosen if opened.prompt.origin.labels == labels)
+    if not labels:
+        st.info(safe(f"{', '.join(opened.name for opened in members)}: no class labels are recorded, so there is nothing to rank."), icon=":material/label_off:")
+        continue
+    predictions, seconds = cached.answers(members, vocabulary, st.session_state.asked, labels)
+    if len(sets) > 1:
+        st.subheader(safe(" / ".join(labels)), anchor=False)
+    st.plotly_chart(probability_bars(predictions), key=f"bars-{number}", config=CONFIG)
+    frame = predictions.to_frame()
+    tables.heading("Answers", frame, "answers", *labels)
+    shares = {f"p({label})": st.column_config.NumberColumn(label, format="%.1f%%") for label in labels}
+    shown = frame.drop(columns="text").assign(**{name: 100 * frame[name] for name in shares})
+    tables.show(shown, f"answers-{number}", more=shares | {"label": "Likeliest label"})
+    st.caption(
+        f"{count(len(members), 'prompt')} and no prompt answered in one batch in {seconds:.2f} s. Probabilities: softmax over the labels alone of "
+        "Σ log p of a label's pieces, so they add up to 1 even where the model would write something else; the generated text is what it does "
+        "write. “No prompt” is the same frozen model with the text alone."
+    )

@@ -1,0 +1,43 @@
+"""What is here: every prompt with its origin, what cannot be read and why, training curves, norms."""
+
+import streamlit as st
+
+from explorer.dashboard import cached, choice, tables
+from explorer.dashboard.words import count, model_name, safe
+from explorer.figures import accuracy_curve, norm_figure
+from explorer.figures.style import CONFIG
+from explorer.report import list_prompts
+
+st.title("Prompts", anchor=False)
+found = cached.collection()
+if not found:
+    st.info("There are no prompts here yet. `python -m explorer train` makes some; `python -m explorer app --prompts DIR` opens others.")
+    st.stop()
+
+frame = list_prompts((one.path, one.prompt if isinstance(one, cached.Opened) else one.error) for one in found)
+whole, broken = frame[frame["error"].isna()], frame[frame["error"].notna()]
+shown = ["name", "task", "initialization", "seed", "length", "dev_accuracy", "norm", "step", "base_model", "format"]
+tables.heading(f"{count(len(whole), 'trained prompt')} in this folder", frame, "prompts")
+tables.show(whole, "prompts-table", shown, height=min(38 + 35 * len(whole), 388))
+st.caption(
+    "Dev accuracy: share right on the task's dev set at the step shown, as recorded in training. Norm: median Euclidean length of "
+    "a prompt's tokens. Choose prompts in the sidebar; every page shows the chosen ones."
+)
+if len(broken):
+    st.warning(f"{count(len(broken), 'checkpoint')} cannot be read; the others are not affected.", icon=":material/broken_image:")
+    tables.show(broken, "broken-table", ["name", "error"])
+
+chosen = choice.selected()
+if any(opened.prompt.origin.history for opened in chosen):
+    st.plotly_chart(accuracy_curve([opened.prompt for opened in chosen]), key="curve", config=CONFIG)
+elif chosen:
+    st.caption("The chosen prompts record no training history.")
+
+if chosen:
+    fitting, vocabulary = choice.readable()
+    readings = [cached.norm_reading(opened, vocabulary) for opened in fitting]
+    st.plotly_chart(norm_figure(readings), key="norms", config=CONFIG)
+    st.caption(
+        f"Length over the median length of {model_name(vocabulary.name)}'s {len(vocabulary.searchable_ids):,} pieces (dotted line: 1); hollow marks are "
+        "the initial vectors, where they were saved. Cosine does not see length: a token many times as long as any word is no word."
+    )

@@ -1,0 +1,115 @@
+"""Tables as the pages show them, each with its download: the same text as the command line's --csv."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from explorer.analysis.neighbors import NearestNeighbors
+from explorer.dashboard.cached import Opened
+from explorer.dashboard.words import slug
+from explorer.figures import readable
+from explorer.report import safe_csv
+
+_number, _text = st.column_config.NumberColumn, st.column_config.TextColumn
+
+COLUMNS = {
+    "prompt": _text("Prompt"),
+    "name": _text("Prompt", pinned=True),
+    "path": _text("Path"),
+    "task": _text("Task"),
+    "initialization": _text("Initialization"),
+    "base_model": _text("Base model"),
+    "format": _text("Format"),
+    "seed": _number("Seed", format="%d", width=60),
+    "length": _number("Tokens", format="%d", help="Prompt length P", width=70),
+    "dimension": _number("Width", format="%d", help="Embedding size H", width=70),
+    "step": _number("Step", format="%d", help="Training step of these vectors", width=70),
+    "dev_accuracy": st.column_config.ProgressColumn("Dev accuracy", format="%.1f%%", min_value=0, max_value=100, width=130, help="Share right on the dev set"),
+    "norm": _number("Norm", format="%.1f", help="Median Euclidean length of its tokens", width=70),
+    "error": _text("Why it cannot be read", width="large"),
+    "position": _number("Token", format="%d", pinned=True, help="Position in the prompt, from 0", width=60),
+    "source": _text("Began as", help="What the token was initialized from"),
+    "rank": _number("Rank", format="localized", width=80),
+    "token_id": _number("Id", format="%d", help="Row of the vocabulary", width=80),
+    "piece": _text("Piece", help="As the tokenizer writes it; ▁ stands for a space"),
+    "token": _text("Text"),
+    "similarity": _number("Similarity", format="%.3f"),
+    "metric": _text("Metric", width=80),
+    "first": _number("Nearest", format="%.3f", help="Score of the nearest piece", width=70),
+    "margin": _number("Margin", format="%.4f", help="From rank k to rank k + 1: how sure the last neighbor is", width=70),
+    "p": _number("p", format="%.3f", help="Against vectors drawn from the vocabulary's Gaussian; smaller is more surprising", width=70),
+    "q": _number("q", format="%.3f", help="p after Benjamini–Hochberg over the tokens of the prompt", width=70),
+    "coherence": _number("Coherence", format="%.3f", help="Mean cosine among the neighbors"),
+    "coherence_merged": _number("Merged", format="%.3f", help="Coherence with case and space variants left out"),
+    "variant_share": _number("Variants", format="%.0f%%", help="Share of neighbor pairs that are variants of one word or share a stem"),
+    "called": st.column_config.CheckboxColumn("Called", help="q ≤ 0.05", width=70),
+    "neighbors": _text("Neighbors", width="large"),
+    "label": _text("Label"),
+    "initial_rank": _number("Rank before", format="localized", help="Rank of its label before training; 1 is nearest"),
+    "drift": _number("Cosine to start", format="%.3f", help="1 is unturned"),
+    "ratio": _number("Norm ratio", format="%.2f", help="Norm over the vocabulary's median norm"),
+    "group": _text("Group"),
+    "measure": _text("Measure"),
+    "n": _number("n", format="%d", help="Prompts that have the measure", width=60),
+    "mean": _number("Mean", format="%.3f"),
+    "low": _number("Low", format="%.3f", help="95 % bootstrap interval; none for one prompt"),
+    "high": _number("High", format="%.3f", help="95 % bootstrap interval; none for one prompt"),
+    "trust": st.column_config.ProgressColumn(
+        "Trust", format="%.0f%%", min_value=0, max_value=100, help="Share of its true neighbors that are near it on the map too"
+    ),
+    "x": _number("x", format="%.2f", width=70),
+    "y": _number("y", format="%.2f", width=70),
+    "kind": _text("What"),
+    "called_share": _number("Called", format="%.0f%%", help="Share of tokens with q ≤ 0.05"),
+    "label_persistence": _number("Labels kept", format="%.0f%%", help="Share of label tokens whose own label is still nearest"),
+    "own_label_rank": _number("Own label's rank", format="localized", help="Median rank at label tokens; 1 is nearest"),
+    "dispersion": _number("Spread", format="%.2f", help="0: label similarity in one token, 1: in all alike"),
+    "norm_ratio": _number("Norm ratio", format="%.2f", help="Median norm over the vocabulary's"),
+    "drift_cosine": _number("Cosine to start", format="%.3f", help="Mean over tokens; 1 is unturned"),
+    "generated": _text("Generated text"),
+}
+
+
+SHARES = ("dev_accuracy", "trust", "variant_share", "called_share", "label_persistence")
+"""columns shown as percentages; files hold 0…1"""
+
+
+def heading(title: str, frame: pd.DataFrame, *file: object) -> None:
+    """The title of a table and its download button, named after what it holds."""
+    left, right = st.columns([6, 1], vertical_alignment="bottom")
+    left.subheader(title, anchor=False)
+    name = slug(*file)
+    with right.container(horizontal=True, horizontal_alignment="right"):
+        st.download_button(
+            "CSV",
+            data=lambda: safe_csv(frame).encode("utf-8", "backslashreplace"),
+            file_name=f"{name}.csv",
+            mime="text/csv",
+            on_click="ignore",
+            icon=":material/download:",
+            key=f"csv-{name}",
+        )
+
+
+def show(frame: pd.DataFrame, key: str, columns: Sequence[str] | None = None, more: Mapping[str, object] | None = None, height: int | str = "auto") -> None:
+    """A frame with names and digits for people; `columns` says which and in what order, `more` how those not in COLUMNS look."""
+    known = {name: COLUMNS[name] for name in frame.columns if name in COLUMNS}
+    frame = frame.assign(**{name: 100 * frame[name] for name in SHARES if name in frame})
+    st.dataframe(frame, hide_index=True, column_order=columns, column_config={**known, **(more or {})}, key=key, height=height)
+
+
+def sources(opened: Opened) -> list[str]:
+    """What each prompt token began as, for people; empty where it is not recorded."""
+    rows = opened.prompt.origin.rows
+    return [""] * opened.prompt.length if rows is None else [readable(str(row)) if row.piece is not None else str(row) for row in rows]
+
+
+def neighbor_rows(opened: Opened, found: NearestNeighbors, p: np.ndarray | None = None) -> pd.DataFrame:
+    """One row a prompt token: position, source, first, p (where given), and its neighbors in columns 1 … k; margin."""
+    frame = pd.DataFrame({"position": np.arange(len(found.token_ids)), "source": sources(opened), "first": found.similarity[:, 0]})
+    if p is not None:
+        frame["p"] = p
+    ranked = pd.DataFrame([[readable(piece) for piece in row] for row in found.pieces], columns=[str(rank) for rank in range(1, found.token_ids.shape[1] + 1)])
+    return pd.concat([frame, ranked, pd.DataFrame({"margin": found.margin})], axis=1)

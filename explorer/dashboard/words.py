@@ -1,0 +1,25 @@
+"""Text from checkpoints as the pages show it: data, never markup."""
+
+import re
+
+_MARKUP = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$:&^=@])")
+
+
+def safe(text: object) -> str:
+    """Text for a place that reads Markdown, shown letter by letter on one line."""
+    return _MARKUP.sub(r"\\\1", " ".join(str(text).split()))
+
+
+def count(number: int, one: str, many: str | None = None) -> str:
+    """`1 prompt`, `9 prompts`."""
+    return f"{number:,} {one if number == 1 else many or f'{one}s'}"
+
+
+def model_name(name: str) -> str:
+    """A model as captions call it: the last part of a folder or of an id on the hub, safe for Markdown."""
+    return safe(name.rstrip("/").rpartition("/")[2] or name)
+
+
+def slug(*parts: object) -> str:
+    """The name of a file made of what it holds."""
+    return re.sub(r"[^\w.-]+", "-", "-".join(str(part) for part in parts)).strip("-")

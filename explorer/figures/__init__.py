@@ -1,0 +1,28 @@
+"""Plotly figures of the results, one function each. They draw what the analysis found, compute nothing and know no Streamlit.
+
+Backgrounds are transparent and text has no color of its own, so that a figure takes the theme of the page it stands on.
+"""
+
+from explorer.figures.answers import probability_bars
+from explorer.figures.comparing import MEASURE_TITLES, comparison_figure
+from explorer.figures.labels import label_heatmap, persistence_figure
+from explorer.figures.mapping import map_figure
+from explorer.figures.neighborhoods import coherence_figure, redundancy_heatmap, similarity_figure
+from explorer.figures.style import readable
+from explorer.figures.training import accuracy_curve, norm_boxes, norm_figure
+
+__all__ = [
+    "MEASURE_TITLES",
+    "accuracy_curve",
+    "coherence_figure",
+    "comparison_figure",
+    "label_heatmap",
+    "map_figure",
+    "norm_boxes",
+    "norm_figure",
+    "persistence_figure",
+    "probability_bars",
+    "readable",
+    "redundancy_heatmap",
+    "similarity_figure",
+]

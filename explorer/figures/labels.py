@@ -1,0 +1,63 @@
+"""How near prompt tokens are to the class labels, and what became of tokens that began as one."""
+
+import numpy as np
+import plotly.graph_objects as go
+
+from explorer.analysis.labels import LabelReading
+from explorer.figures.style import COLORS, DIVERGING, LOG_TICKS, looks, plain, styled
+
+SHOWN_RANK = 100
+"""ranks up to this are written into the heat map"""
+
+
+def label_heatmap(reading: LabelReading) -> go.Figure:
+    """Cosine of every prompt token (columns) to every class label (rows); ranks up to 100 are written in, and tokens that
+    were initialized from a label have a frame."""
+    length = len(reading.similarity)
+    limit = max(float(np.abs(reading.similarity).max()), 0.05)
+    ranks = [["" if rank > SHOWN_RANK else f"{rank}" for rank in row] for row in reading.rank.T]
+    figure = go.Figure(
+        go.Heatmap(
+            z=reading.similarity.T,
+            y=[plain(label) for label in reading.labels],
+            text=ranks if length <= 40 else None,  # beyond that the figures would overlap
+            texttemplate="%{text}" if length <= 40 else None,
+            textfont={"size": 12},
+            customdata=np.stack([reading.rank.T, reading.p.T], axis=-1),
+            colorscale=DIVERGING,
+            zmin=-limit,
+            zmax=limit,
+            xgap=2,
+            ygap=2,
+            colorbar={"title": {"text": "Cosine"}, "thickness": 12, "tickformat": ".2f"},
+            hovertemplate="token %{x}, %{y}<br>cosine %{z:.3f}, rank %{customdata[0]:,}, p %{customdata[1]:.3f}<extra></extra>",
+        )
+    )
+    for one in reading.persistence:
+        row = reading.labels.index(one.label)
+        frame = {"x0": one.position - 0.5, "x1": one.position + 0.5, "y0": row - 0.5, "y1": row + 0.5}
+        figure.add_shape(type="rect", **frame, line={"color": COLORS[4], "width": 3})
+    figure.update_xaxes(title="Prompt token (position)", showgrid=False, range=[-0.6, length - 0.4])
+    figure.update_yaxes(showgrid=False, autorange="reversed", type="category")
+    title = "Cosine to each class label; numbers are the label's rank among all pieces"
+    return styled(figure, title, 150 + 46 * len(reading.labels))
+
+
+def persistence_figure(reading: LabelReading) -> go.Figure:
+    """Rank of its own label before and after training, for each token initialized from a label; up is nearer."""
+    figure, look = go.Figure(), looks(reading.labels)
+    for one in reading.persistence:
+        style = look[one.label]
+        ranks = [one.rank] if one.initial_rank is None else [one.initial_rank, one.rank]
+        figure.add_scatter(
+            x=["before", "after"][-len(ranks) :],
+            y=ranks,
+            mode="lines+markers",
+            name=f"{plain(one.label)} (token {one.position})",
+            line={"color": style.color, "dash": style.dash},
+            marker={"symbol": style.symbol, "size": 11},
+            hovertemplate=f"token {one.position}, {plain(one.label)}: rank %{{y:,}} %{{x}} training<extra></extra>",
+        )
+    figure.update_xaxes(range=[-0.25, 1.25])
+    figure.update_yaxes(title="Rank of its own label", type="log", autorange="reversed", tickvals=LOG_TICKS[12:], tickformat=",")
+    return styled(figure, "Did they stay what they began as?", 320, legend=True)

@@ -1,0 +1,117 @@
+"""The map: the vocabulary behind, prompts, labels and their neighbors in front. For looking, never for evidence."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+
+from explorer.analysis.neighbors import NearestNeighbors
+from explorer.analysis.projection import Placement, VocabularyMap
+from explorer.figures.style import COLORS, NEUTRAL, Look, looks, plain, readable, styled
+from explorer.vocabulary import Vocabulary
+
+Trajectory = tuple[np.ndarray, np.ndarray]
+"""steps [S] and places [S, P, 2], as `place_trajectory` gives them"""
+
+
+def map_figure(
+    vocabulary_map: VocabularyMap,
+    vocabulary: Vocabulary,
+    placements: Sequence[Placement],
+    trajectories: Mapping[str, Trajectory] | None = None,
+    groups: Mapping[str, str] | None = None,
+    neighbors: Sequence[NearestNeighbors] = (),
+    name_vocabulary: bool = False,
+) -> go.Figure:
+    """Prompt tokens (filled), the same before training (hollow), class labels (stars) and neighbors (dots) over the vocabulary.
+
+    trajectories: by prompt name, drawn as lines. groups: what each prompt is colored by, by its name; by default itself.
+    name_vocabulary: hover text for every piece, which doubles the figure's size. A point's customdata is its token id, or
+    kind, prompt and position.
+    """
+    group_of = {placement.prompt: (groups or {}).get(placement.prompt, placement.prompt) for placement in placements if placement.kind != "label"}
+    look = looks(group_of.values())
+    figure = go.Figure(_cloud(vocabulary_map, vocabulary, name_vocabulary))
+    for found in neighbors:
+        figure.add_trace(_neighbor_points(found, vocabulary_map, vocabulary, look[group_of[found.prompt]]))
+    for prompt, (steps, xy) in (trajectories or {}).items():
+        figure.add_trace(_paths(prompt, steps, xy, look[group_of[prompt]]))
+    listed: set[str] = set()
+    for placement in sorted(placements, key=lambda placement: ("initial", "prompt", "label").index(placement.kind)):
+        group = group_of.get(placement.prompt, "class labels")
+        figure.add_trace(_points(placement, group, look.get(group)))
+        figure.data[-1].showlegend = placement.kind != "initial" and group not in listed
+        if placement.kind != "initial":
+            listed.add(group)
+    figure.update_xaxes(visible=False)
+    figure.update_yaxes(visible=False)
+    figure.update_layout(dragmode="pan")
+    return styled(figure, "Prompt tokens among the words of the model", 640, legend=True)
+
+
+def _cloud(vocabulary_map: VocabularyMap, vocabulary: Vocabulary, named: bool) -> go.Scattergl:
+    ids = vocabulary_map.token_ids
+    return go.Scattergl(
+        x=vocabulary_map.xy[:, 0].astype(np.float32),
+        y=vocabulary_map.xy[:, 1].astype(np.float32),
+        mode="markers",
+        name=f"vocabulary ({len(ids):,} pieces)",
+        marker={"color": NEUTRAL, "size": 3, "opacity": 0.35},
+        customdata=ids.astype(np.int32),
+        text=[plain(readable(vocabulary.pieces[token_id]), 30) for token_id in ids] if named else None,
+        hovertemplate="%{text}<extra></extra>" if named else None,
+        hoverinfo=None if named else "none",
+    )
+
+
+def _neighbor_points(found: NearestNeighbors, vocabulary_map: VocabularyMap, vocabulary: Vocabulary, look: Look) -> go.Scattergl:
+    """Every vocabulary row that is a neighbor of one of the prompt's tokens, if it is on the map."""
+    ids = np.intersect1d(found.token_ids, vocabulary_map.token_ids)
+    xy = vocabulary_map.xy[np.searchsorted(vocabulary_map.token_ids, ids)]
+    return go.Scattergl(
+        x=xy[:, 0],
+        y=xy[:, 1],
+        mode="markers",
+        name=f"neighbors of {plain(found.prompt)}",
+        showlegend=False,
+        marker={"color": look.color, "size": 5, "opacity": 0.65},
+        customdata=ids.astype(np.int32),
+        text=[plain(readable(vocabulary.pieces[token_id]), 30) for token_id in ids],
+        hovertemplate="%{text}<br>a neighbor<extra></extra>",
+    )
+
+
+def _paths(prompt: str, steps: np.ndarray, xy: np.ndarray, look: Look) -> go.Scattergl:
+    """One line a prompt token, from the first saved step to the last."""
+    length = xy.shape[1]
+    broken = np.concatenate([xy.transpose(1, 0, 2), np.full((length, 1, 2), np.nan, np.float32)], axis=1).reshape(-1, 2)
+    return go.Scattergl(
+        x=broken[:, 0],
+        y=broken[:, 1],
+        mode="lines",
+        name=f"path of {plain(prompt)}",
+        showlegend=False,
+        line={"color": look.color, "width": 1},
+        opacity=0.6,
+        hoverinfo="skip",
+    )
+
+
+def _points(placement: Placement, group: str, look: Look | None) -> go.Scattergl:
+    """The points of one placement; labels carry their name, the others tell it on hover."""
+    names = [plain(name if placement.kind == "label" else readable(name), 30) for name in placement.names]
+    positions = [int(position) for position in placement.positions]
+    own = placement.kind == "label"
+    what = "class label" if own else f"token %{{customdata[2]}} of {plain(placement.prompt)}{' before training' if placement.kind == 'initial' else ''}"
+    symbol, color = ("star", COLORS[4]) if own or look is None else (look.symbol, look.color)
+    return go.Scattergl(
+        x=placement.xy[:, 0],
+        y=placement.xy[:, 1],
+        mode="markers+text" if own else "markers",
+        name=plain(group),
+        marker={"symbol": f"{symbol}-open" if placement.kind == "initial" else symbol, "color": color, "size": 15 if own else 11, "opacity": 0.95},
+        text=names,
+        textposition="top center",
+        customdata=[(placement.kind, placement.prompt, position, round(float(trust), 2)) for position, trust in zip(positions, placement.trust, strict=True)],
+        hovertemplate=f"{what}<br>%{{text}}<br>trust %{{customdata[3]}}<extra></extra>",
+    )

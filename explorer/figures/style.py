@@ -1,0 +1,105 @@
+"""Colors, symbols and words that all figures share. Nothing is told by color alone."""
+
+import html
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import plotly.graph_objects as go
+
+from explorer.prompt import INITIALIZATIONS
+
+COLORS = ("#1F7FBF", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+"""after Okabe and Ito 2008, the blue a little lighter: told apart by color-blind readers, on light and on dark ground"""
+SYMBOLS = ("circle", "diamond", "square", "triangle-up", "cross", "x")
+PATTERNS = ("", "/", ".", "x", "-", "+")
+"""fills of bars, in the order of COLORS"""
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
+NEUTRAL = "#8a8f98"
+"""a gray that is seen on light and on dark ground"""
+CLEAR = "rgba(0,0,0,0)"
+BLUES = ((0.0, "rgba(31,127,191,0.06)"), (1.0, "rgba(31,127,191,1)"))
+"""from almost the page's own ground to blue"""
+DIVERGING = ((0.0, "#C1560B"), (0.5, "#dfe4ea"), (1.0, "#1A6FA8"))
+"""vermilion below, light gray at the middle, blue above; opaque, so that Plotly finds a color for text on it"""
+LOG_TICKS = tuple(digit * 10.0**power for power in range(-4, 7) for digit in (1, 2, 5))
+"""marks of a logarithmic axis; Plotly's own leave out the power of ten"""
+CONFIG = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"]}
+"""Plotly's toolbar as the pages show it"""
+
+
+LEGEND_GAP = 52
+"""pixels between the plot and the legend, for the axis and its title"""
+
+
+@dataclass(frozen=True)
+class Look:
+    """How one prompt or group is drawn everywhere in a figure."""
+
+    color: str
+    symbol: str
+    dash: str
+
+
+def looks(names: Iterable[str]) -> dict[str, Look]:
+    """A color and a symbol for every name, in their order; initializations keep theirs from figure to figure."""
+    distinct = list(dict.fromkeys(names))
+    taken = [INITIALIZATIONS[::-1].index(name) for name in distinct if name in INITIALIZATIONS]
+    free = iter(number for number in range(len(distinct) + len(taken)) if number not in taken)
+    numbers = {name: INITIALIZATIONS[::-1].index(name) if name in INITIALIZATIONS else next(free) for name in distinct}
+    return {name: _look(number) for name, number in numbers.items()}
+
+
+def _look(number: int) -> Look:
+    shifted = number + number // len(COLORS)  # past the last color, colors meet other symbols
+    return Look(COLORS[number % len(COLORS)], SYMBOLS[shifted % len(SYMBOLS)], DASHES[shifted % len(DASHES)])
+
+
+def plain(text: object, longest: int = 60) -> str:
+    """Text from files as Plotly shows it letter by letter: Plotly reads labels as HTML."""
+    text = " ".join(str(text).split())
+    return html.escape(text if len(text) <= longest else f"{text[: longest - 1]}…", quote=False)
+
+
+def readable(piece: str) -> str:
+    """A piece as people read it: the mark of a leading space is left out, a piece without one gets a dot in front (`·ing`)."""
+    if piece.startswith(("▁", "Ġ")):
+        return piece[1:].replace("▁", " ").replace("Ġ", " ") or "␣"
+    return piece if piece.startswith("<") else f"·{piece}"
+
+
+def words(pieces: Sequence[str], count: int = 6) -> str:
+    """The first pieces of a row of neighbors, for hover text."""
+    return plain(", ".join(readable(piece) for piece in pieces[:count]), 120)
+
+
+def central(null: np.ndarray) -> tuple[float, float]:
+    """Where the central 95 % of a null lie."""
+    low, high = np.nanquantile(null, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def styled(figure: go.Figure, title: str, height: int, legend: bool = False) -> go.Figure:
+    """The frame every figure has: title, height, the legend below, where it can grow, and no ground of its own."""
+    figure.update_layout(
+        title={"text": title, "x": 0, "xref": "container", "y": 1, "yref": "container", "yanchor": "top", "pad": {"t": 6, "l": 2}, "font": {"size": 16}},
+        height=height,
+        margin={"l": 10, "r": 10, "t": 48, "b": 10},
+        showlegend=legend,
+        legend={"orientation": "h", "x": 0, "y": -LEGEND_GAP / (height - 120), "yanchor": "top", "itemsizing": "constant", "title": {"text": ""}},
+        paper_bgcolor=CLEAR,
+        plot_bgcolor=CLEAR,
+        hoverlabel={"align": "left"},
+    )
+    figure.update_xaxes(automargin=True, zeroline=False, gridcolor="rgba(138,143,152,0.2)")
+    figure.update_yaxes(automargin=True, zeroline=False, gridcolor="rgba(138,143,152,0.2)")
+    return figure
+
+
+def null_band(figure: go.Figure, null: np.ndarray, name: str) -> None:
+    """A gray band across the figure where the central 95 % of a null lie, with its name at the right."""
+    low, high = central(null)
+    figure.add_hrect(y0=low, y1=high, fillcolor=NEUTRAL, opacity=0.18, line_width=0, layer="below")
+    figure.add_annotation(
+        x=1, xref="paper", y=high, text=name, showarrow=False, xanchor="right", yanchor="bottom", font={"size": 11, "color": NEUTRAL}
+    )
