@@ -6,7 +6,7 @@ from explorer.dashboard import choice, errors
 
 PAGES = "explorer/dashboard/pages"
 
-st.set_page_config(page_title="Soft Prompt Explorer", page_icon="🧭", layout="wide", initial_sidebar_state=320)
+st.set_page_config(page_title="Soft Prompt Explorer", page_icon="🧭", layout="wide", initial_sidebar_state=340)
 page = st.navigation(
     {
         "Look inside": [

@@ -35,6 +35,13 @@ def test_random_is_uniform_around_zero(vocabulary):
     assert abs((unit @ unit.T)[np.triu_indices(100, 1)].mean()) < 0.01
 
 
+def test_the_released_range_is_positive_and_its_rows_are_alike(vocabulary):
+    vectors, _ = initialize("random", vocabulary, 50, LABELS, 0, "released")
+    assert vectors.min() >= 0
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    assert (unit @ unit.T)[np.triu_indices(50, 1)].mean() == pytest.approx(0.75, abs=0.01)
+
+
 def test_sampled_rows_are_common_pieces_each_once(vocabulary):
     vectors, rows = initialize("sampled-vocab", vocabulary, 100, LABELS, 0)
     ids = [vocabulary.pieces.index(row.piece) for row in rows]
@@ -71,6 +78,8 @@ def test_as_many_tokens_as_labels_is_enough(vocabulary):
 def test_what_cannot_be_drawn_is_named(vocabulary, tiny_t5_folder):
     with pytest.raises(PromptError, match="unknown initialization 'zeros'; expected one of random, sampled-vocab, class-label"):
         initialize("zeros", vocabulary, 5, LABELS, 0)
+    with pytest.raises(PromptError, match="unknown random range 'wide'; expected one of symmetric, released"):
+        initialize("random", vocabulary, 5, LABELS, 0, "wide")
     with pytest.raises(PromptError, match="2 class labels and 1 prompt tokens; expected at least one token for each label"):
         initialize("class-label", vocabulary, 1, LABELS, 0)
     with pytest.raises(PromptError, match="a prompt of 0 tokens; expected at least one"):

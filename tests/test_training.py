@@ -67,11 +67,22 @@ def test_prompts_learn_a_planted_task(model, vocabulary):
     texts = tuple(f"It was {generator.choice(words[a])} that day, {generator.choice(words[a])} indeed." for a in answers)
     train = Task(texts[:80], answers[:80], ("negative", "positive"), "words")
     dev = Task(texts[80:], answers[80:], ("negative", "positive"), "words")
-    config = TuningConfig(length=8, steps=60, learning_rate=0.1, batch_size=16, evaluate_every=20)
+    config = TuningConfig(length=8, steps=100, learning_rate=0.3, batch_size=16, evaluate_every=10)
     (prompt,) = tune(model, vocabulary, train, dev, [Run("class-label", 0)], config, "words")
     assert prompt.origin.dev_accuracy >= 0.8
     losses = [e.loss for e in prompt.origin.history[1:]]
-    assert losses[-1] < losses[0]
+    assert np.mean(losses[-3:]) < np.mean(losses[:3])
+
+
+def test_a_part_of_dev_is_drawn_once_and_recorded(tiny, task):
+    config = replace(CONFIG, dev_examples=20, random_range="released", steps=2)
+    first, second = tune(*tiny, task, task, RUNS[:2], config, "planted")
+    assert first.origin.data["dev"]["examples"] == 20
+    assert first.origin.data["dev"] == second.origin.data["dev"]
+    assert first.origin.data["train"]["examples"] == len(task)
+    assert (first.origin.hyperparameters["dev_examples"], first.origin.hyperparameters["random_range"]) == (20, "released")
+    assert first.initial.min() >= 0
+    assert all((e.dev_accuracy * 20) % 1 == pytest.approx(0, abs=1e-4) for e in first.origin.history)
 
 
 def test_a_stopped_call_goes_on_to_the_same_prompts(tiny, task, tmp_path):

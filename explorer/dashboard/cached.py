@@ -153,7 +153,9 @@ def compared(chosen: tuple[Opened, ...], vocabulary: Vocabulary, by: comparison.
     return comparison.compare([opened.prompt for opened in chosen], vocabulary, by, k, NULLS)
 
 
-@st.cache_resource(max_entries=2, hash_funcs=KEYS, show_spinner="Drawing the map of the vocabulary: a minute or two the first time, then it is kept", show_time=True)
+@st.cache_resource(
+    max_entries=2, hash_funcs=KEYS, show_spinner="Drawing the map of the vocabulary: a minute or two the first time, then it is kept", show_time=True
+)
 def vocabulary_map(vocabulary: Vocabulary) -> projection.VocabularyMap:
     """See explorer.analysis.projection."""
     return projection.load_map(vocabulary)

@@ -18,16 +18,16 @@ COLUMNS = {
     "prompt": _text("Prompt"),
     "name": _text("Prompt", pinned=True),
     "path": _text("Path"),
-    "task": _text("Task"),
-    "initialization": _text("Initialization"),
+    "task": _text("Task", width=100),
+    "initialization": _text("Initialization", width=110),
     "base_model": _text("Base model"),
     "format": _text("Format"),
-    "seed": _number("Seed", format="%d", width=60),
-    "length": _number("Tokens", format="%d", help="Prompt length P", width=70),
+    "seed": _number("Seed", format="%d", width=55),
+    "length": _number("Tokens", format="%d", help="Prompt length P", width=65),
     "dimension": _number("Width", format="%d", help="Embedding size H", width=70),
     "step": _number("Step", format="%d", help="Training step of these vectors", width=70),
-    "dev_accuracy": st.column_config.ProgressColumn("Dev accuracy", format="%.1f%%", min_value=0, max_value=100, width=130, help="Share right on the dev set"),
-    "norm": _number("Norm", format="%.1f", help="Median Euclidean length of its tokens", width=70),
+    "dev_accuracy": st.column_config.ProgressColumn("Dev accuracy", format="%.1f%%", min_value=0, max_value=100, width=120, help="Share right on the dev set"),
+    "norm": _number("Norm", format="%.1f", help="Median Euclidean length of its tokens", width=60),
     "error": _text("Why it cannot be read", width="large"),
     "position": _number("Token", format="%d", pinned=True, help="Position in the prompt, from 0", width=60),
     "source": _text("Began as", help="What the token was initialized from"),
@@ -93,11 +93,14 @@ def heading(title: str, frame: pd.DataFrame, *file: object) -> None:
         )
 
 
-def show(frame: pd.DataFrame, key: str, columns: Sequence[str] | None = None, more: Mapping[str, object] | None = None, height: int | str = "auto") -> None:
-    """A frame with names and digits for people; `columns` says which and in what order, `more` how those not in COLUMNS look."""
+def show(frame: pd.DataFrame, key: str, columns: Sequence[str] | None = None, more: Mapping[str, object] | None = None, **size: int) -> None:
+    """A frame with names and digits for people; `columns` says which and in what order, `more` how those not in COLUMNS look.
+
+    size: height and row_height in pixels.
+    """
     known = {name: COLUMNS[name] for name in frame.columns if name in COLUMNS}
     frame = frame.assign(**{name: 100 * frame[name] for name in SHARES if name in frame})
-    st.dataframe(frame, hide_index=True, column_order=columns, column_config={**known, **(more or {})}, key=key, height=height)
+    st.dataframe(frame, hide_index=True, column_order=columns, column_config={**known, **(more or {})}, key=key, **size)
 
 
 def sources(opened: Opened) -> list[str]:

@@ -17,6 +17,8 @@ MEASURE_TITLES = {
     "drift_cosine": ("Cosine to the initial vectors", "1 is unturned", ".2f"),
 }
 """measure: title, axis, number format"""
+OF_ONE = ("called_share", "label_persistence", "dispersion")
+"""measures drawn over the whole of 0…1"""
 
 
 def comparison_figure(comparison: Comparison, measure: str) -> go.Figure:
@@ -51,5 +53,8 @@ def comparison_figure(comparison: Comparison, measure: str) -> go.Figure:
     figure.update_yaxes(tickvals=list(range(len(groups))), ticktext=[plain(group, 24) for group in groups], range=[len(groups) - 0.4, -0.6], showgrid=False)
     figure.update_xaxes(title=axis, tickformat=number, nticks=6)
     if measure == "own_label_rank":
-        figure.update_xaxes(type="log", tickvals=LOG_TICKS[12:])
+        farthest = np.nanmax(frame[measure].to_numpy(np.float64), initial=5)
+        figure.update_xaxes(type="log", tickvals=LOG_TICKS[12:], range=[-0.05, np.log10(farthest) + 0.1])
+    if measure in OF_ONE:
+        figure.update_xaxes(range=[-0.05, 1.05])
     return styled(figure, title, 110 + 44 * len(groups))

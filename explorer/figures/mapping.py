@@ -10,6 +10,8 @@ from explorer.analysis.projection import Placement, VocabularyMap
 from explorer.figures.style import COLORS, NEUTRAL, Look, looks, plain, readable, styled
 from explorer.vocabulary import Vocabulary
 
+TEXT_PLACES = ("top center", "bottom center", "middle right", "middle left")
+"""where labels stand beside their stars: labels of one task often lie together"""
 Trajectory = tuple[np.ndarray, np.ndarray]
 """steps [S] and places [S, P, 2], as `place_trajectory` gives them"""
 
@@ -111,7 +113,7 @@ def _points(placement: Placement, group: str, look: Look | None) -> go.Scattergl
         name=plain(group),
         marker={"symbol": f"{symbol}-open" if placement.kind == "initial" else symbol, "color": color, "size": 15 if own else 11, "opacity": 0.95},
         text=names,
-        textposition="top center",
+        textposition=[TEXT_PLACES[number % len(TEXT_PLACES)] for number in range(len(names))],
         customdata=[(placement.kind, placement.prompt, position, round(float(trust), 2)) for position, trust in zip(positions, placement.trust, strict=True)],
         hovertemplate=f"{what}<br>%{{text}}<br>trust %{{customdata[3]}}<extra></extra>",
     )

@@ -49,7 +49,7 @@ def similarity_figure(neighbors: NearestNeighbors, null: np.ndarray | None = Non
     figure.update_xaxes(title="Prompt token (position)")
     figure.update_yaxes(title=METRIC_AXES[neighbors.metric])
     title = f"From the nearest piece (mark) to number {neighbors.token_ids.shape[1]} (end of the line)"
-    return styled(figure, title, 320)
+    return styled(figure, title, 340, legend=null is not None)
 
 
 def coherence_figure(coherence: Coherence, neighbors: Sequence[Sequence[str]] | None = None) -> go.Figure:
@@ -75,7 +75,7 @@ def coherence_figure(coherence: Coherence, neighbors: Sequence[Sequence[str]] | 
     null_band(figure, coherence.null, f"random vectors (M = {len(coherence.null):,}), central 95 %")
     figure.update_xaxes(title="Prompt token (position)", range=[-0.7, len(called) - 0.3])
     figure.update_yaxes(title=f"Mean cosine among the {coherence.k} neighbors")
-    return styled(figure, "Do a token's neighbors belong together?", 360, legend=True)
+    return styled(figure, "How much a token's neighbors resemble each other, beside random vectors", 360, legend=True)
 
 
 def redundancy_heatmap(redundancy: Redundancy) -> go.Figure:

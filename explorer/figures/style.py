@@ -97,9 +97,7 @@ def styled(figure: go.Figure, title: str, height: int, legend: bool = False) -> 
 
 
 def null_band(figure: go.Figure, null: np.ndarray, name: str) -> None:
-    """A gray band across the figure where the central 95 % of a null lie, with its name at the right."""
+    """A gray band across the figure where the central 95 % of a null lie, named in the legend."""
     low, high = central(null)
     figure.add_hrect(y0=low, y1=high, fillcolor=NEUTRAL, opacity=0.18, line_width=0, layer="below")
-    figure.add_annotation(
-        x=1, xref="paper", y=high, text=name, showarrow=False, xanchor="right", yanchor="bottom", font={"size": 11, "color": NEUTRAL}
-    )
+    figure.add_scatter(x=[None], y=[None], mode="markers", name=name, marker={"symbol": "square", "size": 14, "color": NEUTRAL, "opacity": 0.35})

@@ -64,7 +64,7 @@ def norm_figure(norms: Sequence[Norms]) -> go.Figure:
                 y=reading.initial_norm * _per_length(reading),
                 mode="markers",
                 showlegend=False,
-                marker={"symbol": f"{style.symbol}-open", "size": 8, "color": style.color, "opacity": 0.7},
+                marker={"symbol": f"{style.symbol}-open", "size": 8, "color": style.color},
                 hovertemplate="token %{x} before training: %{y:.2f} × the median row<extra></extra>",
             )
         figure.add_scatter(

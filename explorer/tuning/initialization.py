@@ -1,6 +1,7 @@
 """The initialization strategies of prompt tuning (Lester et al. 2021, §2.2)."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 
@@ -8,27 +9,31 @@ from explorer.errors import PromptError
 from explorer.prompt import INITIALIZATIONS, RowSource
 from explorer.vocabulary import Vocabulary
 
-RANDOM_RANGE = 0.5
+RandomRange = Literal["symmetric", "released"]
+RANDOM_RANGES: dict[RandomRange, tuple[float, float]] = {"symmetric": (-0.5, 0.5), "released": (0.0, 0.5)}
+"""`symmetric` as the paper prints it; `released` as its configuration draws: fresh rows then have cosine 0.75"""
 COMMON_PIECES = 5000
 """sampled-vocab draws from this many of the most common pieces; our tokenizers number pieces by frequency"""
 
 
 def initialize(
-    strategy: str, vocabulary: Vocabulary, length: int, labels: Sequence[str], seed: int
+    strategy: str, vocabulary: Vocabulary, length: int, labels: Sequence[str], seed: int, random_range: RandomRange = "symmetric"
 ) -> tuple[np.ndarray, tuple[RowSource, ...]]:
     """Initial vectors and what each came from: ([P, H] float32, P sources). The same for the same strategy and seed.
 
-    `random`: uniform in [−0.5, 0.5] per coordinate. `sampled-vocab`: rows of the 5,000 most common pieces, without
+    `random`: uniform in [−0.5, 0.5] per coordinate, or in [0, 0.5) with random_range `released`. `sampled-vocab`: rows of the 5,000 most common pieces, without
     replacement. `class-label`: token c is the mean embedding of label c's pieces, the rest as sampled-vocab.
-    Raises PromptError for an unknown strategy, a length below one, or more labels than prompt tokens.
+    Raises PromptError for an unknown strategy or range, a length below one, or more labels than prompt tokens.
     """
     if strategy not in INITIALIZATIONS:
         raise PromptError(f"unknown initialization {strategy!r}; expected one of {', '.join(INITIALIZATIONS)}")
+    if random_range not in RANDOM_RANGES:
+        raise PromptError(f"unknown random range {random_range!r}; expected one of {', '.join(RANDOM_RANGES)}")
     if length < 1:
         raise PromptError(f"a prompt of {length} tokens; expected at least one")
     generator = np.random.default_rng([seed, INITIALIZATIONS.index(strategy)])
     if strategy == "random":
-        vectors = generator.uniform(-RANDOM_RANGE, RANDOM_RANGE, (length, vocabulary.dimension)).astype(np.float32)
+        vectors = generator.uniform(*RANDOM_RANGES[random_range], (length, vocabulary.dimension)).astype(np.float32)
         return vectors, (RowSource(),) * length
     named = list(labels) if strategy == "class-label" else []
     if len(named) > length:

@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -19,9 +19,9 @@ from tqdm import tqdm
 from explorer.errors import PromptError
 from explorer.formats import peft
 from explorer.prompt import Evaluation, Origin, SoftPrompt, Trajectory
-from explorer.t5 import FrozenT5
+from explorer.t5 import FrozenT5, attention_mask
 from explorer.tasks import Task
-from explorer.tuning.initialization import initialize
+from explorer.tuning.initialization import RandomRange, initialize
 from explorer.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -53,7 +53,11 @@ class TuningConfig:
     evaluate_every: int = 50
     saved_points: int = 10
     """points of the trajectory besides the best and the last step"""
+    dev_examples: int | None = None
+    """dev texts that choose the best step, drawn by a fixed seed; None for all"""
     weight_decay: float = 1e-5
+    random_range: RandomRange = "symmetric"
+    """of the random initialization; `released` is what the paper's released configuration draws from"""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """precision of the matrix products; the prompt and its optimizer are always float32"""
 
@@ -64,12 +68,13 @@ class Tuning:
     def __init__(self, model: FrozenT5, vocabulary: Vocabulary, train: Task, dev: Task, runs: Sequence[Run], config: TuningConfig):
         import torch
 
-        self.model, self.train, self.dev, self.runs, self.config = model, train, dev, list(runs), config
+        self.model, self.train, self.runs, self.config = model, train, list(runs), config
+        self.dev = _drawn(dev, config.dev_examples)
         self.texts = model.text_ids(train.texts)
         self.lengths = np.array([len(ids) for ids in self.texts])
         targets = {label: model.label_ids(label) for label in train.labels}
         self.targets = [targets[answer] for answer in train.answers]
-        starts = [initialize(run.initialization, vocabulary, config.length, train.labels, run.seed) for run in runs]
+        starts = [initialize(run.initialization, vocabulary, config.length, train.labels, run.seed, config.random_range) for run in runs]
         self.rows = [rows for _, rows in starts]
         # one-dimensional, so that Adafactor keeps a full second moment as the paper asks
         self.prompts = [torch.nn.Parameter(torch.from_numpy(vectors).flatten().to(model.device)) for vectors, _ in starts]
@@ -97,7 +102,6 @@ class Tuning:
 
     def train_step(self) -> None:
         """One optimizer step of every run that is alive."""
-
         active = [number for number, alive in enumerate(self.alive) if alive]
         together = len(active) if self.model.device.type == "cuda" else RUNS_PER_CPU_PASS
         for start in range(0, len(active), together):
@@ -144,25 +148,16 @@ class Tuning:
         import torch
         from torch.nn.utils.rnn import pad_sequence
 
-        network, device = self.model.model, self.model.device
-        front = torch.stack(prompts).view(len(prompts), self.config.length, -1).repeat_interleave(self.config.batch_size, dim=0)  # [R·B, P, H]
+        device, size = self.model.device, self.config.batch_size
+        front = torch.stack(prompts).view(len(prompts), self.config.length, -1).repeat_interleave(size, dim=0)  # [R·B, P, H]
         inputs = pad_sequence([torch.tensor(self.texts[e]) for e in examples], batch_first=True).to(device)  # [R·B, T]
-        lengths = torch.tensor([len(self.texts[e]) for e in examples], device=device)
         targets = pad_sequence([torch.tensor(self.targets[e]) for e in examples], batch_first=True, padding_value=IGNORED).to(device)
-        embeds = torch.cat([front, network.get_input_embeddings()(inputs).to(front.dtype)], dim=1)
-        mask = (torch.arange(embeds.shape[1], device=device) < self.config.length + lengths[:, None]).long()
-        encoded = network.get_encoder()(inputs_embeds=embeds, attention_mask=mask).last_hidden_state
-        states = network.get_decoder()(
-            input_ids=network._shift_right(targets), encoder_hidden_states=encoded, encoder_attention_mask=mask, use_cache=False
-        ).last_hidden_state  # [R·B, U, H]
-        if network.config.scale_decoder_outputs:
-            states = states * network.model_dim**-0.5
-        wanted = targets != IGNORED
-        pieces = torch.nn.functional.cross_entropy(network.lm_head(states[wanted]).float(), targets[wanted], reduction="none")
-        run_of_row = torch.arange(len(prompts), device=device).repeat_interleave(self.config.batch_size)
-        run_of_piece = run_of_row[:, None].expand_as(wanted)[wanted]
-        totals = torch.zeros(len(prompts), device=device).index_add(0, run_of_piece, pieces)
-        return totals / torch.bincount(run_of_piece, minlength=len(prompts))
+        embeds = torch.cat([front, self.model.model.get_input_embeddings()(inputs).to(front.dtype)], dim=1)
+        lengths = torch.tensor([self.config.length + len(self.texts[e]) for e in examples], device=device)
+        mask = attention_mask(lengths, embeds.shape[1])
+        logits = self.model.target_logits(self.model.encode(embeds, mask), mask, targets.clamp(min=0)).float()  # [R·B, U, V]
+        pieces = torch.nn.functional.cross_entropy(logits.transpose(1, 2), targets, reduction="none", ignore_index=IGNORED)
+        return pieces.view(len(prompts), -1).sum(dim=1) / (targets != IGNORED).view(len(prompts), -1).sum(dim=1)
 
     def evaluate(self) -> None:
         """Measure every run on dev by rank classification, all in shared batches, and keep its vectors."""
@@ -284,6 +279,14 @@ def _finished(tuning: Tuning, number: int, vocabulary: Vocabulary, task_name: st
         data={"train": _described(tuning.train), "dev": _described(tuning.dev)},
     )
     return SoftPrompt(tuning.saved[best][number], f"{task_name}/{prompt_folder(run, config)}", origin, trajectory)
+
+
+def _drawn(task: Task, count: int | None) -> Task:
+    """The task, or `count` of its examples drawn by a fixed seed, in their old order."""
+    if count is None or count >= len(task):
+        return task
+    chosen = np.sort(np.random.default_rng(0).choice(len(task), count, replace=False))
+    return replace(task, texts=tuple(task.texts[i] for i in chosen), answers=tuple(task.answers[i] for i in chosen))
 
 
 def _described(task: Task) -> dict[str, object]:

@@ -37,9 +37,9 @@ redundancy = cached.redundancy(opened, vocabulary, k)
 tables.heading("Do the tokens repeat each other?", redundancy.to_frame(), opened.name, "redundancy", "cosine", f"k{k}")
 facts, picture = st.columns([1, 2], gap="large")
 with facts:
-    st.metric("Shared neighbors (mean Jaccard)", f"{redundancy.mean_jaccard:.3f}", help="Mean over pairs of tokens of shared neighbors over all their neighbors")
+    st.metric("Mean Jaccard of neighbors", f"{redundancy.mean_jaccard:.3f}", help="Of two tokens: shared neighbors over all their neighbors; 0…1")
     st.metric("p against random rotations", f"{redundancy.p:.3f}", help="200 rotations of the whole prompt: they keep every angle between its tokens")
-    st.metric("Tokens whose nearest piece another has too", f"{redundancy.shared_first:.0%}")
+    st.metric("Share their nearest piece", f"{redundancy.shared_first:.0%}")
     st.metric("Mean cosine between tokens", f"{redundancy.mean_cosine:.3f}")
     st.metric("Effective rank", f"{redundancy.effective_rank:.1f} of {opened.prompt.length}", help="exp of the entropy of the squared singular values")
 with picture:

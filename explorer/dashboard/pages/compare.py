@@ -12,7 +12,7 @@ st.title("Compare", anchor=False)
 st.markdown("Do the initialization strategies differ, and by more than seeds do?")
 chosen, vocabulary = choice.readable()
 everyone = choice.peers(chosen, vocabulary)
-with st.container(horizontal=True, gap="large", vertical_alignment="bottom"):
+with st.container(horizontal=True, gap="large"):
     scope = st.segmented_control(
         "Prompts compared",
         ["peers", "chosen"],
@@ -34,7 +34,9 @@ comparison = cached.compared(compared, vocabulary, by, k)
 rows, summary = comparison.to_frame(), comparison.summary()
 groups = dict(zip(rows["prompt"], rows["group"], strict=True))
 sizes = rows["group"].value_counts(sort=False)
-st.markdown(safe(", ".join(f"{group}: {count(size, 'prompt')}" for group, size in sizes.items())) + ".")
+seeds = rows.dropna(subset="seed").groupby("group", sort=False)["seed"].nunique()
+told = [f"{group}: {count(size, 'prompt')}, {count(seeds.get(group, 0), 'seed')}" for group, size in sizes.items()]
+st.markdown(safe("; ".join(told)) + ".")
 if sizes.min() < 2:
     st.warning("A group of one prompt has no interval: nothing can be concluded from one seed.", icon=":material/priority_high:")
 
@@ -59,11 +61,12 @@ tables.show(rows, "rows-table")
 
 found = {opened.name: cached.neighbors(opened, vocabulary, k, "cosine") for opened in chosen}
 most = range(max(len(one.pieces) for one in found.values()))
-side = pd.DataFrame({name: [", ".join(map(readable, one.pieces[row][:6])) if row < len(one.pieces) else "" for row in most] for name, one in found.items()})
+side = pd.DataFrame({name: [", ".join(map(readable, one.pieces[row][:5])) if row < len(one.pieces) else "" for row in most] for name, one in found.items()})
 tables.heading("Neighbors side by side", side, *name, "neighbors")
 side.insert(0, "position", most)
-tables.show(side, "side-table", height=420)
-st.caption(f"The first six by cosine over {len(vocabulary.searchable_ids):,} pieces, for the chosen prompts. Positions of two prompts have no common order.")
+wide = {opened.name: st.column_config.TextColumn(opened.name, width=max(200, 690 // len(chosen))) for opened in chosen}
+tables.show(side, "side-table", more=wide, height=438, row_height=50)
+st.caption(f"The first five by cosine over {len(vocabulary.searchable_ids):,} pieces, for the chosen prompts. Positions of two prompts have no common order.")
 placements = [cached.placement(opened, vocabulary) for opened in compared]
 st.plotly_chart(map_figure(cached.vocabulary_map(vocabulary), vocabulary, placements, groups=groups), key="map", config=CONFIG)
 st.caption("UMAP, for looking only: it keeps neighborhoods, not distances, and no number here is taken from it.")

@@ -39,17 +39,15 @@ tables.heading("Tokens that began as a class label", kept, opened.name, "persist
 if kept.empty:
     st.caption("None of these tokens was initialized from one of the labels, or the checkpoint does not record it.")
 else:
-    table, picture = st.columns([5, 4], gap="medium")
-    with table:
-        turned = kept if reading.drift is None else kept.assign(drift=reading.drift[kept["position"].to_numpy()])
-        tables.show(turned, "persistence-table", ["position", "label", "initial_rank", "rank", "p", "drift"])
-        for one in reading.persistence:
-            nearest = reading.labels[reading.similarity[one.position].argmax()]
-            before = "" if one.initial_rank is None else f"it began at rank {one.initial_rank:,}; now "
-            other = "no other label is nearer" if nearest == one.label else f"the label “{nearest}” is nearer"
-            st.markdown(safe(f"Token {one.position}, “{one.label}”: {before}its label ranks {one.rank:,} of {rows + 1:,}, and {other}."))
-    with picture:
-        st.plotly_chart(persistence_figure(reading), key="persistence", config=CONFIG)
+    turned = kept if reading.drift is None else kept.assign(drift=reading.drift[kept["position"].to_numpy()])
+    tables.show(turned, "persistence-table", ["position", "label", "initial_rank", "rank", "p", "drift"])
+    story, picture = st.columns(2, gap="large", vertical_alignment="center")
+    for one in reading.persistence:
+        nearest = reading.labels[reading.similarity[one.position].argmax()]
+        before = "" if one.initial_rank is None else f"it began at rank {one.initial_rank:,}; now "
+        other = "no other label is nearer" if nearest == one.label else f"the label “{nearest}” is nearer"
+        story.markdown(safe(f"Token {one.position}, “{one.label}”: {before}its label ranks {one.rank:,} of {rows + 1:,}, and {other}."))
+    picture.plotly_chart(persistence_figure(reading), key="persistence", config=CONFIG)
     st.caption(
         "Cosine; here p is the share of the prompt's tokens that are at least as near to the label (smallest possible: "
         f"{1 / opened.prompt.length:.2f}). A token that still ranks its label first was not moved away by training; that it learned the label is another claim."

@@ -11,12 +11,13 @@ from explorer.figures.style import CONFIG
 st.title("Map", anchor=False)
 st.markdown("Where the tokens lie among the words. **UMAP is for looking, not for evidence**: it keeps neighborhoods, not distances.")
 chosen, vocabulary = choice.readable()
-with st.container(horizontal=True, gap="large", vertical_alignment="bottom"):
+with st.container(horizontal=True, gap="large"):
     by = st.segmented_control(
         "Color by", ["prompt", "initialization"], default="prompt", required=True, key="color", format_func=str.capitalize, bind="query-params"
     )
     k = controls.k()
-    near = st.toggle("Their neighbors", True, key="near", bind="query-params", help="The k nearest pieces of every token, as dots of its color")
+with st.container(horizontal=True, gap="large"):
+    near = st.toggle("Neighbors", True, key="near", bind="query-params", help="The k nearest pieces of every token, as dots of its color")
     before = st.toggle("Before training", key="before", bind="query-params", help="Hollow marks where the tokens began")
     paths = st.toggle("Training paths", key="paths", bind="query-params", help="Lines through the saved training steps")
     named = st.toggle("Name every piece", key="names", bind="query-params", help="Hover text for the whole vocabulary; the figure doubles in size")

@@ -14,8 +14,9 @@ st.title("Neighbors", anchor=False)
 st.markdown("The pieces of the vocabulary nearest to each prompt token, by exact search.")
 chosen, vocabulary = choice.readable()
 opened = choice.one(chosen)
-with st.container(horizontal=True, gap="large", vertical_alignment="bottom"):
+with st.container(horizontal=True, gap="large"):
     metric, k = controls.metric(), controls.k()
+with st.container(horizontal=True, gap="large"):
     special = st.toggle("Special pieces", key="special", bind="query-params", help="Search control pieces, sentinels and padding rows too")
     merge = st.toggle("Merge variants", key="merge", bind="query-params", help="Leave out a piece that is a nearer one but for case or leading space")
 
@@ -27,7 +28,7 @@ searched = len(vocabulary) if special else len(vocabulary.searchable_ids)
 name = (opened.name, "neighbors", metric, f"k{k}")
 wide = tables.neighbor_rows(opened, found, p)
 tables.heading(safe(f"Nearest pieces of {opened.name}"), wide, *name, "wide")
-ranks = {column: st.column_config.TextColumn(column, width=82) for column in wide.columns if column.isdigit()}
+ranks = {column: st.column_config.TextColumn(column, width=86) for column in wide.columns if column.isdigit()}
 tables.show(wide, "wide-table", more=ranks, height=min(38 + 35 * len(wide), 738))
 against = (
     "p compares the nearest piece with that of 1,000 vectors drawn from the vocabulary's own Gaussian"

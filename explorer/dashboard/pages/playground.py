@@ -53,7 +53,8 @@ if len(sets) > 1:
 for number, labels in enumerate(sets):
     members = tuple(opened for opened in chosen if opened.prompt.origin.labels == labels)
     if not labels:
-        st.info(safe(f"{', '.join(opened.name for opened in members)}: no class labels are recorded, so there is nothing to rank."), icon=":material/label_off:")
+        nameless = ", ".join(opened.name for opened in members)
+        st.info(safe(f"{nameless}: no class labels are recorded, so there is nothing to rank."), icon=":material/label_off:")
         continue
     predictions, seconds = cached.answers(members, vocabulary, st.session_state.asked, labels)
     if len(sets) > 1:

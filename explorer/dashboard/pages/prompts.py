@@ -3,7 +3,7 @@
 import streamlit as st
 
 from explorer.dashboard import cached, choice, tables
-from explorer.dashboard.words import count, model_name, safe
+from explorer.dashboard.words import count, model_name
 from explorer.figures import accuracy_curve, norm_figure
 from explorer.figures.style import CONFIG
 from explorer.report import list_prompts
@@ -16,7 +16,7 @@ if not found:
 
 frame = list_prompts((one.path, one.prompt if isinstance(one, cached.Opened) else one.error) for one in found)
 whole, broken = frame[frame["error"].isna()], frame[frame["error"].notna()]
-shown = ["name", "task", "initialization", "seed", "length", "dev_accuracy", "norm", "step", "base_model", "format"]
+shown = ["name", "task", "initialization", "seed", "length", "dev_accuracy", "norm", "base_model", "step", "format"]
 tables.heading(f"{count(len(whole), 'trained prompt')} in this folder", frame, "prompts")
 tables.show(whole, "prompts-table", shown, height=min(38 + 35 * len(whole), 388))
 st.caption(
