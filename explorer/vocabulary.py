@@ -120,10 +120,10 @@ class Vocabulary:
     def text_vector(self, text: str) -> np.ndarray:
         """Mean embedding of a text's pieces (no eos): [H] float32. The vector of a class label (Lester et al. 2021, §2.2).
 
-        Raises PromptError when the text has no piece in the vocabulary.
+        Raises PromptError when the text has no piece, or a part that is unknown to the vocabulary.
         """
-        ids = [token_id for token_id in self.encode(text) if self.searchable[token_id]]
-        if not ids:
+        ids = self.encode(text)
+        if not ids or not self.searchable[ids].all():
             raise PromptError(f"label {text!r} has no piece in the vocabulary of {self.name}; expected a word the tokenizer knows")
         return self.embedding[ids].mean(axis=0)
 
