@@ -13,11 +13,11 @@ corpus=$data/corpus
 tasks=$data/tasks
 mkdir -p "$out/models"
 
-[ -d "$model" ] || python -m explorer pretrain --out "$model" --work "$work/mini-t5" --tokens 45000000 \
+[ -d "$model" ] || python -m explorer pretrain --out "$model" --work "$work/mini-t5" --tokens 20000000 \
     --corpus "$corpus/film-reviews-1.txt.xz:1.5" --corpus "$corpus/film-reviews-2.txt.xz:1.5" \
     --corpus "$corpus/wikipedia-articles.txt.xz" --corpus "$corpus/wikipedia-new-articles.txt.xz" \
     --corpus "$corpus/gutenberg-prose.txt.xz:0.7" \
-    --supervised "$corpus/film-ratings.tsv.xz" --probe "$tasks/mr/train.tsv" "$tasks/mr/dev.tsv"
+    --supervised "$corpus/film-ratings.tsv.xz" --probe-train "$tasks/mr/train.tsv" --probe-dev "$tasks/mr/dev.tsv"
 
 for pair in sentiment:mr subjectivity:subj question-type:trec; do
     task=${pair%:*} folder=$tasks/${pair#*:}

@@ -123,9 +123,10 @@ class Vocabulary:
         Raises PromptError when the text has no piece, or a part that is unknown to the vocabulary.
         """
         ids = self.encode(text)
-        if not ids or not self.searchable[ids].all():
+        known = [token_id for token_id in ids if self.searchable[token_id]]
+        if not known or any(self.pieces[token_id] == "<unk>" for token_id in ids):
             raise PromptError(f"label {text!r} has no piece in the vocabulary of {self.name}; expected a word the tokenizer knows")
-        return self.embedding[ids].mean(axis=0)
+        return self.embedding[known].mean(axis=0)
 
     def check_width(self, vectors: np.ndarray, name: str) -> None:
         """Raise PromptError when vectors [P, H] have another width than this table."""

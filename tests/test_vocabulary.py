@@ -108,7 +108,7 @@ def test_a_text_is_the_mean_of_its_pieces(vocabulary):
     np.testing.assert_allclose(vocabulary.text_vector("negative nonsense"), vocabulary.embedding[ids].mean(axis=0), rtol=1e-6)
     np.testing.assert_array_equal(vocabulary.text_vector("negative</s>"), vocabulary.text_vector("negative"))  # no eos, no control pieces
     with pytest.raises(PromptError, match="label '☃' has no piece in the vocabulary of mini-t5"):
-        bundled.text_vector("☃")
+        vocabulary.text_vector("☃")
     with pytest.raises(PromptError, match="label '' has no piece in the vocabulary of mini-t5; expected a word the tokenizer knows"):
         vocabulary.text_vector("")
 

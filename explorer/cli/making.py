@@ -32,7 +32,7 @@ def pretrain(
         Path | None, typer.Option("--work", metavar="DIR", show_default=False, help="Intermediate results; a stopped run resumes here. Default: OUT.work.")
     ] = None,
     supervised: Annotated[Path | None, typer.Option("--supervised", metavar="FILE", help="Rated texts to mix in as text-to-text tasks.")] = None,
-    supervised_share: Annotated[float, typer.Option("--supervised-share", min=0.0, max=1.0, help="Share of batches from --supervised.")] = 0.3,
+    supervised_share: Annotated[float, typer.Option("--supervised-share", min=0.0, max=1.0, help="Share of batches from --supervised.")] = 0.2,
     vocabulary_size: Annotated[int, _count("--vocabulary-size", "SentencePiece pieces, without the 100 sentinels.", 200)] = 16_000,
     vocabulary_sample: Annotated[int, _count("--vocabulary-sample", "Passages the pieces are learned from.")] = 300_000,
     dimension: Annotated[int, _count("--dimension", "Embedding size H.")] = 256,

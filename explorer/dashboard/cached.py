@@ -6,6 +6,7 @@ Keys are names, paths with the state of their files, and settings; never arrays.
 import os
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -57,18 +58,23 @@ KEYS = {
 def collection() -> tuple[Opened | Broken, ...]:
     """Everything below the folder of EXPLORER_PROMPTS (default: the bundled prompts), read again when a file changed."""
     folder = os.environ.get("EXPLORER_PROMPTS") or str(PROMPTS)
-    return _read(folder, _state(folder))
+    return _read(folder, _state(folder), id(Opened))
 
 
 @st.cache_data(ttl=5, max_entries=4, show_spinner=False)
 def _state(path: str) -> str:
     """Names, sizes and times of all files below a path; looked at again after some seconds."""
-    files = sorted(file for file in Path(path).rglob("*") if file.is_file()) if Path(path).is_dir() else [Path(path)]
-    return "\n".join(f"{file.relative_to(path)} {known.st_size} {known.st_mtime_ns}" for file in files for known in [file.stat()])
+    lines = []
+    for file in sorted(Path(path).rglob("*")):
+        with suppress(OSError):  # gone meanwhile, or not to be read: whoever opens it will say so
+            known = file.stat()
+            lines.append(f"{file} {known.st_size} {known.st_mtime_ns}")
+    return "\n".join(lines)
 
 
 @st.cache_resource(max_entries=2, show_spinner="Reading the prompts")
-def _read(folder: str, state: str) -> tuple[Opened | Broken, ...]:
+def _read(folder: str, state: str, code: int) -> tuple[Opened | Broken, ...]:
+    """`code` changes when this module is edited and loaded anew: what was cached before is of another class then."""
     read = list(find_prompts(folder))
     names = [prompt.name for _, prompt in read if isinstance(prompt, SoftPrompt)]
     return tuple(_opened(folder, path, prompt, names, state) for path, prompt in read)
@@ -85,14 +91,14 @@ def _opened(folder: str, path: Path, prompt: SoftPrompt | ExplorerError, names: 
 def vocabulary(model: str) -> Vocabulary:
     """The vocabulary of a model. Raises ModelError when it cannot be read."""
     folder = next((folder for folder in (Path(model), MODELS / model) if folder.is_dir()), None)
-    read = _vocabulary(model, "" if folder is None else _state(str(folder)))
+    read = _vocabulary(model, "" if folder is None else _state(str(folder)), id(Vocabulary))
     if isinstance(read, ModelError):
         raise read
     return read
 
 
 @st.cache_resource(max_entries=3, show_spinner="Reading the vocabulary")
-def _vocabulary(model: str, state: str) -> Vocabulary | ModelError:
+def _vocabulary(model: str, state: str, code: int) -> Vocabulary | ModelError:
     """A failure is kept like a success: asking a hub that is not there takes long."""
     try:
         return Vocabulary.load(model)

@@ -5,13 +5,12 @@ import streamlit as st
 from explorer.analysis.neighbors import METRICS, Metric
 
 LARGEST_K = 30
-METRIC_NAMES = {"cosine": "Cosine", "l2": "L2 distance", "dot": "Dot product", "csls": "CSLS"}
 DIRECTION = {"cosine": "higher is closer", "csls": "higher is closer", "dot": "higher is closer", "l2": "a distance: smaller is closer"}
 
 
 def k(smallest: int = 1) -> int:
     """How many neighbors of each prompt token."""
-    return st.number_input("k, neighbors of a token", smallest, LARGEST_K, 10, key="k", bind="query-params", width=180)
+    return st.number_input("k, neighbors of a token", smallest, LARGEST_K, 10, key="k", bind="query-params", width=150)
 
 
 def metric() -> Metric:
@@ -21,7 +20,6 @@ def metric() -> Metric:
         METRICS,
         default=METRICS[0],
         required=True,
-        format_func=METRIC_NAMES.get,
         key="metric",
         bind="query-params",
         help="CSLS is the cosine corrected for pieces that are near to everything. L2 and dot product also depend on length.",

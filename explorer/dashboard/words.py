@@ -2,12 +2,13 @@
 
 import re
 
-_MARKUP = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$:&^=@])")
+_MARKUP = re.compile(r"[\\`*_\[\]<>~$:&^@|]|(?<=www)\.|^[#+=.-]|(?<=^\d)[.)]")
+"""characters that mean something in Markdown, some of them only at the start; plain names stay as they are"""
 
 
 def safe(text: object) -> str:
     """Text for a place that reads Markdown, shown letter by letter on one line."""
-    return _MARKUP.sub(r"\\\1", " ".join(str(text).split()))
+    return _MARKUP.sub(r"\\\g<0>", " ".join(str(text).split()))
 
 
 def count(number: int, one: str, many: str | None = None) -> str:

@@ -10,8 +10,6 @@ from explorer.analysis.projection import Placement, VocabularyMap
 from explorer.figures.style import COLORS, NEUTRAL, Look, looks, plain, readable, styled
 from explorer.vocabulary import Vocabulary
 
-TEXT_PLACES = ("top center", "bottom center", "middle right", "middle left")
-"""where labels stand beside their stars: labels of one task often lie together"""
 Trajectory = tuple[np.ndarray, np.ndarray]
 """steps [S] and places [S, P, 2], as `place_trajectory` gives them"""
 
@@ -45,6 +43,8 @@ def map_figure(
         figure.data[-1].showlegend = placement.kind != "initial" and group not in listed
         if placement.kind != "initial":
             listed.add(group)
+        if placement.kind == "label":
+            _name(figure, placement)
     figure.update_xaxes(visible=False)
     figure.update_yaxes(visible=False)
     figure.update_layout(dragmode="pan")
@@ -59,6 +59,8 @@ def _cloud(vocabulary_map: VocabularyMap, vocabulary: Vocabulary, named: bool) -
         mode="markers",
         name=f"vocabulary ({len(ids):,} pieces)",
         marker={"color": NEUTRAL, "size": 3, "opacity": 0.35},
+        selected={"marker": {"color": COLORS[1], "size": 9, "opacity": 1}},
+        unselected={"marker": {"opacity": 0.35}},
         customdata=ids.astype(np.int32),
         text=[plain(readable(vocabulary.pieces[token_id]), 30) for token_id in ids] if named else None,
         hovertemplate="%{text}<extra></extra>" if named else None,
@@ -77,6 +79,7 @@ def _neighbor_points(found: NearestNeighbors, vocabulary_map: VocabularyMap, voc
         name=f"neighbors of {plain(found.prompt)}",
         showlegend=False,
         marker={"color": look.color, "size": 5, "opacity": 0.65},
+        unselected={"marker": {"opacity": 0.65}},
         customdata=ids.astype(np.int32),
         text=[plain(readable(vocabulary.pieces[token_id]), 30) for token_id in ids],
         hovertemplate="%{text}<br>a neighbor<extra></extra>",
@@ -100,7 +103,7 @@ def _paths(prompt: str, steps: np.ndarray, xy: np.ndarray, look: Look) -> go.Sca
 
 
 def _points(placement: Placement, group: str, look: Look | None) -> go.Scattergl:
-    """The points of one placement; labels carry their name, the others tell it on hover."""
+    """The points of one placement, which tell their names on hover."""
     names = [plain(name if placement.kind == "label" else readable(name), 30) for name in placement.names]
     positions = [int(position) for position in placement.positions]
     own = placement.kind == "label"
@@ -109,11 +112,28 @@ def _points(placement: Placement, group: str, look: Look | None) -> go.Scattergl
     return go.Scattergl(
         x=placement.xy[:, 0],
         y=placement.xy[:, 1],
-        mode="markers+text" if own else "markers",
+        mode="markers",
         name=plain(group),
         marker={"symbol": f"{symbol}-open" if placement.kind == "initial" else symbol, "color": color, "size": 15 if own else 11, "opacity": 0.95},
+        selected={"marker": {"size": 19}},
+        unselected={"marker": {"opacity": 0.6}},
         text=names,
-        textposition=[TEXT_PLACES[number % len(TEXT_PLACES)] for number in range(len(names))],
         customdata=[(placement.kind, placement.prompt, position, round(float(trust), 2)) for position, trust in zip(positions, placement.trust, strict=True)],
         hovertemplate=f"{what}<br>%{{text}}<br>trust %{{customdata[3]}}<extra></extra>",
     )
+
+
+def _name(figure: go.Figure, labels: Placement) -> None:
+    """The labels' names beside their stars, above and below in turn: labels of one task often lie together."""
+    for number, (name, (x, y)) in enumerate(zip(labels.names, labels.xy, strict=True)):
+        side = 1 if number % 2 == 0 else -1
+        figure.add_annotation(
+            x=x,
+            y=y,
+            text=plain(name, 30),
+            showarrow=False,
+            yshift=side * (18 + 17 * (number // 2)),
+            font={"color": "white", "size": 12},
+            bgcolor="rgba(58,64,74,0.85)",
+            borderpad=2,
+        )

@@ -28,7 +28,7 @@ CONFIG = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d"
 """Plotly's toolbar as the pages show it"""
 
 
-LEGEND_GAP = 52
+LEGEND_GAP = 58
 """pixels between the plot and the legend, for the axis and its title"""
 
 
@@ -44,9 +44,9 @@ class Look:
 def looks(names: Iterable[str]) -> dict[str, Look]:
     """A color and a symbol for every name, in their order; initializations keep theirs from figure to figure."""
     distinct = list(dict.fromkeys(names))
-    taken = [INITIALIZATIONS[::-1].index(name) for name in distinct if name in INITIALIZATIONS]
-    free = iter(number for number in range(len(distinct) + len(taken)) if number not in taken)
-    numbers = {name: INITIALIZATIONS[::-1].index(name) if name in INITIALIZATIONS else next(free) for name in distinct}
+    kept = {name: number for number, name in enumerate(sorted(INITIALIZATIONS)) if name in distinct}
+    free = iter(number for number in range(len(distinct) + len(INITIALIZATIONS)) if number not in kept.values())
+    numbers = {name: kept[name] if name in kept else next(free) for name in distinct}
     return {name: _look(number) for name, number in numbers.items()}
 
 
@@ -90,6 +90,7 @@ def styled(figure: go.Figure, title: str, height: int, legend: bool = False) -> 
         paper_bgcolor=CLEAR,
         plot_bgcolor=CLEAR,
         hoverlabel={"align": "left"},
+        modebar={"bgcolor": CLEAR, "color": NEUTRAL, "activecolor": COLORS[0]},
     )
     figure.update_xaxes(automargin=True, zeroline=False, gridcolor="rgba(138,143,152,0.2)")
     figure.update_yaxes(automargin=True, zeroline=False, gridcolor="rgba(138,143,152,0.2)")

@@ -78,7 +78,7 @@ def norm_figure(norms: Sequence[Norms]) -> go.Figure:
         )
     _typical_line(figure)
     figure.update_xaxes(title="Prompt token (position)")
-    figure.update_yaxes(title="Norm ÷ median norm of the vocabulary", type="log", tickvals=LOG_TICKS, tickformat="~r")
+    figure.update_yaxes(title="Norm ÷ median row", type="log", tickvals=LOG_TICKS, tickformat="~r")
     return styled(figure, "How long the prompt tokens are beside vocabulary rows", 340, legend=True)
 
 
@@ -99,7 +99,7 @@ def norm_boxes(norms: Sequence[Norms], groups: Mapping[str, str]) -> go.Figure:
             hovertemplate="%{text}<br>%{y:.2f} × the median row<extra></extra>",
         )
     _typical_line(figure)
-    figure.update_yaxes(title="Norm ÷ median norm of the vocabulary", type="log", tickvals=LOG_TICKS, tickformat="~r")
+    figure.update_yaxes(title="Norm ÷ median row", type="log", tickvals=LOG_TICKS, tickformat="~r")
     return styled(figure, "Norm of the prompt tokens", 340)
 
 

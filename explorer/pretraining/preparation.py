@@ -24,7 +24,7 @@ class PretrainingConfig:
     corpora: tuple[tuple[Path, float], ...]
     """(text file, sampling weight)"""
     supervised: Path | None = None
-    supervised_share: float = 0.3
+    supervised_share: float = 0.2
     vocabulary_size: int = 16_000
     vocabulary_sample: int = 300_000
     dimension: int = 256

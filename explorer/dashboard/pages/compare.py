@@ -15,17 +15,16 @@ everyone = choice.peers(chosen, vocabulary)
 with st.container(horizontal=True, gap="large"):
     scope = st.segmented_control(
         "Prompts compared",
-        ["peers", "chosen"],
-        default="peers",
+        ["same task", "chosen only"],
+        default="same task",
         required=True,
         key="scope",
-        format_func={"peers": f"All {len(everyone)} of the same task", "chosen": f"Only the {len(chosen)} chosen"}.get,
         bind="query-params",
         help="A strategy is judged over several seeds: by default all prompts of the chosen ones' tasks and lengths are compared.",
     )
-    by = st.selectbox("Group by", ["initialization", "task", "length", "prompt"], key="by", format_func=str.capitalize, bind="query-params", width=180)
+    by = st.selectbox("Group by", ["initialization", "task", "length", "prompt"], key="by", bind="query-params", width=150)
     k = controls.k(2)
-compared = everyone if scope == "peers" else chosen
+compared = everyone if scope == "same task" else chosen
 if len(compared) < 2:
     st.info("Choose at least two prompts in the sidebar; there is no other prompt of this task and length.", icon=":material/compare_arrows:")
     st.stop()
@@ -55,18 +54,18 @@ norms.plotly_chart(norm_boxes([cached.norm_reading(opened, vocabulary) for opene
 name = ("compare", by, f"k{k}")
 tables.heading("Means and intervals", summary, *name, "summary")
 titled = summary.assign(measure=[MEASURE_TITLES[measure][0] for measure in summary["measure"]])
-tables.show(titled, "summary-table", more={"measure": st.column_config.TextColumn("Measure", width="medium")})
+tables.show(titled, "summary-table", more={"measure": st.column_config.TextColumn("Measure", width=260)})
 tables.heading("Every prompt", rows, *name)
 tables.show(rows, "rows-table")
 
 found = {opened.name: cached.neighbors(opened, vocabulary, k, "cosine") for opened in chosen}
 most = range(max(len(one.pieces) for one in found.values()))
-side = pd.DataFrame({name: [", ".join(map(readable, one.pieces[row][:5])) if row < len(one.pieces) else "" for row in most] for name, one in found.items()})
+side = pd.DataFrame({name: [", ".join(map(readable, one.pieces[row][:4])) if row < len(one.pieces) else "" for row in most] for name, one in found.items()})
 tables.heading("Neighbors side by side", side, *name, "neighbors")
 side.insert(0, "position", most)
 wide = {opened.name: st.column_config.TextColumn(opened.name, width=max(200, 690 // len(chosen))) for opened in chosen}
-tables.show(side, "side-table", more=wide, height=438, row_height=50)
-st.caption(f"The first five by cosine over {len(vocabulary.searchable_ids):,} pieces, for the chosen prompts. Positions of two prompts have no common order.")
+tables.show(side, "side-table", more=wide, height=388)
+st.caption(f"The first four by cosine over {len(vocabulary.searchable_ids):,} pieces, for the chosen prompts. Positions of two prompts have no common order.")
 placements = [cached.placement(opened, vocabulary) for opened in compared]
 st.plotly_chart(map_figure(cached.vocabulary_map(vocabulary), vocabulary, placements, groups=groups), key="map", config=CONFIG)
 st.caption("UMAP, for looking only: it keeps neighborhoods, not distances, and no number here is taken from it.")

@@ -13,7 +13,7 @@ st.markdown("Where the tokens lie among the words. **UMAP is for looking, not fo
 chosen, vocabulary = choice.readable()
 with st.container(horizontal=True, gap="large"):
     by = st.segmented_control(
-        "Color by", ["prompt", "initialization"], default="prompt", required=True, key="color", format_func=str.capitalize, bind="query-params"
+        "Color by", ["prompt", "initialization"], default="prompt", required=True, key="color", bind="query-params"
     )
     k = controls.k()
 with st.container(horizontal=True, gap="large"):

@@ -33,10 +33,10 @@ tables.show(wide, "wide-table", more=ranks, height=min(38 + 35 * len(wide), 738)
 against = (
     "p compares the nearest piece with that of 1,000 vectors drawn from the vocabulary's own Gaussian"
     if null is not None
-    else f"{controls.METRIC_NAMES[metric]} depends on a token's length, so no random vectors are comparable: use cosine or CSLS for p"
+    else f"{metric} depends on a token's length, so no random vectors are comparable: use cosine or CSLS for p"
 )
 st.caption(
-    f"{controls.METRIC_NAMES[metric]} ({controls.DIRECTION[metric]}), k = {k}, over {searched:,} rows of {model_name(vocabulary.name)}; {against}. "
+    f"Metric {metric} ({controls.DIRECTION[metric]}), k = {k}, over {searched:,} rows of {model_name(vocabulary.name)}; {against}. "
     "Columns 1, 2, … are the neighbors, the nearest first; a dot (·ing) marks a piece that continues a word. Every vector has nearest "
     "words: read them with their similarity and their margin."
 )
@@ -47,4 +47,4 @@ with st.expander("Every neighbor, one row each", key="long", on_change="rerun") 
         frame = found.to_frame()
         tables.heading("Neighbor table", frame, *name)
         tables.show(frame, "long-table")
-        st.caption(f"The same table as `python -m explorer neighbors` writes. {controls.METRIC_NAMES[metric]}, {controls.DIRECTION[metric]}, k = {k}.")
+        st.caption(f"The same table as `python -m explorer neighbors` writes. Metric {metric}, {controls.DIRECTION[metric]}, k = {k}.")

@@ -1,0 +1,202 @@
+"""The app in a real Chromium: it opens, draws, downloads the command line's bytes, stays dark where that is asked, and calls nobody."""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+
+from explorer.analysis import projection
+from explorer.analysis.projection import VocabularyMap
+
+ROOT = Path(__file__).resolve().parent.parent
+CHROMIUM = Path("/usr/bin/chromium")
+MUST = bool(os.environ.get("CI"))
+ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--use-gl=angle",
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+)
+PAGES = ("prompts", "neighbors", "clusters", "labels", "map", "compare", "playground")
+PATIENCE = 60_000
+"""milliseconds; a page that takes longer is broken"""
+
+pytestmark = pytest.mark.skipif(not CHROMIUM.exists() and not MUST, reason=f"no {CHROMIUM}; the browser tests run where it is installed")
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory, tiny_prompts, vocabulary) -> dict[str, str]:
+    """The environment of the app: the small prompts, and a map that needs no fitting."""
+    cache = tmp_path_factory.mktemp("cache")
+    ids = vocabulary.searchable_ids
+    xy = np.random.default_rng(0).normal(size=(len(ids), 2)).astype(np.float32)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(cache))
+        VocabularyMap(ids, xy, vocabulary.fingerprint, 15, 0.1, 0).save(projection._cache_file(vocabulary))
+    environment = {**os.environ, "EXPLORER_PROMPTS": str(tiny_prompts), "XDG_CACHE_HOME": str(cache), "HF_HUB_OFFLINE": "1"}
+    environment.pop("EXPLORER_MODEL", None)
+    return environment
+
+
+@pytest.fixture(scope="module")
+def address(house, tmp_path_factory):
+    """The app on a free port of this machine."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    log = tmp_path_factory.mktemp("server") / "log.txt"
+    options = ["--server.port", str(port), "--server.address", "127.0.0.1", "--server.headless", "true", "--server.fileWatcherType", "none"]
+    with log.open("wb") as output:
+        server = subprocess.Popen([sys.executable, "-m", "streamlit", "run", "app.py", *options], cwd=ROOT, env=house, stdout=output, stderr=output)
+    try:
+        _wait_for(f"http://127.0.0.1:{port}/_stcore/health", server, log)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.wait(timeout=30)
+
+
+def _wait_for(health: str, server: subprocess.Popen, log: Path, seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and server.poll() is None:
+        try:
+            with urllib.request.urlopen(health, timeout=2) as answer:
+                if answer.status == 200:
+                    return
+        except OSError:
+            time.sleep(0.1)
+    raise AssertionError(f"the app did not come up:\n{log.read_text()[-2000:]}")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api") if not MUST else __import__("playwright.sync_api").sync_api
+    with playwright.sync_playwright() as running:
+        chromium = running.chromium.launch(executable_path=str(CHROMIUM), args=list(ARGUMENTS))
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser):
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
+    context.set_default_timeout(PATIENCE)
+    yield context.new_page()
+    context.close()
+
+
+def _open(page, address: str, name: str = "prompts", query: str = "") -> None:
+    page.goto(f"{address}/{'' if name == 'prompts' else name}{query}")
+    page.wait_for_selector("h1")
+    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
+
+
+def _colors(image: bytes) -> int:
+    """How many different colors a picture has."""
+    import io
+
+    from PIL import Image
+
+    return len(np.unique(np.asarray(Image.open(io.BytesIO(image)).convert("RGB")).reshape(-1, 3), axis=0))
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_page_opens_without_an_exception_and_calls_nobody(page, address, name):
+    asked: set[str] = set()
+    page.on("request", lambda request: asked.add(urlsplit(request.url).hostname or ""))
+    _open(page, address, name)
+    assert page.locator("[data-testid=stException]").count() == 0
+    assert page.locator("[data-testid=stAlertContentError]").count() == 0
+    assert {host for host in asked if host} == {"127.0.0.1"}
+
+
+def test_a_chart_draws(page, address):
+    _open(page, address)
+    chart = page.locator(".js-plotly-plot").first
+    chart.locator(".scatterlayer .trace").first.wait_for()
+    assert chart.locator(".scatterlayer .trace").count() >= 3
+    assert _colors(chart.screenshot()) > 20
+
+
+def test_the_map_draws_in_webgl(page, address):
+    _open(page, address, "map")
+    canvas = page.locator(".js-plotly-plot canvas").first
+    canvas.wait_for()
+    assert page.locator(".js-plotly-plot .scatterlayer .trace").count() == 0, "not drawn as SVG"
+    assert _colors(page.locator(".js-plotly-plot").first.screenshot()) > 100
+
+
+def test_a_click_on_a_token_shows_its_neighbors(page, address):
+    _open(page, address, "map", "?prompts=sentiment/random-0&near=false")
+    plot = page.locator(".js-plotly-plot").first
+    plot.locator("canvas").first.wait_for()
+    plot.scroll_into_view_if_needed()
+    x, y = page.evaluate(
+        """() => {
+            const plot = document.querySelector('.js-plotly-plot'), layout = plot._fullLayout;
+            const tokens = plot._fullData.find(trace => trace.customdata && Array.isArray(trace.customdata[0]) && trace.customdata[0][0] === 'prompt');
+            return [layout.xaxis.l2p(tokens.x[0]) + layout.xaxis._offset, layout.yaxis.l2p(tokens.y[0]) + layout.yaxis._offset];
+        }"""
+    )
+    box = plot.bounding_box()
+    page.mouse.move(box["x"] + x, box["y"] + y)
+    plot.locator(".hoverlayer .hovertext").first.wait_for()
+    page.mouse.click(box["x"] + x, box["y"] + y)
+    page.get_by_role("heading", name=re.compile("^Neighbors of ")).wait_for()
+    assert page.locator("[data-testid=stException]").count() == 0
+
+
+@pytest.mark.parametrize(("query", "options"), [("", []), ("&metric=l2&k=3", ["--metric", "l2", "-k", "3"])], ids=["cosine", "l2"])
+def test_the_neighbor_table_downloads_what_the_command_line_writes(page, address, house, tiny_prompts, tmp_path, query, options):
+    _open(page, address, "neighbors", f"?prompts=sentiment/class-label-1{query}")
+    page.get_by_text("Every neighbor, one row each").click()
+    page.get_by_role("heading", name="Neighbor table").wait_for()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="CSV").last.click()
+    metric, k = ("l2", 3) if options else ("cosine", 10)
+    assert download.value.suggested_filename == f"sentiment-class-label-1-neighbors-{metric}-k{k}.csv"
+    written = tmp_path / "cli.csv"
+    prompt = str(tiny_prompts / "sentiment" / "class-label-1")
+    command = [sys.executable, "-m", "explorer", "neighbors", prompt, *options, "--csv", str(written)]
+    subprocess.run(command, cwd=ROOT, env=house, check=True, capture_output=True, timeout=120)
+    assert Path(download.value.path()).read_bytes() == written.read_bytes()
+
+
+def test_a_choice_stays_from_page_to_page_and_in_the_address(page, address):
+    _open(page, address, "neighbors", "?metric=csls")
+    page.get_by_role("radio", name="sentiment/random-0").click()
+    page.get_by_role("heading", name="Nearest pieces of sentiment/random-0").wait_for()
+    assert "prompt=sentiment%2Frandom-0" in page.url
+    page.get_by_test_id("stSidebarNav").get_by_text("Clusters").click()
+    page.get_by_role("heading", name=re.compile("tokens of sentiment.random-0 have")).wait_for()
+    page.get_by_test_id("stSidebarNav").get_by_text("Neighbors").click()
+    page.get_by_role("heading", name="Nearest pieces of sentiment/random-0").wait_for()
+    assert "metric=csls" in page.url
+
+
+@pytest.mark.parametrize(("scheme", "background"), [("dark", "rgb(18, 22, 28)"), ("light", "rgb(255, 255, 255)")])
+def test_both_themes_are_there_and_figures_have_no_ground_of_their_own(browser, address, scheme, background):
+    context = browser.new_context(color_scheme=scheme)
+    try:
+        page = context.new_page()
+        _open(page, address)
+        page.locator(".js-plotly-plot").first.wait_for()
+        assert page.evaluate("getComputedStyle(document.querySelector('[data-testid=stApp]')).backgroundColor") == background
+        ground = page.evaluate("document.querySelector('.js-plotly-plot')._fullLayout.paper_bgcolor")
+        assert ground == "rgba(0,0,0,0)"
+    finally:
+        context.close()

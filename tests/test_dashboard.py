@@ -1,0 +1,344 @@
+"""The dashboard in AppTest: every page with no prompt, one, several and a broken one; what it says before any number."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from explorer.analysis import projection
+from explorer.analysis.projection import VocabularyMap
+from explorer.dashboard.words import model_name, safe, slug
+from explorer.formats import find_prompts, peft
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = ("prompts", "neighbors", "clusters", "labels", "map", "compare", "playground")
+NAMES = ["sentiment/class-label-0", "sentiment/random-0", "sentiment/sampled-vocab-0"]
+
+
+@pytest.fixture
+def house(tmp_path, monkeypatch, vocabulary):
+    """An empty prompts folder for the app, and a map that needs no fitting."""
+    folder = tmp_path / "prompts"
+    folder.mkdir()
+    monkeypatch.setenv("EXPLORER_PROMPTS", str(folder))
+    monkeypatch.delenv("EXPLORER_MODEL", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    plant_map(vocabulary)
+    st.cache_data.clear()
+    st.cache_resource.clear()
+    return folder
+
+
+def plant_map(vocabulary) -> None:
+    """Keep a map of random places where the app looks for one."""
+    ids = vocabulary.searchable_ids
+    xy = np.random.default_rng(0).normal(size=(len(ids), 2)).astype(np.float32)
+    VocabularyMap(ids, xy, vocabulary.fingerprint, 15, 0.1, 0).save(projection._cache_file(vocabulary))
+
+
+@pytest.fixture
+def put(house, tiny_prompts):
+    """Put some of the small prompts into the app's folder: `put(1)`, `put()` for all of them."""
+
+    def copy(count: int | None = None) -> None:
+        for path, prompt in list(find_prompts(tiny_prompts))[:count]:
+            peft.write(prompt, house / path.relative_to(tiny_prompts), {"explorer": "test"})
+
+    return copy
+
+
+def open_page(page: str, **query: object) -> AppTest:
+    """The app at one page, run once."""
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120)
+    for key, value in query.items():
+        app.query_params[key] = value
+    app.run()
+    return app.switch_page(f"explorer/dashboard/pages/{page}.py").run() if page != "prompts" else app
+
+
+def texts(elements) -> str:
+    """What a kind of element says on a page, without Markdown's escapes."""
+    return "\n".join(str(element.value) for element in elements).replace("\\", "")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_without_prompts_says_what_makes_some(house, page):
+    app = open_page(page)
+    assert not app.exception
+    assert not app.error
+    assert "explorer train" in texts(app.info) if page == "prompts" else "no prompts here yet" in texts(app.info)
+
+
+@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("count", [1, None], ids=["one", "several"])
+def test_a_page_shows_prompts(put, page, count):
+    put(count)
+    app = open_page(page)
+    assert not app.exception
+    assert not app.error
+    assert app.title[0].value
+    if page == "compare" and count == 1:
+        assert "at least two" in texts(app.info)
+    elif page != "playground":
+        assert len(app.dataframe) >= 1
+        assert app.get("plotly_chart")
+        assert len(app.get("download_button")) >= 1
+        assert app.caption
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_broken_prompt_is_listed_and_the_rest_lives(put, house, page):
+    put(2)
+    (house / "sentiment" / "class-label-0" / "adapter_model.safetensors").write_bytes(b"no tensors")
+    app = open_page(page)
+    assert not app.exception
+    assert not app.error
+    assert app.sidebar.multiselect[0].options == ["sentiment/class-label-1"]
+    assert "1 cannot be read" in texts(app.sidebar.caption)
+    if page == "prompts":
+        assert "1 checkpoint cannot be read" in texts(app.warning)
+        assert "cannot be read as safetensors" in app.dataframe[1].value["error"].iloc[0]
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page != "prompts"])
+def test_nothing_chosen_leads_to_the_sidebar(put, page):
+    put(2)
+    app = open_page(page)
+    app.sidebar.multiselect[0].set_value([]).run()
+    assert not app.exception
+    assert "Choose a prompt in the sidebar" in texts(app.info)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_prompt_of_another_width_is_named_before_any_number(put, house, page):
+    put(1)
+    np.save(house / "narrow.npy", np.ones((3, 8), np.float32))
+    app = open_page(page)
+    app.sidebar.multiselect[0].set_value(["sentiment/class-label-0", "narrow"]).run()
+    assert not app.exception
+    message = texts(app.error)
+    assert "narrow: vectors of width 8" in message
+    assert "width 256" in message
+    app.sidebar.multiselect[0].set_value(["narrow"]).run()
+    assert not app.exception
+    assert "width 8" in texts([*app.error])
+
+
+def test_a_missing_model_is_one_line_and_the_list_lives(put, house, monkeypatch):
+    put(1)
+    monkeypatch.setenv("EXPLORER_MODEL", str(house / "nowhere"))
+    app = open_page("prompts")
+    assert not app.exception
+    assert "no such folder" in texts(app.error)
+    assert len(app.dataframe[0].value) == 1
+
+
+def test_a_missing_folder_is_one_line(house, monkeypatch):
+    monkeypatch.setenv("EXPLORER_PROMPTS", str(house / "nowhere"))
+    app = open_page("prompts")
+    assert not app.exception
+    assert "no such folder; expected a folder with trained prompts" in texts(app.error)
+
+
+def test_another_model_of_the_same_width_is_doubted(put, house):
+    put(1)
+    record = house / "sentiment" / "class-label-0" / "explorer.json"
+    text = record.read_text()
+    record.write_text(text.replace('"base_fingerprint": "', '"base_fingerprint": "0'))
+    app = open_page("neighbors")
+    assert not app.exception
+    assert "trained on another model than this" in texts(app.warning)
+
+
+def test_the_first_choice_is_one_prompt_of_each_initialization(put):
+    put()
+    app = open_page("prompts")
+    assert sorted(app.sidebar.multiselect[0].value) == NAMES
+
+
+def test_a_link_holds_the_choice_metric_k_and_filters(put):
+    put()
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120)
+    for key, value in {"prompts": ["sentiment/random-1"], "metric": "l2", "k": "4", "merge": "true"}.items():
+        app.query_params[key] = value
+    app.switch_page("explorer/dashboard/pages/neighbors.py").run()
+    assert not app.exception
+    assert app.sidebar.multiselect[0].value == ["sentiment/random-1"]
+    assert app.number_input(key="k").value == 4
+    assert app.toggle(key="merge").value
+    assert [column for column in app.dataframe[0].value if column.isdigit()] == ["1", "2", "3", "4"]
+    assert "Metric l2 (a distance: smaller is closer), k = 4" in texts(app.caption)
+
+
+def test_neighbor_rows_are_the_analysis_and_change_with_the_metric(put, vocabulary, tiny_prompts):
+    from explorer.analysis.neighbors import nearest_neighbors
+    from explorer.figures import readable
+    from explorer.formats import read_prompt
+
+    put(1)
+    app = open_page("neighbors")
+    prompt = read_prompt(tiny_prompts / "sentiment" / "class-label-0")
+    for metric in ("cosine", "l2", "dot", "csls"):
+        app.segmented_control(key="metric").set_value(metric).run()
+        found, shown = nearest_neighbors(prompt, vocabulary, 10, metric), app.dataframe[0].value
+        assert list(shown["1"]) == [readable(row[0]) for row in found.pieces]
+        assert np.allclose(shown["first"], found.similarity[:, 0])
+        assert ("p" in shown) == (metric in ("cosine", "csls"))
+
+
+def test_every_table_says_metric_k_and_null(put):
+    put()
+    for page in ("neighbors", "clusters"):
+        said = texts(open_page(page).caption)
+        assert "osine" in said
+        assert "k = 10" in said
+        assert "1,000 vectors drawn from" in said
+
+
+def test_labels_can_be_typed_for_a_prompt_that_records_none(house):
+    np.save(house / "bare.npy", np.random.default_rng(0).normal(size=(3, 256)).astype(np.float32))
+    app = open_page("labels")
+    assert not app.exception
+    assert "type them above" in texts(app.info)
+    app.text_input(key="labels").set_value("good, bad").run()
+    assert not app.exception
+    assert set(app.dataframe[-1].value["label"]) == {"good", "bad"}
+    app.text_input(key="labels").set_value("good, 龘龘").run()
+    assert not app.exception
+    assert "龘" in texts(app.error)
+
+
+@pytest.mark.parametrize(
+    ("customdata", "title"),
+    [
+        (["prompt", "sentiment/class-label-0", 2, 0.5], "Neighbors of token 2 of sentiment/class-label-0"),
+        (["label", "", 1, 0.5], "Neighbors of the label “positive”"),
+        (500, "Neighbors of the word"),
+    ],
+)
+def test_a_chosen_point_shows_its_neighbors_and_leaves_the_figure_alone(put, customdata, title):
+    put(1)
+    app = open_page("map")
+    before = app.get("plotly_chart")[0].proto.spec
+    app.session_state["map"] = {"selection": {"points": [{"customdata": customdata}], "point_indices": [0], "box": [], "lasso": []}}
+    app.run()
+    assert not app.exception
+    assert title in texts(app.subheader)
+    assert app.get("plotly_chart")[0].proto.spec == before
+
+
+def test_the_map_draws_paths_and_beginnings_on_demand(put):
+    put(2)
+    app = open_page("map")
+    for key in ("before", "paths", "names"):
+        app.toggle(key=key).set_value(True)
+    app.run()
+    assert not app.exception
+    assert "before training" in app.get("plotly_chart")[0].proto.spec
+
+
+def test_compare_says_how_many_seeds_and_warns_of_one(put):
+    put()
+    app = open_page("compare")
+    assert "class-label: 2 prompts, 2 seeds" in texts(app.markdown)
+    app.segmented_control(key="scope").set_value("chosen only").run()
+    assert not app.exception
+    assert "nothing can be concluded from one seed" in texts(app.warning)
+
+
+def test_the_playground_answers_with_every_prompt_and_without_one(put):
+    put()
+    app = open_page("playground")
+    app.selectbox(key="example").set_value(0).run()
+    assert app.text_area(key="text").value
+    app.button[0].click().run()
+    assert not app.exception
+    shown = app.dataframe[0].value
+    assert sorted(shown["prompt"]) == sorted([*NAMES, "no prompt"])
+    assert np.allclose(shown["p(negative)"] + shown["p(positive)"], 100, atol=0.01)
+    app.text_area(key="text").set_value("   ")
+    app.button[0].click().run()
+    assert not app.exception
+    assert "The text is empty" in texts(app.warning)
+
+
+def test_the_playground_answers_each_set_of_labels_by_itself(put, house):
+    put(2)
+    record = house / "sentiment" / "class-label-1" / "explorer.json"
+    record.write_text(record.read_text().replace('"positive"', '"good"'))
+    app = open_page("playground")
+    app.sidebar.multiselect[0].set_value(["sentiment/class-label-0", "sentiment/class-label-1"]).run()
+    app.text_area(key="text").set_value("a fine film")
+    app.button[0].click().run()
+    assert not app.exception
+    assert "different labels" in texts(app.warning)
+    assert len(app.dataframe) == 2
+
+
+def test_a_changed_file_is_read_again(put, house):
+    put(1)
+    assert open_page("prompts").sidebar.multiselect[0].options == ["sentiment/class-label-0"]
+    put_again = house / "other.npy"
+    np.save(put_again, np.ones((3, 256), np.float32))
+    st.cache_data.clear()  # the folder is looked at again after some seconds; here at once
+    assert "other" in open_page("prompts").sidebar.multiselect[0].options
+
+
+def test_prompts_of_one_name_in_two_folders_stay_apart(house):
+    for folder in ("a", "b"):
+        (house.parent / "runs" / folder).mkdir(parents=True)
+        np.save(house.parent / "runs" / folder / "same.npy", np.ones((3, 256), np.float32))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EXPLORER_PROMPTS", str(house.parent / "runs"))
+        app = open_page("prompts")
+    assert not app.exception
+    assert app.sidebar.multiselect[0].options == ["a/same.npy", "b/same.npy"]
+
+
+def test_text_of_a_checkpoint_is_never_markup(put, house):
+    put(1)
+    record = house / "sentiment" / "class-label-0" / "explorer.json"
+    evil = "**bold** <b>x</b> [l](http://e.com) $x$ :red[r]"
+    record.write_text(record.read_text().replace('"positive"', f'"{evil}"'))
+    app = open_page("labels")
+    assert not app.exception
+    for said in [*app.caption, *app.markdown, *app.error, *app.warning, *app.subheader]:
+        assert "**bold**" not in said.value
+        assert "<b>x" not in said.value
+
+
+def test_the_first_pages_import_nothing_heavy(tiny_prompts):
+    code = (
+        "import sys\nfrom streamlit.testing.v1 import AppTest\n"
+        f"app = AppTest.from_file({str(ROOT / 'app.py')!r}, default_timeout=60).run()\n"
+        "app.switch_page('explorer/dashboard/pages/neighbors.py').run()\n"
+        "assert not app.exception and app.dataframe\n"
+        "print(*{name.split('.')[0] for name in sys.modules} & {'torch', 'transformers', 'umap', 'sklearn', 'numba', 'scipy'})\n"
+    )
+    environment = {"EXPLORER_PROMPTS": str(tiny_prompts), "PATH": "", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, cwd=ROOT, timeout=120)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.split() == []
+
+
+@pytest.mark.parametrize(
+    ("text", "escaped"),
+    [
+        ("sentiment/class-label-0", "sentiment/class-label-0"),
+        ("*a* _b_ `c`", r"\*a\* \_b\_ \`c\`"),
+        ("# no heading", r"\# no heading"),
+        ("1. no list", r"1\. no list"),
+        ("<b>$x$\n:red[y]", r"\<b\>\$x\$ \:red\[y\]"),
+    ],
+)
+def test_markdown_is_escaped(text, escaped):
+    assert safe(text) == escaped
+
+
+def test_files_and_models_have_short_names():
+    assert slug("sentiment/random-0", "neighbors", "l2", "k5") == "sentiment-random-0-neighbors-l2-k5"
+    assert model_name("/long/path/mini-t5/") == model_name("mini-t5") == "mini-t5"

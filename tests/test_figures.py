@@ -1,0 +1,213 @@
+"""Figures draw what the results hold, show text from checkpoints as text, and stay small."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import plotly.graph_objects as go
+import pytest
+
+from explorer import figures
+from explorer.analysis.clusters import coherence, redundancy
+from explorer.analysis.comparison import CALLED_AT, compare
+from explorer.analysis.labels import read_labels
+from explorer.analysis.neighbors import nearest_neighbors
+from explorer.analysis.norms import read_norms
+from explorer.analysis.projection import VocabularyMap, place_labels, place_prompt, place_trajectory
+from explorer.evaluation.scoring import Predictions
+from explorer.figures.style import COLORS, SYMBOLS, looks, readable
+from explorer.formats import find_prompts
+from explorer.prompt import INITIALIZATIONS, Origin, SoftPrompt
+
+EVIL = "<b>evil</b> & <a href='x'>link</a>"
+HARMLESS = "&lt;b&gt;evil&lt;/b&gt; &amp; &lt;a href='x'&gt;link&lt;/a&gt;"
+
+
+@pytest.fixture(scope="module")
+def prompts(tiny_prompts):
+    return [prompt for _, prompt in find_prompts(tiny_prompts)]
+
+
+@pytest.fixture(scope="module")
+def planted_map(vocabulary):
+    ids = vocabulary.searchable_ids
+    xy = np.random.default_rng(0).normal(size=(len(ids), 2)).astype(np.float32)
+    return VocabularyMap(ids, xy, vocabulary.fingerprint, 15, 0.1, 0)
+
+
+def test_accuracy_curve_shows_every_measurement_and_marks_the_kept_step(prompts):
+    figure = figures.accuracy_curve(prompts)
+    assert len(figure.data) == len(prompts)
+    for prompt, trace in zip(prompts, figure.data, strict=True):
+        assert list(trace.y) == [e.dev_accuracy for e in prompt.origin.history]
+        assert trace.x[int(np.argmax(trace.marker.size))] == prompt.origin.step
+
+
+def test_accuracy_curve_leaves_out_prompts_without_a_history(prompts):
+    bare = SoftPrompt(prompts[0].vectors, "bare", Origin(format="npy"))
+    assert len(figures.accuracy_curve([bare, prompts[0]]).data) == 1
+    assert not figures.accuracy_curve([bare]).data
+
+
+def test_norm_figure_has_the_ratios_and_the_initial_lengths(prompts, vocabulary):
+    norms = read_norms(prompts[0], vocabulary)
+    before, after = figures.norm_figure([norms]).data
+    assert np.allclose(after.y, norms.ratio)
+    assert np.allclose(np.array(before.y) / np.array(after.y), norms.initial_norm / norms.norm)
+
+
+def test_norms_of_a_zero_token_raise_no_warning(vocabulary, prompts):
+    vectors = prompts[0].vectors.copy()
+    vectors[0] = 0
+    figures.norm_figure([read_norms(replace(prompts[0], vectors=vectors), vocabulary)]).to_json()
+    figures.norm_figure([read_norms(replace(prompts[0], vectors=0 * vectors), vocabulary)]).to_json()
+
+
+def test_norm_boxes_hold_every_token_of_a_group(prompts, vocabulary):
+    groups = {prompt.name: prompt.origin.initialization for prompt in prompts}
+    figure = figures.norm_boxes([read_norms(prompt, vocabulary) for prompt in prompts], groups)
+    assert {trace.name for trace in figure.data} == set(INITIALIZATIONS)
+    assert sum(len(trace.y) for trace in figure.data) == sum(prompt.length for prompt in prompts)
+
+
+def test_similarity_figure_goes_from_the_first_neighbor_to_the_last(prompts, vocabulary):
+    found = nearest_neighbors(prompts[0], vocabulary, k=4)
+    lines, marks = figures.similarity_figure(found).data
+    assert np.allclose(marks.y, found.similarity[:, 0])
+    assert np.allclose(np.array(lines.y)[1::3], found.similarity[:, -1])
+
+
+def test_coherence_figure_tells_called_tokens_by_symbol_and_color(prompts, vocabulary):
+    result = coherence(prompts[0], vocabulary, k=5, nulls=50)
+    result = replace(result, q=np.where(np.arange(len(result.q)) < 2, 0.01, 0.5))
+    called, others, band = figures.coherence_figure(result).data
+    assert list(called.x) == list(np.flatnonzero(result.q <= CALLED_AT))
+    assert list(others.x) == list(np.flatnonzero(result.q > CALLED_AT))
+    assert (called.marker.symbol, called.marker.color) != (others.marker.symbol, others.marker.color)
+    assert "random vectors" in band.name
+
+
+def test_redundancy_heatmap_leaves_the_diagonal_out(prompts, vocabulary):
+    result = redundancy(prompts[0], vocabulary, k=5, nulls=2)
+    drawn = np.array(figures.redundancy_heatmap(result).data[0].z)
+    assert np.isnan(np.diag(drawn)).all()
+    off = ~np.eye(len(drawn), dtype=bool)
+    assert np.allclose(drawn[off], result.jaccard[off])
+
+
+def test_label_heatmap_has_similarity_ranks_and_a_frame_for_each_label_token(prompts, vocabulary):
+    prompt = next(prompt for prompt in prompts if prompt.origin.initialization == "class-label")
+    reading = read_labels(prompt, vocabulary, nulls=20)
+    figure = figures.label_heatmap(reading)
+    assert np.allclose(figure.data[0].z, reading.similarity.T)
+    written = [text for row in figure.data[0].text for text in row if text]
+    assert written == [str(rank) for rank in reading.rank.T.ravel() if rank <= 100]
+    assert [(shape.x0 + 0.5, shape.y0 + 0.5) for shape in figure.layout.shapes] == [(0, 0), (1, 1)]
+    kept = figures.persistence_figure(reading)
+    assert [trace.y[-1] for trace in kept.data] == [one.rank for one in reading.persistence]
+
+
+def test_probability_bars_cut_each_prompt_into_its_labels():
+    predictions = Predictions(("a", "no prompt"), ("text",), ("no", "yes"), np.array([[[0.25, 0.75]], [[0.5, 0.5]]], np.float32), None)
+    bars = figures.probability_bars(predictions).data
+    assert np.allclose(sum(np.array(bar.x) for bar in bars), 1)
+    assert len({bar.marker.pattern.shape for bar in bars}) == len(bars)
+
+
+@pytest.mark.parametrize("measure", figures.MEASURE_TITLES)
+def test_comparison_figure_shows_every_prompt_and_the_means(prompts, vocabulary, measure):
+    comparison = compare(prompts, vocabulary, k=5, nulls=20)
+    *points, means = figures.comparison_figure(comparison, measure).data
+    drawn = np.concatenate([trace.x for trace in points])
+    assert np.isfinite(drawn).sum() == comparison.to_frame()[measure].notna().sum()
+    expected = comparison.summary().query("measure == @measure")["mean"]
+    assert np.allclose(np.array(means.x, float), expected, equal_nan=True)
+
+
+def test_comparison_figure_says_when_nothing_is_recorded(prompts, vocabulary):
+    bare = [SoftPrompt(prompt.vectors, prompt.name, Origin(format="npy")) for prompt in prompts[:2]]
+    figure = figures.comparison_figure(compare(bare, vocabulary, by="prompt", k=5, nulls=20), "dev_accuracy")
+    assert "not recorded" in figure.layout.annotations[0].text
+
+
+def _whole_map(prompts, vocabulary, planted_map, **more) -> go.Figure:
+    placements = [place_prompt(prompt, vocabulary, planted_map) for prompt in prompts]
+    placements += [replace(placements[0], kind="initial"), place_labels(("negative", "positive"), vocabulary, planted_map)]
+    return figures.map_figure(
+        planted_map,
+        vocabulary,
+        placements,
+        trajectories={prompts[0].name: place_trajectory(prompts[0], vocabulary, planted_map)},
+        neighbors=[nearest_neighbors(prompt, vocabulary) for prompt in prompts],
+        **more,
+    )
+
+
+def test_map_is_webgl_small_and_names_points_by_id(prompts, vocabulary, planted_map):
+    figure = _whole_map(prompts, vocabulary, planted_map)
+    assert all(trace.type == "scattergl" for trace in figure.data)
+    assert len(figure.to_json()) < 1_000_000
+    cloud = figure.data[0]
+    assert cloud.text is None
+    assert np.array_equal(cloud.customdata, planted_map.token_ids)
+    marked = [tuple(point[:3]) for trace in figure.data if trace.customdata is not None for point in trace.customdata if np.ndim(point)]
+    assert ("prompt", prompts[0].name, 0) in marked
+    assert ("label", "", 1) in marked
+
+
+def test_map_names_every_piece_on_demand_and_stays_below_a_megabyte(prompts, vocabulary, planted_map):
+    figure = _whole_map(prompts, vocabulary, planted_map, name_vocabulary=True)
+    assert len(figure.data[0].text) == len(planted_map.token_ids)
+    assert len(figure.to_json()) < 1_000_000
+
+
+def test_map_colors_by_group(prompts, vocabulary, planted_map):
+    groups = {prompt.name: prompt.origin.initialization for prompt in prompts}
+    figure = _whole_map(prompts, vocabulary, planted_map, groups=groups)
+    assert {trace.name for trace in figure.data if trace.showlegend} >= set(INITIALIZATIONS)
+
+
+def test_text_from_checkpoints_is_shown_letter_by_letter(prompts, vocabulary, planted_map):
+    prompt = replace(prompts[0], name=EVIL)
+    norms, found = read_norms(prompt, vocabulary), nearest_neighbors(prompt, vocabulary, k=3)
+    placed = place_prompt(prompt, vocabulary, planted_map)
+    drawn = [
+        figures.accuracy_curve([prompt]),
+        figures.norm_figure([norms]),
+        figures.norm_boxes([norms], {EVIL: EVIL}),
+        figures.redundancy_heatmap(redundancy(prompt, vocabulary, k=3, nulls=2)),
+        figures.comparison_figure(compare([prompt, prompts[1]], vocabulary, by="prompt", k=3, nulls=10), "coherence"),
+        figures.map_figure(planted_map, vocabulary, [placed], neighbors=[found]),
+        figures.probability_bars(Predictions((EVIL,), ("t",), (EVIL, "x"), np.full((1, 1, 2), 0.5, np.float32), None)),
+    ]
+    for figure in drawn:
+        shown = [text for text in _shown(json.loads(figure.to_json())) if "evil" in text]
+        assert shown
+        assert all(HARMLESS in text or "&lt;b&gt;" in text for text in shown)
+        assert not any("<b>" in text for text in shown)
+
+
+def _shown(value, key: str = "") -> list[str]:
+    """Every text of a figure that Plotly draws: not what identifies points and groups."""
+    if isinstance(value, dict):
+        return [text for name, item in value.items() if name not in ("customdata", "legendgroup", "bdata") for text in _shown(item, name)]
+    if isinstance(value, list):
+        return [text for item in value for text in _shown(item, key)]
+    return [value] if isinstance(value, str) else []
+
+
+def test_initializations_look_the_same_in_every_figure():
+    alone = {name: looks([name])[name] for name in INITIALIZATIONS}
+    assert looks(INITIALIZATIONS) == alone
+    assert looks(["another", *INITIALIZATIONS])["random"] == alone["random"]
+    assert len(set(looks(["another", *INITIALIZATIONS]).values())) == 4
+
+
+def test_looks_differ_in_symbol_where_colors_repeat():
+    many = looks(f"prompt {number}" for number in range(len(COLORS) * len(SYMBOLS)))
+    assert len({(look.color, look.symbol) for look in many.values()}) == len(COLORS) * len(SYMBOLS)
+
+
+@pytest.mark.parametrize(("piece", "text"), [("▁great", "great"), ("ing", "·ing"), ("▁", "␣"), ("<extra_id_0>", "<extra_id_0>"), ("Ġgood", "good")])
+def test_pieces_read_like_words(piece, text):
+    assert readable(piece) == text
