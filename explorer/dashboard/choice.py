@@ -10,6 +10,9 @@ from explorer.dashboard.words import count, safe
 from explorer.errors import ModelError
 from explorer.vocabulary import DEFAULT_MODEL, Vocabulary
 
+AT_A_GLANCE = 6
+"""prompts to choose one from that are shown side by side; more are a list"""
+
 
 def sidebar() -> None:
     """The choice itself, kept in the address. Pages ask for it with `selected` and `readable`."""
@@ -130,5 +133,8 @@ def one(chosen: tuple[Opened, ...]) -> Opened:
     names = [opened.name for opened in chosen]
     if len(names) == 1:
         return chosen[0]
-    name = st.segmented_control("Prompt in detail", names, default=names[0], required=True, format_func=safe, key="prompt", bind="query-params")
+    if len(names) <= AT_A_GLANCE:
+        name = st.segmented_control("Prompt in detail", names, default=names[0], required=True, format_func=safe, key="prompt", bind="query-params")
+    else:
+        name = st.selectbox("Prompt in detail", names, key="prompt", bind="query-params")
     return chosen[names.index(name)] if name in names else chosen[0]

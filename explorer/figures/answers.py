@@ -25,7 +25,7 @@ def probability_bars(predictions: Predictions, text: int = 0) -> go.Figure:
             textposition="inside",
             insidetextanchor="middle",
             textangle=0,
-            textfont={"color": "white", "size": 13},
+            textfont={"color": "white" if column % len(COLORS) < 3 else "#1f2430", "size": 13},
             hovertemplate=f"%{{y}}<br>{plain(label)}: %{{x:.1%}}<extra></extra>",
         )
     figure.update_layout(barmode="stack", bargap=0.35, legend_traceorder="normal")

@@ -4,30 +4,31 @@ import numpy as np
 import plotly.graph_objects as go
 
 from explorer.analysis.labels import LabelReading
-from explorer.figures.style import COLORS, DIVERGING, LOG_TICKS, looks, plain, styled
+from explorer.figures.style import COLORS, DIVERGING, LOG_TICKS, looks, plain, styled, token_axis
 
 SHOWN_RANK = 100
 """ranks up to this are written into the heat map"""
 
 
 def label_heatmap(reading: LabelReading) -> go.Figure:
-    """Cosine of every prompt token (columns) to every class label (rows); ranks up to 100 are written in, and tokens that
-    were initialized from a label have a frame."""
+    """Cosine of every prompt token (columns) to every class label (rows); tokens that were initialized from a label have
+    a frame, and in prompts of up to 40 tokens ranks up to 100 are written in."""
     length = len(reading.similarity)
+    roomy = length <= 40
     limit = max(float(np.abs(reading.similarity).max()), 0.05)
     ranks = [["" if rank > SHOWN_RANK else f"{rank}" for rank in row] for row in reading.rank.T]
     figure = go.Figure(
         go.Heatmap(
             z=reading.similarity.T,
             y=[plain(label) for label in reading.labels],
-            text=ranks if length <= 40 else None,  # beyond that the figures would overlap
-            texttemplate="%{text}" if length <= 40 else None,
+            text=ranks if roomy else None,
+            texttemplate="%{text}" if roomy else None,
             textfont={"size": 12},
             customdata=np.stack([reading.rank.T, reading.p.T], axis=-1),
             colorscale=DIVERGING,
             zmin=-limit,
             zmax=limit,
-            xgap=2,
+            xgap=2 if roomy else 0,
             ygap=2,
             colorbar={"title": {"text": "Cosine"}, "thickness": 12, "tickformat": ".2f"},
             hovertemplate="token %{x}, %{y}<br>cosine %{z:.3f}, rank %{customdata[0]:,}, p %{customdata[1]:.3f}<extra></extra>",
@@ -36,16 +37,17 @@ def label_heatmap(reading: LabelReading) -> go.Figure:
     for one in reading.persistence:
         row = reading.labels.index(one.label)
         frame = {"x0": one.position - 0.5, "x1": one.position + 0.5, "y0": row - 0.5, "y1": row + 0.5}
-        figure.add_shape(type="rect", **frame, line={"color": COLORS[4], "width": 3})
-    figure.update_xaxes(title="Prompt token (position)", showgrid=False, range=[-0.6, length - 0.4])
+        figure.add_shape(type="rect", **frame, line={"color": COLORS[4], "width": 3 if roomy else 1.5})
+    token_axis(figure, length)
+    figure.update_xaxes(showgrid=False)
     figure.update_yaxes(showgrid=False, autorange="reversed", type="category")
-    title = "Cosine to each class label; numbers are the label's rank among all pieces"
+    title = f"Cosine to each class label{'; numbers are its rank among all pieces' if roomy else ''}"
     return styled(figure, title, 150 + 46 * len(reading.labels))
 
 
 def persistence_figure(reading: LabelReading) -> go.Figure:
     """Rank of its own label before and after training, for each token initialized from a label; up is nearer."""
-    figure, look = go.Figure(), looks(reading.labels)
+    figure, look, listed = go.Figure(), looks(reading.labels), set()
     for one in reading.persistence:
         style = look[one.label]
         ranks = [one.rank] if one.initial_rank is None else [one.initial_rank, one.rank]
@@ -53,11 +55,14 @@ def persistence_figure(reading: LabelReading) -> go.Figure:
             x=["before", "after"][-len(ranks) :],
             y=ranks,
             mode="lines+markers",
-            name=f"{plain(one.label)} (token {one.position})",
+            name=plain(one.label),
+            legendgroup=one.label,
+            showlegend=one.label not in listed,
             line={"color": style.color, "dash": style.dash},
             marker={"symbol": style.symbol, "size": 11},
             hovertemplate=f"token {one.position}, {plain(one.label)}: rank %{{y:,}} %{{x}} training<extra></extra>",
         )
+        listed.add(one.label)
     figure.update_xaxes(range=[-0.25, 1.25])
     figure.update_yaxes(title="Rank of its own label", type="log", autorange="reversed", tickvals=LOG_TICKS[12:], tickformat=",")
-    return styled(figure, "Did they stay what they began as?", 320, legend=True)
+    return styled(figure, "Did they stay what they began as?", 300 + 10 * len(listed), legend=True)

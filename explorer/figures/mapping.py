@@ -44,7 +44,7 @@ def map_figure(
         if placement.kind != "initial":
             listed.add(group)
         if placement.kind == "label":
-            _name(figure, placement)
+            _name(figure, placement, np.ptp(vocabulary_map.xy, axis=0))
     figure.update_xaxes(visible=False)
     figure.update_yaxes(visible=False)
     figure.update_layout(dragmode="pan")
@@ -123,16 +123,16 @@ def _points(placement: Placement, group: str, look: Look | None) -> go.Scattergl
     )
 
 
-def _name(figure: go.Figure, labels: Placement) -> None:
-    """The labels' names beside their stars, above and below in turn: labels of one task often lie together."""
+def _name(figure: go.Figure, labels: Placement, span: np.ndarray) -> None:
+    """The labels' names beside their stars; names of stars that lie together stand above and below in turn."""
     for number, (name, (x, y)) in enumerate(zip(labels.names, labels.xy, strict=True)):
-        side = 1 if number % 2 == 0 else -1
+        near = (np.abs(labels.xy[:number] - labels.xy[number]) < span * (0.12, 0.05)).all(axis=1).sum()
         figure.add_annotation(
             x=x,
             y=y,
             text=plain(name, 30),
             showarrow=False,
-            yshift=side * (18 + 17 * (number // 2)),
+            yshift=(18 + 17 * (near // 2)) * (1 if near % 2 == 0 else -1),
             font={"color": "white", "size": 12},
             bgcolor="rgba(58,64,74,0.85)",
             borderpad=2,

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from explorer.analysis.clusters import Coherence, Redundancy
 from explorer.analysis.comparison import CALLED_AT
 from explorer.analysis.neighbors import NearestNeighbors
-from explorer.figures.style import BLUES, COLORS, NEUTRAL, null_band, plain, styled, words
+from explorer.figures.style import BLUES, COLORS, NEUTRAL, null_band, plain, styled, token_axis, words
 
 METRIC_AXES = {
     "cosine": "Cosine to the neighbors",
@@ -46,7 +46,7 @@ def similarity_figure(neighbors: NearestNeighbors, null: np.ndarray | None = Non
     )
     if null is not None:
         null_band(figure, null, "nearest piece of random vectors, central 95 %")
-    figure.update_xaxes(title="Prompt token (position)")
+    token_axis(figure, len(first))
     figure.update_yaxes(title=METRIC_AXES[neighbors.metric])
     title = f"From the nearest piece (mark) to number {neighbors.token_ids.shape[1]} (end of the line)"
     return styled(figure, title, 340, legend=null is not None)
@@ -73,7 +73,7 @@ def coherence_figure(coherence: Coherence, neighbors: Sequence[Sequence[str]] | 
             hovertemplate="token %{x}: coherence %{y:.3f}, q %{customdata[0]:.3f}<br>%{customdata[1]}<extra></extra>",
         )
     null_band(figure, coherence.null, f"random vectors (M = {len(coherence.null):,}), central 95 %")
-    figure.update_xaxes(title="Prompt token (position)", range=[-0.7, len(called) - 0.3])
+    token_axis(figure, len(called))
     figure.update_yaxes(title=f"Mean cosine among the {coherence.k} neighbors")
     return styled(figure, "How much a token's neighbors resemble each other, beside random vectors", 360, legend=True)
 
@@ -89,12 +89,13 @@ def redundancy_heatmap(redundancy: Redundancy) -> go.Figure:
             colorscale=BLUES,
             zmin=0,
             zmax=max(highest, 0.1),
-            xgap=1,
-            ygap=1,
+            xgap=1 if len(shared) <= 40 else 0,
+            ygap=1 if len(shared) <= 40 else 0,
             colorbar={"title": {"text": "Jaccard"}, "thickness": 12, "tickformat": ".2f"},
             hovertemplate="tokens %{y} and %{x}: %{z:.2f}<extra></extra>",
         )
     )
-    figure.update_xaxes(title="Prompt token (position)", showgrid=False)
+    token_axis(figure, len(shared))
+    figure.update_xaxes(showgrid=False)
     figure.update_yaxes(title="Prompt token (position)", showgrid=False, autorange="reversed")
     return styled(figure, f"Neighbors that two tokens of {plain(redundancy.prompt)} share", 420)

@@ -97,6 +97,12 @@ def styled(figure: go.Figure, title: str, height: int, legend: bool = False) -> 
     return figure
 
 
+def token_axis(figure: go.Figure, length: int) -> None:
+    """Prompt tokens from left to right, marked at whole positions."""
+    step = next((step for step, longest in ((1, 12), (5, 60), (20, 240)) if length <= longest), 100)
+    figure.update_xaxes(title="Prompt token (position)", dtick=step, tick0=0, range=[-0.7, length - 0.3])
+
+
 def null_band(figure: go.Figure, null: np.ndarray, name: str) -> None:
     """A gray band across the figure where the central 95 % of a null lie, named in the legend."""
     low, high = central(null)

@@ -6,7 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from explorer.analysis.norms import Norms
-from explorer.figures.style import LOG_TICKS, NEUTRAL, looks, plain, styled
+from explorer.figures.style import LOG_TICKS, NEUTRAL, looks, plain, styled, token_axis
 from explorer.prompt import SoftPrompt
 
 
@@ -77,7 +77,7 @@ def norm_figure(norms: Sequence[Norms]) -> go.Figure:
             hovertemplate="token %{x}, began as %{customdata}<br>%{y:.2f} × the median row<extra></extra>",
         )
     _typical_line(figure)
-    figure.update_xaxes(title="Prompt token (position)")
+    token_axis(figure, max(len(reading.norm) for reading in norms))
     figure.update_yaxes(title="Norm ÷ median row", type="log", tickvals=LOG_TICKS, tickformat="~r")
     return styled(figure, "How long the prompt tokens are beside vocabulary rows", 340, legend=True)
 

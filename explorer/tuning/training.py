@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 IGNORED = -100
 BATCHES_PER_POOL = 16
 RUNS_PER_CPU_PASS = 1
-"""a processor is fastest while a pass fits into its cache; an accelerator takes all runs at once"""
+"""on a processor larger passes leave the cache and are no faster; an accelerator takes all runs at once"""
 
 
 @dataclass(frozen=True)

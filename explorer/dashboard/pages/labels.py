@@ -7,6 +7,8 @@ from explorer.dashboard.words import safe
 from explorer.figures import label_heatmap, persistence_figure
 from explorer.figures.style import CONFIG
 
+TOLD = 6  # label tokens told in words; more are in the table
+
 st.title("Class labels", anchor=False)
 st.markdown("How near are the tokens to the words for the classes? Did a token that began as a class label stay one?")
 chosen, vocabulary = choice.readable()
@@ -29,7 +31,8 @@ reading = cached.label_reading(opened, vocabulary, labels)
 st.plotly_chart(label_heatmap(reading), key="heatmap", config=CONFIG)
 rows = len(vocabulary.searchable_ids)
 st.caption(
-    f"Cosine to the mean of a label's pieces, for {safe(opened.name)}. Rank 1 means: nearer than each of the {rows:,} pieces; ranks up to 100 are written in. "
+    f"Cosine to the mean of a label's pieces, for {safe(opened.name)}. Rank 1 means: nearer than each of the {rows:,} pieces; ranks up to 100 "
+    "are written in where there is room. "
     "Tokens with an orange frame were initialized from that label. "
     f"Spread of label similarity over the tokens: {reading.dispersion:.2f} (0: all in one token, 1: in all alike)."
 )
@@ -42,7 +45,7 @@ else:
     turned = kept if reading.drift is None else kept.assign(drift=reading.drift[kept["position"].to_numpy()])
     tables.show(turned, "persistence-table", ["position", "label", "initial_rank", "rank", "p", "drift"])
     story, picture = st.columns(2, gap="large", vertical_alignment="center")
-    for one in reading.persistence:
+    for one in reading.persistence[:TOLD]:
         nearest = reading.labels[reading.similarity[one.position].argmax()]
         before = "" if one.initial_rank is None else f"it began at rank {one.initial_rank:,}; now "
         other = "no other label is nearer" if nearest == one.label else f"the label “{nearest}” is nearer"

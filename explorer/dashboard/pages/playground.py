@@ -66,7 +66,7 @@ for number, labels in enumerate(sets):
     shown = frame.drop(columns="text").assign(**{name: 100 * frame[name] for name in shares})
     tables.show(shown, f"answers-{number}", more=shares | {"label": "Likeliest label"})
     st.caption(
-        f"{count(len(members), 'prompt')} and no prompt answered in one batch in {seconds:.2f} s. Probabilities: softmax over the labels alone of "
+        f"{count(len(members), 'prompt')} and the bare model answered in one batch in {seconds:.2f} s. Probabilities: softmax over the labels alone of "
         "Σ log p of a label's pieces, so they add up to 1 even where the model would write something else; the generated text is what it does "
         "write. “No prompt” is the same frozen model with the text alone."
     )
