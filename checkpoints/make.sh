@@ -1,27 +1,33 @@
 #!/usr/bin/env bash
-# Remakes everything in this folder from the texts named in README.md:
+# Makes the model, its map and the prompts of this folder from the texts named in README.md:
 #   checkpoints/make.sh DATA WORK
 # DATA holds corpus/ and tasks/; WORK keeps intermediate results, so that a stopped run goes on where it was.
-# Model, prompts, map and scores are written to WORK/checkpoints; nothing here is overwritten.
+# What exists is left as it is: move models/mini-t5 and prompts/ away to make them again.
 set -euo pipefail
 data=$(realpath "$1")
 work=$(realpath -m "$2")
 cd "$(dirname "$0")/.."
-out=$work/checkpoints
-model=$out/models/mini-t5
 corpus=$data/corpus
 tasks=$data/tasks
-mkdir -p "$out/models"
+mkdir -p checkpoints/models
 
-[ -d "$model" ] || python -m explorer pretrain --out "$model" --work "$work/mini-t5" --tokens 20000000 \
+[ -d checkpoints/models/mini-t5 ] || python -m explorer pretrain --out checkpoints/models/mini-t5 --work "$work/mini-t5" --tokens 17000000 \
     --corpus "$corpus/film-reviews-1.txt.xz:1.5" --corpus "$corpus/film-reviews-2.txt.xz:1.5" \
     --corpus "$corpus/wikipedia-articles.txt.xz" --corpus "$corpus/wikipedia-new-articles.txt.xz" \
     --corpus "$corpus/gutenberg-prose.txt.xz:0.7" \
     --supervised "$corpus/film-ratings.tsv.xz" --probe-train "$tasks/mr/train.tsv" --probe-dev "$tasks/mr/dev.tsv"
 
-for pair in sentiment:mr subjectivity:subj question-type:trec; do
-    task=${pair%:*} folder=$tasks/${pair#*:}
-    python -m explorer train --model "$model" --task "$task" --data "$folder/train.tsv" --dev "$folder/dev.tsv" \
-        --init random --init sampled-vocab --init class-label --seeds 0,1,2 --length 20 \
-        --lr LR --steps STEPS --out "$out/prompts"
-done
+[ -f checkpoints/models/mini-t5/map.npz ] || python -c "
+from explorer.analysis.projection import MAP_FILE, fit_map
+from explorer.vocabulary import Vocabulary
+vocabulary = Vocabulary.load('mini-t5')
+fit_map(vocabulary, progress=print).save(vocabulary.path / MAP_FILE)"
+
+tune() {  # tune TASK FOLDER LENGTH INITS SEEDS
+    python -m explorer train --model mini-t5 --task "$1" --data "$tasks/$2/train.tsv" --dev "$tasks/$2/dev.tsv" --dev-examples 500 \
+        --length "$3" --init "$4" --seeds "$5" --lr 0.3 --steps 200 --evaluate-every 25 --out checkpoints/prompts
+}
+tune sentiment mr 20 random,sampled-vocab,class-label 0,1,2
+tune subjectivity subj 20 random,sampled-vocab,class-label 0,1,2
+tune question-type trec 20 random,sampled-vocab,class-label 0,1,2
+tune sentiment mr 100 class-label 0

@@ -122,7 +122,14 @@ def test_choices_in_the_help_are_those_of_the_code():
 
 @pytest.mark.parametrize(
     ("option", "field"),
-    [("--length", "length"), ("--steps", "steps"), ("--lr", "learning_rate"), ("--batch-size", "batch_size"), ("--evaluate-every", "evaluate_every")],
+    [
+        ("--length", "length"),
+        ("--steps", "steps"),
+        ("--lr", "learning_rate"),
+        ("--batch-size", "batch_size"),
+        ("--evaluate-every", "evaluate_every"),
+        ("--dev-examples", "dev_examples"),
+    ],
 )
 def test_train_has_the_defaults_of_the_code(option, field):
     from explorer.tuning.training import TuningConfig

@@ -128,6 +128,7 @@ def train(
     learning_rate: Annotated[float, typer.Option("--lr", help="Learning rate of Adafactor; 0.3 suits T5 1.1.")] = 0.3,
     batch_size: Annotated[int, _count("--batch-size", "Texts in a batch of each run.")] = 32,
     evaluate_every: Annotated[int, _count("--evaluate-every", "Steps between measurements on dev.")] = 50,
+    dev_examples: Annotated[int | None, typer.Option("--dev-examples", min=1, help="Texts of dev to measure on, drawn by a fixed seed. Default: all.")] = None,
 ) -> None:
     """Tune soft prompts for a frozen T5.
 
@@ -147,7 +148,9 @@ def train(
     from explorer.tuning.training import Run, TuningConfig, tune_to_folder
     from explorer.vocabulary import Vocabulary
 
-    config = TuningConfig(length=length, steps=steps, learning_rate=learning_rate, batch_size=batch_size, evaluate_every=evaluate_every)
+    config = TuningConfig(
+        length=length, steps=steps, learning_rate=learning_rate, batch_size=batch_size, evaluate_every=evaluate_every, dev_examples=dev_examples
+    )
     runs = [Run(initialization, seed) for initialization in initializations for seed in chosen_seeds]
     frozen, vocabulary, task_name = FrozenT5.load(name), Vocabulary.load(name), task or _task_name(data)
     try:

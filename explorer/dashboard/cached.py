@@ -90,11 +90,15 @@ def _opened(folder: str, path: Path, prompt: SoftPrompt | ExplorerError, names: 
 
 def vocabulary(model: str) -> Vocabulary:
     """The vocabulary of a model. Raises ModelError when it cannot be read."""
-    folder = next((folder for folder in (Path(model), MODELS / model) if folder.is_dir()), None)
-    read = _vocabulary(model, "" if folder is None else _state(str(folder)), id(Vocabulary))
+    read = _vocabulary(model, _model_state(model), id(Vocabulary))
     if isinstance(read, ModelError):
         raise read
     return read
+
+
+def _model_state(model: str) -> str:
+    """The state of a local model's files; empty for one that is not here."""
+    return next((_state(str(folder)) for folder in (Path(model), MODELS / model) if folder.is_dir()), "")
 
 
 @st.cache_resource(max_entries=3, show_spinner="Reading the vocabulary")
@@ -198,8 +202,8 @@ def domains() -> Iterator[str]:
 
 
 @st.cache_resource(max_entries=1, show_spinner="Loading the frozen model (once; some seconds)", show_time=True)
-def model(name: str):
-    """The frozen model, for one session at a time: it has its own lock."""
+def _model(name: str, state: str):
+    """The frozen model, shared by all sessions: it has its own lock."""
     from explorer.t5 import FrozenT5
 
     return FrozenT5.load(name)
@@ -210,7 +214,7 @@ def answers(chosen: tuple[Opened, ...], vocabulary: Vocabulary, text: str, names
     """What every prompt, and no prompt, answers on a text, and the seconds it took."""
     from explorer.evaluation.scoring import predict
 
-    frozen = model(vocabulary.name)
+    frozen = _model(vocabulary.name, _model_state(vocabulary.name))
     start = time.perf_counter()
     predictions = predict(frozen, [*(opened.prompt for opened in chosen), None], [text], names)
     return predictions, time.perf_counter() - start

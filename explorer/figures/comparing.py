@@ -51,7 +51,7 @@ def comparison_figure(comparison: Comparison, measure: str) -> go.Figure:
     if not np.isfinite(mean).any():
         figure.add_annotation(x=0.5, xref="paper", y=0.5, yref="paper", text="not recorded for these prompts", showarrow=False)
     figure.update_yaxes(tickvals=list(range(len(groups))), ticktext=[plain(group, 24) for group in groups], range=[len(groups) - 0.4, -0.6], showgrid=False)
-    figure.update_xaxes(title=axis, tickformat=number, nticks=6)
+    figure.update_xaxes(title=axis, tickformat=number, nticks=6, showgrid=True)
     if measure == "own_label_rank":
         farthest = np.nanmax(frame[measure].to_numpy(np.float64), initial=5)
         figure.update_xaxes(type="log", tickvals=LOG_TICKS[12:], range=[-0.05, np.log10(farthest) + 0.1])

@@ -74,8 +74,8 @@ def coherence_figure(coherence: Coherence, neighbors: Sequence[Sequence[str]] | 
         )
     null_band(figure, coherence.null, f"random vectors (M = {len(coherence.null):,}), central 95 %")
     token_axis(figure, len(called))
-    figure.update_yaxes(title=f"Mean cosine among the {coherence.k} neighbors")
-    return styled(figure, "How much a token's neighbors resemble each other, beside random vectors", 360, legend=True)
+    figure.update_yaxes(title="Mean cosine among them")
+    return styled(figure, f"How much the {coherence.k} neighbors of a token resemble each other", 360, legend=True)
 
 
 def redundancy_heatmap(redundancy: Redundancy) -> go.Figure:

@@ -1,5 +1,6 @@
 """What is here: every prompt with its origin, what cannot be read and why, training curves, norms."""
 
+import pandas as pd
 import streamlit as st
 
 from explorer.dashboard import cached, choice, tables
@@ -9,6 +10,10 @@ from explorer.figures.style import CONFIG
 from explorer.report import list_prompts
 
 st.title("Prompts", anchor=False)
+st.markdown(
+    "A soft prompt is a row of vectors, trained to stand before the input of a frozen model. Choose some in the sidebar: the other "
+    "pages show what they lie near to and what the model answers with them, beside what chance would give."
+)
 found = cached.collection()
 if not found:
     st.info("There are no prompts here yet. `python -m explorer train` makes some; `python -m explorer app --prompts DIR` opens others.")
@@ -21,7 +26,7 @@ tables.heading(f"{count(len(whole), 'trained prompt')} in this folder", frame, "
 tables.show(whole, "prompts-table", shown, height=min(38 + 35 * len(whole), 388))
 st.caption(
     "Dev accuracy: share right on the task's dev set at the step shown, as recorded in training. Norm: median Euclidean length of "
-    "a prompt's tokens. Choose prompts in the sidebar; every page shows the chosen ones."
+    "a prompt's tokens."
 )
 if len(broken):
     st.warning(f"{count(len(broken), 'checkpoint')} cannot be read; the others are not affected.", icon=":material/broken_image:")
@@ -36,6 +41,8 @@ elif chosen:
 if chosen:
     fitting, vocabulary = choice.readable()
     readings = [cached.norm_reading(opened, vocabulary) for opened in fitting]
+    table = pd.concat([reading.to_frame() for reading in readings], ignore_index=True)
+    tables.heading("Norms of the chosen prompts", table, *(opened.name for opened in fitting[:3]), "norms")
     st.plotly_chart(norm_figure(readings), key="norms", config=CONFIG)
     st.caption(
         f"Length over the median length of {model_name(vocabulary.name)}'s {len(vocabulary.searchable_ids):,} pieces (dotted line: 1); hollow marks are "
