@@ -23,11 +23,12 @@ from explorer.vocabulary import Vocabulary
 vocabulary = Vocabulary.load('mini-t5')
 fit_map(vocabulary, progress=print).save(vocabulary.path / MAP_FILE)"
 
-tune() {  # tune TASK FOLDER LENGTH INITS SEEDS
+tune() {  # tune TASK FOLDER LENGTH INITS SEEDS RATE STEPS EVERY
     python -m explorer train --model mini-t5 --task "$1" --data "$tasks/$2/train.tsv" --dev "$tasks/$2/dev.tsv" --dev-examples 500 \
-        --length "$3" --init "$4" --seeds "$5" --lr 0.3 --steps 200 --evaluate-every 25 --out checkpoints/prompts
+        --length "$3" --init "$4" --seeds "$5" --lr "$6" --steps "$7" --evaluate-every "$8" --out checkpoints/prompts
 }
-tune sentiment mr 20 random,sampled-vocab,class-label 0,1,2
-tune subjectivity subj 20 random,sampled-vocab,class-label 0,1,2
-tune question-type trec 20 random,sampled-vocab,class-label 0,1,2
-tune sentiment mr 100 class-label 0
+inits=random,sampled-vocab,class-label
+tune sentiment mr 20 $inits 0,1,2 0.1 160 20
+tune subjectivity subj 20 $inits 0,1,2 0.3 160 20
+tune question-type trec 20 $inits 0,1,2 0.3 350 35
+tune sentiment mr 100 class-label 0 0.1 160 20
