@@ -29,6 +29,6 @@ tune() {  # tune TASK FOLDER LENGTH INITS SEEDS RATE STEPS EVERY
 }
 inits=random,sampled-vocab,class-label
 tune sentiment mr 20 $inits 0,1,2 0.1 160 20
-tune subjectivity subj 20 $inits 0,1,2 0.3 160 20
-tune question-type trec 20 $inits 0,1,2 0.3 350 35
-tune sentiment mr 100 class-label 0 0.1 160 20
+tune subjectivity subj 20 $inits 0,1,2 0.3 280 20
+tune question-type trec 20 $inits 0,1,2 0.3 630 35
+tune sentiment mr 100 class-label 0 0.1 100 10
