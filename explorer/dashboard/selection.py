@@ -18,7 +18,7 @@ def table(points: Sequence[Mapping[str, object]], chosen: Mapping[str, Opened], 
     """The neighbors of the first chosen point, or how to choose one."""
     asked = _asked(points[0].get("customdata"), chosen, vocabulary) if points else None
     if asked is None:
-        st.info("Click a point on the map, a prompt token or a word, to read its neighbors here.", icon=":material/ads_click:")
+        st.info("Click a prompt token, a label or a neighbor on the map to read its neighbors here.", icon=":material/ads_click:")
         return
     title, opened = asked
     frame = cached.neighbors(opened, vocabulary, k, "cosine").to_frame()

@@ -64,7 +64,7 @@ def _cloud(vocabulary_map: VocabularyMap, vocabulary: Vocabulary, named: bool) -
         customdata=ids.astype(np.int32),
         text=[plain(readable(vocabulary.pieces[token_id]), 30) for token_id in ids] if named else None,
         hovertemplate="%{text}<extra></extra>" if named else None,
-        hoverinfo=None if named else "none",
+        hoverinfo=None if named else "skip",  # else an unnamed piece under a token would take its hover and click
     )
 
 

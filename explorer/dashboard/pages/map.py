@@ -20,7 +20,7 @@ with st.container(horizontal=True, gap="large"):
     near = st.toggle("Neighbors", True, key="near", bind="query-params", help="The k nearest pieces of every token, as dots of its color")
     before = st.toggle("Before training", key="before", bind="query-params", help="Hollow marks where the tokens began")
     paths = st.toggle("Training paths", key="paths", bind="query-params", help="Lines through the saved training steps")
-    named = st.toggle("Name every piece", key="names", bind="query-params", help="Hover text for the whole vocabulary; the figure doubles in size")
+    named = st.toggle("Name every piece", key="names", bind="query-params", help="Name and click every word of the vocabulary; the figure doubles in size")
 
 vocabulary_map = cached.vocabulary_map(vocabulary)
 trained = [opened for opened in chosen if opened.prompt.trajectory is not None]
@@ -47,7 +47,7 @@ st.caption(
     f"UMAP of {len(vocabulary_map.token_ids):,} pieces of {model_name(vocabulary.name)} (cosine, {vocabulary_map.n_neighbors} neighbors, minimum distance "
     f"{vocabulary_map.min_dist}, seed {vocabulary_map.seed}), fitted once per model; tokens are placed at the weighted mean of their nearest pieces. Trust "
     f"is the share of a token's nearest pieces that are also near it on the map: {tokens['trust'].mean():.0%} on average here, {tokens['trust'].min():.0%} at "
-    "worst. Gray: vocabulary. Stars: class labels. Drag to move, scroll to zoom, click a point to read its neighbors."
+    "worst. Gray: vocabulary. Stars: class labels. Drag to move, scroll to zoom, click a token, a label or a neighbor to read its neighbors."
 )
 
 selection.table(event["selection"]["points"], {opened.name: opened for opened in chosen}, vocabulary, k)
