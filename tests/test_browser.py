@@ -165,8 +165,10 @@ def test_the_neighbor_table_downloads_what_the_command_line_writes(page, address
     _open(page, address, "neighbors", f"?prompts=sentiment/class-label-1{query}")
     page.get_by_text("Every neighbor, one row each").click()
     page.get_by_role("heading", name="Neighbor table").wait_for()
+    buttons = page.get_by_role("button", name="CSV")
+    buttons.nth(1).wait_for()  # the heading may be there before its button is
     with page.expect_download() as download:
-        page.get_by_role("button", name="CSV").last.click()
+        buttons.nth(1).click()
     metric, k = ("l2", 3) if options else ("cosine", 10)
     assert download.value.suggested_filename == f"sentiment-class-label-1-neighbors-{metric}-k{k}.csv"
     written = tmp_path / "cli.csv"
