@@ -52,8 +52,8 @@ def build_model(config: PretrainingConfig, embedding: np.ndarray):
 def parameter_groups(model, config: PretrainingConfig) -> list[dict]:
     """Parameters by learning rate.
 
-    T5 folds the 1/√d of attention into the query weights, which are therefore √d smaller than others: at the common rate a
-    few steps of Adam saturate every attention, and the decoder never learns to look at the encoder. Their rate is 1/√d of it.
+    T5 folds the 1/√d of attention into the query weights, which are therefore √d smaller than others, while Adam's steps are
+    as large as its rate whatever the weight. So that attention does not saturate, their rate is 1/√d of the common one.
     """
     groups: dict[str, list] = {"matrices": [], "queries": [], "scales": [], "embedding": [model.shared.weight]}
     for name, parameter in model.named_parameters():
