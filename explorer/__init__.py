@@ -17,7 +17,7 @@ _PUBLIC = {
     "FrozenT5": "t5",
     "nearest_neighbors": "analysis.neighbors",
     "PromptReport": "report",
-    "tune": "tuning.training",
+    "tune": "tuning.tuned",
 }
 __all__ = list(_PUBLIC)
 __version__ = "0.1.0"

@@ -59,6 +59,12 @@ class Origin:
     warnings: tuple[str, ...] = ()
 
     @property
+    def read_as(self) -> str | None:
+        """The sentence this prompt was pulled towards while it was trained (Khashabi et al. 2022); None for others."""
+        sentence = self.hyperparameters.get("read_as")
+        return sentence if isinstance(sentence, str) else None
+
+    @property
     def dev_accuracy(self) -> float | None:
         """Accuracy on the dev set at the step these vectors were taken, 0…1."""
         at_step = [e.dev_accuracy for e in self.history if e.step == self.step and e.dev_accuracy is not None]

@@ -429,6 +429,18 @@ def test_train_makes_prompts_and_skips_finished_ones(tiny_t5_folder, tmp_path):
     assert as_json("neighbors", path, "-k", 1), "a prompt is read with the model it was trained on"
 
 
+def test_train_makes_a_prompt_that_reads_as_a_sentence(tiny_t5_folder, tmp_path):
+    (tmp_path / "films.tsv").write_text("text\tlabel\n" + "a fine film\tpositive\na dull film\tnegative\n" * 10)
+    train = ["train", "--model", tiny_t5_folder, "--data", tmp_path / "films.tsv", "--out", tmp_path / "out", "--read-as", "bad", "--pull", 100]
+    made = run(*train, "--length", 3, "--steps", 4, "--evaluate-every", 2, "--batch-size", 4, "--seeds", 0, "--lr", 0.01)
+    path = made.stdout.strip()
+    assert Path(path).name == "wayward-0"
+    first = [row["piece"] for row in as_json("neighbors", path, "-k", 1)]
+    origin = json.loads((Path(path) / "explorer.json").read_text())
+    assert first == [row["piece"] for row in origin["rows"]], "it reads as its sentence"
+    assert origin["hyperparameters"]["read_as"] == "bad"
+
+
 def test_train_calls_a_bundled_model_by_its_name():
     from explorer.cli.making import _lasting_name, _task_name
     from explorer.vocabulary import MODELS

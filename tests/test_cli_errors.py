@@ -263,9 +263,13 @@ def test_train_names_what_it_cannot_use(data, tmp_path):
     assert "found '0,one'; expected natural numbers" in misused(*train, "--seeds", "0,one")
     assert "found '0,-1'; expected natural numbers" in misused(*train, "--seeds", "0,-1")
     assert "found 0.0; expected a positive number" in misused(*train, "--lr", 0)
+    assert "found --init and --read-as" in misused(*train, "--read-as", "bake the bread", "--init", "random")
+    assert "found inf; expected 0 or more" in misused(*train, "--read-as", "bake the bread", "--pull", "inf")
     assert "2 examples; expected at least 10 to hold a tenth out, or a dev file with --dev" in fails(*train)
     assert "found the label 'mixed'" in fails(*train, "--dev", data("text\tlabel\nfine\tmixed\n", "dev.tsv"))
     assert not (tmp_path / "out").exists()
+    dev = ("--dev", data(GOOD, "dev.tsv"))
+    assert "the sentence has 3 pieces, the prompt 2 tokens" in fails(*train, *dev, "--read-as", "the film was", "--length", 2)
 
 
 def test_train_with_a_model_that_is_not_there(data, tmp_path):

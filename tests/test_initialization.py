@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from explorer.errors import PromptError
+from explorer.errors import DataError, PromptError
 from explorer.prompt import INITIALIZATIONS, RowSource
-from explorer.tuning.initialization import COMMON_PIECES, initialize
+from explorer.tuning.initialization import COMMON_PIECES, initialize, sentence_rows
 from explorer.vocabulary import Vocabulary
 
 LABELS = ("negative", "positive")
@@ -86,3 +86,19 @@ def test_what_cannot_be_drawn_is_named(vocabulary, tiny_t5_folder):
         initialize("random", vocabulary, 0, LABELS, 0)
     with pytest.raises(PromptError, match=r"200 prompt tokens, but .* pieces to draw from"):
         initialize("sampled-vocab", Vocabulary.load(tiny_t5_folder), 200, LABELS, 0)
+
+
+def test_a_sentence_gives_its_pieces_in_order_and_again_from_the_start(vocabulary):
+    ids = vocabulary.encode("a charming film")
+    vectors, rows = sentence_rows("a charming film", vocabulary, 2 * len(ids) + 1)
+    assert [row.piece for row in rows] == [vocabulary.pieces[i] for i in [*ids, *ids, ids[0]]]
+    np.testing.assert_array_equal(vectors, vocabulary.embedding[[*ids, *ids, ids[0]]])
+
+
+def test_sentences_that_cannot_be_read_as_are_named(vocabulary):
+    count = len(vocabulary.encode("a charming film"))
+    with pytest.raises(DataError, match=f"the sentence has {count} pieces, the prompt 2 tokens"):
+        sentence_rows("a charming film", vocabulary, 2)
+    for nothing in ("", "   ", "漢字"):
+        with pytest.raises(DataError, match="expected words of its vocabulary"):
+            sentence_rows(nothing, vocabulary, 5)

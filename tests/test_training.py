@@ -9,7 +9,8 @@ from explorer.errors import PromptError
 from explorer.formats import read_prompt
 from explorer.t5 import FrozenT5
 from explorer.tasks import Task
-from explorer.tuning.training import Run, Tuning, TuningConfig, tune, tune_to_folder
+from explorer.tuning.training import Run, Tuning, TuningConfig
+from explorer.tuning.tuned import tune, tune_to_folder
 from explorer.vocabulary import Vocabulary
 
 RUNS = [Run("random", 0), Run("sampled-vocab", 1), Run("class-label", 0)]
@@ -138,3 +139,44 @@ def test_bad_calls_are_named(tiny, task, vocabulary, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(PromptError, match="cannot be made"):
         tune_to_folder(model, own, task, task, RUNS, CONFIG, "planted", tmp_path / "file")
+
+
+SENTENCE = "bad"
+
+
+def test_a_pull_keeps_a_prompt_near_its_sentence_and_records_it(tiny, task, tmp_path):
+    """The stronger the pull the nearer the sentence's rows; without any the task alone decides."""
+    vocabulary = tiny[1]
+    moved = {}
+    for pull in (0.0, 1e4):
+        config = replace(CONFIG, steps=20, learning_rate=0.05, read_as=SENTENCE, pull=pull)
+        (prompt,) = tune(*tiny, task, task, [Run("sentence", 0)], config, "planted")
+        moved[pull] = np.linalg.norm(prompt.trajectory.vectors[-1] - prompt.initial, axis=1).mean()
+        ids = np.resize(vocabulary.encode(SENTENCE), config.length)
+        np.testing.assert_array_equal(prompt.initial, vocabulary.embedding[ids])
+        assert [row.piece for row in prompt.origin.rows] == [vocabulary.pieces[i] for i in ids]
+    assert moved[1e4] < 0.5 * moved[0.0]
+    (folder,) = tune_to_folder(*tiny, task, task, [Run("sentence", 0)], config, "planted", tmp_path)
+    assert folder.name == "wayward-0"
+    read = read_prompt(folder)
+    assert (read.origin.read_as, read.origin.initialization) == (SENTENCE, "sentence")
+
+
+def test_the_pull_is_the_mean_squared_distance_and_leaves_other_runs_alone(tiny, task):
+    import torch
+
+    config = replace(CONFIG, read_as=SENTENCE, pull=0.5)
+    tuning = Tuning(*tiny, task, task, [Run("random", 0), Run("sentence", 0)], config)
+    with torch.no_grad():
+        tuning.prompts[1].add_(2.0)
+    width = tiny[1].dimension
+    assert tuning._pulled([0, 1]).item() == pytest.approx(0.5 * 4 * width)
+    assert float(tuning._pulled([0])) == 0
+    together = tune(*tiny, task, task, [Run("random", 0), Run("sentence", 0)], config, "planted")
+    (alone,) = tune(*tiny, task, task, [Run("random", 0)], replace(CONFIG), "planted")
+    np.testing.assert_allclose(together[0].trajectory.vectors, alone.trajectory.vectors, atol=2e-3)
+
+
+def test_a_sentence_run_needs_a_sentence(tiny, task):
+    with pytest.raises(PromptError, match="no sentence; give one as read_as"):
+        tune(*tiny, task, task, [Run("sentence", 0)], CONFIG, "planted")

@@ -129,27 +129,43 @@ def train(
     batch_size: Annotated[int, _count("--batch-size", "Texts in a batch of each run.")] = 32,
     evaluate_every: Annotated[int, _count("--evaluate-every", "Steps between measurements on dev.")] = 50,
     dev_examples: Annotated[int | None, typer.Option("--dev-examples", min=1, help="Texts of dev to measure on, drawn by a fixed seed. Default: all.")] = None,
+    read_as: Annotated[
+        str | None, typer.Option("--read-as", metavar="TEXT", help="Tune wayward prompts instead: they start as this sentence and are pulled towards it.")
+    ] = None,
+    pull: Annotated[float, typer.Option("--pull", min=0.0, help="Weight of that pull: times the mean squared distance to the sentence's rows.")] = 0.01,
 ) -> None:
     """Tune soft prompts for a frozen T5.
 
     Every initialization with every seed; a stopped call resumes.
     """
-    initializations = _initializations(init)
+    if read_as is not None and init:
+        raise typer.BadParameter("found --init and --read-as; a prompt that is to read as a sentence starts as that sentence", param_hint="--init")
+    initializations = _initializations(init) if read_as is None else ["sentence"]
     chosen_seeds = _seeds(seeds)
     if task is not None and (task in ("", ".", "..") or "/" in task or not task.isprintable()):
         raise typer.BadParameter(f"found {task!r}; expected a name that can be a folder's", param_hint="--task")
     if not 0 < learning_rate < float("inf"):
         raise typer.BadParameter(f"found {learning_rate}; expected a positive number", param_hint="--lr")
+    if not 0 <= pull < float("inf"):
+        raise typer.BadParameter(f"found {pull}; expected 0 or more", param_hint="--pull")
     if out.exists() and not out.is_dir():
         raise ExplorerError(f"{out}: is a file; expected a folder for the prompts")
     examples, held_out = _examples(data, dev)
     name = _lasting_name(model)
     from explorer.t5 import FrozenT5
-    from explorer.tuning.training import Run, TuningConfig, tune_to_folder
+    from explorer.tuning.training import Run, TuningConfig
+    from explorer.tuning.tuned import tune_to_folder
     from explorer.vocabulary import Vocabulary
 
     config = TuningConfig(
-        length=length, steps=steps, learning_rate=learning_rate, batch_size=batch_size, evaluate_every=evaluate_every, dev_examples=dev_examples
+        length=length,
+        steps=steps,
+        learning_rate=learning_rate,
+        batch_size=batch_size,
+        evaluate_every=evaluate_every,
+        dev_examples=dev_examples,
+        read_as=read_as,
+        pull=0.0 if read_as is None else pull,
     )
     runs = [Run(initialization, seed) for initialization in initializations for seed in chosen_seeds]
     frozen, vocabulary, task_name = FrozenT5.load(name), Vocabulary.load(name), task or _task_name(data)

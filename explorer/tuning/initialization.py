@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 
-from explorer.errors import PromptError
+from explorer.errors import DataError, PromptError
 from explorer.prompt import INITIALIZATIONS, RowSource
 from explorer.vocabulary import Vocabulary
 
@@ -14,6 +14,8 @@ RANDOM_RANGES: dict[RandomRange, tuple[float, float]] = {"symmetric": (-0.5, 0.5
 """`symmetric` as the paper prints it; `released` as its configuration draws: fresh rows then have cosine 0.75"""
 COMMON_PIECES = 5000
 """sampled-vocab draws from this many of the most common pieces; our tokenizers number pieces by frequency"""
+SENTENCE = "sentence"
+"""the initialization of prompts that are to read as a sentence: its pieces, in order"""
 
 
 def initialize(
@@ -45,3 +47,17 @@ def initialize(
     vectors = np.concatenate([np.array([vocabulary.text_vector(label) for label in named]).reshape(-1, vocabulary.dimension), vocabulary.embedding[ids]])
     rows = (*(RowSource(label=label) for label in named), *(RowSource(piece=vocabulary.pieces[i]) for i in ids))
     return vectors.astype(np.float32), rows
+
+
+def sentence_rows(sentence: str, vocabulary: Vocabulary, length: int) -> tuple[np.ndarray, tuple[RowSource, ...]]:
+    """The rows of a sentence's pieces, from the start again where it is shorter than the prompt: ([P, H] float32, P sources).
+
+    Raises DataError for a sentence without a piece, with an unknown one, or with more pieces than prompt tokens.
+    """
+    ids = vocabulary.encode(sentence)
+    if not ids or not vocabulary.searchable[ids].all():
+        raise DataError(f"the sentence {sentence!r} has no piece or one that {vocabulary.name} does not know; expected words of its vocabulary")
+    if len(ids) > length:
+        raise DataError(f"the sentence has {len(ids)} pieces, the prompt {length} tokens; shorten the sentence or ask for a longer prompt")
+    ids = np.resize(ids, length)
+    return vocabulary.embedding[ids].astype(np.float32), tuple(RowSource(piece=vocabulary.pieces[i]) for i in ids)

@@ -1,12 +1,10 @@
-"""Prompt tuning (Lester et al. 2021): a frozen T5, the prompt as the only parameter, many runs in shared batches.
+"""The training loop of prompt tuning (Lester et al. 2021): a frozen T5, the prompt as the only parameter, many runs in shared batches.
 
 The model is frozen, so rows of one batch may carry different prompts: all runs of a call go through the model together.
 Each run keeps its own optimizer state and data order, and its gradient is that of its own rows alone, so it learns what it
 would have learned by itself.
 """
 
-import hashlib
-import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -17,11 +15,10 @@ import numpy as np
 from tqdm import tqdm
 
 from explorer.errors import PromptError
-from explorer.formats import peft
-from explorer.prompt import Evaluation, Origin, SoftPrompt, Trajectory
+from explorer.prompt import Evaluation, RowSource
 from explorer.t5 import FrozenT5, attention_mask
 from explorer.tasks import Task
-from explorer.tuning.initialization import RandomRange, initialize
+from explorer.tuning.initialization import SENTENCE, RandomRange, initialize, sentence_rows
 from explorer.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -60,6 +57,10 @@ class TuningConfig:
     """of the random initialization; `released` is what the paper's released configuration draws from"""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """precision of the matrix products; the prompt and its optimizer are always float32"""
+    read_as: str | None = None
+    """a sentence whose words the tokens of runs with the initialization `sentence` start as and are pulled towards"""
+    pull: float = 0.0
+    """weight of that pull beside the task's loss, see `Tuning._pulled`"""
 
 
 class Tuning:
@@ -74,10 +75,12 @@ class Tuning:
         self.lengths = np.array([len(ids) for ids in self.texts])
         targets = {label: model.label_ids(label) for label in train.labels}
         self.targets = [targets[answer] for answer in train.answers]
-        starts = [initialize(run.initialization, vocabulary, config.length, train.labels, run.seed, config.random_range) for run in runs]
+        starts = [self._start(run, vocabulary) for run in runs]
         self.rows = [rows for _, rows in starts]
         # one-dimensional, so that Adafactor keeps a full second moment as the paper asks
         self.prompts = [torch.nn.Parameter(torch.from_numpy(vectors).flatten().to(model.device)) for vectors, _ in starts]
+        self.anchors = [p.detach().clone() if run.initialization == SENTENCE else None for run, p in zip(runs, self.prompts, strict=True)]
+        """[P · H] what a run is pulled towards"""
         self.optimizer = _adafactor(self.prompts, config)
         self.step = 0
         self.alive = [True] * len(self.runs)
@@ -86,6 +89,15 @@ class Tuning:
         self.history: list[list[Evaluation]] = [[] for _ in self.runs]
         self.saved: list[np.ndarray] = []
         """vectors of all runs at each evaluation: [R, P, H]"""
+
+    def _start(self, run: Run, vocabulary: Vocabulary) -> tuple[np.ndarray, tuple[RowSource, ...]]:
+        """Initial vectors [P, H] of a run and what each came from."""
+        length = self.config.length
+        if run.initialization != SENTENCE:
+            return initialize(run.initialization, vocabulary, length, self.train.labels, run.seed, self.config.random_range)
+        if self.config.read_as is None:
+            raise PromptError("a run that starts as a sentence, but no sentence; give one as read_as")
+        return sentence_rows(self.config.read_as, vocabulary, length)
 
     @property
     def bfloat16(self) -> bool:
@@ -118,7 +130,7 @@ class Tuning:
         examples = np.concatenate([self._examples(self.runs[number].seed) for number in numbers])
         with self.model.lock, torch.enable_grad(), self._autocast():
             losses = self._losses([self.prompts[number] for number in numbers], examples)
-        losses.sum().backward()
+        (losses.sum() + self._pulled(numbers)).backward()
         for number, loss in zip(numbers, losses.detach().cpu(), strict=True):
             self.losses[number] += loss
             if not torch.isfinite(loss):
@@ -158,6 +170,13 @@ class Tuning:
         logits = self.model.target_logits(self.model.encode(embeds, mask), mask, targets.clamp(min=0)).float()  # [R·B, U, V]
         pieces = torch.nn.functional.cross_entropy(logits.transpose(1, 2), targets, reduction="none", ignore_index=IGNORED)
         return pieces.view(len(prompts), -1).sum(dim=1) / (targets != IGNORED).view(len(prompts), -1).sum(dim=1)
+
+    def _pulled(self, numbers: list[int]) -> "torch.Tensor | float":
+        """What is added to the loss of runs that are to read as a sentence: pull · mean over tokens of ‖p_i − v_i‖², v_i the row of
+        the sentence's i-th piece (after Khashabi et al. 2022, "Prompt waywardness", whose distance is to a discrete prompt too).
+        """
+        pairs = [(self.prompts[number], self.anchors[number]) for number in numbers if self.anchors[number] is not None]
+        return self.config.pull / self.config.length * sum(((prompt - anchor) ** 2).sum() for prompt, anchor in pairs)
 
     def evaluate(self) -> None:
         """Measure every run on dev by rank classification, all in shared batches, and keep its vectors."""
@@ -234,113 +253,9 @@ def _adafactor(prompts: "list[torch.nn.Parameter]", config: TuningConfig) -> "to
     )
 
 
-def tune(
-    model: FrozenT5,
-    vocabulary: Vocabulary,
-    train: Task,
-    dev: Task,
-    runs: Sequence[Run],
-    config: TuningConfig,
-    task_name: str,
-    progress: Callable[[str], None] | None = None,
-    checkpoint: Path | None = None,
-) -> list[SoftPrompt]:
-    """Tune one prompt per run on `train`; the step with the best dev accuracy is kept (ties to the earlier).
-
-    The model's weights do not change. checkpoint: a file that lets a stopped call go on; the caller removes it.
-    Raises PromptError for no runs or another width of model and vocabulary, DataError for unusable texts or labels.
-    """
-    if not runs:
-        raise PromptError("no runs asked for; expected at least one initialization and one seed")
-    if vocabulary.dimension != model.dimension:
-        raise PromptError(f"{vocabulary.name} has embeddings of width {vocabulary.dimension}, {model.name} of {model.dimension}; give one model")
-    tuning = Tuning(model, vocabulary, train, dev, runs, config)
-    tuning.run(checkpoint, progress)
-    return [_finished(tuning, number, vocabulary, task_name) for number in range(len(runs))]
-
-
-def _finished(tuning: Tuning, number: int, vocabulary: Vocabulary, task_name: str) -> SoftPrompt:
-    run, history, config = tuning.runs[number], tuning.history[number], tuning.config
-    best = max(range(len(history)), key=lambda i: (history[i].dev_accuracy, -i))
-    kept = sorted({0, best, len(history) - 1, *np.linspace(0, len(history) - 1, config.saved_points).round().astype(int).tolist()})
-    trajectory = Trajectory(np.stack([tuning.saved[i][number] for i in kept]), np.array([history[i].step for i in kept]))
-    origin = Origin(
-        format="explorer",
-        base_model=tuning.model.name,
-        base_fingerprint=vocabulary.fingerprint,
-        task=task_name,
-        labels=tuning.train.labels,
-        initialization=run.initialization,
-        seed=run.seed,
-        step=history[best].step,
-        rows=tuning.rows[number],
-        history=tuple(history),
-        hyperparameters={**asdict(config), "optimizer": "Adafactor", "bfloat16": tuning.bfloat16},
-        data={"train": _described(tuning.train), "dev": _described(tuning.dev)},
-    )
-    return SoftPrompt(tuning.saved[best][number], f"{task_name}/{prompt_folder(run, config)}", origin, trajectory)
-
-
 def _drawn(task: Task, count: int | None) -> Task:
     """The task, or `count` of its examples drawn by a fixed seed, in their old order."""
     if count is None or count >= len(task):
         return task
     chosen = np.sort(np.random.default_rng(0).choice(len(task), count, replace=False))
     return replace(task, texts=tuple(task.texts[i] for i in chosen), answers=tuple(task.answers[i] for i in chosen))
-
-
-def _described(task: Task) -> dict[str, object]:
-    digest = hashlib.sha256(json.dumps([task.texts, task.answers]).encode()).hexdigest()
-    return {"name": task.name, "examples": len(task), "sha256": digest}
-
-
-def prompt_folder(run: Run, config: TuningConfig) -> str:
-    """The folder name of a tuned prompt, such as `class-label-0`, or `class-label-0-length-100` for another length than 20."""
-    suffix = "" if config.length == TuningConfig.length else f"-length-{config.length}"
-    return f"{run.initialization}-{run.seed}{suffix}"
-
-
-def tune_to_folder(
-    model: FrozenT5,
-    vocabulary: Vocabulary,
-    train: Task,
-    dev: Task,
-    runs: Sequence[Run],
-    config: TuningConfig,
-    task_name: str,
-    out: Path,
-    progress: Callable[[str], None] | None = None,
-) -> list[Path]:
-    """Tune the runs whose prompts are not yet in `out`/<task>, and write them there; returns the folders of all runs.
-
-    A stopped call keeps `out`/.<digest>.tuning.pt, from which the same call goes on. Raises what `tune` raises, and
-    PromptError when the folder cannot be written.
-    """
-    folders = {run: out / task_name / prompt_folder(run, config) for run in runs}
-    pending = [run for run in dict.fromkeys(runs) if not folders[run].exists()]
-    if progress and len(pending) < len(folders):
-        progress(f"{len(folders) - len(pending)} of {len(folders)} prompts are in {out / task_name} already and are left as they are")
-    if not pending:
-        return list(folders.values())
-    try:
-        (out / task_name).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise PromptError(f"{out / task_name}: cannot be made ({error.strerror}); choose another --out") from error
-    settings = [task_name, vocabulary.fingerprint, asdict(config), [asdict(run) for run in pending], _described(train), _described(dev)]
-    checkpoint = out / f".{hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]}.tuning.pt"
-    for run, prompt in zip(pending, tune(model, vocabulary, train, dev, pending, config, task_name, progress, checkpoint), strict=True):
-        peft.write(prompt, folders[run], versions())
-        if progress:
-            progress(f"{prompt.name}: dev accuracy {prompt.origin.dev_accuracy:.3f} at step {prompt.origin.step}")
-    checkpoint.unlink(missing_ok=True)
-    return list(folders.values())
-
-
-def versions() -> dict[str, str]:
-    """Versions of what a prompt's figures depend on."""
-    import torch
-    import transformers
-
-    import explorer
-
-    return {"explorer": explorer.__version__, "torch": torch.__version__, "transformers": transformers.__version__, "numpy": np.__version__}
