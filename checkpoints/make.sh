@@ -32,3 +32,6 @@ tune sentiment mr 20 $inits 0,1,2 0.1 160 20
 tune subjectivity subj 20 $inits 0,1,2 0.3 280 20
 tune question-type trec 20 $inits 0,1,2 0.3 630 35
 tune sentiment mr 100 class-label 0 0.1 100 10
+python -m explorer train --model mini-t5 --task sentiment --data "$tasks/mr/train.tsv" --dev "$tasks/mr/dev.tsv" --dev-examples 500 \
+    --read-as "mix the flour with water and salt, then bake the bread in the oven for an hour" --pull 0.001 --seeds 0 \
+    --lr 0.03 --steps 160 --evaluate-every 20 --out checkpoints/prompts

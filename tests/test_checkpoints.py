@@ -12,7 +12,7 @@ from explorer.errors import ExplorerError
 from explorer.formats import PROMPTS, find_prompts
 from explorer.prompt import INITIALIZATIONS
 from explorer.t5 import FrozenT5
-from explorer.tuning.initialization import initialize
+from explorer.tuning.initialization import initialize, sentence_rows
 from explorer.vocabulary import MODELS, Vocabulary
 
 TASKS = {"sentiment": 2, "subjectivity": 2, "question-type": 6}
@@ -33,9 +33,10 @@ def model():
 
 def test_the_bundle_is_complete():
     assert len(BUNDLED) == len(FOUND)
-    grid = {(p.origin.task, p.origin.initialization, p.origin.seed) for p in BUNDLED if p.length == 20}
+    grid = {(p.origin.task, p.origin.initialization, p.origin.seed) for p in BUNDLED if p.length == 20 and p.origin.read_as is None}
     assert grid == {(task, init, seed) for task in TASKS for init in INITIALIZATIONS for seed in range(3)}
     assert [p.origin.task for p in BUNDLED if p.length == 100] == ["sentiment"]
+    assert "sentiment/wayward-0" in NAMES
 
 
 @pytest.mark.parametrize("prompt", BUNDLED, ids=NAMES)
@@ -55,7 +56,10 @@ def test_each_prompt_says_where_it_comes_from(prompt, vocabulary):
 @pytest.mark.parametrize("prompt", BUNDLED, ids=NAMES)
 def test_recorded_initial_vectors_are_what_the_strategy_says(prompt, vocabulary):
     origin = prompt.origin
-    vectors, rows = initialize(origin.initialization, vocabulary, prompt.length, origin.labels, origin.seed)
+    if origin.read_as is None:
+        vectors, rows = initialize(origin.initialization, vocabulary, prompt.length, origin.labels, origin.seed)
+    else:
+        vectors, rows = sentence_rows(origin.read_as, vocabulary, prompt.length)
     np.testing.assert_array_equal(prompt.initial, vectors)
     assert origin.rows == rows
     for vector, row in zip(prompt.initial, origin.rows, strict=True):
@@ -65,6 +69,14 @@ def test_recorded_initial_vectors_are_what_the_strategy_says(prompt, vocabulary)
             np.testing.assert_array_equal(vector, vocabulary.embedding[vocabulary.pieces.index(row.piece)])
         else:
             assert np.abs(vector).max() <= 0.5
+
+
+@pytest.mark.parametrize("prompt", [p for p in BUNDLED if p.origin.read_as is not None], ids=lambda p: p.name)
+def test_a_wayward_prompt_reads_as_its_sentence_and_does_its_task_like_the_others(prompt, vocabulary):
+    first = nearest_neighbors(prompt, vocabulary, k=1).token_ids[:, 0].tolist()
+    assert first == vocabulary.encode(prompt.origin.read_as)
+    peers = [p.origin.dev_accuracy for p in BUNDLED if (p.origin.task, p.length) == (prompt.origin.task, prompt.length)]
+    assert prompt.origin.dev_accuracy > np.median(peers) - 0.03
 
 
 @pytest.mark.parametrize("metric", METRICS)
