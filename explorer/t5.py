@@ -11,7 +11,7 @@ import numpy as np
 
 from explorer.errors import DataError, ModelError, PromptError
 from explorer.tasks import check_text
-from explorer.vocabulary import DEFAULT_MODEL, EMBEDDING_KEYS, MODELS, model_folder
+from explorer.weights import DEFAULT_MODEL, EMBEDDING_KEYS, MODELS, model_folder
 
 if TYPE_CHECKING:
     import torch

@@ -1,9 +1,6 @@
 """The vocabulary of a frozen model: its input embeddings and pieces, read without loading the model or importing torch."""
 
 import hashlib
-import json
-import os
-import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,13 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from explorer.errors import ModelError, PromptError
-
-EMBEDDING_KEYS = ("shared.weight", "encoder.embed_tokens.weight", "model.embed_tokens.weight", "transformer.wte.weight", "embed_tokens.weight")
-MODELS = Path(__file__).resolve().parent.parent / "checkpoints" / "models"
-"""the models bundled with the project"""
-DEFAULT_MODEL = "mini-t5"
-
-_SENTINEL = re.compile(r"<extra_id_\d+>")
+from explorer.tokenizer import Tokenizer, read_tokenizer
+from explorer.weights import DEFAULT_MODEL, model_folder, read_embedding
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,9 +31,7 @@ class Vocabulary:
     def __post_init__(self) -> None:
         rows = len(self.embedding)
         if self.embedding.ndim != 2 or len(self.pieces) != rows or self.searchable.shape != (rows,):
-            raise ModelError(
-                f"{self.name}: embedding {self.embedding.shape}, {len(self.pieces)} pieces, mask {self.searchable.shape}; expected [V, H], V, [V]"
-            )
+            raise ModelError(f"{self.name}: embedding {self.embedding.shape}, {len(self.pieces)} pieces, mask {self.searchable.shape}; expected [V, H], V, [V]")
         if not self.searchable.any():
             raise ModelError(f"{self.name}: no row of the vocabulary stands for text; expected a tokenizer with ordinary pieces")
         if bad := int((~np.isfinite(self.embedding)).any(axis=1).sum()):
@@ -54,8 +44,9 @@ class Vocabulary:
         Raises ModelError when the model, its embedding table or its tokenizer cannot be read.
         """
         folder = model_folder(model, weights=True)
-        embedding = _read_embedding(folder)
-        pieces, special = _read_pieces(folder)
+        embedding = read_embedding(folder)
+        tokenizer = read_tokenizer(folder)
+        pieces, special = tokenizer.pieces, tokenizer.special
         rows = len(embedding)
         if len(pieces) > rows:
             raise ModelError(f"{folder}: the tokenizer has {len(pieces)} pieces, the embedding table {rows} rows; they belong to different models")
@@ -103,19 +94,14 @@ class Vocabulary:
         return _stem(_bare_word(self.pieces[token_id]))
 
     @cached_property
-    def _tokenizer(self):
-        from tokenizers import Tokenizer
-
-        tokenizer = Tokenizer.from_file(str(self.path / "tokenizer.json"))
-        tokenizer.no_truncation()  # a saved tokenizer may cut and pad
-        tokenizer.no_padding()
-        return tokenizer
+    def _tokenizer(self) -> Tokenizer:
+        return read_tokenizer(self.path)
 
     def encode(self, text: str) -> list[int]:
         """Piece ids of a text, all of them, without eos. Raises ModelError when the vocabulary was not read from a folder."""
         if self.path is None:
             raise ModelError(f"{self.name} was not read from a folder and has no tokenizer")
-        return self._tokenizer.encode(text, add_special_tokens=False).ids
+        return self._tokenizer.encode(text)
 
     def text_vector(self, text: str) -> np.ndarray:
         """Mean embedding of a text's pieces (no eos): [H] float32. The vector of a class label (Lester et al. 2021, §2.2).
@@ -146,83 +132,3 @@ def _stem(word: str) -> str:
         if word.endswith(ending) and len(word) - len(ending) >= 4:
             return word[: -len(ending)]
     return word
-
-
-def model_folder(model: str | Path, weights: bool = False) -> Path:
-    """The local folder of a model: a path, a name under `checkpoints/models`, or a Hugging Face id (downloaded or cached).
-
-    weights: whether the weight files are needed too (else configuration and tokenizer). Raises ModelError when there is none.
-    """
-    for folder in (Path(model), MODELS / str(model)):
-        if folder.is_dir():
-            if not (folder / "config.json").is_file():
-                raise ModelError(f"{folder}: no config.json; expected a model folder as transformers' save_pretrained writes it")
-            return folder.resolve()
-    return _downloaded(str(model), weights)
-
-
-def _downloaded(model: str, weights: bool) -> Path:
-    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", model) or model.startswith("."):
-        raise ModelError(f"{model}: no such folder; expected a model folder, a name under checkpoints/models, or a Hugging Face id")
-    from huggingface_hub import snapshot_download
-
-    patterns = ["*.json", "*.model"] + (["*.safetensors"] if weights else [])
-    try:
-        return Path(snapshot_download(model, allow_patterns=patterns))
-    except Exception as error:  # the hub raises a dozen kinds: offline, not found, gated, broken proxy
-        reason = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
-        raise ModelError(
-            f"{model}: no such folder, not bundled, and not to be had from the Hugging Face hub ({reason}); give the folder of a downloaded model"
-        ) from error
-
-
-def _read_embedding(folder: Path) -> np.ndarray:
-    import ml_dtypes  # noqa: F401  registers bfloat16 with NumPy
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        for key, file in _tables(folder):
-            with safe_open(file, framework="np") as weights:
-                if key in weights.keys():  # noqa: SIM118  safe_open is no mapping
-                    return np.ascontiguousarray(weights.get_tensor(key), np.float32)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise ModelError(f"{folder}: weights cannot be read ({error}); expected whole safetensors files") from error
-    raise ModelError(f"{folder}: no input embeddings found; expected one of {', '.join(EMBEDDING_KEYS)}")
-
-
-def _tables(folder: Path) -> list[tuple[str, Path]]:
-    """Names under which the embedding table may be stored, each with the file to look in."""
-    index, single = folder / "model.safetensors.index.json", folder / "model.safetensors"
-    if index.is_file():
-        listed = json.loads(index.read_text(encoding="utf-8"))
-        shards = listed.get("weight_map") if isinstance(listed, dict) else None
-        if not isinstance(shards, dict) or not all(isinstance(file, str) for file in shards.values()):
-            raise ModelError(f"{index}: lists no weights; expected an object weight_map of names and files")
-        tables = [(key, folder / shards[key]) for key in EMBEDDING_KEYS if key in shards]
-    else:
-        tables = [(key, single) for key in EMBEDDING_KEYS]
-    for _, file in tables:
-        if not file.is_file():
-            raise ModelError(f"{folder}: no {file.name}; expected weights as safetensors (re-save the model with save_pretrained)")
-    return tables
-
-
-def _read_pieces(folder: Path) -> tuple[list[str | None], set[int]]:
-    """Pieces by id (None where an id is unused) and the ids that are no text."""
-    from tokenizers import Tokenizer
-
-    path = folder / "tokenizer.json"
-    if not path.is_file():
-        raise ModelError(f"{folder}: no tokenizer.json; load and save the tokenizer once with transformers' AutoTokenizer to make it")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    try:
-        tokenizer = Tokenizer.from_file(str(path))
-    except Exception as error:  # tokenizers raises bare Exception
-        raise ModelError(f"{path}: cannot be read ({error}); expected a tokenizers file") from error
-    vocab = tokenizer.get_vocab(with_added_tokens=True)
-    pieces: list[str | None] = [None] * (max(vocab.values()) + 1)
-    for piece, token_id in vocab.items():
-        pieces[token_id] = piece
-    special = {token_id for token_id, token in tokenizer.get_added_tokens_decoder().items() if token.special}
-    special |= {token_id for piece, token_id in vocab.items() if _SENTINEL.fullmatch(piece) or piece in ("<pad>", "</s>", "<unk>", "<s>")}
-    return pieces, special

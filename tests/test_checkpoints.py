@@ -13,7 +13,8 @@ from explorer.formats import PROMPTS, find_prompts
 from explorer.prompt import INITIALIZATIONS
 from explorer.t5 import FrozenT5
 from explorer.tuning.initialization import initialize, sentence_rows
-from explorer.vocabulary import MODELS, Vocabulary
+from explorer.vocabulary import Vocabulary
+from explorer.weights import MODELS
 
 TASKS = {"sentiment": 2, "subjectivity": 2, "question-type": 6}
 FOUND = [(path, prompt) for path, prompt in find_prompts(PROMPTS)]

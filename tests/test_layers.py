@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 FLOORS = (
     ("errors",),
-    ("prompt", "vocabulary", "analysis"),
+    ("prompt", "weights", "tokenizer", "vocabulary", "analysis"),
     ("formats", "tasks", "t5"),
     ("report", "tuning", "pretraining"),
     ("evaluation", "figures"),
@@ -129,7 +129,7 @@ def test_pages_are_never_imported():
             assert not module.startswith("explorer.dashboard.pages"), f"{name}:{line} imports {module}"
 
 
-LAZY = ("__init__", "__main__", "errors", "prompt", "vocabulary", "analysis", "formats", "tasks", "t5", "report", "cli")
+LAZY = ("__init__", "__main__", "errors", "prompt", "weights", "tokenizer", "vocabulary", "analysis", "formats", "tasks", "t5", "report", "cli")
 """parts that --help, `neighbors` and the first page import: they come up without anything heavy"""
 
 

@@ -14,7 +14,7 @@ from explorer.formats import peft as peft_format
 from explorer.prompt import Origin, SoftPrompt
 from explorer.t5 import LONGEST_INPUT, FrozenT5, attention_mask, split_by_length
 from explorer.tasks import LONGEST_TEXT
-from explorer.vocabulary import DEFAULT_MODEL, MODELS, model_folder
+from explorer.weights import DEFAULT_MODEL, MODELS, model_folder
 
 TEXTS = ["a good film", "the waiter was slow and the food was bad , but a charming place after all", "good music"]
 LABELS = ("negative", "positive", "not so bad")

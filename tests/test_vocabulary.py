@@ -12,7 +12,8 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from explorer.errors import ModelError, PromptError
-from explorer.vocabulary import EMBEDDING_KEYS, Vocabulary, model_folder
+from explorer.vocabulary import Vocabulary
+from explorer.weights import EMBEDDING_KEYS, model_folder
 
 
 @pytest.fixture
@@ -154,13 +155,13 @@ def test_what_is_said_of_a_folder_that_is_no_model(copy, tmp_path):
     with pytest.raises(ModelError, match=r"tokenizer.json: cannot be read .*; expected a tokenizers file"):
         Vocabulary.load(copy)
     (copy / "tokenizer.json").unlink()
-    with pytest.raises(ModelError, match=r"no tokenizer.json; load and save the tokenizer once"):
+    with pytest.raises(ModelError, match=r"no tokenizer.json, and transformers finds no tokenizer .*; expected tokenizer.json or spiece.model"):
         Vocabulary.load(copy)
     (copy / "tokenizer.json").write_bytes(tokenizer)
     weights = (copy / "model.safetensors").read_bytes()
     for content in (b"", weights[:1000], b"\xff" * 64):
         (copy / "model.safetensors").write_bytes(content)
-        with pytest.raises(ModelError, match=r"weights cannot be read .*; expected whole safetensors files"):
+        with pytest.raises(ModelError, match=r"weights cannot be read .*; expected a whole safetensors file"):
             Vocabulary.load(copy)
     save_file({"decoder.weight": np.ones((2, 2), np.float32)}, copy / "model.safetensors")
     with pytest.raises(ModelError, match=r"no input embeddings found; expected one of shared.weight"):
@@ -185,3 +186,64 @@ def test_a_hub_model_that_cannot_be_had_is_one_line():
     with pytest.raises(ModelError, match="google/t5-small-not-here: no such folder, not bundled, and not to be had from the Hugging Face hub") as caught:
         Vocabulary.load("google/t5-small-not-here")
     assert "\n" not in str(caught.value)
+
+
+def test_a_tokenizer_of_sentencepiece_alone_is_the_same(tmp_path, vocabulary):
+    """A folder without tokenizer.json, as older models are: pieces, what is searched and the ids of texts are those of the fast one."""
+    folder = tmp_path / "old"
+    shutil.copytree(vocabulary.path, folder)
+    (folder / "tokenizer.json").unlink()
+    old = Vocabulary.load(folder)
+    assert old.pieces == vocabulary.pieces
+    np.testing.assert_array_equal(old.searchable, vocabulary.searchable)
+    for text in ("a charming film", "  two  spaces, UNKNOWN 漢字 and naïve"):
+        assert old.encode(text) == vocabulary.encode(text)
+
+
+def test_a_vocabulary_of_bytes_is_read(tmp_path, copy):
+    """ByT5: no pieces but bytes, and a tokenizer that exists in Python only."""
+    from transformers import AutoTokenizer, ByT5Tokenizer
+
+    for file in copy.glob("*token*"):
+        file.unlink()
+    ByT5Tokenizer().save_pretrained(copy)
+    rows = 384
+    save_file({"shared.weight": np.random.default_rng(0).normal(size=(rows, 8)).astype(np.float32)}, copy / "model.safetensors")
+    bytes_of = Vocabulary.load(copy)
+    assert len(bytes_of) == rows
+    assert bytes_of.encode("né") == AutoTokenizer.from_pretrained(copy)("né", add_special_tokens=False)["input_ids"] == [113, 198, 172]
+    assert [bytes_of.pieces[i] for i in bytes_of.encode("film")] == list("film")
+    assert int(bytes_of.searchable.sum()) == 256
+
+
+@pytest.mark.parametrize("sharded", [False, True])
+def test_a_model_kept_as_bin_is_read_and_no_pickle_executed(copy, sharded):
+    import torch
+    from safetensors.torch import load_file
+
+    expected = Vocabulary.load(copy).embedding
+    state = load_file(copy / "model.safetensors")
+    (copy / "model.safetensors").unlink()
+    file = "pytorch_model-00001-of-00001.bin" if sharded else "pytorch_model.bin"
+    torch.save({key: value.to(torch.bfloat16) for key, value in state.items()}, copy / file)
+    if sharded:
+        (copy / "pytorch_model.bin.index.json").write_text(json.dumps({"weight_map": dict.fromkeys(state, file)}))
+    np.testing.assert_allclose(Vocabulary.load(copy).embedding, expected, rtol=1e-2)
+    mark = copy / "executed"
+    torch.save({"shared.weight": Executed(mark)}, copy / file)
+    with pytest.raises(ModelError, match=r"cannot be read as plain tensors .*; no pickle is executed: get the model as safetensors"):
+        Vocabulary.load(copy)
+    assert not mark.exists()
+    (copy / file).write_bytes(b"\x80\x02" * 8)
+    with pytest.raises(ModelError, match="cannot be read as plain tensors"):
+        Vocabulary.load(copy)
+
+
+class Executed:
+    """A pickle of this makes a file when it is executed."""
+
+    def __init__(self, mark):
+        self.mark = mark
+
+    def __reduce__(self):
+        return (open, (str(self.mark), "w"))

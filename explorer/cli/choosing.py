@@ -75,7 +75,7 @@ class Vocabularies:
         return self.loaded[model]
 
     def _own(self, prompt: "SoftPrompt") -> "Vocabulary":
-        from explorer.vocabulary import DEFAULT_MODEL, model_folder
+        from explorer.weights import DEFAULT_MODEL, model_folder
 
         base, reason = prompt.origin.base_model, "records no base model"
         if base is not None:

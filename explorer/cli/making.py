@@ -230,7 +230,7 @@ def _hold_out(task: "Task") -> "tuple[Task, Task]":
 
 def _lasting_name(model: str) -> str:
     """How prompts record their base model: a bundled model's name, a hub id, or a folder's full path."""
-    from explorer.vocabulary import MODELS, model_folder
+    from explorer.weights import MODELS, model_folder
 
     folder = model_folder(model, weights=True)
     if folder.parent == MODELS:

@@ -19,7 +19,8 @@ from explorer.errors import ExplorerError, ModelError
 from explorer.formats import PROMPTS, find_prompts
 from explorer.prompt import SoftPrompt
 from explorer.tasks import Task, read_task
-from explorer.vocabulary import MODELS, Vocabulary, model_folder
+from explorer.vocabulary import Vocabulary
+from explorer.weights import MODELS, model_folder
 
 EXAMPLES = Path(__file__).resolve().parent.parent.parent / "examples"
 NULLS = 1000

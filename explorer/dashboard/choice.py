@@ -8,7 +8,8 @@ from explorer.dashboard import cached
 from explorer.dashboard.cached import Broken, Opened
 from explorer.dashboard.words import count, safe
 from explorer.errors import ModelError
-from explorer.vocabulary import DEFAULT_MODEL, Vocabulary
+from explorer.vocabulary import Vocabulary
+from explorer.weights import DEFAULT_MODEL
 
 AT_A_GLANCE = 6
 """prompts to choose one from that are shown side by side; more are a list"""

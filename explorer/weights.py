@@ -1,0 +1,112 @@
+"""A model's folder, and the input embeddings in it: one tensor out of its weight files, without loading the model."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+
+from explorer.errors import ModelError
+
+EMBEDDING_KEYS = ("shared.weight", "encoder.embed_tokens.weight", "model.embed_tokens.weight", "transformer.wte.weight", "embed_tokens.weight")
+MODELS = Path(__file__).resolve().parent.parent / "checkpoints" / "models"
+"""the models bundled with the project"""
+DEFAULT_MODEL = "mini-t5"
+WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
+"""what transformers calls them; the first that is there is read, and `<name>.index.json` where they are several"""
+
+
+def model_folder(model: str | Path, weights: bool = False) -> Path:
+    """The local folder of a model: a path, a name under `checkpoints/models`, or a Hugging Face id (downloaded or cached).
+
+    weights: whether the weight files are needed too (else configuration and tokenizer). Raises ModelError when there is none.
+    """
+    for folder in (Path(model), MODELS / str(model)):
+        if folder.is_dir():
+            if not (folder / "config.json").is_file():
+                raise ModelError(f"{folder}: no config.json; expected a model folder as transformers' save_pretrained writes it")
+            return folder.resolve()
+    return _downloaded(str(model), weights)
+
+
+def _downloaded(model: str, weights: bool) -> Path:
+    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", model) or model.startswith("."):
+        raise ModelError(f"{model}: no such folder; expected a model folder, a name under checkpoints/models, or a Hugging Face id")
+    from huggingface_hub import snapshot_download
+
+    patterns = ["*.json", "*.model"]
+    try:
+        folder = Path(snapshot_download(model, allow_patterns=patterns + (["*.safetensors"] if weights else [])))
+        if weights and not any(folder.glob("*.safetensors")):
+            folder = Path(snapshot_download(model, allow_patterns=[*patterns, "pytorch_model*.bin"]))
+        return folder
+    except Exception as error:  # the hub raises a dozen kinds: offline, not found, gated, broken proxy
+        reason = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
+        raise ModelError(
+            f"{model}: no such folder, not bundled, and not to be had from the Hugging Face hub ({reason}); give the folder of a downloaded model"
+        ) from error
+
+
+def read_embedding(folder: Path) -> np.ndarray:
+    """The input embeddings of a model: [V, H] float32, from safetensors or, without them, from a `.bin` of plain tensors.
+
+    Raises ModelError when there are none or the files cannot be read. No other tensor is read, and no pickle executed.
+    """
+    for key, file in _tables(folder):
+        table = _from_bin(file, key) if file.suffix == ".bin" else _from_safetensors(file, key)
+        if table is not None:
+            return table
+    raise ModelError(f"{folder}: no input embeddings found; expected one of {', '.join(EMBEDDING_KEYS)}")
+
+
+def _from_safetensors(file: Path, key: str) -> np.ndarray | None:
+    import ml_dtypes  # noqa: F401  registers bfloat16 with NumPy
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(file, framework="np") as weights:
+            if key in weights.keys():  # noqa: SIM118  safe_open is no mapping
+                return np.ascontiguousarray(weights.get_tensor(key), np.float32)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise ModelError(f"{file}: weights cannot be read ({error}); expected a whole safetensors file") from error
+    return None
+
+
+def _from_bin(file: Path, key: str) -> np.ndarray | None:
+    import pickle
+
+    import torch
+
+    try:
+        state = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+    except (pickle.UnpicklingError, RuntimeError, OSError, ValueError, EOFError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
+        raise ModelError(f"{file}: cannot be read as plain tensors ({reason}); no pickle is executed: get the model as safetensors") from error
+    table = state.get(key) if isinstance(state, dict) else None
+    return None if table is None else np.ascontiguousarray(table.detach().float().numpy())
+
+
+def _tables(folder: Path) -> list[tuple[str, Path]]:
+    """Names under which the embedding table may be stored, each with the file to look in."""
+    for name in WEIGHT_FILES:
+        index, single = folder / f"{name}.index.json", folder / name
+        if index.is_file():
+            tables = [(key, folder / file) for key, file in _weight_map(index).items() if key in EMBEDDING_KEYS]
+            for _, file in tables:
+                if not file.is_file():
+                    raise ModelError(f"{folder}: no {file.name}, which {index.name} names; get the model again")
+            return sorted(tables, key=lambda table: EMBEDDING_KEYS.index(table[0]))
+        if single.is_file():
+            return [(key, single) for key in EMBEDDING_KEYS]
+    raise ModelError(f"{folder}: no {WEIGHT_FILES[0]}; expected weights as safetensors (re-save the model with save_pretrained)")
+
+
+def _weight_map(index: Path) -> dict[str, str]:
+    try:
+        listed = json.loads(index.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{index}: cannot be read ({error}); expected a JSON object with weight_map") from error
+    shards = listed.get("weight_map") if isinstance(listed, dict) else None
+    if not isinstance(shards, dict) or not all(isinstance(file, str) for file in shards.values()):
+        raise ModelError(f"{index}: lists no weights; expected an object weight_map of names and files")
+    return shards
