@@ -11,7 +11,7 @@ from contextlib import suppress
 import typer
 from typer.core import TyperGroup
 
-from explorer.cli import comparing, making, reading, running
+from explorer.cli import comparing, making, reading, running, trusting
 from explorer.cli.output import note
 from explorer.errors import ExplorerError
 
@@ -70,6 +70,8 @@ COMMANDS = {
     "compare": comparing.compare,
     "predict": running.predict,
     "evaluate": running.evaluate,
+    "faithfulness": trusting.faithfulness,
+    "attribution": trusting.attribution,
     "train": making.train,
     "pretrain": making.pretrain,
     "app": running.app,

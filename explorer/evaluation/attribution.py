@@ -1,0 +1,250 @@
+"""Which prompt tokens an answer rests on: tokens masked one by one, the gradient of a gate, integrated gradients, and a test of the order.
+
+F is the log-probability of the answer by rank classification (softmax over the labels), in nats. A masked token keeps its
+position and is hidden from attention in the encoder and from the decoder, so relative positions stay as they are.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from explorer.analysis.nulls import p_values, stream
+from explorer.errors import DataError, ExplorerError
+from explorer.prompt import SoftPrompt
+from explorer.t5 import FrozenT5
+from explorer.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    import torch
+
+ROWS_PER_PASS = 64
+COMPLETENESS = 0.02
+"""integrated gradients are refined until they miss what they should sum up to by no more than this share"""
+FEWEST_STEPS, MOST_STEPS = 16, 256
+CURVE_POINTS = 20
+"""tokens of longer prompts are deleted several at a time"""
+SMALLEST_CHANGE = 1e-3
+"""nats; below it there is nothing to attribute, and the completeness error is taken over this"""
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Attribution:
+    """How much each prompt token carries of the model's answer on one text, or on the mean over several."""
+
+    prompt: str
+    labels: tuple[str, ...]
+    answer: str
+    """the label asked about; of several texts the commonest"""
+    texts: int
+    """averaged over"""
+    leave_one_out: np.ndarray
+    """[P] float64 nats, F with all tokens − F with this one masked; above 0 the token speaks for the answer"""
+    gate: np.ndarray
+    """[P] nats, |∂F/∂g_i| at gate 1, the gate multiplies the token (Michel et al. 2019); 0 or more"""
+    integrated_gradients: np.ndarray
+    """[P] nats, signed; sums to F(prompt) − F(baseline) (Sundararajan et al. 2017); baseline: the mean searchable row everywhere"""
+    completeness: float
+    """|Σ integrated gradients − (F(prompt) − F(baseline))| over |F(prompt) − F(baseline)|, 0 is exact; the worst of several texts"""
+    deletion: np.ndarray
+    """[K] probability of the answer while tokens are masked, those of largest leave-one-out first; from all to none"""
+    insertion: np.ndarray
+    """[K] the same while they are added, from none to all"""
+    deletion_null: np.ndarray
+    """[M] area under the deletion curve of random orders, 0…1"""
+    insertion_null: np.ndarray
+    """[M] likewise for insertion"""
+
+    @property
+    def deletion_area(self) -> float:
+        """Mean of the deletion curve, 0…1: the smaller, the earlier the order takes away what the answer rests on."""
+        return float(self.deletion.mean())
+
+    @property
+    def insertion_area(self) -> float:
+        """Mean of the insertion curve, 0…1: the larger, the earlier the order brings it."""
+        return float(self.insertion.mean())
+
+    @property
+    def deletion_p(self) -> float:
+        """Against random orders; smaller: the order finds what the answer rests on."""
+        return float(p_values(np.array(self.deletion_area), self.deletion_null, larger_is_extreme=False))
+
+    @property
+    def insertion_p(self) -> float:
+        """Against random orders."""
+        return float(p_values(np.array(self.insertion_area), self.insertion_null))
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per prompt token: prompt, position, leave_one_out, gate, integrated_gradients."""
+        return pd.DataFrame(
+            {
+                "prompt": self.prompt,
+                "position": np.arange(len(self.gate)),
+                "leave_one_out": self.leave_one_out,
+                "gate": self.gate,
+                "integrated_gradients": self.integrated_gradients,
+            }
+        )
+
+
+class _Question:
+    """One text with its labels, asked with any prompts of P tokens."""
+
+    def __init__(self, model: FrozenT5, text: str, labels: Sequence[str]):
+        import torch
+
+        self.model = model
+        with model.lock, torch.no_grad():
+            (ids,) = model.text_ids([text])
+            self.text = model.model.get_input_embeddings()(torch.tensor(ids, device=model.device))  # [T, H]
+            self.targets = [torch.tensor(model.label_ids(label), device=model.device) for label in labels]
+
+    def scores(self, prompts: "torch.Tensor", keep: "torch.Tensor") -> "torch.Tensor":
+        """Log-probabilities of the labels [R, C] with prompts [R, P, H] of which only `keep` [R, P] is seen."""
+        import torch
+
+        rows = len(prompts)
+        embeds = torch.cat([prompts.to(self.text.dtype), self.text.expand(rows, -1, -1)], dim=1)
+        mask = torch.cat([keep.long(), torch.ones(rows, len(self.text), dtype=torch.long, device=keep.device)], dim=1)
+        encoded = self.model.encode(embeds, mask)
+        columns = []
+        for target in self.targets:
+            wanted = target.expand(rows, -1)
+            logits = self.model.target_logits(encoded, mask, wanted)
+            columns.append(torch.log_softmax(logits.float(), dim=-1).gather(2, wanted[:, :, None]).sum(dim=(1, 2)))
+        return torch.log_softmax(torch.stack(columns, dim=1), dim=1)
+
+    def masked(self, prompt: np.ndarray, keep: np.ndarray) -> np.ndarray:
+        """The same for one prompt [P, H] and masks [R, P] bool: [R, C] float64. Equal masks are run once."""
+        import torch
+
+        distinct, place = np.unique(keep, axis=0, return_inverse=True)
+        vectors = torch.as_tensor(prompt, device=self.model.device)
+        found = []
+        with self.model.lock, torch.no_grad():
+            for start in range(0, len(distinct), ROWS_PER_PASS):
+                rows = torch.from_numpy(distinct[start : start + ROWS_PER_PASS]).to(self.model.device)
+                found.append(self.scores(vectors.expand(len(rows), -1, -1), rows).double().cpu().numpy())
+        return np.concatenate(found)[place.ravel()]
+
+    def gradients(self, prompts: np.ndarray, answer: int) -> tuple[np.ndarray, np.ndarray]:
+        """F [R] and its gradient [R, P, H], float64, at prompts [R, P, H]. The weights get no gradient."""
+        import torch
+
+        values, slopes = [], []
+        with self.model.lock, torch.enable_grad():
+            for start in range(0, len(prompts), ROWS_PER_PASS):
+                rows = torch.tensor(prompts[start : start + ROWS_PER_PASS], dtype=torch.float32, device=self.model.device, requires_grad=True)
+                score = self.scores(rows, torch.ones(rows.shape[:2], device=rows.device))[:, answer]
+                (slope,) = torch.autograd.grad(score.sum(), rows)
+                values.append(score.detach().double().cpu().numpy())
+                slopes.append(slope.double().cpu().numpy())
+        return np.concatenate(values), np.concatenate(slopes)
+
+
+def attribute(
+    model: FrozenT5,
+    vocabulary: Vocabulary,
+    prompt: SoftPrompt,
+    texts: Sequence[str],
+    labels: Sequence[str],
+    label: str | None = None,
+    orders: int = 100,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Attribution:
+    """Attribute the model's answer (or `label`) to the prompt's tokens; figures are means over the texts.
+
+    orders: random orders that deletion and insertion are compared with. Raises DataError for no texts, fewer than two labels or
+    a label that is none of them, PromptError for another width.
+    """
+    vocabulary.check_width(prompt.vectors, prompt.name)
+    if not texts or len(set(labels)) < 2:
+        raise DataError(f"found {len(texts)} texts and the labels {', '.join(labels) or 'none'}; expected a text and at least two labels")
+    if label is not None and label not in labels:
+        raise DataError(f"found the label {label!r}; expected one of {', '.join(labels)}")
+    if orders < 1:
+        raise ExplorerError(f"found {orders} random orders; expected at least 1")
+    baseline = vocabulary.embedding[vocabulary.searchable_ids].mean(axis=0)
+    parts = []
+    for number, text in enumerate(texts, start=1):
+        if progress is not None:
+            progress(f"text {number} of {len(texts)}")
+        parts.append(_of_one(_Question(model, text, labels), prompt, tuple(labels), label, baseline, orders, seed))
+    return parts[0] if len(parts) == 1 else _mean(parts)
+
+
+def _of_one(question: _Question, prompt: SoftPrompt, labels: tuple[str, ...], label: str | None, baseline: np.ndarray, orders: int, seed: int) -> Attribution:
+    count = prompt.length
+    keep = np.concatenate([np.ones((1, count), bool), ~np.eye(count, dtype=bool)])
+    scores = question.masked(prompt.vectors, keep)
+    answer = int(scores[0].argmax()) if label is None else labels.index(label)
+    left_out = scores[0, answer] - scores[1:, answer]
+    _, slope = question.gradients(prompt.vectors[None], answer)
+    integrated, completeness = _integrated(question, prompt.vectors, np.broadcast_to(baseline, prompt.vectors.shape), answer)
+    order = np.argsort(-left_out, kind="stable")
+    generator = stream(seed, "orders")
+    drawn = np.stack([order, *(generator.permutation(count) for _ in range(orders))])
+    deleted, inserted = _curves(question, prompt.vectors, drawn, answer)
+    return Attribution(
+        prompt.name,
+        labels,
+        labels[answer],
+        1,
+        left_out,
+        np.abs((slope[0] * prompt.vectors).sum(axis=1)),
+        integrated,
+        completeness,
+        deleted[0],
+        inserted[0],
+        deleted[1:].mean(axis=1),
+        inserted[1:].mean(axis=1),
+    )
+
+
+def _integrated(question: _Question, vectors: np.ndarray, baseline: np.ndarray, answer: int) -> tuple[np.ndarray, float]:
+    """Integrated gradients [P] along the straight path from the baseline, and their completeness error.
+
+    T5 normalizes lengths, so the path turns fastest near its short end: Gauss–Legendre nodes t are taken at a = t², and
+    doubled until the error is small.
+    """
+    ends, _ = question.gradients(np.stack([baseline, vectors]), answer)
+    change, steps = ends[1] - ends[0], FEWEST_STEPS
+    while True:
+        nodes, weights = np.polynomial.legendre.leggauss(steps)
+        nodes, weights = (nodes + 1) / 2, weights / 2
+        share, weights = nodes**2, weights * 2 * nodes
+        path = baseline + share[:, None, None] * (vectors - baseline)
+        _, slopes = question.gradients(path.astype(np.float32), answer)
+        integrated = (np.einsum("s,sph->ph", weights, slopes) * (vectors - baseline)).sum(axis=1)
+        error = float(abs(integrated.sum() - change) / max(abs(change), SMALLEST_CHANGE))
+        if error <= COMPLETENESS or steps >= MOST_STEPS:
+            return integrated, error
+        steps *= 2
+
+
+def _curves(question: _Question, vectors: np.ndarray, orders: np.ndarray, answer: int) -> tuple[np.ndarray, np.ndarray]:
+    """Probability of the answer while tokens go, and while they come, in each of the orders [M, P]: two [M, K]."""
+    count = orders.shape[1]
+    sizes = np.unique(np.linspace(0, count, min(count, CURVE_POINTS) + 1).round().astype(int))
+    rank = np.argsort(orders, axis=1)  # [M, P] when each token's turn comes
+    gone = rank[:, None, :] < sizes[None, :, None]  # [M, K, P]
+    masks = np.concatenate([~gone, gone]).reshape(-1, count)
+    probability = np.exp(question.masked(vectors, masks)[:, answer]).reshape(2, len(orders), len(sizes))
+    return probability[0], probability[1]
+
+
+def _mean(parts: Sequence[Attribution]) -> Attribution:
+    """Means over texts of one prompt; areas of random orders are averaged order by order."""
+    answers = [part.answer for part in parts]
+    fields = ("leave_one_out", "gate", "integrated_gradients", "deletion", "insertion", "deletion_null", "insertion_null")
+    means = {name: np.mean([getattr(part, name) for part in parts], axis=0) for name in fields}
+    commonest = max(parts[0].labels, key=answers.count)
+    return Attribution(
+        prompt=parts[0].prompt, labels=parts[0].labels, answer=commonest, texts=len(parts), completeness=max(part.completeness for part in parts), **means
+    )

@@ -1,0 +1,207 @@
+"""Does the neighbor reading do the prompt's job? Every token is replaced by its nearest word and the frozen model is run again.
+
+A prompt whose words carry what its vectors do answers alike; one that only lies near words does not (Khashabi et al. 2022,
+"Prompt waywardness"). No drop is consistent with the reading, it proves nothing: see the page's own words.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from explorer.analysis.neighbors import METRICS, search
+from explorer.analysis.nulls import stream
+from explorer.errors import ExplorerError
+from explorer.prompt import SoftPrompt
+from explorer.t5 import FrozenT5
+from explorer.tasks import Task
+from explorer.vocabulary import Vocabulary
+
+NORM_KEPT = "-norm-kept"
+RANDOM_WORDS = "random-words"
+RESAMPLES, LEVEL = 2000, 0.95
+TEXTS_PER_PASS = 32
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """One way to replace a prompt, and what the model then answers on B texts."""
+
+    name: str
+    words: tuple[str, ...] | None
+    """[P] the pieces it is made of; None where it is made of none"""
+    probabilities: np.ndarray
+    """[D, B, C] float32, rows sum to 1; D draws, more than one for random words only"""
+
+
+@dataclass(frozen=True, eq=False)
+class Faithfulness:
+    """What the model answers with a prompt and with everything that could stand in its place."""
+
+    prompt: str
+    task: Task
+    readings: tuple[Reading, ...]
+    """the first is the soft prompt itself"""
+    curve: tuple[float, ...]
+    """shares a of the nearest words in (1 − a)·soft + a·words"""
+    curve_probabilities: np.ndarray
+    """[A, B, C]"""
+    seed: int
+
+    @property
+    def gold(self) -> np.ndarray:
+        """[B] index of each text's label."""
+        return np.array([self.task.labels.index(answer) for answer in self.task.answers])
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per reading: reading, accuracy, agreement, kl, low, high, difference, difference_low, difference_high, flips, draws, n, words.
+
+        accuracy, agreement with the soft prompt's answers: 0…1, higher is better. kl: mean KL(soft ‖ reading) over the labels, in
+        nats, 0 is the same. low, high and those of the difference in accuracy from the soft prompt: 95 % percentile bootstrap over
+        the texts, paired (the same texts are drawn for both). Random words: means over draws; their intervals too.
+        """
+        soft, gold = self.readings[0].probabilities[0], self.gold
+        draws = stream(self.seed, "bootstrap").integers(len(gold), size=(RESAMPLES, len(gold)))
+        soft_right = (soft.argmax(axis=1) == gold).astype(np.float64)
+        rows = []
+        for reading in self.readings:
+            given = reading.probabilities.argmax(axis=2)  # [D, B]
+            right = (given == gold).mean(axis=0)
+            low, high = _interval(right, draws)
+            difference_low, difference_high = _interval(right - soft_right, draws)
+            rows.append(
+                {
+                    "reading": reading.name,
+                    "accuracy": right.mean(),
+                    "agreement": (given == soft.argmax(axis=1)).mean(),
+                    "kl": _divergence(soft, reading.probabilities).mean(),
+                    "low": low,
+                    "high": high,
+                    "difference": (right - soft_right).mean(),
+                    "difference_low": difference_low,
+                    "difference_high": difference_high,
+                    "flips": round((given != soft.argmax(axis=1)).sum(axis=1).mean()),
+                    "draws": len(given),
+                    "n": len(gold),
+                    "words": None if reading.words is None else " ".join(reading.words),
+                }
+            )
+        return pd.DataFrame(rows)
+
+    def curve_frame(self) -> pd.DataFrame:
+        """One row per share of words: share, accuracy, agreement, kl (see to_frame)."""
+        soft = self.readings[0].probabilities[0]
+        given = self.curve_probabilities.argmax(axis=2)
+        return pd.DataFrame(
+            {
+                "share": self.curve,
+                "accuracy": (given == self.gold).mean(axis=1),
+                "agreement": (given == soft.argmax(axis=1)).mean(axis=1),
+                "kl": _divergence(soft, self.curve_probabilities).mean(axis=1),
+            }
+        )
+
+    def flips_frame(self, reading: str) -> pd.DataFrame:
+        """Texts that a reading answers otherwise than the soft prompt: text, label, soft, reading (of its first draw).
+
+        Raises ExplorerError for a reading that was not taken.
+        """
+        found = {one.name: one for one in self.readings}
+        if reading not in found:
+            raise ExplorerError(f"found the reading {reading!r}; expected one of {', '.join(found)}")
+        soft, given = (one.probabilities[0].argmax(axis=1) for one in (self.readings[0], found[reading]))
+        return pd.DataFrame(
+            [(self.task.texts[b], self.task.answers[b], self.task.labels[soft[b]], self.task.labels[given[b]]) for b in np.flatnonzero(soft != given)],
+            columns=["text", "label", "soft", "reading"],
+        )
+
+
+def _interval(values: np.ndarray, draws: np.ndarray) -> tuple[float, float]:
+    """Percentile bootstrap interval of the mean of values [B]; draws [R, B]."""
+    low, high = np.quantile(values[draws].mean(axis=1), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)
+
+
+def _divergence(soft: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """KL(soft ‖ other) over labels: soft [B, C], other [D, B, C] → [D, B] float64, in nats."""
+    tiny = np.finfo(np.float32).tiny
+    p, q = soft.astype(np.float64).clip(tiny), other.astype(np.float64).clip(tiny)
+    return (p * (np.log(p) - np.log(q))).sum(axis=2).clip(min=0)
+
+
+def discretized(prompt: SoftPrompt, vocabulary: Vocabulary) -> dict[str, tuple[np.ndarray, tuple[str, ...]]]:
+    """Each token's nearest word by every metric, with the word's own norm and with the token's: name → (vectors [P, H], pieces [P])."""
+    found = {}
+    norms = np.linalg.norm(prompt.vectors, axis=1, keepdims=True)
+    for metric in METRICS:
+        ids = search(prompt.vectors, vocabulary, 1, metric)[0][:, 0]
+        rows, pieces = vocabulary.embedding[ids], tuple(vocabulary.pieces[i] for i in ids)
+        lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+        found[metric] = rows, pieces
+        found[metric + NORM_KEPT] = rows * norms / np.where(lengths > 0, lengths, 1), pieces
+    return found
+
+
+def stand_ins(prompt: SoftPrompt, vocabulary: Vocabulary, draws: int, seed: int) -> dict[str, tuple[list[np.ndarray | None], tuple[str, ...] | None]]:
+    """Everything that is put in the prompt's place: name → (one array [P, H] or None per draw, pieces [P] or None)."""
+    generator = stream(seed, "stand-ins")
+    random = [vocabulary.embedding[generator.choice(vocabulary.searchable_ids, prompt.length)] for _ in range(draws)]
+    found: dict = {"soft": ([prompt.vectors], None)}
+    found |= {name: ([vectors], pieces) for name, (vectors, pieces) in discretized(prompt, vocabulary).items()}
+    found |= {"none": ([None], None), RANDOM_WORDS: (random, None)}
+    if prompt.initial is not None:
+        found["initial"] = [prompt.initial], None
+    found["shuffled"] = [prompt.vectors[generator.permutation(prompt.length)]], None
+    found["mean"] = [np.repeat(prompt.vectors.mean(axis=0, keepdims=True), prompt.length, axis=0)], None
+    return found
+
+
+def faithfulness(
+    model: FrozenT5,
+    vocabulary: Vocabulary,
+    prompt: SoftPrompt,
+    task: Task,
+    draws: int = 5,
+    points: int = 11,
+    seed: int = 0,
+    progress: Callable[[float], None] | None = None,
+) -> Faithfulness:
+    """Run the model with the prompt, with its nearest words and with what neither is, all in shared batches.
+
+    draws: of random words. points: of the curve from the soft prompt (a = 0) to its nearest words by cosine (a = 1).
+    progress: told the share done, 0…1. Raises PromptError for another width, DataError for
+    unusable texts or labels, ExplorerError for numbers out of range.
+    """
+    vocabulary.check_width(prompt.vectors, prompt.name)
+    if draws < 1 or points < 2:
+        raise ExplorerError(f"found {draws} draws and {points} points; expected at least 1 and 2")
+    candidates = stand_ins(prompt, vocabulary, draws, seed)
+    shares = np.linspace(0, 1, points)
+    words = candidates["cosine"][0][0]
+    between = [((1 - a) * prompt.vectors + a * words).astype(np.float32) for a in shares]
+    probabilities = _answers(model, [vectors for group, _ in candidates.values() for vectors in group] + between, task, progress)
+    readings, start = [], 0
+    for name, (group, pieces) in candidates.items():
+        readings.append(Reading(name, pieces, probabilities[start : start + len(group)]))
+        start += len(group)
+    return Faithfulness(prompt.name, task, tuple(readings), tuple(shares.tolist()), probabilities[start:], seed)
+
+
+def _answers(model: FrozenT5, vectors: Sequence[np.ndarray | None], task: Task, progress: Callable[[float], None] | None) -> np.ndarray:
+    """Label probabilities [N, B, C] of all texts with all of N prompts."""
+    parts = []
+    for start in tqdm(range(0, len(task), TEXTS_PER_PASS), desc="reading by running", unit="batch", mininterval=1.0):
+        parts.append(model.label_probabilities(vectors, task.texts[start : start + TEXTS_PER_PASS], task.labels))
+        if progress is not None:
+            progress(min(1.0, (start + TEXTS_PER_PASS) / len(task)))
+    return np.concatenate(parts, axis=1)
+
+
+def mirrored(prompt: SoftPrompt, vocabulary: Vocabulary) -> float | None:
+    """Share of positions whose nearest word (cosine) is the piece of the sentence the prompt was pulled towards; None for others."""
+    if prompt.origin.read_as is None:
+        return None
+    wanted = np.resize(vocabulary.encode(prompt.origin.read_as), prompt.length)
+    return float((search(prompt.vectors, vocabulary, 1)[0][:, 0] == wanted).mean())

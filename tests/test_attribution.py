@@ -1,0 +1,148 @@
+"""Attribution to prompt tokens: against hand-made masks, finite differences and its own axioms."""
+
+import numpy as np
+import pytest
+
+from explorer.errors import DataError, ExplorerError, PromptError
+from explorer.evaluation.attribution import COMPLETENESS, _curves, _Question, attribute
+from explorer.formats import read_prompt
+from explorer.prompt import Origin, SoftPrompt
+from explorer.t5 import FrozenT5
+from explorer.vocabulary import Vocabulary
+
+LABELS = ("negative", "positive")
+TEXT = "a warm, funny film"
+
+
+@pytest.fixture(scope="module")
+def trained():
+    return read_prompt("sentiment/class-label-0")
+
+
+@pytest.fixture(scope="module")
+def result(model, vocabulary, trained):
+    return attribute(model, vocabulary, trained, [TEXT], LABELS, orders=100)
+
+
+@pytest.fixture(scope="module")
+def tiny(tiny_t5_folder):
+    return FrozenT5.load(tiny_t5_folder, device="cpu"), Vocabulary.load(tiny_t5_folder)
+
+
+def log_probability(model, prompt, keep, answer):
+    """F with a hand-made attention mask, by transformers' own forward."""
+    import torch
+
+    tokens = model.tokenizer(TEXT, return_tensors="pt")["input_ids"]
+    embeds = torch.cat([torch.from_numpy(prompt)[None], model.model.get_input_embeddings()(tokens)], dim=1)
+    mask = torch.cat([torch.from_numpy(keep.astype(np.int64))[None], torch.ones_like(tokens)], dim=1)
+    scores = []
+    for label in LABELS:
+        target = torch.tensor([model.label_ids(label)])
+        with torch.no_grad():
+            loss = model.model(inputs_embeds=embeds, attention_mask=mask, labels=target).loss
+        scores.append(-float(loss) * target.shape[1])
+    return scores[answer] - np.logaddexp(*scores)
+
+
+def test_leave_one_out_is_the_model_with_a_token_masked(result, model, trained):
+    answer = LABELS.index(result.answer)
+    whole = log_probability(model, trained.vectors, np.ones(20), answer)
+    for position in (0, 7, 19):
+        keep = np.ones(20)
+        keep[position] = 0
+        assert result.leave_one_out[position] == pytest.approx(whole - log_probability(model, trained.vectors, keep, answer), abs=1e-4)
+
+
+def test_the_answer_is_the_models_and_another_can_be_asked_about(result, model, vocabulary, trained):
+    probabilities = model.label_probabilities([trained.vectors], [TEXT], LABELS)[0, 0]
+    assert result.answer == LABELS[probabilities.argmax()]
+    assert result.deletion[0] == pytest.approx(probabilities.max(), abs=1e-4)
+    other = LABELS[1 - LABELS.index(result.answer)]
+    asked = attribute(model, vocabulary, trained, [TEXT], LABELS, label=other, orders=1)
+    assert (asked.answer, asked.deletion[0]) == (other, pytest.approx(probabilities.min(), abs=1e-4))
+
+
+def test_the_gate_is_the_slope_of_a_factor(result, model, trained):
+    answer = LABELS.index(result.answer)
+    question = _Question(model, TEXT, LABELS)
+    for position in np.argsort(-result.gate)[:2]:
+        step, sides = 1e-2, []
+        for sign in (1, -1):
+            vectors = trained.vectors.copy()
+            vectors[position] *= 1 + sign * step
+            sides.append(question.masked(vectors, np.ones((1, 20), bool))[0, answer])
+        assert result.gate[position] == pytest.approx(abs(sides[0] - sides[1]) / (2 * step), rel=0.05, abs=2e-4)
+
+
+def test_integrated_gradients_are_complete(result, model, vocabulary, trained):
+    answer = LABELS.index(result.answer)
+    question = _Question(model, TEXT, LABELS)
+    baseline = np.broadcast_to(vocabulary.embedding[vocabulary.searchable_ids].mean(axis=0), trained.vectors.shape)
+    ends = [question.masked(np.ascontiguousarray(vectors), np.ones((1, 20), bool))[0, answer] for vectors in (baseline, trained.vectors)]
+    assert result.integrated_gradients.sum() == pytest.approx(ends[1] - ends[0], rel=COMPLETENESS)
+    assert result.completeness <= COMPLETENESS
+
+
+@pytest.mark.parametrize("name", ["subjectivity/class-label-0", "subjectivity/random-1", "question-type/sampled-vocab-2"])
+def test_integrated_gradients_are_complete_for_other_bundled_prompts(name, model, vocabulary):
+    prompt = read_prompt(name)
+    assert attribute(model, vocabulary, prompt, ["who wrote the book about the long war ?"], prompt.origin.labels, orders=1).completeness <= COMPLETENESS
+
+
+def test_a_tiny_random_model_and_one_token(tiny):
+    model, vocabulary = tiny
+    for length in (1, 5):
+        vectors = np.random.default_rng(length).normal(size=(length, vocabulary.dimension)).astype(np.float32)
+        found = attribute(model, vocabulary, SoftPrompt(vectors, "tiny", Origin(format="planted")), ["a film"], ("good", "bad"), orders=5)
+        assert found.completeness <= COMPLETENESS
+        assert len(found.to_frame()) == length
+        assert len(found.deletion) == length + 1
+    assert all(parameter.grad is None for parameter in model.model.parameters())
+
+
+def test_deletion_ends_where_insertion_begins(result, model, trained):
+    assert result.deletion[0] == pytest.approx(result.insertion[-1], abs=1e-6)
+    assert result.deletion[-1] == pytest.approx(result.insertion[0], abs=1e-6)
+    none = np.exp(log_probability(model, trained.vectors, np.zeros(20), LABELS.index(result.answer)))
+    assert result.deletion[-1] == pytest.approx(none, abs=1e-4)
+    assert len(result.deletion_null) == len(result.insertion_null) == 100
+
+
+def test_the_order_of_leave_one_out_beats_its_reverse_and_most_random_ones(model, vocabulary):
+    prompt = read_prompt("subjectivity/class-label-0")
+    found = attribute(model, vocabulary, prompt, ["the film follows a young man who moves to paris"], prompt.origin.labels, orders=100)
+    question = _Question(model, "the film follows a young man who moves to paris", prompt.origin.labels)
+    answer = prompt.origin.labels.index(found.answer)
+    best = np.argsort(-found.leave_one_out)
+    deleted, inserted = _curves(question, prompt.vectors, np.stack([best, best[::-1]]), answer)
+    np.testing.assert_allclose(deleted[0], found.deletion, atol=1e-5)
+    assert deleted[0].mean() < deleted[1].mean()
+    assert inserted[0].mean() > inserted[1].mean()
+    assert found.insertion_p < 0.1
+    assert 0 < found.deletion_p <= 1
+
+
+def test_means_over_texts(model, vocabulary, trained):
+    texts = [TEXT, "dull and far too long"]
+    alone = [attribute(model, vocabulary, trained, [text], LABELS, orders=3) for text in texts]
+    both = attribute(model, vocabulary, trained, texts, LABELS, orders=3)
+    assert both.texts == 2
+    for name in ("leave_one_out", "gate", "integrated_gradients", "deletion", "deletion_null"):
+        np.testing.assert_allclose(getattr(both, name), np.mean([getattr(one, name) for one in alone], axis=0), atol=1e-5)
+    assert both.completeness == max(one.completeness for one in alone)
+
+
+def test_what_cannot_be_asked_is_named(model, vocabulary, trained):
+    with pytest.raises(DataError, match="found the label 'mixed'; expected one of negative, positive"):
+        attribute(model, vocabulary, trained, [TEXT], LABELS, label="mixed")
+    with pytest.raises(DataError, match="found 0 texts and the labels negative, positive; expected a text"):
+        attribute(model, vocabulary, trained, [], LABELS)
+    with pytest.raises(DataError, match="found 1 texts and the labels good; expected a text and at least two labels"):
+        attribute(model, vocabulary, trained, [TEXT], ("good",))
+    with pytest.raises(ExplorerError, match="found 0 random orders; expected at least 1"):
+        attribute(model, vocabulary, trained, [TEXT], LABELS, orders=0)
+    with pytest.raises(DataError, match="pieces; expected at most 512: shorten it"):
+        attribute(model, vocabulary, trained, ["film " * 600], LABELS, orders=1)
+    with pytest.raises(PromptError, match="vectors of width 3"):
+        attribute(model, vocabulary, SoftPrompt(np.ones((2, 3), np.float32), "narrow", Origin(format="planted")), [TEXT], LABELS)

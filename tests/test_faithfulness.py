@@ -1,0 +1,103 @@
+"""Replacing a prompt by its reading: what is replaced by itself answers the same, and the figures follow from the answers."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from explorer.errors import ExplorerError, PromptError
+from explorer.evaluation.faithfulness import NORM_KEPT, discretized, faithfulness, mirrored
+from explorer.formats import read_prompt
+from explorer.prompt import Origin, SoftPrompt
+from explorer.tasks import Task
+
+TASK = Task(
+    ("a charming, funny film", "dull and far too long", "i loved every minute", "the plot makes no sense", "a waste of time"),
+    ("positive", "negative", "positive", "negative", "negative"),
+    ("negative", "positive"),
+    "films",
+)
+READINGS = ["soft", "cosine", "l2", "dot", "csls", "none", "random-words", "initial", "shuffled", "mean"]
+
+
+@pytest.fixture(scope="module")
+def trained():
+    return read_prompt("sentiment/class-label-0")
+
+
+@pytest.fixture(scope="module")
+def result(model, vocabulary, trained):
+    return faithfulness(model, vocabulary, trained, TASK, draws=3, points=3)
+
+
+def test_every_reading_is_taken_and_the_soft_prompt_is_itself(result):
+    frame = result.to_frame().set_index("reading")
+    assert [name for name in frame.index if not name.endswith(NORM_KEPT)] == READINGS
+    assert (frame.loc["soft", "agreement"], frame.loc["soft", "kl"], frame.loc["soft", "difference"]) == (1, 0, 0)
+    assert (frame.loc["soft", "difference_low"], frame.loc["soft", "difference_high"]) == (0, 0), "the bootstrap is paired"
+    assert frame.loc["random-words", "draws"] == 3
+    assert (frame["kl"] >= 0).all()
+    assert frame["accuracy"].between(0, 1).all()
+    assert (frame["low"] <= frame["accuracy"]).all()
+    assert (frame["accuracy"] <= frame["high"]).all()
+
+
+def test_figures_follow_from_separate_answers(result, model, vocabulary, trained):
+    words = vocabulary.embedding[[vocabulary.pieces.index(piece) for piece in result.readings[1].words]]
+    soft, cosine, none = model.label_probabilities([trained.vectors, words, None], TASK.texts, TASK.labels)
+    gold = np.array([TASK.labels.index(answer) for answer in TASK.answers])
+    frame = result.to_frame().set_index("reading")
+    for name, found in (("cosine", cosine), ("none", none)):
+        assert frame.loc[name, "accuracy"] == pytest.approx((found.argmax(axis=1) == gold).mean())
+        assert frame.loc[name, "agreement"] == pytest.approx((found.argmax(axis=1) == soft.argmax(axis=1)).mean())
+        assert frame.loc[name, "kl"] == pytest.approx((soft * np.log(soft / found)).sum(axis=1).mean(), abs=1e-5)
+        flipped = [TASK.texts[b] for b in np.flatnonzero(found.argmax(axis=1) != soft.argmax(axis=1))]
+        assert result.flips_frame(name)["text"].tolist() == flipped
+        assert frame.loc[name, "flips"] == len(flipped)
+
+
+def test_the_curve_runs_from_the_prompt_to_its_words(result):
+    curve, frame = result.curve_frame(), result.to_frame().set_index("reading")
+    assert curve["share"].tolist() == [0, 0.5, 1]
+    assert curve["kl"].iloc[0] == pytest.approx(0, abs=1e-6)
+    for column in ("accuracy", "agreement", "kl"):
+        assert curve[column].iloc[-1] == pytest.approx(frame.loc["cosine", column], abs=1e-6)
+
+
+def test_a_prompt_of_words_loses_nothing_by_being_read(model, vocabulary):
+    prompt = SoftPrompt(vocabulary.embedding[vocabulary.encode("a charming film of great beauty")], "words", Origin(format="planted"))
+    frame = faithfulness(model, vocabulary, prompt, TASK, draws=1, points=2).to_frame().set_index("reading")
+    for reading in ("cosine", "l2", "csls", "cosine" + NORM_KEPT):
+        assert (frame.loc[reading, "agreement"], frame.loc[reading, "flips"]) == (1, 0)
+        assert frame.loc[reading, "kl"] == pytest.approx(0, abs=1e-6)
+    assert "initial" not in frame.index, "none were saved"
+
+
+def test_kept_norms_are_the_prompts_own_and_directions_the_words(vocabulary, trained):
+    found = discretized(trained, vocabulary)
+    kept, own = found["cosine" + NORM_KEPT][0], found["cosine"][0]
+    np.testing.assert_allclose(np.linalg.norm(kept, axis=1), np.linalg.norm(trained.vectors, axis=1), rtol=1e-5)
+    cosine = (kept * own).sum(axis=1) / np.linalg.norm(kept, axis=1) / np.linalg.norm(own, axis=1)
+    np.testing.assert_allclose(cosine, 1, rtol=1e-5)
+
+
+def test_the_wayward_prompt_reads_as_its_sentence(vocabulary, trained):
+    assert mirrored(read_prompt("sentiment/wayward-0"), vocabulary) == 1
+    assert mirrored(trained, vocabulary) is None
+
+
+def test_one_class_and_one_token_are_defined(model, vocabulary, trained):
+    one = replace(TASK, texts=TASK.texts[:1], answers=("positive",))
+    prompt = SoftPrompt(trained.vectors[:1], "short", Origin(format="planted"))
+    frame = faithfulness(model, vocabulary, prompt, one, draws=1, points=2).to_frame()
+    assert frame["accuracy"].isin([0, 1]).all()
+    assert np.isfinite(frame[["low", "high", "kl"]].to_numpy()).all()
+
+
+def test_what_cannot_be_run_is_named(result, model, vocabulary, trained):
+    with pytest.raises(ExplorerError, match="found the reading 'tarot'; expected one of soft, cosine"):
+        result.flips_frame("tarot")
+    with pytest.raises(ExplorerError, match="found 0 draws and 11 points; expected at least 1 and 2"):
+        faithfulness(model, vocabulary, trained, TASK, draws=0)
+    with pytest.raises(PromptError, match="vectors of width 3"):
+        faithfulness(model, vocabulary, SoftPrompt(np.ones((2, 3), np.float32), "narrow", Origin(format="planted")), TASK)
