@@ -19,7 +19,7 @@ from explorer.cli.running import APP
 from explorer.formats import find_prompts, read_prompt
 from explorer.formats.arrays import read_safetensors
 
-NEIGHBORS = ["prompt", "position", "rank", "token_id", "piece", "token", "similarity", "metric"]
+NEIGHBORS = ["prompt", "position", "rank", "token_id", "piece", "token", "similarity", "metric", "percentile", "p", "q", "hub"]
 PROMPTS = ["name", "path", "format", "base_model", "task", "initialization", "seed", "length", "dimension"]
 LABELS = ["prompt", "position", "label", "similarity", "rank", "p"]
 
@@ -155,7 +155,7 @@ def test_neighbors_of_several_prompts_follow_their_order(paths):
 def test_neighbors_as_a_table_says_metric_and_k(label_prompt):
     text = run("neighbors", label_prompt, "-k", 4, "--metric", "l2").stdout
     assert "4 nearest pieces of mini-t5, l2 (distance, smaller is closer)" in text
-    assert len(text.splitlines()) == 2 + read_prompt(label_prompt).length
+    assert len(text.splitlines()) == 3 + read_prompt(label_prompt).length
 
 
 def test_neighbors_searches_special_pieces_only_when_asked(planted):

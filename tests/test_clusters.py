@@ -52,7 +52,7 @@ def test_coherence_does_not_depend_on_length_or_on_the_order_of_the_vocabulary()
 def test_the_null_is_computed_once_for_all_prompts(monkeypatch):
     vocabulary, centers = planted.clustered()
     first = coherence(planted.prompt(centers[:3]), vocabulary, nulls=30)
-    monkeypatch.setattr(clusters, "_null_coherence", None)
+    monkeypatch.setattr(clusters, "bank_coherence", None)
     assert coherence(planted.prompt(centers[5:]), vocabulary, nulls=30).null is first.null
 
 
@@ -81,7 +81,8 @@ def test_one_neighbor_has_no_coherence_and_k_is_clipped():
 def test_coherence_frame():
     vocabulary, centers = planted.clustered()
     frame = coherence(planted.prompt(centers[:3]), vocabulary, nulls=20).to_frame()
-    assert list(frame.columns) == ["prompt", "position", "coherence", "coherence_merged", "variant_share", "p", "q"]
+    assert list(frame.columns)[:7] == ["prompt", "position", "coherence", "coherence_merged", "variant_share", "p", "q"]
+    assert list(frame.columns)[7:] == ["percentile", "p_merged", "q_merged", "kind", "p_isotropic", "p_rows", "p_mixtures", "p_initial"]
     assert frame["position"].tolist() == [0, 1, 2]
 
 
@@ -155,3 +156,56 @@ def test_what_bad_calls_say():
         coherence(planted.prompt(np.ones((2, 16))), planted.vocabulary(), k=0)
     with pytest.raises(ExplorerError, match="found 0 null draws"):
         coherence(planted.prompt(np.ones((2, 16))), planted.vocabulary(), nulls=0)
+
+
+def test_fresh_null_prompts_are_called_at_their_rate_and_planted_clusters_nearly_always():
+    """Calibration over 1,000 fresh positions, and 4 planted clusters entered from 100 fresh points near their centers.
+
+    Few clusters: where a fifth of the rows is bundled, random vectors find bundles too, and finding one is no surprise.
+    """
+    vocabulary, centers = planted.clustered(clusters=4)
+    fresh = np.random.default_rng().integers(1, 2**31)
+    null = coherence(planted.prompt(gaussian_bank(vocabulary, 1000, int(fresh))), vocabulary, k=8)
+    assert 0.02 < (null.p <= 0.05).mean() < 0.09, f"seed {fresh}"
+    assert null.called.mean() < 0.03, f"seed {fresh}"
+    generator = np.random.default_rng(fresh)
+    near = np.repeat(centers, 25, axis=0) + 0.2 * generator.standard_normal((100, centers.shape[1]))
+    assert coherence(planted.prompt(near), vocabulary, k=8).called.mean() >= 0.95, f"seed {fresh}"
+
+
+def test_a_lexical_cluster_is_told_from_a_semantic_one():
+    """Two bundles as tight: one of variants of a word, one of different words."""
+    generator = np.random.default_rng(0)
+    centers = generator.standard_normal((2, 24))
+    bundles = np.repeat(centers, 6, axis=0) + 0.1 * generator.standard_normal((12, 24))
+    rows = np.concatenate([bundles, generator.standard_normal((500, 24))])
+    variants = ("▁Word", "word", "▁word", "WORD", "▁WORD", "Word")
+    words = ("▁tea", "▁coffee", "▁milk", "▁juice", "▁water", "▁beer")
+    vocabulary = planted.from_rows(rows, (*variants, *words, *(f"▁x{n}q" for n in range(500))))
+    result = coherence(planted.prompt(centers), vocabulary, k=6)
+    assert result.kind == ["lexical", "semantic"]
+    assert result.called.all()
+
+
+def test_the_other_nulls_order_as_they_should():
+    """A real word is no more coherent than random words are, but more than random directions."""
+    vocabulary, centers = planted.clustered()
+    initial = np.random.default_rng(5).standard_normal((6, 32))
+    result = coherence(planted.trained(initial, centers[:6]), vocabulary, k=8)
+    assert (result.others["isotropic"] <= 0.05).all()
+    assert (result.others["rows"] > result.p).all()
+    assert (result.others["initial"] == 1 / 7).all(), "six tokens before training, all less coherent"
+    assert np.isnan(coherence(planted.prompt(centers[:2]), vocabulary).others["initial"]).all()
+
+
+def test_merged_coherence_is_brute_force_over_first_words():
+    pieces = ("▁tea", "tea", "▁Tea", "▁cup", "▁sea", "▁oak")
+    rows = np.random.default_rng(0).standard_normal((6, 8))
+    vocabulary = planted.from_rows(rows, pieces)
+    result = coherence(planted.prompt(rows[:1]), vocabulary, k=6, nulls=10)
+    ids, seen = search(np.asarray(rows[:1], np.float32), vocabulary, 6)[0][0], []
+    for token_id in ids:
+        if pieces[token_id].strip("▁").casefold() not in [pieces[other].strip("▁").casefold() for other in seen]:
+            seen.append(token_id)
+    kept = unit(vocabulary.embedding[seen])
+    np.testing.assert_allclose(result.coherence_merged[0], (kept @ kept.T)[np.triu_indices(len(seen), 1)].mean(), atol=1e-6)

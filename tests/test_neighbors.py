@@ -10,7 +10,8 @@ import planted
 import pytest
 
 from explorer.analysis.hubness import row_crowding
-from explorer.analysis.neighbors import METRICS, nearest_neighbors, search
+from explorer.analysis.neighbors import COMPARABLE, METRICS, centered_neighbors, nearest_neighbors, search
+from explorer.analysis.nulls import gaussian_bank
 from explorer.errors import ExplorerError, PromptError
 from explorer.vocabulary import Vocabulary
 
@@ -103,7 +104,8 @@ def test_the_frame_holds_every_rank_of_every_token():
     vocabulary = planted.vocabulary()
     result = nearest_neighbors(planted.prompt(vocabulary.embedding[[7, 3]]), vocabulary, k=4, metric="l2")
     frame = result.to_frame()
-    assert list(frame.columns) == ["prompt", "position", "rank", "token_id", "piece", "token", "similarity", "metric"]
+    assert list(frame.columns)[:8] == ["prompt", "position", "rank", "token_id", "piece", "token", "similarity", "metric"]
+    assert list(frame.columns)[8:] == ["percentile", "p", "q", "hub"]
     assert frame["position"].tolist() == [0] * 4 + [1] * 4
     assert frame["rank"].tolist() == [1, 2, 3, 4] * 2
     assert frame.loc[0, ["token_id", "piece", "token", "similarity", "metric"]].tolist() == [7, "▁word7", " word7", 0.0, "l2"]
@@ -192,3 +194,63 @@ def test_neighbors_import_nothing_heavy():
     heavy = "torch umap sklearn scipy transformers streamlit plotly numba"
     program = f"import sys, explorer.analysis.neighbors; print([m for m in '{heavy}'.split() if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("metric", COMPARABLE)
+def test_similarity_is_called_no_more_often_than_chance_for_vectors_of_the_null(metric):
+    """Calibration over 1,000 fresh positions: p at most 0.05 for 5 % of them, at every rank."""
+    vocabulary, _ = planted.clustered()
+    fresh = int(np.random.default_rng().integers(1, 2**31))
+    result = nearest_neighbors(planted.prompt(gaussian_bank(vocabulary, 1000, fresh)), vocabulary, k=3, metric=metric, nulls=2000)
+    assert (np.abs((result.p <= 0.05).mean(axis=0) - 0.05) < 0.03).all(), f"seed {fresh}"
+    assert (result.q[:, 0] <= 0.05).mean() < 0.03, f"seed {fresh}"
+
+
+def test_words_are_nearer_than_chance_and_percentiles_agree_with_p():
+    vocabulary = planted.vocabulary()
+    result = nearest_neighbors(planted.prompt(vocabulary.embedding[:20]), vocabulary, k=2, nulls=500)
+    assert (result.q[:, 0] <= 0.05).all()
+    assert (result.percentile[:, 0] == 100).all()
+    np.testing.assert_allclose(result.p, (1 + 500 * (1 - result.percentile / 100)) / 501, atol=1e-9)
+    for metric in ("l2", "dot"):
+        other = nearest_neighbors(planted.prompt(vocabulary.embedding[:2]), vocabulary, metric=metric)
+        assert np.isnan(other.p).all()
+        assert other.null is None
+    assert np.isnan(nearest_neighbors(planted.prompt(vocabulary.embedding[:2]), vocabulary, nulls=0).q).all()
+    with pytest.raises(ExplorerError, match="found -1 nulls; expected 0 or more"):
+        nearest_neighbors(planted.prompt(vocabulary.embedding[:2]), vocabulary, nulls=-1)
+
+
+def test_a_planted_hub_is_marked():
+    """A row along the mean of rows that all lean one way is near to everything."""
+    generator = np.random.default_rng(0)
+    rows = generator.standard_normal((500, 12)) + 1.5
+    rows[7] = 1.0
+    vocabulary = planted.from_rows(rows)
+    result = nearest_neighbors(planted.prompt(generator.standard_normal((5, 12)) + 1.5), vocabulary, k=10)
+    assert (result.token_ids == 7).any()
+    assert result.hub[result.token_ids == 7].all()
+    assert not result.hub.all()
+
+
+def test_centering_takes_a_common_offset_away():
+    generator = np.random.default_rng(0)
+    rows = generator.standard_normal((300, 12)).astype(np.float32)
+    offset = 20 * generator.standard_normal(12).astype(np.float32)
+    queries = generator.standard_normal((4, 12)).astype(np.float32)
+    mean = rows.mean(axis=0)
+    plain = nearest_neighbors(planted.prompt(queries - mean), planted.from_rows(rows - mean), k=5)
+    centered = centered_neighbors(planted.prompt(queries + offset), planted.from_rows(rows + offset), k=5)
+    np.testing.assert_array_equal(centered.token_ids, plain.token_ids)
+    np.testing.assert_allclose(centered.similarity, plain.similarity, atol=1e-4)
+
+
+def test_zero_and_duplicate_rows_give_a_defined_result():
+    rows = np.random.default_rng(0).standard_normal((50, 8))
+    rows[3], rows[4] = 0, rows[5]
+    for metric in METRICS:
+        result = nearest_neighbors(planted.prompt(rows[[3, 5]]), planted.from_rows(rows), k=60, metric=metric)
+        assert result.token_ids.shape == (2, 50)
+        assert np.isfinite(result.similarity).all()
+        if metric in ("cosine", "l2"):
+            assert result.token_ids[1, :2].tolist() == [4, 5], "equal rows in the order of their ids"

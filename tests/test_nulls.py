@@ -5,7 +5,7 @@ import planted
 import pytest
 from scipy.stats import false_discovery_control, kstest
 
-from explorer.analysis.nulls import benjamini_hochberg, gaussian_bank, p_values
+from explorer.analysis.nulls import NULLS, bank, benjamini_hochberg, gaussian_bank, p_values, percentiles
 from explorer.errors import ExplorerError
 
 
@@ -73,3 +73,35 @@ def test_benjamini_hochberg_leaves_nan_out():
     p = np.array([0.01, np.nan, 0.5, 0.03])
     np.testing.assert_allclose(benjamini_hochberg(p)[[0, 2, 3]], false_discovery_control(p[[0, 2, 3]]))
     assert np.isnan(benjamini_hochberg(p)[1])
+
+
+def test_every_bank_is_what_its_name_says():
+    vocabulary, _ = planted.clustered()
+    rows = vocabulary.embedding[vocabulary.searchable_ids]
+    drawn = {name: bank(vocabulary, name, 2000, 0) for name in NULLS}
+    assert all(vectors.shape == (2000, vocabulary.dimension) and vectors.dtype == np.float32 for vectors in drawn.values())
+    np.testing.assert_array_equal(drawn["gaussian"], gaussian_bank(vocabulary, 2000, 0))
+    known = {row.tobytes() for row in rows}
+    assert all(vector.tobytes() in known for vector in drawn["rows"])
+    assert len({vector.tobytes() for vector in drawn["rows"]}) > 800, "drawn from all of them"
+    assert abs(drawn["isotropic"].mean()) < 0.02
+    np.testing.assert_allclose(np.cov(drawn["isotropic"].T), np.eye(vocabulary.dimension), atol=0.15)
+    assert (np.linalg.norm(drawn["mixtures"], axis=1) <= np.linalg.norm(rows, axis=1).max()).all()
+    np.testing.assert_allclose(drawn["mixtures"].mean(axis=0), rows.mean(axis=0), atol=0.15)
+    for name in NULLS:
+        np.testing.assert_array_equal(drawn[name], bank(vocabulary, name, 2000, 0))
+        assert not np.array_equal(drawn[name], bank(vocabulary, name, 2000, 1))
+
+
+def test_what_bad_banks_say():
+    vocabulary = planted.vocabulary()
+    with pytest.raises(ExplorerError, match="found the null 'tea leaves'; expected one of gaussian, isotropic, rows, mixtures"):
+        bank(vocabulary, "tea leaves", 10, 0)
+    for name in NULLS:
+        with pytest.raises(ExplorerError, match="found 0 null draws; expected at least 1"):
+            bank(vocabulary, name, 0, 0)
+
+
+def test_percentiles_count_what_lies_below_and_half_of_ties():
+    null = np.array([1.0, 2.0, 2.0, 3.0])
+    np.testing.assert_array_equal(percentiles(np.array([0.0, 2.0, 2.5, 9.0, np.nan]), null), [0, 50, 75, 100, np.nan])

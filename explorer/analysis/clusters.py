@@ -8,7 +8,7 @@ import pandas as pd
 
 from explorer.analysis.hubness import unit
 from explorer.analysis.neighbors import search
-from explorer.analysis.nulls import benjamini_hochberg, gaussian_bank, p_values, stream
+from explorer.analysis.nulls import CALLED_AT, NULLS, Null, bank, benjamini_hochberg, p_values, percentiles, stream
 from explorer.analysis.remembered import remembered
 from explorer.prompt import SoftPrompt
 from explorer.vocabulary import Vocabulary
@@ -35,6 +35,26 @@ class Coherence:
     null: np.ndarray
     """[M] the coherence of vectors drawn from the vocabulary's Gaussian"""
     k: int
+    percentile: np.ndarray
+    """[P] 0…100, share of `null` below"""
+    p_merged: np.ndarray
+    """[P] of `coherence_merged`, against the same of the null"""
+    q_merged: np.ndarray
+    """[P] p_merged after Benjamini–Hochberg"""
+    others: dict[str, np.ndarray]
+    """[P] p against the other nulls: `isotropic`, `rows` (few real words are less coherent: the upper anchor), `mixtures`, and `initial`,
+    the prompt's own tokens before training, only P of them; nan where those were not saved"""
+
+    @property
+    def called(self) -> np.ndarray:
+        """[P] bool: q ≤ 0.05."""
+        return self.q <= CALLED_AT
+
+    @property
+    def kind(self) -> list[str]:
+        """[P] `semantic` where a called token stays called with variants merged, `lexical` where it does not, else empty."""
+        merged = self.q_merged <= CALLED_AT
+        return ["" if not called else "semantic" if still else "lexical" for called, still in zip(self.called, merged, strict=True)]
 
     @property
     def null_mean(self) -> float:
@@ -42,7 +62,8 @@ class Coherence:
         return float(self.null.mean())
 
     def to_frame(self) -> pd.DataFrame:
-        """One row per prompt token: prompt, position, coherence, coherence_merged, variant_share, p, q."""
+        """One row per prompt token: prompt, position, coherence, coherence_merged, variant_share, p, q, percentile, p_merged, q_merged,
+        kind, p_isotropic, p_rows, p_mixtures, p_initial."""
         return pd.DataFrame(
             {
                 "prompt": self.prompt,
@@ -52,6 +73,11 @@ class Coherence:
                 "variant_share": self.variant_share,
                 "p": self.p,
                 "q": self.q,
+                "percentile": self.percentile,
+                "p_merged": self.p_merged,
+                "q_merged": self.q_merged,
+                "kind": self.kind,
+                **{f"p_{name}": values for name, values in self.others.items()},
             }
         )
 
@@ -65,37 +91,77 @@ def coherence(prompt: SoftPrompt, vocabulary: Vocabulary, k: int = 10, nulls: in
     vocabulary.check_width(prompt.vectors, prompt.name)
     ids, _ = search(prompt.vectors, vocabulary, k)
     observed = _mean_cosine(ids, vocabulary)
-    null = remembered(vocabulary, ("coherence", k, nulls, seed), lambda: _null_coherence(vocabulary, k, nulls, seed))
-    p = p_values(observed, null)
-    merged, variants = zip(*(_merged(row, vocabulary) for row in ids), strict=True)
-    return Coherence(prompt.name, observed, np.array(merged), np.array(variants), p, benjamini_hochberg(p), null, ids.shape[1])
+    merged, variants = _merged(ids, vocabulary)
+    null = {name: _null(vocabulary, name, k, nulls, seed) for name in NULLS}
+    verdict, verdict_merged = null["gaussian"]
+    p, p_merged = p_values(observed, verdict), p_values(merged, verdict_merged[~np.isnan(verdict_merged)])
+    others = {name: p_values(observed, null[name][0]) for name in NULLS if name != "gaussian"}
+    others["initial"] = np.full(len(ids), np.nan)
+    if prompt.initial is not None:
+        others["initial"] = p_values(observed, _mean_cosine(search(prompt.initial, vocabulary, k)[0], vocabulary))
+    return Coherence(
+        prompt.name,
+        observed,
+        merged,
+        variants,
+        p,
+        benjamini_hochberg(p),
+        verdict,
+        ids.shape[1],
+        percentiles(observed, verdict),
+        p_merged,
+        benjamini_hochberg(p_merged),
+        others,
+    )
 
 
-def _null_coherence(vocabulary: Vocabulary, k: int, nulls: int, seed: int) -> np.ndarray:
-    bank = gaussian_bank(vocabulary, nulls, seed)
-    blocks = (bank[start : start + QUERIES_PER_BLOCK] for start in range(0, nulls, QUERIES_PER_BLOCK))
-    return np.concatenate([_mean_cosine(search(block, vocabulary, k)[0], vocabulary) for block in blocks])
+def _null(vocabulary: Vocabulary, name: Null, k: int, nulls: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Coherence [M] of a bank, and for the verdict's bank the same with variants merged; computed once for all prompts."""
+    return remembered(vocabulary, ("coherence", name, k, nulls, seed), lambda: bank_coherence(vocabulary, name, k, nulls, seed))
 
 
-def _mean_cosine(ids: np.ndarray, vocabulary: Vocabulary) -> np.ndarray:
-    """Mean pairwise cosine of the rows in each line of ids [Q, k]: [Q] float64. Σ_{i≠j} u_i·u_j = ‖Σ u‖² − Σ ‖u‖²."""
-    k = ids.shape[1]
-    if k < 2:
-        return np.full(len(ids), np.nan)
+def bank_coherence(vocabulary: Vocabulary, name: Null, k: int, nulls: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Coherence [M] of a null's vectors, and for `gaussian` the same with variants merged [M]; in blocks of bounded memory."""
+    vectors = bank(vocabulary, name, nulls, seed)
+    plain, merged = [], []
+    for start in range(0, nulls, QUERIES_PER_BLOCK):
+        ids = search(vectors[start : start + QUERIES_PER_BLOCK], vocabulary, k)[0]
+        plain.append(_mean_cosine(ids, vocabulary))
+        merged.append(_merged(ids, vocabulary)[0] if name == "gaussian" else np.empty(0))
+    return np.concatenate(plain), np.concatenate(merged)
+
+
+def _mean_cosine(ids: np.ndarray, vocabulary: Vocabulary, kept: np.ndarray | None = None) -> np.ndarray:
+    """Mean pairwise cosine of the rows in each line of ids [Q, k], or of those kept [Q, k]: [Q] float64, nan for fewer than two.
+
+    Σ_{i≠j} u_i·u_j = ‖Σ u‖² − Σ ‖u‖².
+    """
     rows = unit(vocabulary.embedding[ids.ravel()]).reshape(*ids.shape, -1)  # [Q, k, H]
+    if kept is not None:
+        rows = rows * kept[:, :, None]
+    count = np.full(len(ids), ids.shape[1]) if kept is None else kept.sum(axis=1)
     total = rows.sum(axis=1, dtype=np.float64)
     own = np.einsum("qkh,qkh->q", rows, rows, dtype=np.float64)
-    return ((total**2).sum(axis=1) - own) / (k * (k - 1))
+    pairs = (count * (count - 1)).astype(np.float64)
+    return np.divide((total**2).sum(axis=1) - own, pairs, out=np.full(len(ids), np.nan), where=pairs > 0)
 
 
-def _merged(ids: np.ndarray, vocabulary: Vocabulary) -> tuple[float, float]:
-    """Coherence of the neighbors [k] with variants left out, and the share of pairs that are variants or share a stem."""
-    words = vocabulary.word_groups[ids]
-    stems = np.unique([vocabulary.stem(token_id) for token_id in ids], return_inverse=True)[1]
-    first = np.sort(np.unique(words, return_index=True)[1])
-    pairs = np.triu_indices(len(ids), 1)
-    alike = (words[pairs[0]] == words[pairs[1]]) | (stems[pairs[0]] == stems[pairs[1]])
-    return float(_mean_cosine(ids[None, first], vocabulary)[0]), float(alike.mean()) if len(alike) else float("nan")
+def _merged(ids: np.ndarray, vocabulary: Vocabulary) -> tuple[np.ndarray, np.ndarray]:
+    """Coherence of neighbors [Q, k] with variants left out: [Q]; and the share of pairs that are variants or share a stem: [Q]."""
+    words, stems = vocabulary.word_groups[ids], _stem_numbers(ids, vocabulary)
+    pairs = np.triu_indices(ids.shape[1], 1)
+    alike = (words[:, pairs[0]] == words[:, pairs[1]]) | (stems[:, pairs[0]] == stems[:, pairs[1]])
+    repeated = np.zeros(ids.shape, bool)  # the same word as a nearer neighbor
+    np.logical_or.at(repeated, (slice(None), pairs[1]), words[:, pairs[0]] == words[:, pairs[1]])
+    share = alike.mean(axis=1) if alike.shape[1] else np.full(len(ids), np.nan)
+    return _mean_cosine(ids, vocabulary, ~repeated), share
+
+
+def _stem_numbers(ids: np.ndarray, vocabulary: Vocabulary) -> np.ndarray:
+    """One number for each stem: as `ids`."""
+    distinct, place = np.unique(ids, return_inverse=True)
+    numbers = np.unique([vocabulary.stem(token_id) for token_id in distinct], return_inverse=True)[1]
+    return numbers[place].reshape(ids.shape)
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,10 +182,12 @@ class Redundancy:
     nan for a prompt of one token"""
     jaccard: np.ndarray
     """[P, P] float64, 0…1, 1 on the diagonal"""
+    p_shared_first: float
+    """of `shared_first`, against the same rotations; nan for a prompt of one token"""
 
     def to_frame(self) -> pd.DataFrame:
-        """One row: prompt, shared_first, mean_cosine, effective_rank, p, mean_jaccard (which p is about)."""
-        columns = ("prompt", "shared_first", "mean_cosine", "effective_rank", "p", "mean_jaccard")
+        """One row: prompt, shared_first, mean_cosine, effective_rank, p, mean_jaccard (which p is about), p_shared_first."""
+        columns = ("prompt", "shared_first", "mean_cosine", "effective_rank", "p", "mean_jaccard", "p_shared_first")
         return pd.DataFrame([{column: getattr(self, column) for column in columns}])
 
 
@@ -136,17 +204,17 @@ def redundancy(prompt: SoftPrompt, vocabulary: Vocabulary, k: int = 10, nulls: i
     with _one_thread():
         left, values, _ = np.linalg.svd(prompt.vectors.astype(np.float64), full_matrices=False)
         jaccard, cosine = _jaccard(ids), directions @ directions.T
-    _, counts = np.unique(ids[:, 0], return_counts=True)
-    observed = _mean_of_pairs(jaccard)
-    null = _rotated_overlap(left * values, vocabulary, k, nulls, seed) if prompt.length > 1 else np.empty(0)
+    observed, shared = _mean_of_pairs(jaccard), _shared_first(ids)
+    null = _rotated_overlap(left * values, vocabulary, k, nulls, seed) if prompt.length > 1 else np.empty((2, 0))
     return Redundancy(
         prompt.name,
-        float(counts[counts > 1].sum() / prompt.length),
+        shared,
         _mean_of_pairs(cosine),
         _effective_rank(values),
         observed,
-        float(p_values(np.array(observed), null)),
+        float(p_values(np.array(observed), null[0])),
         jaccard,
+        float(p_values(np.array(shared), null[1])) if prompt.length > 1 else float("nan"),
     )
 
 
@@ -158,11 +226,14 @@ def _one_thread() -> AbstractContextManager:
 
 
 def _rotated_overlap(scores: np.ndarray, vocabulary: Vocabulary, k: int, nulls: int, seed: int) -> np.ndarray:
-    """Mean Jaccard of `nulls` random rotations of a prompt U S Vᵀ, given U S [P, r]: only V needs to be drawn, as a random frame."""
+    """Mean Jaccard and share of shared first neighbors of `nulls` random rotations of a prompt U S Vᵀ: [2, nulls].
+
+    Given U S [P, r], only V needs to be drawn, as a random frame.
+    """
     generator = stream(seed, "rotations")
     length, rank = scores.shape
     at_once = max(1, QUERIES_PER_BLOCK // length)
-    overlap: list[float] = []
+    overlap: list[tuple[float, float]] = []
     while len(overlap) < nulls:
         count = min(at_once, nulls - len(overlap))
         normal = generator.standard_normal((count, rank, vocabulary.dimension))
@@ -171,8 +242,14 @@ def _rotated_overlap(scores: np.ndarray, vocabulary: Vocabulary, k: int, nulls: 
             rotated = np.linalg.solve(lower.transpose(0, 2, 1), scores.T[None]).transpose(0, 2, 1) @ normal
         ids, _ = search(rotated.reshape(count * length, -1).astype(np.float32), vocabulary, k)
         with _one_thread():
-            overlap += [_mean_of_pairs(_jaccard(one)) for one in ids.reshape(count, length, -1)]
-    return np.array(overlap)
+            overlap += [(_mean_of_pairs(_jaccard(one)), _shared_first(one)) for one in ids.reshape(count, length, -1)]
+    return np.array(overlap).T
+
+
+def _shared_first(ids: np.ndarray) -> float:
+    """Share of positions whose first neighbor in ids [P, k] is another position's too, 0…1."""
+    _, counts = np.unique(ids[:, 0], return_counts=True)
+    return float(counts[counts > 1].sum() / len(ids))
 
 
 def _jaccard(ids: np.ndarray) -> np.ndarray:

@@ -11,14 +11,12 @@ import pandas as pd
 from explorer.analysis.clusters import coherence
 from explorer.analysis.labels import LabelReading, read_labels
 from explorer.analysis.norms import read_norms
-from explorer.analysis.nulls import stream
+from explorer.analysis.nulls import CALLED_AT, stream
 from explorer.errors import ExplorerError
 from explorer.prompt import SoftPrompt
 from explorer.vocabulary import Vocabulary
 
 By = Literal["initialization", "task", "length", "prompt"]
-CALLED_AT = 0.05
-"""positions whose q is at most this are called coherent"""
 PERSISTS_WITHIN = 10
 """a label still counts as a token's own while it ranks among so many nearest rows"""
 RESAMPLES, LEVEL = 10_000, 0.95

@@ -42,6 +42,21 @@ def _row_crowding(vocabulary: Vocabulary) -> np.ndarray:
     return nearest.mean(axis=1)
 
 
+def hubness(vocabulary: Vocabulary, k: int = 10) -> "Hubness":
+    """How unevenly the k nearest rows (cosine) of CSLS's query bank fall on the vocabulary. k is clipped to the searchable rows."""
+    return remembered(vocabulary, ("hubness", k), lambda: _hubness(vocabulary, k))
+
+
+def _hubness(vocabulary: Vocabulary, k: int) -> "Hubness":
+    import faiss
+
+    ids = vocabulary.searchable_ids
+    index = faiss.IndexFlatIP(vocabulary.dimension)
+    index.add(unit(vocabulary.embedding[ids]))
+    _, found = index.search(unit(gaussian_bank(vocabulary, BANK_SIZE, BANK_SEED)), min(k, len(ids)))
+    return k_occurrence(ids[found], vocabulary)
+
+
 @dataclass(frozen=True)
 class Hubness:
     """How unevenly the neighbor slots of a bank of queries fall on the searchable rows."""

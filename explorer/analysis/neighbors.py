@@ -3,21 +3,24 @@
 Knows neither models nor files. Imports nothing heavier than FAISS and pandas, so that `python -m explorer neighbors` is quick.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import faiss
 import numpy as np
 import pandas as pd
 
-from explorer.analysis.hubness import CSLS_NEIGHBORS, row_crowding, unit
+from explorer.analysis.hubness import CSLS_NEIGHBORS, hubness, row_crowding, unit
+from explorer.analysis.nulls import benjamini_hochberg, gaussian_bank, p_values, percentiles
 from explorer.analysis.remembered import remembered
 from explorer.errors import ExplorerError, PromptError
-from explorer.prompt import SoftPrompt
+from explorer.prompt import Origin, SoftPrompt
 from explorer.vocabulary import Vocabulary
 
 Metric = Literal["cosine", "l2", "dot", "csls"]
 METRICS: tuple[Metric, ...] = get_args(Metric)
+COMPARABLE: tuple[Metric, ...] = ("cosine", "csls")
+"""metrics that do not depend on a prompt token's length, so that random vectors compare"""
 
 SPARE = 15
 """candidates beyond those asked for, to sort ties among"""
@@ -43,9 +46,21 @@ class NearestNeighbors:
     """[P, k] as the tokenizer writes them"""
     tokens: tuple[tuple[str, ...], ...]
     """[P, k] as people read them"""
+    percentile: np.ndarray
+    """[P, k] 0…100, share of random vectors (vocabulary's Gaussian) whose neighbor of the same rank is less near; like p and q nan
+    for metrics that depend on length and without nulls"""
+    p: np.ndarray
+    """[P, k] of that; smaller is more surprising"""
+    q: np.ndarray
+    """[P, k] p after Benjamini–Hochberg over the positions, each rank by itself; a position is called by its first neighbor's"""
+    hub: np.ndarray
+    """[P, k] bool: the neighbor is a hub of the vocabulary, near to much, see hubness.Hubness"""
+    null: np.ndarray | None
+    """[M] similarity of the first neighbor of random vectors; None where there are none to compare with"""
 
     def to_frame(self) -> pd.DataFrame:
-        """One row per prompt token and rank: prompt, position (from 0), rank (from 1), token_id, piece, token, similarity, metric."""
+        """One row per prompt token and rank: prompt, position (from 0), rank (from 1), token_id, piece, token, similarity, metric,
+        percentile, p, q, hub."""
         length, k = self.token_ids.shape
         return pd.DataFrame(
             {
@@ -57,6 +72,10 @@ class NearestNeighbors:
                 "token": [token for row in self.tokens for token in row],
                 "similarity": self.similarity.ravel(),
                 "metric": self.metric,
+                "percentile": self.percentile.ravel(),
+                "p": self.p.ravel(),
+                "q": self.q.ravel(),
+                "hub": self.hub.ravel(),
             }
         )
 
@@ -68,13 +87,16 @@ def nearest_neighbors(
     metric: Metric = "cosine",
     include_special: bool = False,
     merge_variants: bool = False,
+    nulls: int = 1000,
+    seed: int = 0,
 ) -> NearestNeighbors:
     """The k nearest vocabulary rows of every prompt token, by exact search.
 
     metric: `cosine`, `dot`, `csls` (higher is closer) or `l2` (a distance, smaller is closer). include_special: search
     control pieces, sentinels and padding rows too. merge_variants: leave out a piece that is the same word as a nearer one
     but for case and leading space. When the vocabulary has fewer than k rows (or words) to offer, all of them are returned.
-    Raises PromptError when the widths differ and ExplorerError for k below 1 or an unknown metric.
+    nulls: seeded draws from the vocabulary's Gaussian that cosine and CSLS are compared with, the same for every prompt; 0 for none.
+    Raises PromptError when the widths differ and ExplorerError for k below 1, nulls or seed below 0, or an unknown metric.
     """
     vocabulary.check_width(prompt.vectors, prompt.name)
     _check(k, metric)
@@ -84,6 +106,13 @@ def nearest_neighbors(
     if ids.shape[1] > k:
         margin = np.abs(scores[:, k - 1] - scores[:, k])
         ids, scores = ids[:, :k], scores[:, :k]
+    if nulls < 0:
+        raise ExplorerError(f"found {nulls} nulls; expected 0 or more")
+    null = None
+    if nulls and metric in COMPARABLE:
+        key = ("nearest null", ids.shape[1], metric, include_special, merge_variants, nulls, seed)
+        null = remembered(vocabulary, key, lambda: find(gaussian_bank(vocabulary, nulls, seed), vocabulary, ids.shape[1], metric, include_special)[1])
+    percentile, p, q = _against(scores, null)
     return NearestNeighbors(
         prompt.name,
         np.ascontiguousarray(ids),
@@ -92,7 +121,32 @@ def nearest_neighbors(
         margin,
         tuple(tuple(vocabulary.pieces[token_id] for token_id in row) for row in ids),
         tuple(tuple(vocabulary.tokens[token_id] for token_id in row) for row in ids),
+        percentile,
+        p,
+        q,
+        np.isin(ids, hubness(vocabulary).hubs),
+        None if null is None else null[:, 0],
     )
+
+
+def centered_neighbors(prompt: SoftPrompt, vocabulary: Vocabulary, k: int = 10) -> NearestNeighbors:
+    """As `nearest_neighbors` by cosine after the mean of the searchable rows is taken from rows and prompt alike, without nulls.
+
+    Embedding tables have a common offset that makes everything alike; without it other pieces may come first (Mu and Viswanath 2018).
+    """
+    vocabulary.check_width(prompt.vectors, prompt.name)
+    mean = vocabulary.embedding[vocabulary.searchable_ids].mean(axis=0)
+    centered = remembered(vocabulary, "centered", lambda: replace(vocabulary, embedding=vocabulary.embedding - mean))
+    return nearest_neighbors(SoftPrompt(prompt.vectors - mean, prompt.name, Origin(format=prompt.origin.format)), centered, k, nulls=0)
+
+
+def _against(scores: np.ndarray, null: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Percentile, p and q [P, k] of scores [P, k] against those of random vectors at the same rank [M, k]."""
+    if null is None:
+        return tuple(np.full(scores.shape, np.nan) for _ in range(3))
+    p = np.column_stack([p_values(scores[:, rank], null[:, rank]) for rank in range(scores.shape[1])])
+    percentile = np.column_stack([percentiles(scores[:, rank], null[:, rank]) for rank in range(scores.shape[1])])
+    return percentile, p, np.column_stack([benjamini_hochberg(column) for column in p.T])
 
 
 def search(

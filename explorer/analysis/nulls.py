@@ -4,6 +4,8 @@ The default null is the vocabulary's Gaussian: directions with the mean and cova
 vocabulary's anisotropy and hubs but none of its words.
 """
 
+from typing import Literal, get_args
+
 import numpy as np
 
 from explorer.analysis.remembered import remembered
@@ -11,6 +13,38 @@ from explorer.errors import ExplorerError
 from explorer.vocabulary import Vocabulary
 
 ROWS_PER_BLOCK = 8192
+CALLED_AT = 0.05
+"""a position is called where its q is at most this"""
+
+Null = Literal["gaussian", "isotropic", "rows", "mixtures"]
+NULLS: tuple[Null, ...] = get_args(Null)
+"""`gaussian` gives the verdict; `isotropic`: random directions; `rows`: random vocabulary rows, what a real word looks like and so the
+upper anchor; `mixtures`: convex combinations of a few rows"""
+MIXED_ROWS = 3
+
+
+def bank(vocabulary: Vocabulary, null: Null, count: int, seed: int) -> np.ndarray:
+    """`count` vectors that hold no prompt: [M, H] float32, the same for the same vocabulary, null, count and seed.
+
+    isotropic: standard normal. rows: searchable rows, with replacement. mixtures: of 3 searchable rows, weights uniform on the
+    simplex. gaussian: see `gaussian_bank`. Raises ExplorerError for an unknown null, a count below 1 or a negative seed.
+    """
+    if null not in NULLS:
+        raise ExplorerError(f"found the null {null!r}; expected one of {', '.join(NULLS)}")
+    if null == "gaussian":
+        return gaussian_bank(vocabulary, count, seed)
+    _check_count(count)
+    generator = stream(seed, null)
+    if null == "isotropic":
+        return generator.standard_normal((count, vocabulary.dimension)).astype(np.float32)
+    drawn = generator.choice(vocabulary.searchable_ids, (count, 1 if null == "rows" else MIXED_ROWS))
+    weights = np.ones((count, 1)) if null == "rows" else generator.dirichlet(np.ones(MIXED_ROWS), count)
+    return np.einsum("cm,cmh->ch", weights, vocabulary.embedding[drawn]).astype(np.float32)
+
+
+def _check_count(count: int) -> None:
+    if count < 1:
+        raise ExplorerError(f"found {count} null draws; expected at least 1 (1,000 or more give p-values with three digits)")
 
 
 def gaussian_bank(vocabulary: Vocabulary, count: int, seed: int) -> np.ndarray:
@@ -18,8 +52,7 @@ def gaussian_bank(vocabulary: Vocabulary, count: int, seed: int) -> np.ndarray:
 
     Deterministic in (vocabulary's rows as a set, count, seed). Raises ExplorerError when count is below 1 or seed negative.
     """
-    if count < 1:
-        raise ExplorerError(f"found {count} null draws; expected at least 1 (1,000 or more give p-values with three digits)")
+    _check_count(count)
     mean, root = remembered(vocabulary, "gaussian", lambda: _mean_and_root(vocabulary))
     normal = stream(seed, "gaussian").standard_normal((count, vocabulary.dimension))
     return (mean + normal @ root).astype(np.float32)
@@ -60,6 +93,13 @@ def p_values(observed: np.ndarray, null: np.ndarray, larger_is_extreme: bool = T
     below = np.searchsorted(ordered, observed, side="left" if larger_is_extreme else "right")
     extreme = len(ordered) - below if larger_is_extreme else below
     return np.where(np.isnan(observed), np.nan, (1 + extreme) / (1 + len(ordered)))
+
+
+def percentiles(observed: np.ndarray, null: np.ndarray) -> np.ndarray:
+    """Share of the null [M] that lies below what was observed (any shape), ties counted half: 0…100; nan where `observed` is nan."""
+    ordered = np.sort(null)
+    below, up_to = (np.searchsorted(ordered, observed, side=side) for side in ("left", "right"))
+    return np.where(np.isnan(observed), np.nan, 50 * (below + up_to) / len(ordered))
 
 
 def benjamini_hochberg(p: np.ndarray) -> np.ndarray:

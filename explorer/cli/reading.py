@@ -86,6 +86,8 @@ def neighbors(
     metric: Annotated[Metric, typer.Option("--metric", help="Similarity; l2 is a distance, smaller is closer.")] = "cosine",
     include_special: Annotated[bool, typer.Option("--include-special", help="Search control pieces, sentinels and padding rows too.")] = False,
     merge_variants: Annotated[bool, typer.Option("--merge-variants", help="Leave out a piece that is a nearer one but for case or leading space.")] = False,
+    nulls: Annotated[int, typer.Option("--nulls", min=0, help="Random vectors that cosine and csls are compared with; 0: none.")] = 1000,
+    seed: Seed = 0,
     model: Model = None,
     csv: Csv = None,
     as_json: Json = False,
@@ -102,7 +104,7 @@ def neighbors(
 
     vocabularies = Vocabularies(model)
     found = [
-        (prompt, vocabulary, nearest_neighbors(prompt, vocabulary, k, metric, include_special, merge_variants))
+        (prompt, vocabulary, nearest_neighbors(prompt, vocabulary, k, metric, include_special, merge_variants, nulls, seed))
         for prompt in read_prompts(prompts)
         for vocabulary in [vocabularies.of(prompt)]
     ]
@@ -118,11 +120,15 @@ def _neighbor_table(prompt: "SoftPrompt", vocabulary: "Vocabulary", result: "Nea
     scale = "distance, smaller is closer" if result.metric == "l2" else "higher is closer"
     head = f"{printable(prompt.name)}: {result.token_ids.shape[1]} nearest pieces of {printable(vocabulary.name)}, {result.metric} ({scale})"
     sources = prompt.origin.rows or [None] * prompt.length
-    lines = [
-        (position, source, result.similarity[position, 0], result.similarity[position, -1], " ".join(result.pieces[position]))
-        for position, source in enumerate(sources)
-    ]
-    return f"{head}\n{table(['position', 'initialized from', 'first', 'last', 'neighbors'], lines)}"
+    first, last, p, q = result.similarity[:, 0], result.similarity[:, -1], result.p[:, 0], result.q[:, 0]
+    lines = [(n, source, first[n], last[n], p[n], q[n], _marked(result, n)) for n, source in enumerate(sources)]
+    foot = "* a hub: near to much. p, q of the first neighbor, against random vectors with the vocabulary's mean and covariance"
+    return f"{head}\n{table(['position', 'initialized from', 'first', 'last', 'p', 'q', 'neighbors'], lines)}\n{foot}"
+
+
+def _marked(result: "NearestNeighbors", position: int) -> str:
+    """The neighbors of a token, hubs with an asterisk."""
+    return " ".join(piece + "*" * bool(hub) for piece, hub in zip(result.pieces[position], result.hub[position], strict=True))
 
 
 def clusters(

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import streamlit as st
 
-from explorer.analysis import clusters, comparison, labels, norms, nulls, projection
+from explorer.analysis import clusters, comparison, labels, norms, projection
+from explorer.analysis import hubness as hub
 from explorer.analysis import neighbors as nearest
 from explorer.errors import ExplorerError, ModelError
 from explorer.formats import PROMPTS, find_prompts
@@ -120,18 +121,24 @@ def folder(model: str) -> Path | None:
         return None
 
 
-@st.cache_data(max_entries=64, hash_funcs=KEYS, show_spinner=False)
+@st.cache_data(max_entries=64, hash_funcs=KEYS, show_spinner="Searching the neighbors")
 def neighbors(
     opened: Opened, vocabulary: Vocabulary, k: int, metric: nearest.Metric, include_special: bool = False, merge_variants: bool = False
 ) -> nearest.NearestNeighbors:
     """See explorer.analysis.neighbors."""
-    return nearest.nearest_neighbors(opened.prompt, vocabulary, k, metric, include_special, merge_variants)
+    return nearest.nearest_neighbors(opened.prompt, vocabulary, k, metric, include_special, merge_variants, NULLS)
 
 
-@st.cache_data(max_entries=8, hash_funcs=KEYS, show_spinner="Searching the neighbors of random vectors")
-def nearest_null(vocabulary: Vocabulary, metric: nearest.Metric, include_special: bool) -> np.ndarray:
-    """[M] similarity of the first neighbor of vectors drawn from the vocabulary's Gaussian."""
-    return nearest.search(nulls.gaussian_bank(vocabulary, NULLS, 0), vocabulary, 1, metric, include_special)[1][:, 0]
+@st.cache_data(max_entries=64, hash_funcs=KEYS, show_spinner=False)
+def centered_neighbors(opened: Opened, vocabulary: Vocabulary, k: int) -> nearest.NearestNeighbors:
+    """See explorer.analysis.neighbors."""
+    return nearest.centered_neighbors(opened.prompt, vocabulary, k)
+
+
+@st.cache_data(max_entries=8, hash_funcs=KEYS, show_spinner=False)
+def hubness(vocabulary: Vocabulary) -> hub.Hubness:
+    """See explorer.analysis.hubness."""
+    return hub.hubness(vocabulary)
 
 
 @st.cache_data(max_entries=64, hash_funcs=KEYS, show_spinner="Comparing clusters with random vectors", show_time=True)

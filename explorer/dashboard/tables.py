@@ -38,6 +38,13 @@ COLUMNS = {
     "similarity": _number("Similarity", format="%.3f"),
     "metric": _text("Metric", width=80),
     "first": _number("Nearest", format="%.3f", help="Score of the nearest piece", width=70),
+    "percentile": _number("Percentile", format="%.1f", help="Share of random vectors that are below", width=80),
+    "p_merged": _number("p merged", format="%.3f", help="p of the coherence with variants merged", width=75),
+    "p_rows": _number("p, words", format="%.2f", help="Against random words of the vocabulary: the upper anchor", width=75),
+    "p_mixtures": _number("p, mixtures", format="%.2f", help="Against convex combinations of three random words", width=80),
+    "p_isotropic": _number("p, directions", format="%.3f", help="Against random directions", width=85),
+    "p_initial": _number("p, start", format="%.2f", help="Against this prompt's own tokens before training, which are few", width=70),
+    "hub": st.column_config.CheckboxColumn("Hub", help="Near to much of the vocabulary, so that it says little", width=55),
     "margin": _number("Margin", format="%.4f", help="From rank k to rank k + 1: how sure the last neighbor is", width=70),
     "p": _number("p", format="%.3f", help="Against vectors drawn from the vocabulary's Gaussian; smaller is more surprising", width=70),
     "q": _number("q", format="%.3f", help="p after Benjamini–Hochberg over the tokens of the prompt", width=70),
@@ -61,7 +68,7 @@ COLUMNS = {
     ),
     "x": _number("x", format="%.2f", width=70),
     "y": _number("y", format="%.2f", width=70),
-    "kind": _text("What"),
+    "kind": _text("Kind"),
     "called_share": _number("Called", format="%.0f%%", help="Share of tokens with q ≤ 0.05"),
     "label_persistence": _number("Labels kept", format="%.0f%%", help="Share of label tokens whose own label is still nearest"),
     "own_label_rank": _number("Own label's rank", format="localized", help="Median rank at label tokens; 1 is nearest"),
@@ -110,10 +117,16 @@ def sources(opened: Opened) -> list[str]:
     return [""] * opened.prompt.length if rows is None else [readable(str(row)) if row.piece is not None else str(row) for row in rows]
 
 
-def neighbor_rows(opened: Opened, found: NearestNeighbors, p: np.ndarray | None = None) -> pd.DataFrame:
-    """One row a prompt token: position, source, first, p (where given), and its neighbors in columns 1 … k; margin."""
+def neighbor_rows(opened: Opened, found: NearestNeighbors) -> pd.DataFrame:
+    """One row a prompt token: position, source, first, p and q of the first (where there is a null), its neighbors in columns
+    1 … k, hubs marked; margin."""
     frame = pd.DataFrame({"position": np.arange(len(found.token_ids)), "source": sources(opened), "first": found.similarity[:, 0]})
-    if p is not None:
-        frame["p"] = p
-    ranked = pd.DataFrame([[readable(piece) for piece in row] for row in found.pieces], columns=[str(rank) for rank in range(1, found.token_ids.shape[1] + 1)])
-    return pd.concat([frame, ranked, pd.DataFrame({"margin": found.margin})], axis=1)
+    if found.null is not None:
+        frame["p"], frame["q"] = found.p[:, 0], found.q[:, 0]
+    return pd.concat([frame, ranked(found), pd.DataFrame({"margin": found.margin})], axis=1)
+
+
+def ranked(found: NearestNeighbors) -> pd.DataFrame:
+    """The neighbors of each prompt token in columns 1 … k, hubs with an asterisk."""
+    words = [[readable(piece) + " *" * bool(hub) for piece, hub in zip(*row, strict=True)] for row in zip(found.pieces, found.hub, strict=True)]
+    return pd.DataFrame(words, columns=[str(rank) for rank in range(1, found.token_ids.shape[1] + 1)])

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from explorer.analysis.comparison import CALLED_AT
+from explorer.analysis.nulls import CALLED_AT
 from explorer.dashboard import cached, choice, controls, tables
 from explorer.dashboard.words import safe
 from explorer.figures import coherence_figure, readable, redundancy_heatmap
@@ -18,16 +18,18 @@ neighbors = cached.neighbors(opened, vocabulary, k, "cosine")
 coherence = cached.coherence(opened, vocabulary, k)
 st.plotly_chart(coherence_figure(coherence, neighbors.pieces), key="coherence", config=CONFIG)
 
-called = coherence.q <= CALLED_AT
+called = coherence.called
 frame = coherence.to_frame()
 shown = frame.assign(called=called, source=tables.sources(opened), neighbors=[", ".join(readable(piece) for piece in row) for row in neighbors.pieces])
 tables.heading(safe(f"{called.sum()} of {len(called)} tokens of {opened.name} have coherent neighbors"), frame, opened.name, "coherence", "cosine", f"k{k}")
-columns = ["position", "source", "called", "coherence", "coherence_merged", "variant_share", "p", "q", "neighbors"]
+columns = ["position", "source", "called", "kind", "coherence", "percentile", "p", "q", "coherence_merged", "p_merged", "variant_share"]
+columns += ["p_isotropic", "p_mixtures", "p_rows", "p_initial", "neighbors"]
 tables.show(shown, "coherence-table", columns, height=min(38 + 35 * len(shown), 738))
 st.caption(
     f"Cosine, k = {k}. p compares with {cached.NULLS:,} vectors drawn from the Gaussian with the vocabulary's mean and covariance (mean coherence "
     f"{coherence.null_mean:.3f}); q is p after Benjamini–Hochberg over the tokens, and called means q ≤ {CALLED_AT}. Merged leaves out pieces that are "
-    "a nearer one but for case or space; variants is the share of pairs that are one word or share a stem: a lexical cluster rather than a semantic one."
+    "a nearer one but for case or space; variants is the share of pairs that are one word or share a stem. Kind: a called token is semantic if it stays "
+    "called with variants merged, else lexical. The other p's compare with other nulls, for context; none of them decides."
 )
 
 if opened.prompt.length < 2:
@@ -39,7 +41,8 @@ facts, picture = st.columns([1, 2], gap="large")
 with facts:
     st.metric("Mean Jaccard of neighbors", f"{redundancy.mean_jaccard:.3f}", help="Of two tokens: shared neighbors over all their neighbors; 0…1")
     st.metric("p against random rotations", f"{redundancy.p:.3f}", help="200 rotations of the whole prompt: they keep every angle between its tokens")
-    st.metric("Share their nearest piece", f"{redundancy.shared_first:.0%}")
+    shared = f"p against random rotations: {redundancy.p_shared_first:.3f}"
+    st.metric("Share their nearest piece", f"{redundancy.shared_first:.0%}", help=shared)
     st.metric("Mean cosine between tokens", f"{redundancy.mean_cosine:.3f}")
     st.metric("Effective rank", f"{redundancy.effective_rank:.1f} of {opened.prompt.length}", help="exp of the entropy of the squared singular values")
 with picture:
