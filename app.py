@@ -17,7 +17,10 @@ page = st.navigation(
             st.Page(f"{PAGES}/map.py", title="Map", icon=":material/scatter_plot:", url_path="map"),
         ],
         "Side by side": [st.Page(f"{PAGES}/compare.py", title="Compare", icon=":material/compare_arrows:", url_path="compare")],
-        "Run": [st.Page(f"{PAGES}/playground.py", title="Playground", icon=":material/play_circle:", url_path="playground")],
+        "Run": [
+            st.Page(f"{PAGES}/playground.py", title="Playground", icon=":material/play_circle:", url_path="playground"),
+            st.Page(f"{PAGES}/faithfulness.py", title="Faithfulness", icon=":material/fact_check:", url_path="faithfulness"),
+        ],
     }
 )
 with errors.shown():

@@ -1,15 +1,18 @@
 """Class labels: planted vectors rank first, persistence and dispersion by hand, p uniform under its own null."""
 
 import dataclasses
+import json
 
 import numpy as np
 import planted
 import pytest
+from safetensors.numpy import save_file
 
 from explorer.analysis.hubness import unit
-from explorer.analysis.labels import read_labels
+from explorer.analysis.labels import in_words, read_labels
 from explorer.analysis.nulls import gaussian_bank
 from explorer.errors import DataError, ModelError, PromptError
+from explorer.formats import read_prompt
 from explorer.prompt import RowSource
 
 LABELS = ("negative", "positive")
@@ -69,8 +72,11 @@ def test_persistence_of_what_stayed_and_what_went_away(vocabulary):
     np.testing.assert_allclose(reading.drift[[0, 2, 3]], 1, atol=0.01)
     assert reading.drift[1] < 0.9
     frame = reading.persistence_frame()
-    assert list(frame.columns) == ["prompt", "label", "position", "initial_rank", "rank", "p"]
+    assert list(frame.columns) == ["prompt", "label", "position", "initial_rank", "rank", "p", "initial_p", "p_words", "p_labels"]
     assert frame["initial_rank"].tolist() == [1, 1]
+    assert frame["initial_p"].tolist() == [1 / 4, 1 / 4]
+    assert (stayed.p_words, len(reading.kept), reading.first.tolist()) == (1 / 101, 1, [0])
+    assert left.p_words > 1 / 101
 
 
 def test_without_initial_vectors_persistence_says_so(vocabulary):
@@ -84,7 +90,7 @@ def test_without_initial_vectors_persistence_says_so(vocabulary):
 def test_no_token_from_a_label_is_an_empty_table(vocabulary):
     frame = read_labels(planted.prompt(np.ones((2, vocabulary.dimension)), labels=LABELS), vocabulary, nulls=20).persistence_frame()
     assert len(frame) == 0
-    assert list(frame.columns) == ["prompt", "label", "position", "initial_rank", "rank", "p"]
+    assert list(frame.columns) == ["prompt", "label", "position", "initial_rank", "rank", "p", "initial_p", "p_words", "p_labels"]
 
 
 def test_dispersion_runs_from_one_token_to_all(vocabulary):
@@ -96,7 +102,7 @@ def test_dispersion_runs_from_one_token_to_all(vocabulary):
     single = read_labels(planted.prompt(target[None]), vocabulary, ["good"], nulls=20)
     np.testing.assert_allclose([one.dispersion, even.dispersion, single.dispersion], [0, 1, 0], atol=1e-6)
     assert np.isnan(none.dispersion)
-    assert list(one.dispersion_frame().columns) == ["prompt", "dispersion"]
+    assert list(one.dispersion_frame().columns) == ["prompt", "dispersion", "initial_dispersion"]
 
 
 def test_labels_frame(vocabulary):
@@ -120,3 +126,52 @@ def test_what_bad_calls_say(vocabulary):
         read_labels(planted.prompt(np.ones((2, 3))), vocabulary, LABELS)
     with pytest.raises(ModelError, match="was not read from a folder and has no tokenizer"):
         read_labels(prompt, dataclasses.replace(vocabulary, path=None), LABELS)
+
+
+def test_baselines_are_words_as_frequent_and_labels_of_other_tasks(vocabulary):
+    """A token that lies at an equally frequent word is no sign of the label; nor is one nearer to another task's label."""
+    own = vocabulary.encode("positive")
+    frequent = next(i for i in range(own[0] + 1, own[0] + 40) if vocabulary.searchable[i])
+    rows = (RowSource(label="positive"), RowSource())
+    at_word = planted.prompt(vocabulary.embedding[[frequent, 600]], labels=LABELS, rows=rows)
+    (one,) = read_labels(at_word, vocabulary, nulls=20, other_labels=("human", "positive")).persistence
+    scores = unit(vocabulary.embedding[frequent][None])[0] @ unit(np.stack([vocabulary.text_vector(name) for name in ("positive", "human")])).T
+    assert one.p_words > 1 / 101
+    assert one.p_labels == (1 + (scores[1] >= scores[0])) / 2, "its own label is no baseline"
+    (alone,) = read_labels(at_word, vocabulary, nulls=20).persistence
+    assert np.isnan(alone.p_labels)
+
+
+def test_words_say_what_was_measured(vocabulary):
+    negative, positive = (vocabulary.text_vector(label) for label in LABELS)
+    words = vocabulary.embedding[vocabulary.searchable_ids[[900, 901, 902]]]
+    rows = (RowSource(label="negative"), RowSource(label="positive"), RowSource(), RowSource())
+    initial = np.stack([negative, positive, words[0], words[1]])
+    kept = read_labels(planted.trained(initial, initial, rows, labels=LABELS), vocabulary, nulls=20)
+    lost = read_labels(planted.trained(initial, np.stack([negative, words[2], positive, words[1]]), rows, labels=LABELS), vocabulary, nulls=20)
+    none = read_labels(planted.prompt(words, labels=LABELS), vocabulary, nulls=20)
+    assert in_words([kept], "class-label") == (
+        "1 prompt with initialization class-label: 2 of 2 tokens that began as a label still rank it first; position p at most 0.250 (the smallest "
+        "possible is 0.250); a label ranks first at 0 of the 2 other positions."
+    )
+    both = in_words([kept, lost], "class-label")
+    assert both.startswith("2 prompts with initialization class-label: 3 of 4 tokens that began as a label still rank it first")
+    assert both.endswith("a label ranks first at 1 of the 4 other positions.")
+    assert in_words([none], None).startswith("1 prompt with initialization unknown: no token is recorded to have begun as a label; at none of 3 positions")
+
+
+def test_the_half_that_peft_never_trains_shows_no_persistence(vocabulary, tmp_path):
+    """PEFT's default for a T5 keeps twice the rows; with TEXT initialization the second half stays the label's own embedding."""
+    generator = np.random.default_rng(0)
+    trained = (5 * generator.standard_normal((2, vocabulary.dimension))).astype(np.float32)
+    dead = np.stack([vocabulary.text_vector(label) for label in LABELS])
+    save_file({"prompt_embeddings": np.concatenate([trained, dead])}, tmp_path / "adapter_model.safetensors")
+    config = {"peft_type": "PROMPT_TUNING", "num_virtual_tokens": 2, "num_transformer_submodules": 2, "prompt_tuning_init": "TEXT"}
+    (tmp_path / "adapter_config.json").write_text(json.dumps(config | {"prompt_tuning_init_text": "negative positive"}))
+    prompt = read_prompt(tmp_path)
+    assert (prompt.length, prompt.origin.dropped_rows) == (2, 2)
+    reading = read_labels(prompt, vocabulary, LABELS, nulls=20)
+    assert reading.first.size == 0
+    assert reading.similarity.max() < 0.5
+    naive = read_labels(planted.prompt(np.concatenate([trained, dead])), vocabulary, LABELS, nulls=20)
+    assert naive.first.tolist() == [2, 3], "read naively, it would show perfect persistence"

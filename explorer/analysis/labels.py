@@ -17,6 +17,10 @@ TIE = 1e-6
 """cosines this close are equal: a label of one piece ties with that piece's own row, and the tie is the label's"""
 
 
+MATCHED_WORDS = 100
+"""words about as frequent as a label, which persistence is compared with"""
+
+
 @dataclass(frozen=True)
 class Persistence:
     """What became of one prompt token that was initialized from a class label."""
@@ -30,6 +34,13 @@ class Persistence:
     """rank of the label now, from 1"""
     p: float
     """share of positions at least as near to the label as this one, 1/P…1: smaller is more persistent"""
+    initial_p: float | None
+    """the same before training; None where no initial vectors were saved"""
+    p_words: float
+    """(1 + words at least as near as the label) / (1 + words), of the 100 pieces that are about as frequent as the label's, at this
+    position: smaller is more than any word would show"""
+    p_labels: float
+    """the same over labels of other tasks; nan where none were given"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +62,22 @@ class LabelReading:
     dispersion: float
     """0…1, normalized entropy over positions of the positive similarity to any label: 0 all in one token, 1 evenly spread;
     nan when no token is on the side of any label"""
+    initial_dispersion: float
+    """the same before training; nan where no initial vectors were saved"""
+
+    @property
+    def kept(self) -> tuple[Persistence, ...]:
+        """Tokens that began as a label and still rank it first, before every piece and every other label."""
+        return tuple(
+            one
+            for one in self.persistence
+            if one.rank == 1 and self.similarity[one.position].argmax() == self.labels.index(one.label)
+        )
+
+    @property
+    def first(self) -> np.ndarray:
+        """[n] int64: all positions at which some label ranks first."""
+        return np.flatnonzero((self.rank == 1).any(axis=1))
 
     def to_frame(self) -> pd.DataFrame:
         """One row per prompt token and label: prompt, position, label, similarity, rank, p."""
@@ -67,25 +94,32 @@ class LabelReading:
         )
 
     def persistence_frame(self) -> pd.DataFrame:
-        """One row per token initialized from a label: prompt, label, position, initial_rank, rank, p. Empty when there is none."""
-        frame = pd.DataFrame(
-            [(self.prompt, one.label, one.position, one.initial_rank, one.rank, one.p) for one in self.persistence],
-            columns=["prompt", "label", "position", "initial_rank", "rank", "p"],
-        )
-        return frame.astype({"position": "int64", "initial_rank": "Int64", "rank": "int64", "p": "float64"})
+        """One row per token initialized from a label: prompt, label, position, initial_rank, rank, p, initial_p, p_words,
+        p_labels. Empty when there is none."""
+        columns = ["label", "position", "initial_rank", "rank", "p", "initial_p", "p_words", "p_labels"]
+        frame = pd.DataFrame([[getattr(one, column) for column in columns] for one in self.persistence], columns=columns)
+        frame.insert(0, "prompt", self.prompt)
+        real = dict.fromkeys(("p", "initial_p", "p_words", "p_labels"), "float64")
+        return frame.astype({"position": "int64", "initial_rank": "Int64", "rank": "int64", **real})
 
     def dispersion_frame(self) -> pd.DataFrame:
-        """One row: prompt, dispersion."""
-        return pd.DataFrame({"prompt": [self.prompt], "dispersion": [self.dispersion]})
+        """One row: prompt, dispersion, initial_dispersion."""
+        return pd.DataFrame({"prompt": [self.prompt], "dispersion": [self.dispersion], "initial_dispersion": [self.initial_dispersion]})
 
 
 def read_labels(
-    prompt: SoftPrompt, vocabulary: Vocabulary, labels: Sequence[str] | None = None, nulls: int = 1000, seed: int = 0
+    prompt: SoftPrompt,
+    vocabulary: Vocabulary,
+    labels: Sequence[str] | None = None,
+    nulls: int = 1000,
+    seed: int = 0,
+    other_labels: Sequence[str] = (),
 ) -> LabelReading:
     """Cosine, rank and p of every class label at every prompt token; persistence, drift and dispersion.
 
-    labels: by default those the prompt records. Raises DataError when there are none, PromptError for a label without a
-    piece in the vocabulary or a prompt of another width, ModelError for a vocabulary without a tokenizer.
+    labels: by default those the prompt records. other_labels: of other tasks, a baseline of persistence.
+    Raises DataError when there are none, PromptError for a label without a piece in the vocabulary or a prompt of another width,
+    ModelError for a vocabulary without a tokenizer.
     """
     vocabulary.check_width(prompt.vectors, prompt.name)
     names = tuple(prompt.origin.labels or ()) if labels is None else tuple(labels)
@@ -103,9 +137,10 @@ def read_labels(
         similarity,
         rank,
         p,
-        _persistence(prompt, names, targets, similarity, rank, vocabulary),
+        _persistence(prompt, names, targets, similarity, rank, vocabulary, [other for other in other_labels if other not in names]),
         None if initial is None else (unit(prompt.vectors) * unit(initial)).sum(axis=1),
         _dispersion(similarity),
+        float("nan") if initial is None else _dispersion(unit(initial) @ targets.T),
     )
 
 
@@ -118,19 +153,47 @@ def _ranks(vectors: np.ndarray, similarity: np.ndarray, vocabulary: Vocabulary) 
 
 
 def _persistence(
-    prompt: SoftPrompt, names: tuple[str, ...], targets: np.ndarray, similarity: np.ndarray, rank: np.ndarray, vocabulary: Vocabulary
+    prompt: SoftPrompt,
+    names: tuple[str, ...],
+    targets: np.ndarray,
+    similarity: np.ndarray,
+    rank: np.ndarray,
+    vocabulary: Vocabulary,
+    other_labels: Sequence[str],
 ) -> tuple[Persistence, ...]:
-    started = None
-    if prompt.initial is not None:
-        started = _ranks(prompt.initial, unit(prompt.initial) @ targets.T, vocabulary)
+    before = None if prompt.initial is None else unit(prompt.initial) @ targets.T
+    started = None if before is None else _ranks(prompt.initial, before, vocabulary)
+    others = np.stack([vocabulary.text_vector(label) for label in other_labels]) if other_labels else None
     found = []
     for position, source in enumerate(prompt.origin.rows or ()):
         if source.label in names:
             column = names.index(source.label)
-            share = float((similarity[:, column] >= similarity[position, column]).mean())
-            before = None if started is None else int(started[position, column])
-            found.append(Persistence(source.label, position, before, int(rank[position, column]), share))
+            own, token = similarity[position, column], unit(prompt.vectors[position : position + 1])[0]
+            found.append(
+                Persistence(
+                    source.label,
+                    position,
+                    None if started is None else int(started[position, column]),
+                    int(rank[position, column]),
+                    _share_as_near(similarity[:, column], position),
+                    None if before is None else _share_as_near(before[:, column], position),
+                    float(p_values(own, unit(vocabulary.embedding[_as_frequent(source.label, vocabulary)]) @ token)),
+                    float("nan") if others is None else float(p_values(own, unit(others) @ token)),
+                )
+            )
     return tuple(found)
+
+
+def _share_as_near(similarity: np.ndarray, position: int) -> float:
+    """Position-permutation p: the share of positions [P] at least as near as this one."""
+    return float((similarity >= similarity[position]).mean())
+
+
+def _as_frequent(label: str, vocabulary: Vocabulary) -> np.ndarray:
+    """The searchable pieces whose ids are nearest to the label's, its own left out: tokenizers number pieces by frequency."""
+    own = vocabulary.encode(label)
+    ids = vocabulary.searchable_ids[~np.isin(vocabulary.searchable_ids, own)]
+    return ids[np.argsort(np.abs(ids - np.mean(own)), kind="stable")[:MATCHED_WORDS]]
 
 
 def _dispersion(similarity: np.ndarray) -> float:
@@ -141,3 +204,22 @@ def _dispersion(similarity: np.ndarray) -> float:
         return 0.0
     share = mass[mass > 0] / mass.sum()
     return float(abs((share * np.log(share)).sum()) / np.log(len(mass)))
+
+
+def in_words(readings: Sequence[LabelReading], initialization: str | None) -> str:
+    """What became of the labels in prompts of one initialization, as a sentence of measured figures."""
+    group = f"{len(readings)} prompt{'s' if len(readings) > 1 else ''} with initialization {initialization or 'unknown'}"
+    began = [one for reading in readings for one in reading.persistence]
+    first, positions = sum(len(reading.first) for reading in readings), sum(len(reading.rank) for reading in readings)
+    if not began:
+        best = min(int(reading.rank.min()) for reading in readings)
+        found = "at none of" if first == 0 else f"at {first} of"
+        return f"{group}: no token is recorded to have begun as a label; {found} {positions} positions a label ranks first (best rank {best:,})."
+    kept = [one for reading in readings for one in reading.kept]
+    largest = f"; position p at most {max(one.p for one in kept):.3f}" if kept else ""
+    least = min(1 / len(reading.rank) for reading in readings)
+    elsewhere = first - len([one for one in began if one.rank == 1])
+    return (
+        f"{group}: {len(kept)} of {len(began)} tokens that began as a label still rank it first{largest} (the smallest possible is {least:.3f}); "
+        f"a label ranks first at {elsewhere} of the {positions - len(began)} other positions."
+    )

@@ -85,7 +85,7 @@ def compare(
 ) -> None:
     """Set prompts side by side, by initialization or else.
 
-    Means over each group with 95 % bootstrap intervals.
+    Means over each group with 95 % bootstrap intervals, permutation tests between groups, and similarity of every two prompts.
     """
     if len(prompts) < 2:
         raise typer.BadParameter("found one prompt; expected at least two to compare", param_hint="PROMPT")
@@ -93,13 +93,23 @@ def compare(
     read = read_prompts(prompts)
     vocabulary = Vocabularies(model).shared_by(read)
     from explorer.analysis.comparison import compare as run
+    from explorer.analysis.differences import differences
+    from explorer.analysis.matching import pairs
 
     comparison = run(read, vocabulary, by=by, k=k, nulls=nulls, seed=seed, progress=note)
-    rows, summary = comparison.to_frame(), comparison.summary()
+    rows, summary, tests, alike = comparison.to_frame(), comparison.summary(), differences(comparison), pairs(read, vocabulary, seed=seed)
 
     def page() -> str:
         from explorer.figures import comparison_figure
 
         return _page("Soft prompts compared", [comparison_figure(comparison, measure) for measure in dict.fromkeys(summary["measure"])])
 
-    output.write(lambda: {"prompts": records(rows), "summary": records(summary)}, lambda: rows, lambda: f"{frame_table(rows)}\n\n{frame_table(summary)}", page)
+    def text() -> str:
+        least = tests["least_p"].min()
+        said = "no verdict: a group has one prompt only" if least != least else f"smallest p these numbers of prompts allow: {least:.3f}"
+        return "\n\n".join([*map(frame_table, (rows, summary)), f"{frame_table(tests)}\n{said}", frame_table(alike)])
+
+    def content() -> dict[str, object]:
+        return {"prompts": records(rows), "summary": records(summary), "tests": records(tests), "pairs": records(alike)}
+
+    output.write(content, lambda: rows, text, page)

@@ -169,6 +169,7 @@ def clusters(
 def labels(
     prompts: Prompts,
     labels: Labels = None,
+    other_labels: Annotated[str | None, typer.Option("--other-labels", metavar="A,B", help="Labels of other tasks, a baseline of persistence.")] = None,
     nulls: Nulls = 1000,
     seed: Seed = 0,
     model: Model = None,
@@ -183,17 +184,19 @@ def labels(
     output = Output(as_json, csv, overwrite=overwrite)
     import pandas as pd
 
-    from explorer.analysis.labels import read_labels
+    from explorer.analysis.labels import in_words, read_labels
 
     vocabularies, chosen = Vocabularies(model), tuple(values(labels, "--labels")) or None
-    readings = [read_labels(prompt, vocabularies.of(prompt), chosen, nulls, seed) for prompt in read_prompts(prompts)]
+    read, others = read_prompts(prompts), tuple(values(other_labels, "--other-labels"))
+    readings = [read_labels(prompt, vocabularies.of(prompt), chosen, nulls, seed, others) for prompt in read]
     similarities = pd.concat([reading.to_frame() for reading in readings], ignore_index=True)
     persistence = pd.concat([reading.persistence_frame() for reading in readings], ignore_index=True)
     dispersion = pd.concat([reading.dispersion_frame() for reading in readings], ignore_index=True)
 
     def text() -> str:
         kept = frame_table(persistence) if len(persistence) else "persistence: no prompt token was initialized from a class label"
-        return f"{frame_table(similarities)}\n\n{kept}\n\n{frame_table(dispersion)}"
+        told = "\n".join(printable(in_words([reading], one.origin.initialization)) for reading, one in zip(readings, read, strict=True))
+        return f"{frame_table(similarities)}\n\n{kept}\n\n{frame_table(dispersion)}\n\n{told}"
 
     def content() -> dict[str, object]:
         return {"similarities": records(similarities), "persistence": records(persistence), "dispersion": records(dispersion)}

@@ -9,14 +9,16 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
+import pandas as pd
 import streamlit as st
 
-from explorer.analysis import clusters, comparison, labels, norms, projection
+from explorer.analysis import clusters, comparison, labels, matching, norms, projection
 from explorer.analysis import hubness as hub
 from explorer.analysis import neighbors as nearest
-from explorer.errors import ExplorerError, ModelError
+from explorer.errors import DataError, ExplorerError, ModelError
 from explorer.formats import PROMPTS, find_prompts
 from explorer.prompt import SoftPrompt
 from explorer.tasks import Task, read_task
@@ -24,6 +26,8 @@ from explorer.vocabulary import Vocabulary
 from explorer.weights import MODELS, model_folder
 
 EXAMPLES = Path(__file__).resolve().parent.parent.parent / "examples"
+LONGEST_UPLOAD = 500
+"""labelled texts that a page runs the model on"""
 NULLS = 1000
 """random vectors that p-values compare with; the command line's default"""
 
@@ -154,9 +158,9 @@ def redundancy(opened: Opened, vocabulary: Vocabulary, k: int) -> clusters.Redun
 
 
 @st.cache_data(max_entries=64, hash_funcs=KEYS, show_spinner="Comparing with the class labels")
-def label_reading(opened: Opened, vocabulary: Vocabulary, names: tuple[str, ...]) -> labels.LabelReading:
-    """See explorer.analysis.labels."""
-    return labels.read_labels(opened.prompt, vocabulary, names, NULLS)
+def label_reading(opened: Opened, vocabulary: Vocabulary, names: tuple[str, ...], others: tuple[str, ...] = ()) -> labels.LabelReading:
+    """See explorer.analysis.labels; `others` are labels of other tasks."""
+    return labels.read_labels(opened.prompt, vocabulary, names, NULLS, other_labels=others)
 
 
 @st.cache_data(max_entries=128, hash_funcs=KEYS, show_spinner="Measuring norms")
@@ -169,6 +173,18 @@ def norm_reading(opened: Opened, vocabulary: Vocabulary) -> norms.Norms:
 def compared(chosen: tuple[Opened, ...], vocabulary: Vocabulary, by: comparison.By, k: int) -> comparison.Comparison:
     """See explorer.analysis.comparison."""
     return comparison.compare([opened.prompt for opened in chosen], vocabulary, by, k, NULLS)
+
+
+@st.cache_data(max_entries=8, hash_funcs=KEYS, show_spinner="Matching prompt against prompt", show_time=True)
+def pairs(chosen: tuple[Opened, ...], vocabulary: Vocabulary) -> pd.DataFrame:
+    """See explorer.analysis.matching."""
+    return matching.pairs([opened.prompt for opened in chosen], vocabulary)
+
+
+@st.cache_data(max_entries=8, hash_funcs=KEYS, show_spinner=False)
+def likeness(everyone: tuple[Opened, ...]) -> np.ndarray:
+    """Cosine of mean tokens [N, N]; see explorer.analysis.matching."""
+    return matching.mean_token_similarity([opened.prompt for opened in everyone])
 
 
 @st.cache_resource(
@@ -226,3 +242,37 @@ def answers(chosen: tuple[Opened, ...], vocabulary: Vocabulary, text: str, names
     start = time.perf_counter()
     predictions = predict(frozen, [*(opened.prompt for opened in chosen), None], [text], names)
     return predictions, time.perf_counter() - start
+
+
+TASK_KEYS = {Task: lambda task: (task.name, hash((task.texts, task.answers, task.labels)))}
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def uploaded(name: str, content: bytes, labels: tuple[str, ...]) -> Task:
+    """Labelled texts of an uploaded file, read from a private temporary file. Raises DataError for what is no task of these labels."""
+    with TemporaryDirectory() as private:
+        path = Path(private) / f"texts{Path(name).suffix.lower()}"
+        path.write_bytes(content)
+        try:
+            task = read_task(path, labels)
+        except ExplorerError as error:
+            raise DataError(str(error).replace(str(path), name)) from error
+    if len(task) > LONGEST_UPLOAD:
+        raise DataError(f"{name}: {len(task):,} texts; expected at most {LONGEST_UPLOAD:,} here: use `python -m explorer faithfulness`")
+    return replace(task, name=name)
+
+
+@st.cache_data(max_entries=16, hash_funcs=KEYS | TASK_KEYS, show_spinner="The model answers with every stand-in", show_time=True)
+def faithfulness(opened: Opened, vocabulary: Vocabulary, task: Task, names: tuple[str, ...]):
+    """See explorer.evaluation.faithfulness."""
+    from explorer.evaluation.faithfulness import faithfulness as run
+
+    return run(_model(vocabulary.name, _model_state(vocabulary.name)), vocabulary, opened.prompt, replace(task, labels=names))
+
+
+@st.cache_data(max_entries=32, hash_funcs=KEYS, show_spinner="Asking what the answer rests on", show_time=True)
+def attribution(opened: Opened, vocabulary: Vocabulary, text: str, names: tuple[str, ...]):
+    """See explorer.evaluation.attribution."""
+    from explorer.evaluation.attribution import attribute
+
+    return attribute(_model(vocabulary.name, _model_state(vocabulary.name)), vocabulary, opened.prompt, [text], names)

@@ -68,10 +68,13 @@ def readable() -> tuple[tuple[Opened, ...], Vocabulary]:
 
 
 def peers(chosen: tuple[Opened, ...], vocabulary: Vocabulary) -> tuple[Opened, ...]:
-    """The chosen prompts and every other one of their tasks, of their lengths and of the same model: the other seeds."""
+    """The chosen prompts and every other one of their tasks, of their lengths and of the same model: the other seeds.
+
+    Prompts that were pulled towards a sentence stand apart from the initialization strategies and come only when chosen.
+    """
     kinds = {(opened.prompt.origin.task, opened.prompt.length) for opened in chosen if opened.prompt.origin.task is not None}
     names = {opened.name for opened in chosen}
-    found = [opened for opened in cached.collection() if isinstance(opened, Opened)]
+    found = [opened for opened in cached.collection() if isinstance(opened, Opened) and not opened.prompt.origin.read_as]
     alike = [opened for opened in found if (opened.prompt.origin.task, opened.prompt.length) in kinds and opened.name not in names]
     return chosen + tuple(opened for opened in alike if opened.prompt.dimension == vocabulary.dimension and _same_model(opened, vocabulary))
 

@@ -4,7 +4,9 @@ Backgrounds are transparent and text has no color of its own, so that a figure t
 """
 
 from explorer.figures.answers import probability_bars
-from explorer.figures.comparing import MEASURE_TITLES, comparison_figure
+from explorer.figures.attribution import attribution_figure, deletion_figure
+from explorer.figures.comparing import MEASURE_TITLES, comparison_figure, likeness_heatmap
+from explorer.figures.faithfulness import faithfulness_figure, interpolation_figure, reading_title
 from explorer.figures.labels import label_heatmap, persistence_figure
 from explorer.figures.mapping import map_figure
 from explorer.figures.neighborhoods import coherence_figure, redundancy_heatmap, similarity_figure
@@ -14,15 +16,21 @@ from explorer.figures.training import accuracy_curve, norm_boxes, norm_figure
 __all__ = [
     "MEASURE_TITLES",
     "accuracy_curve",
+    "attribution_figure",
     "coherence_figure",
     "comparison_figure",
+    "deletion_figure",
+    "faithfulness_figure",
+    "interpolation_figure",
     "label_heatmap",
+    "likeness_heatmap",
     "map_figure",
     "norm_boxes",
     "norm_figure",
     "persistence_figure",
     "probability_bars",
     "readable",
+    "reading_title",
     "redundancy_heatmap",
     "similarity_figure",
 ]

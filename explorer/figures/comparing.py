@@ -1,10 +1,12 @@
 """Groups of prompts side by side, one measure a figure."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import plotly.graph_objects as go
 
 from explorer.analysis.comparison import Comparison
-from explorer.figures.style import LOG_TICKS, NEUTRAL, looks, plain, styled
+from explorer.figures.style import DIVERGING, LOG_TICKS, NEUTRAL, looks, plain, styled
 
 MEASURE_TITLES = {
     "dev_accuracy": ("Accuracy on the dev set", "share right", ".0%"),
@@ -58,3 +60,26 @@ def comparison_figure(comparison: Comparison, measure: str) -> go.Figure:
     if measure in OF_ONE:
         figure.update_xaxes(range=[-0.05, 1.05])
     return styled(figure, title, 110 + 44 * len(groups))
+
+
+def likeness_heatmap(similarity: np.ndarray, names: Sequence[str]) -> go.Figure:
+    """Cosine of the mean tokens of every two prompts [N, N], −1…1; the diagonal is left out."""
+    shown = similarity.astype(np.float32)
+    np.fill_diagonal(shown, np.nan)
+    labels = [plain(name) for name in names]
+    figure = go.Figure(
+        go.Heatmap(
+            z=shown,
+            x=labels,
+            y=labels,
+            colorscale=DIVERGING,
+            zmid=0,
+            zmin=-1,
+            zmax=1,
+            colorbar={"title": {"text": "cosine"}, "thickness": 12, "tickformat": ".1f"},
+            hovertemplate="%{y}<br>%{x}: %{z:.2f}<extra></extra>",
+        )
+    )
+    figure.update_xaxes(showgrid=False, tickangle=60, tickfont={"size": 10})
+    figure.update_yaxes(showgrid=False, autorange="reversed", tickfont={"size": 10})
+    return styled(figure, "How alike the mean tokens of all prompts are", max(320, 120 + 19 * len(names)))

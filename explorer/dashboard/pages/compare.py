@@ -1,12 +1,16 @@
 """Do the initialization strategies differ, over several seeds?"""
 
+import numpy as np
 import pandas as pd
 import streamlit as st
 
+from explorer.analysis.differences import differences
 from explorer.dashboard import cached, choice, controls, tables
 from explorer.dashboard.words import count, safe
-from explorer.figures import MEASURE_TITLES, accuracy_curve, comparison_figure, map_figure, norm_boxes, readable
+from explorer.figures import MEASURE_TITLES, accuracy_curve, comparison_figure, likeness_heatmap, map_figure, norm_boxes, readable
 from explorer.figures.style import CONFIG
+
+MOST_PAIRED = 12  # prompts matched in pairs, a second or two
 
 st.title("Compare", anchor=False)
 st.markdown("Do the initialization strategies differ, and by more than seeds do?")
@@ -55,6 +59,14 @@ name = ("compare", by, f"k{k}")
 tables.heading("Means and intervals", summary, *name, "summary")
 titled = summary.assign(measure=[MEASURE_TITLES[measure][0] for measure in summary["measure"]])
 tables.show(titled, "summary-table", more={"measure": st.column_config.TextColumn("Measure", width=260)})
+tests = differences(comparison)
+if len(tests):
+    least = tests["least_p"].min()
+    tables.heading("Group against group", tests, *name, "tests")
+    shown = tests.assign(measure=[MEASURE_TITLES[measure][0] for measure in tests["measure"]])
+    tables.show(shown, "tests-table", more={"measure": st.column_config.TextColumn("Measure", width=220)}, height=300)
+    said = "no verdict: a group has one prompt only" if np.isnan(least) else f"with so few prompts no p can be below {least:.3f}"
+    st.caption(f"Two-sided permutation test of the difference in means, q over all rows of the table; {said}.")
 tables.heading("Every prompt", rows, *name)
 tables.show(rows, "rows-table")
 
@@ -66,6 +78,17 @@ side.insert(0, "position", most)
 wide = {opened.name: st.column_config.TextColumn(opened.name, width=max(200, 690 // len(chosen))) for opened in chosen}
 tables.show(side, "side-table", more=wide, height=388)
 st.caption(f"The first four by cosine over {len(vocabulary.searchable_ids):,} pieces, for the chosen prompts. Positions of two prompts have no common order.")
+if 1 < len(chosen) <= MOST_PAIRED:
+    alike = cached.pairs(chosen, vocabulary)
+    tables.heading("Prompt against prompt", alike, *name, "pairs")
+    tables.show(alike, "pairs-table")
+    st.caption(
+        "Tokens are matched one to one by cosine. p compares the matched cosine with that after random rotations of the second prompt about its "
+        "own mean: what the prompts share as an offset stays. p of the mean token compares with means of as many random words."
+    )
+everything = tuple(one for one in cached.collection() if isinstance(one, cached.Opened) and one.prompt.dimension == vocabulary.dimension)
+st.plotly_chart(likeness_heatmap(cached.likeness(everything), [opened.name for opened in everything]), key="likeness", config=CONFIG)
+st.caption("Cosine of the mean tokens of all prompts here (SPoT; Vu et al. 2022): −1…1, higher is closer.")
 placements = [cached.placement(opened, vocabulary) for opened in compared]
 st.plotly_chart(map_figure(cached.vocabulary_map(vocabulary), vocabulary, placements, groups=groups), key="map", config=CONFIG)
 st.caption("UMAP, for looking only: it keeps neighborhoods, not distances, and no number here is taken from it.")

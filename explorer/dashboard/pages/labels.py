@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from explorer.analysis.labels import in_words
 from explorer.dashboard import cached, choice, tables
 from explorer.dashboard.words import safe
 from explorer.figures import label_heatmap, persistence_figure
@@ -27,14 +28,20 @@ if not labels:
     st.info("This prompt records no class labels; type them above.", icon=":material/label:")
     st.stop()
 
-reading = cached.label_reading(opened, vocabulary, labels)
+others = tuple(dict.fromkeys(label for one in cached.collection() if isinstance(one, cached.Opened) for label in one.prompt.origin.labels or ()))
+reading = cached.label_reading(opened, vocabulary, labels, others)
+alike = [one for one in choice.peers(chosen, vocabulary) if one.prompt.origin.task == opened.prompt.origin.task and one.prompt.length == opened.prompt.length]
+for initialization in dict.fromkeys(one.prompt.origin.initialization for one in alike):
+    group = [cached.label_reading(one, vocabulary, labels, others) for one in alike if one.prompt.origin.initialization == initialization]
+    st.markdown("- " + safe(in_words(group, initialization)))
 st.plotly_chart(label_heatmap(reading), key="heatmap", config=CONFIG)
 rows = len(vocabulary.searchable_ids)
 st.caption(
     f"Cosine to the mean of a label's pieces, for {safe(opened.name)}. Rank 1 means: nearer than each of the {rows:,} pieces; ranks up to 100 "
     "are written in where there is room. "
     "Tokens with an orange frame were initialized from that label. "
-    f"Spread of label similarity over the tokens: {reading.dispersion:.2f} (0: all in one token, 1: in all alike)."
+    f"Spread of label similarity over the tokens: {reading.dispersion:.2f} (0: all in one token, 1: in all alike), before "
+    f"training {reading.initial_dispersion:.2f}."
 )
 
 kept = reading.persistence_frame()
@@ -43,7 +50,7 @@ if kept.empty:
     st.caption("None of these tokens was initialized from one of the labels, or the checkpoint does not record it.")
 else:
     turned = kept if reading.drift is None else kept.assign(drift=reading.drift[kept["position"].to_numpy()])
-    tables.show(turned, "persistence-table", ["position", "label", "initial_rank", "rank", "p", "drift"])
+    tables.show(turned, "persistence-table", ["position", "label", "initial_rank", "rank", "initial_p", "p", "p_words", "p_labels", "drift"])
     story, picture = st.columns(2, gap="large", vertical_alignment="center")
     for one in reading.persistence[:TOLD]:
         nearest = reading.labels[reading.similarity[one.position].argmax()]
@@ -53,7 +60,9 @@ else:
     picture.plotly_chart(persistence_figure(reading), key="persistence", config=CONFIG)
     st.caption(
         "Cosine; here p is the share of the prompt's tokens that are at least as near to the label (smallest possible: "
-        f"{1 / opened.prompt.length:.2f}). A token that still ranks its label first was not moved away by training; that it learned the label is another claim."
+        f"{1 / opened.prompt.length:.2f}). “Words” compares with 100 pieces about as frequent, “other "
+        "labels” with the labels of all other prompts here. A token that still ranks its label first was not moved away by "
+        "training; that it learned the label is another claim."
     )
 
 frame = reading.to_frame()

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from explorer.dashboard import cached, choice, tables
+from explorer.dashboard import attributed, cached, choice, tables
 from explorer.dashboard.words import count, safe
 from explorer.figures import probability_bars
 from explorer.figures.style import CONFIG
@@ -70,3 +70,6 @@ for number, labels in enumerate(sets):
         "Σ log p of a label's pieces, so they add up to 1 even where the model would write something else; the generated text is what it does "
         "write. “No prompt” is the same frozen model with the text alone."
     )
+    with st.expander("Which prompt tokens does an answer rest on?", key=f"attribution-{number}", on_change="rerun") as attribution:
+        if attribution.open:
+            attributed.show(members, vocabulary, st.session_state.asked, labels, number)

@@ -1,0 +1,72 @@
+"""Permutation tests between groups of prompts: against scipy, by their calibration, and what too few prompts allow."""
+
+import numpy as np
+import planted
+import pytest
+from scipy import stats
+
+from explorer.analysis.comparison import compare
+from explorer.analysis.differences import differences, permutation_test
+from explorer.prompt import Evaluation
+
+
+def gap(first, second, axis=-1):
+    return np.mean(first, axis=axis) - np.mean(second, axis=axis)
+
+
+@pytest.mark.parametrize(("n", "m"), [(3, 3), (3, 5), (6, 4)])
+def test_the_exact_test_is_that_of_scipy(n, m):
+    generator = np.random.default_rng(n * m)
+    for shift in (0, 1.5):
+        first, second = generator.standard_normal(n), generator.standard_normal(m) + shift
+        gaps = lambda a, b, axis: np.abs(gap(a, b, axis))  # noqa: E731
+        expected = stats.permutation_test((first, second), gaps, vectorized=True, n_resamples=np.inf, alternative="greater")
+        assert permutation_test(first, second)[0] == pytest.approx(expected.pvalue)
+
+
+def test_many_prompts_are_tested_by_random_relabelings():
+    generator = np.random.default_rng(0)
+    first, second = generator.standard_normal(20), generator.standard_normal(20) + 0.7
+    p, least = permutation_test(first, second)
+    assert least == 1 / 10_000
+    assert p == pytest.approx(stats.permutation_test((first, second), gap, vectorized=True, n_resamples=20_000, rng=1).pvalue, abs=0.02)
+
+
+def test_p_is_uniform_without_a_difference():
+    generator = np.random.default_rng()
+    p = np.array([permutation_test(*generator.standard_normal((2, 5)))[0] for _ in range(600)])
+    assert 0.02 < (p <= 0.05).mean() < 0.09
+    assert abs(p.mean() - 0.5) < 0.07
+
+
+def test_the_smallest_p_is_what_the_numbers_allow():
+    assert permutation_test(np.array([1.0, 2, 3]), np.array([7.0, 8, 9])) == (pytest.approx(0.1), pytest.approx(0.1))
+    assert permutation_test(np.array([1.0, 2]), np.array([7.0, 8, 9])) == (pytest.approx(0.1), pytest.approx(0.1))
+    assert np.isnan(permutation_test(np.array([1.0]), np.array([7.0, 8, 9]))).all(), "no verdict from one seed"
+
+
+def grouped(vocabulary):
+    generator = np.random.default_rng(0)
+    prompts = []
+    for group, level in (("random", 0.6), ("class-label", 0.8)):
+        for seed in range(3):
+            history = (Evaluation(1, None, level + 0.01 * seed),)
+            vectors = generator.standard_normal((3, vocabulary.dimension))
+            prompts.append(planted.prompt(vectors, f"{group}-{seed}", initialization=group, seed=seed, step=1, history=history))
+    return prompts
+
+
+def test_groups_that_differ_wholly_have_the_largest_effect():
+    vocabulary = planted.vocabulary()
+    frame = differences(compare(grouped(vocabulary), vocabulary, nulls=20)).set_index("measure")
+    row = frame.loc["dev_accuracy"]
+    assert (row["group_a"], row["group_b"], row["n_a"], row["n_b"], row["effect"]) == ("random", "class-label", 3, 3, -1)
+    assert row["difference"] == pytest.approx(-0.2)
+    assert row["p"] == row["least_p"] == pytest.approx(0.1)
+    assert (frame["q"].dropna() >= frame["p"].dropna() - 1e-12).all()
+    assert "label_persistence" not in frame.index, "nothing is known of it"
+
+
+def test_one_group_has_nothing_to_differ_from():
+    vocabulary = planted.vocabulary()
+    assert differences(compare(grouped(vocabulary)[:3], vocabulary, nulls=20)).empty
