@@ -214,10 +214,10 @@ def test_labels_has_three_tables(label_prompt):
     assert list(found["similarities"][0]) == LABELS
     assert {row["label"] for row in found["similarities"]} == set(prompt.origin.labels)
     assert len(found["similarities"]) == prompt.length * len(prompt.origin.labels)
-    assert list(found["persistence"][0]) == ["prompt", "label", "position", "initial_rank", "rank", "p"]
+    assert list(found["persistence"][0]) == ["prompt", "label", "position", "initial_rank", "rank", "p", "initial_p", "p_words", "p_labels"]
     begun = [(n, row.label) for n, row in enumerate(prompt.origin.rows) if row.label is not None]
     assert sorted((row["position"], row["label"]) for row in found["persistence"]) == begun
-    assert list(found["dispersion"][0]) == ["prompt", "dispersion"]
+    assert list(found["dispersion"][0]) == ["prompt", "dispersion", "initial_dispersion"]
     assert list(as_csv("labels", label_prompt, "--nulls", 50)[0]) == LABELS
 
 
@@ -353,7 +353,9 @@ def test_map_draws_one_page_that_needs_no_network(label_prompt, tmp_path):
 
 def test_compare_groups_prompts(paths, tmp_path):
     found = as_json("compare", *paths, "--nulls", 50)
-    assert set(found) == {"prompts", "summary"}
+    assert set(found) == {"prompts", "summary", "tests", "pairs"}
+    assert {(row["n_a"], row["n_b"], row["p"] >= row["least_p"]) for row in found["tests"] if row["p"] is not None} == {(2, 2, True)}
+    assert len(found["pairs"]) == 15
     assert list(found["prompts"][0])[:5] == ["prompt", "group", "seed", "length", "dev_accuracy"]
     assert len(found["prompts"]) == len(paths)
     assert {row["group"] for row in found["summary"]} == {read_prompt(path).origin.initialization for path in paths}
@@ -405,6 +407,34 @@ def test_evaluate_scores_each_prompt(paths, tmp_path):
     right = np.mean([row["label"] == label for row, label in zip(answers, ["positive", "negative"], strict=True)])
     assert rows[0]["accuracy"] == pytest.approx(right)
     assert "accuracy" in run("evaluate", paths[0], "--data", tmp_path / "data.tsv").stdout
+
+
+# faithfulness, attribution
+
+
+def test_faithfulness_gives_every_reading(paths, tmp_path):
+    (tmp_path / "data.tsv").write_text("text\tlabel\na fine film\tpositive\na dull film\tnegative\n")
+    ask = ("faithfulness", paths[0], "--data", tmp_path / "data.tsv", "--draws", 2, "--points", 3)
+    rows = as_json(*ask, "--curve", tmp_path / "curve.csv")
+    assert {"reading", "accuracy", "agreement", "kl"} <= set(rows[0])
+    names = [row["reading"] for row in rows if not row["reading"].endswith("-norm-kept")]
+    assert names == ["soft", "cosine", "l2", "dot", "csls", "none", "random-words", "initial", "shuffled", "mean"]
+    curve = (tmp_path / "curve.csv").read_text().splitlines()
+    assert (curve[0], len(curve)) == ("share,accuracy,agreement,kl", 4)
+    text = run(*ask).stdout
+    assert "its nearest words (cosine)" in text
+    assert "from the soft prompt (share 0) to those words (share 1)" in text
+
+
+def test_attribution_gives_every_token(paths, tmp_path):
+    rows = as_json("attribution", paths[0], "--text", "a fine film", "--orders", 5)
+    assert list(rows[0]) == ["prompt", "position", "leave_one_out", "gate", "integrated_gradients"]
+    assert [row["position"] for row in rows] == list(range(6))
+    (tmp_path / "data.tsv").write_text("text\tlabel\na fine film\tpositive\na dull film\tnegative\n")
+    text = run("attribution", paths[0], "--data", tmp_path / "data.tsv", "--orders", 5, "--label", "positive").stdout
+    assert "answer 'positive', 2 texts" in text
+    assert "completeness error of integrated gradients" in text
+    assert "against 5 random orders" in text
 
 
 # train, pretrain, app

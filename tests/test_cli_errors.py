@@ -254,6 +254,19 @@ def test_data_that_cannot_be_used(content, name, expected, prompt, data, tmp_pat
     assert expected in fails("evaluate", prompt, "--data", path, "--labels", "negative,positive")
 
 
+# trusting
+
+
+def test_faithfulness_and_attribution_name_what_they_cannot_use(data, tmp_path):
+    prompt = "sentiment/class-label-0"
+    assert "found the label 'mixed'" in fails("faithfulness", prompt, "--data", data("text\tlabel\nfine\tmixed\n"))
+    assert "gone.tsv: no such file" in fails("faithfulness", prompt, "--data", tmp_path / "gone.tsv")
+    assert "expected either --text or --data" in misused("attribution", prompt)
+    assert "expected either --text or --data" in misused("attribution", prompt, "--text", "fine", "--data", data(GOOD))
+    assert "found the label 'mixed'; expected one of negative, positive" in fails("attribution", prompt, "--text", "fine", "--label", "mixed")
+    assert "text 1 is empty" in fails("attribution", prompt, "--text", " ")
+
+
 # making
 
 

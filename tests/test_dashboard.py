@@ -15,7 +15,7 @@ from explorer.dashboard.words import model_name, safe, slug
 from explorer.formats import find_prompts, peft
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = ("prompts", "neighbors", "clusters", "labels", "map", "compare", "playground")
+PAGES = ("prompts", "neighbors", "clusters", "labels", "map", "compare", "playground", "faithfulness")
 NAMES = ["sentiment/class-label-0", "sentiment/random-0", "sentiment/sampled-vocab-0"]
 
 

@@ -14,10 +14,14 @@ from explorer.analysis.labels import read_labels
 from explorer.analysis.neighbors import nearest_neighbors
 from explorer.analysis.norms import read_norms
 from explorer.analysis.projection import VocabularyMap, place_labels, place_prompt, place_trajectory
+from explorer.evaluation.attribution import attribute
+from explorer.evaluation.faithfulness import faithfulness
 from explorer.evaluation.scoring import Predictions
+from explorer.figures.mapping import SMALLEST
 from explorer.figures.style import COLORS, SYMBOLS, looks, readable
 from explorer.formats import find_prompts
 from explorer.prompt import INITIALIZATIONS, Origin, SoftPrompt
+from explorer.tasks import Task
 
 EVIL = "<b>evil</b> & <a href='x'>link</a>"
 HARMLESS = "&lt;b&gt;evil&lt;/b&gt; &amp; &lt;a href='x'&gt;link&lt;/a&gt;"
@@ -211,3 +215,54 @@ def test_looks_differ_in_symbol_where_colors_repeat():
 @pytest.mark.parametrize(("piece", "text"), [("▁great", "great"), ("ing", "·ing"), ("▁", "␣"), ("<extra_id_0>", "<extra_id_0>"), ("Ġgood", "good")])
 def test_pieces_read_like_words(piece, text):
     assert readable(piece) == text
+
+
+def test_tokens_grow_with_their_weight(planted_map, vocabulary, prompts):
+    placement = place_prompt(prompts[0], vocabulary, planted_map)
+    weight = np.linspace(0, 4, prompts[0].length)
+
+    def sizes(weights):
+        figure = figures.map_figure(planted_map, vocabulary, [placement], weights=weights)
+        (trace,) = [trace for trace in figure.data if trace.name == placement.prompt]
+        return trace.marker.size
+
+    area = (np.asarray(sizes({placement.prompt: weight})) - SMALLEST) ** 2
+    np.testing.assert_allclose(area / area.max(), weight / weight.max(), atol=1e-6)
+    assert sizes(None) == sizes({placement.prompt: 0 * weight}) == 11
+
+
+@pytest.fixture(scope="module")
+def stand_ins(model, vocabulary, prompts):
+    task = Task(("fine", "dull", "warm and funny"), ("positive", "negative", "positive"), ("negative", "positive"), "films")
+    return faithfulness(model, vocabulary, prompts[0], task, draws=2, points=3)
+
+
+def test_the_stand_ins_are_drawn_with_their_accuracy_and_interval(stand_ins):
+    frame = stand_ins.to_frame().assign(title=lambda frame: frame["reading"].map(figures.reading_title)).set_index("title")
+    traces = figures.faithfulness_figure(stand_ins).data
+    drawn = {title: (x, plus) for trace in traces for title, x, plus in zip(trace.y, trace.x, trace.error_x.array, strict=True)}
+    assert set(drawn) == set(frame.index)
+    for title, (x, plus) in drawn.items():
+        assert (x, x + plus) == pytest.approx((frame.loc[title, "accuracy"], frame.loc[title, "high"]))
+    accuracy, agreement = figures.interpolation_figure(stand_ins).data
+    assert list(accuracy.y) == stand_ins.curve_frame()["accuracy"].tolist()
+    assert list(agreement.y) == stand_ins.curve_frame()["agreement"].tolist()
+
+
+def test_attribution_is_drawn_token_by_token_with_signs(model, vocabulary, prompts):
+    result = attribute(model, vocabulary, prompts[0], ["a warm film"], ("negative", "positive"), orders=3)
+    for measure in ("leave_one_out", "gate", "integrated_gradients"):
+        (bars,) = figures.attribution_figure(result, [EVIL] * prompts[0].length, measure).data
+        np.testing.assert_allclose(bars.y, getattr(result, measure))
+        assert [shape == "/" for shape in bars.marker.pattern.shape] == (getattr(result, measure) < 0).tolist()
+        assert all("<b>" not in name for name in bars.x)
+    away, added = figures.deletion_figure(result).data
+    assert (list(away.y), list(added.y)) == (result.deletion.tolist(), result.insertion.tolist())
+
+
+def test_likeness_is_drawn_without_its_diagonal_and_leaves_its_input_alone():
+    square = np.array([[1.0, 0.3], [0.3, 1.0]])
+    (heat,) = figures.likeness_heatmap(square, [EVIL, "two"]).data
+    np.testing.assert_allclose(heat.z, [[np.nan, 0.3], [0.3, np.nan]], atol=1e-6)
+    assert heat.y[0] == heat.x[0] == HARMLESS
+    assert square[0, 0] == 1

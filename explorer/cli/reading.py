@@ -154,6 +154,7 @@ def clusters(
     vocabularies, coherent, redundant = Vocabularies(model), [], []
     for prompt in read_prompts(prompts):
         vocabulary = vocabularies.of(prompt)
+        note(f"{prompt.name}: comparing with {nulls:,} vectors of each null, and with random rotations")
         coherent.append(coherence(prompt, vocabulary, k, nulls, seed))
         redundant.append(redundancy(prompt, vocabulary, k, seed=seed))
     positions = pd.concat([result.to_frame() for result in coherent], ignore_index=True)

@@ -35,6 +35,7 @@ def sidebar() -> None:
 
 def _default(found: list[Opened]) -> list[str]:
     """One prompt of each initialization, of the first seed: of sentiment if there is such a task, else of the first prompt's task."""
+    found = [opened for opened in found if not opened.prompt.origin.read_as] or found
     if not found:
         return []
     first = next((opened for opened in found if opened.prompt.origin.task == "sentiment"), found[0])

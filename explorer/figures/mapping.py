@@ -10,6 +10,8 @@ from explorer.analysis.projection import Placement, VocabularyMap
 from explorer.figures.style import COLORS, NEUTRAL, Look, looks, plain, readable, styled
 from explorer.vocabulary import Vocabulary
 
+SMALLEST, LARGEST = 5, 30
+"""pixels across of the tokens with the least and the most weight"""
 Trajectory = tuple[np.ndarray, np.ndarray]
 """steps [S] and places [S, P, 2], as `place_trajectory` gives them"""
 
@@ -22,11 +24,13 @@ def map_figure(
     groups: Mapping[str, str] | None = None,
     neighbors: Sequence[NearestNeighbors] = (),
     name_vocabulary: bool = False,
+    weights: Mapping[str, np.ndarray] | None = None,
 ) -> go.Figure:
     """Prompt tokens (filled), the same before training (hollow), class labels (stars) and neighbors (dots) over the vocabulary.
 
     trajectories: by prompt name, drawn as lines. groups: what each prompt is colored by, by its name; by default itself.
-    name_vocabulary: hover text for every piece, which doubles the figure's size. A point's customdata is its token id, or
+    name_vocabulary: hover text for every piece, which doubles the figure's size. weights: [P] by prompt name, 0 or more: the area of a token grows
+    with its share of the largest. A point's customdata is its token id, or
     kind, prompt and position.
     """
     group_of = {placement.prompt: (groups or {}).get(placement.prompt, placement.prompt) for placement in placements if placement.kind != "label"}
@@ -39,7 +43,8 @@ def map_figure(
     listed: set[str] = set()
     for placement in sorted(placements, key=lambda placement: ("initial", "prompt", "label").index(placement.kind)):
         group = group_of.get(placement.prompt, "class labels")
-        figure.add_trace(_points(placement, group, look.get(group)))
+        weight = (weights or {}).get(placement.prompt) if placement.kind == "prompt" else None
+        figure.add_trace(_points(placement, group, look.get(group), weight))
         figure.data[-1].showlegend = placement.kind != "initial" and group not in listed
         if placement.kind != "initial":
             listed.add(group)
@@ -102,25 +107,33 @@ def _paths(prompt: str, steps: np.ndarray, xy: np.ndarray, look: Look) -> go.Sca
     )
 
 
-def _points(placement: Placement, group: str, look: Look | None) -> go.Scattergl:
+def _points(placement: Placement, group: str, look: Look | None, weight: np.ndarray | None = None) -> go.Scattergl:
     """The points of one placement, which tell their names on hover."""
     names = [plain(name if placement.kind == "label" else readable(name), 30) for name in placement.names]
     positions = [int(position) for position in placement.positions]
     own = placement.kind == "label"
     what = "class label" if own else f"token %{{customdata[2]}} of {plain(placement.prompt)}{' before training' if placement.kind == 'initial' else ''}"
     symbol, color = ("star", COLORS[4]) if own or look is None else (look.symbol, look.color)
+    size = _sizes(weight, 15 if own else 11)
     return go.Scattergl(
         x=placement.xy[:, 0],
         y=placement.xy[:, 1],
         mode="markers",
         name=plain(group),
-        marker={"symbol": f"{symbol}-open" if placement.kind == "initial" else symbol, "color": color, "size": 15 if own else 11, "opacity": 0.95},
+        marker={"symbol": f"{symbol}-open" if placement.kind == "initial" else symbol, "color": color, "size": size, "opacity": 0.95},
         selected={"marker": {"size": 19}},
         unselected={"marker": {"opacity": 0.6}},
         text=names,
         customdata=[(placement.kind, placement.prompt, position, round(float(trust), 2)) for position, trust in zip(positions, placement.trust, strict=True)],
         hovertemplate=f"{what}<br>%{{text}}<br>trust %{{customdata[3]}}<extra></extra>",
     )
+
+
+def _sizes(weight: np.ndarray | None, usual: int) -> int | np.ndarray:
+    """Diameters in pixels: the usual one, or [P] with areas by weight."""
+    if weight is None or not weight.max() > 0:
+        return usual
+    return SMALLEST + (LARGEST - SMALLEST) * np.sqrt(weight / weight.max())
 
 
 def _name(figure: go.Figure, labels: Placement, span: np.ndarray) -> None:

@@ -1,5 +1,6 @@
 """Where the tokens lie among the words of the model, and how they got there."""
 
+import numpy as np
 import pandas as pd
 import streamlit as st
 
@@ -7,6 +8,8 @@ from explorer.dashboard import cached, choice, controls, selection, tables
 from explorer.dashboard.words import model_name, safe
 from explorer.figures import map_figure, readable
 from explorer.figures.style import CONFIG
+
+LONGEST = 2000  # characters of a text
 
 st.title("Map", anchor=False)
 st.markdown("Where the tokens lie among the words. **UMAP is for looking, not for evidence**: it keeps neighborhoods, not distances.")
@@ -22,7 +25,13 @@ with st.container(horizontal=True, gap="large"):
     paths = st.toggle("Training paths", key="paths", bind="query-params", help="Lines through the saved training steps")
     named = st.toggle("Name every piece", key="names", bind="query-params", help="Name and click every word of the vocabulary; the figure doubles in size")
 
+with st.form("ask-map", border=False), st.container(horizontal=True, vertical_alignment="bottom"):
+    text = st.text_input("Ask the model here", key="map-text", max_chars=LONGEST, placeholder="A text: tokens that its answer rests on grow")
+    st.form_submit_button("Answer", icon=":material/play_arrow:")
+
 vocabulary_map = cached.vocabulary_map(vocabulary)
+asked = [opened for opened in chosen if opened.prompt.origin.labels] if text.strip() else []
+rests = {opened.name: cached.attribution(opened, vocabulary, text.strip(), opened.prompt.origin.labels) for opened in asked}
 trained = [opened for opened in chosen if opened.prompt.trajectory is not None]
 labels = tuple(dict.fromkeys(label for opened in chosen for label in opened.prompt.origin.labels or ()))
 placements = [cached.placement(opened, vocabulary) for opened in chosen]
@@ -37,8 +46,12 @@ figure = map_figure(
     groups={opened.name: opened.prompt.origin.initialization or "not recorded" for opened in chosen} if by == "initialization" else None,
     neighbors=list(found.values()) if near else (),
     name_vocabulary=named,
+    weights={name: np.abs(one.leave_one_out) for name, one in rests.items()},
 )
 event = st.plotly_chart(figure, key="map", on_select="rerun", selection_mode="points", config=CONFIG | {"scrollZoom": True})
+if rests:
+    told = "; ".join(f"{name}: {one.answer} ({one.deletion[0]:.0%}), most moved by token {np.abs(one.leave_one_out).argmax()}" for name, one in rests.items())
+    st.caption(safe(f"Answers: {told}. ") + "A token's area is what the answer's log-probability changes when it is masked, by the largest of its prompt.")
 if (before or paths) and len(trained) < len(chosen):
     st.caption(safe(f"No saved training steps: {', '.join(opened.name for opened in chosen if opened not in trained)}."))
 frame = pd.concat([placement.to_frame() for placement in placements], ignore_index=True)
