@@ -1,9 +1,11 @@
 """The frozen model: scores labels and writes text for many prompts in one batch."""
 
+import inspect
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -174,15 +176,21 @@ class FrozenT5:
         from transformers.modeling_outputs import BaseModelOutput
 
         start = torch.full_like(targets[:, :1], self.model.config.decoder_start_token_id)
-        cache = None if torch.is_grad_enabled() else EncoderDecoderCache(DynamicCache(), DynamicCache() if cross_attention is None else cross_attention)
+        kept = None if torch.is_grad_enabled() else EncoderDecoderCache(DynamicCache(), DynamicCache() if cross_attention is None else cross_attention)
         logits = self.model(
             encoder_outputs=BaseModelOutput(last_hidden_state=encoded),
             attention_mask=mask,
             decoder_input_ids=torch.cat([start, targets[:, :-1]], dim=1),
-            past_key_values=cache,
-            use_cache=cache is not None,
+            use_cache=kept is not None,
+            **{_cache_argument(type(self.model)): kept},
         ).logits
-        return logits, None if cache is None else cache.cross_attention_cache
+        return logits, None if kept is None else kept.cross_attention_cache
+
+
+@cache
+def _cache_argument(network: type) -> str:
+    """What the network's `forward` calls its cache: transformers renamed `past_key_values` in 5.24."""
+    return "cache" if "cache" in inspect.signature(network.forward).parameters else "past_key_values"
 
 
 def attention_mask(lengths: "torch.Tensor", longest: int) -> "torch.Tensor":
