@@ -4,12 +4,16 @@ Radovanović et al. 2010 for k-occurrence; Conneau et al. 2018, §2.3, for CSLS,
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from explorer.analysis.nulls import gaussian_bank
 from explorer.analysis.remembered import remembered
 from explorer.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    import faiss
 
 BANK_SIZE, BANK_SEED = 1000, 0
 """the query bank of CSLS: draws from the vocabulary's Gaussian, since the tokens of one prompt are too few for a mean"""
@@ -48,13 +52,34 @@ def hubness(vocabulary: Vocabulary, k: int = 10) -> "Hubness":
 
 
 def _hubness(vocabulary: Vocabulary, k: int) -> "Hubness":
+    return k_occurrence(bank_neighbors(vocabulary, k)[1], vocabulary)
+
+
+def bank_neighbors(vocabulary: Vocabulary, k: int, count: int = BANK_SIZE, seed: int = BANK_SEED) -> tuple[np.ndarray, np.ndarray]:
+    """Cosines [M, k] and ids [M, k] of the searchable rows nearest to M = count draws of `gaussian_bank`; k is clipped to their number.
+
+    In single precision: for counts and nulls, where the order of near ties does not matter.
+    """
+    return remembered(vocabulary, ("bank neighbors", k, count, seed), lambda: _bank_neighbors(vocabulary, k, count, seed))
+
+
+def _bank_neighbors(vocabulary: Vocabulary, k: int, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    ids = vocabulary.searchable_ids
+    similarity, found = cosine_index(vocabulary).search(unit(gaussian_bank(vocabulary, count, seed)), min(k, len(ids)))
+    return similarity, ids[found]
+
+
+def cosine_index(vocabulary: Vocabulary) -> "faiss.IndexFlatIP":
+    """The searchable rows at length 1, in the order of their ids, built once."""
+    return remembered(vocabulary, "cosine index", lambda: _cosine_index(vocabulary))
+
+
+def _cosine_index(vocabulary: Vocabulary) -> "faiss.IndexFlatIP":
     import faiss
 
-    ids = vocabulary.searchable_ids
     index = faiss.IndexFlatIP(vocabulary.dimension)
-    index.add(unit(vocabulary.embedding[ids]))
-    _, found = index.search(unit(gaussian_bank(vocabulary, BANK_SIZE, BANK_SEED)), min(k, len(ids)))
-    return k_occurrence(ids[found], vocabulary)
+    index.add(unit(vocabulary.embedding[vocabulary.searchable_ids]))
+    return index
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import faiss
 import numpy as np
 import pandas as pd
 
-from explorer.analysis.hubness import CSLS_NEIGHBORS, hubness, row_crowding, unit
+from explorer.analysis.hubness import CSLS_NEIGHBORS, bank_neighbors, cosine_index, hubness, row_crowding, unit
 from explorer.analysis.nulls import benjamini_hochberg, gaussian_bank, p_values, percentiles
 from explorer.analysis.remembered import remembered
 from explorer.errors import ExplorerError, PromptError
@@ -110,8 +110,12 @@ def nearest_neighbors(
         raise ExplorerError(f"found {nulls} nulls; expected 0 or more")
     null = None
     if nulls and metric in COMPARABLE:
-        key = ("nearest null", ids.shape[1], metric, include_special, merge_variants, nulls, seed)
-        null = remembered(vocabulary, key, lambda: find(gaussian_bank(vocabulary, nulls, seed), vocabulary, ids.shape[1], metric, include_special)[1])
+        k = ids.shape[1]
+        if metric == "cosine" and not include_special and not merge_variants:
+            null = bank_neighbors(vocabulary, k, nulls, seed)[0]
+        else:
+            key = ("nearest null", k, metric, include_special, merge_variants, nulls, seed)
+            null = remembered(vocabulary, key, lambda: find(gaussian_bank(vocabulary, nulls, seed), vocabulary, k, metric, include_special)[1])
     percentile, p, q = _against(scores, null)
     return NearestNeighbors(
         prompt.name,
@@ -209,6 +213,8 @@ class _Index:
 
     @classmethod
     def of(cls, vocabulary: Vocabulary, metric: Metric, include_special: bool) -> "_Index":
+        if metric == "cosine" and not include_special:
+            return cls(cosine_index(vocabulary), vocabulary.searchable_ids, metric, 1.0)
         token_ids = np.arange(len(vocabulary)) if include_special else vocabulary.searchable_ids
         rows = vocabulary.embedding[token_ids].astype(np.float32, copy=False)
         if metric in ("cosine", "csls"):
