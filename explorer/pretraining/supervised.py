@@ -16,9 +16,8 @@ WORDINGS: tuple[tuple[str, str, dict[str, str]], ...] = (
     ("Review: ", " Good or bad?", {"negative": "bad", "positive": "good"}),
     ("", " All in all it was", {"negative": "terrible", "positive": "great"}),
     ("Did they like it? ", "", {"negative": "no", "positive": "yes"}),
-    ("", "", {"negative": "negative", "positive": "positive"}),
 )
-"""(before the text, after the text, label -> target)"""
+"""(before the text, after the text, label -> target). Never the bare text: the model would answer as a prompt should teach it to."""
 
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 
