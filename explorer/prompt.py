@@ -73,7 +73,7 @@ class Origin:
 
 @dataclass(frozen=True, eq=False)
 class Trajectory:
-    """A prompt's vectors at saved training steps; the first are the initialization.
+    """A prompt's vectors at saved training steps; the first are the initialization where `from_start` says so.
 
     Raises PromptError for shapes that do not belong together, steps that do not ascend, and NaN or infinity.
     """
@@ -82,6 +82,8 @@ class Trajectory:
     """[S, P, H] float32"""
     steps: np.ndarray
     """[S] int64, ascending"""
+    from_start: bool = True
+    """whether the first are the vectors before training; else training had begun when they were saved"""
 
     def __post_init__(self) -> None:
         if self.vectors.ndim != 3 or self.steps.shape != self.vectors.shape[:1]:
@@ -96,9 +98,9 @@ class Trajectory:
         object.__setattr__(self, "vectors", vectors)
 
     @property
-    def initial(self) -> np.ndarray:
-        """[P, H] float32, the vectors before training."""
-        return self.vectors[0]
+    def initial(self) -> np.ndarray | None:
+        """[P, H] float32, the vectors before training; None when they were not saved."""
+        return self.vectors[0] if self.from_start else None
 
 
 def _single_precision(array: np.ndarray) -> np.ndarray:

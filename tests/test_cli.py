@@ -17,7 +17,7 @@ from explorer.analysis.neighbors import METRICS, nearest_neighbors
 from explorer.cli import app
 from explorer.cli.running import APP
 from explorer.formats import find_prompts, read_prompt
-from explorer.formats.arrays import read_safetensors
+from explorer.formats.safetensors_arrays import read_safetensors
 
 NEIGHBORS = ["prompt", "position", "rank", "token_id", "piece", "token", "similarity", "metric", "percentile", "p", "q", "hub"]
 PROMPTS = ["name", "path", "format", "base_model", "task", "initialization", "seed", "length", "dimension"]

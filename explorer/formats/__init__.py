@@ -4,38 +4,63 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from explorer.errors import ExplorerError, PromptError
-from explorer.formats import arrays, peft
+from explorer.formats import adapterhub, arrays, google, kobold, nemo, openprompt, peft, t5x
+from explorer.formats.refused import describe, is_pickle
 from explorer.prompt import SoftPrompt
 
 PROMPTS = Path(__file__).resolve().parent.parent.parent / "checkpoints" / "prompts"
 """the prompts bundled with the project"""
 
-READERS = (peft, arrays)
-"""modules with `recognizes(path) -> bool` and `read(path, name) -> SoftPrompt`, tried in order"""
+READERS = (adapterhub, peft, google, t5x, nemo, kobold, openprompt, arrays)
+"""modules with `recognizes(path) -> bool` and `read(path, name, key) -> SoftPrompt`, tried in order"""
+KEY_MARK = "#"
+"""between a path and the name of one of several arrays: `several.npz#prompt`"""
 
 
-def read_prompt(prompt: str | Path) -> SoftPrompt:
+def read_prompt(prompt: str | Path, key: str | None = None) -> SoftPrompt:
     """Read a soft prompt from a file or folder, or by its name under `checkpoints/prompts`.
 
-    Raises PromptError when there is nothing, when it is no prompt, or when it is damaged.
+    The content tells the format, never only the name. key: which array, task or step, where several could be meant; it may
+    also follow the path after a `#`. Raises PromptError when there is nothing, when it is no prompt, or when it is damaged.
     """
-    path = locate(prompt)
-    name = prompt_name(path)
-    for reader in READERS:
-        if reader.recognizes(path):
-            return reader.read(path, name)
-    if path.is_dir():
-        inside = sorted(child.name for child in path.iterdir())[:5]
-        found = ", ".join(inside) or "an empty folder"
-        raise PromptError(f"{path}: found {found}; expected a prompt: adapter_config.json with its adapter weights, or an array file")
-    raise PromptError(f"{path}: not a prompt checkpoint; expected a PEFT adapter folder, .npy, .npz or .safetensors")
+    path, key = _path_and_key(prompt, key)
+    name = prompt_name(path) + (f"{KEY_MARK}{key}" if key is not None else "")
+    try:
+        for reader in READERS:
+            if reader.recognizes(path):
+                return reader.read(path, name, key)
+        if path.is_dir():
+            inside = sorted(child.name for child in path.iterdir())[:5]
+            found = ", ".join(inside) or "an empty folder"
+            raise PromptError(f"{path}: found {found}; expected a prompt: adapter_config.json with its adapter weights, or an array file")
+    except OSError as error:
+        raise PromptError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except MemoryError as error:
+        raise PromptError(f"{path}: asks for more memory than there is; the file is damaged, or no prompt") from error
+    if not path.is_file():
+        raise PromptError(f"{path}: neither a file nor a folder; expected a prompt checkpoint")
+    raise PromptError(f"{path}: not a prompt checkpoint: found {describe(path)}. Expected a PEFT adapter folder, .npy, .npz, .safetensors, or as README lists")
+
+
+def _path_and_key(prompt: str | Path, key: str | None) -> tuple[Path, str | None]:
+    """Where a prompt lies, and the key that was given beside the path or after a `#` in it."""
+    before, mark, after = str(prompt).rpartition(KEY_MARK)
+    if key is None and mark and before and after:
+        try:
+            return locate(prompt), None
+        except PromptError:
+            return locate(before), after
+    return locate(prompt), key
 
 
 def locate(prompt: str | Path) -> Path:
     """The path of a prompt given as a path or as a name under `checkpoints/prompts`. Raises PromptError when there is none."""
     for path in (Path(prompt), PROMPTS / str(prompt)):
-        if path.exists():
-            return path.resolve()
+        try:
+            if path.exists():
+                return path.resolve()
+        except (OSError, RuntimeError, ValueError):  # names too long, loops of links, zero bytes
+            continue
     raise PromptError(f"{prompt}: no such file, folder or bundled prompt; `python -m explorer prompts` lists what is here")
 
 
@@ -62,7 +87,7 @@ def find_prompts(folder: str | Path | None = None) -> Iterator[tuple[Path, SoftP
             if path.is_dir():
                 inside_prompt.add(path)
             continue
-        if not any(reader.recognizes(path) for reader in READERS):
+        if not any(reader.recognizes(path) for reader in READERS) and not is_pickle(path):
             continue
         if path.is_dir():
             inside_prompt.add(path)

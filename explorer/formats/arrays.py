@@ -1,57 +1,40 @@
-"""Plain arrays: `.npy`, `.npz` and `.safetensors` files that hold one [P, H] array."""
+"""Plain array files that hold one [P, H] array: NumPy's, safetensors and torch's, told by their content."""
 
 from pathlib import Path
 
-import numpy as np
-
-from explorer.errors import PromptError
+from explorer.formats.numpy_arrays import is_npy, is_npz, list_npy, list_npz
+from explorer.formats.safetensors_arrays import is_safetensors, list_safetensors
+from explorer.formats.stored import Stored, choose, load
+from explorer.formats.torch_arrays import is_torch, list_torch
 from explorer.prompt import Origin, SoftPrompt
 
-SUFFIXES = (".npy", ".npz", ".safetensors")
+CONTAINERS = {"npy": (is_npy, list_npy), "npz": (is_npz, list_npz), "safetensors": (is_safetensors, list_safetensors), "torch": (is_torch, list_torch)}
+SUFFIXES = {".npy": "npy", ".npz": "npz"}
+"""what a file claims to be when its content is nothing known"""
 
 
 def recognizes(path: Path) -> bool:
-    """Whether `path` is an array file by its suffix."""
-    return path.is_file() and path.suffix in SUFFIXES
+    """Whether `path` is an array file."""
+    return container(path) is not None
 
 
-def read(path: Path, name: str) -> SoftPrompt:
-    """Read the one two-dimensional floating-point array of a file.
+def container(path: Path) -> str | None:
+    """The kind of an array file: a key of CONTAINERS; None for other things."""
+    if not path.is_file():
+        return None
+    return next((kind for kind, (matches, _) in CONTAINERS.items() if matches(path)), None) or SUFFIXES.get(path.suffix)
+
+
+def list_arrays(path: Path) -> dict[str, Stored]:
+    """The arrays of a file by their names. Raises PromptError when it is damaged or of another kind."""
+    return CONTAINERS[container(path) or "npy"][1](path)
+
+
+def read(path: Path, name: str, key: str | None = None) -> SoftPrompt:
+    """Read the array `key` of a file, or its only two-dimensional one.
 
     Raises PromptError when the file is damaged or holds pickled objects, or when none or several arrays could be meant.
     """
-    arrays = read_safetensors(path) if path.suffix == ".safetensors" else _read_numpy(path)
-    matrices = {key: array for key, array in arrays.items() if array.ndim == 2}
-    if len(matrices) != 1:
-        found = ", ".join(f"{key or 'array'} {array.shape}" for key, array in list(arrays.items())[:6]) or "no array"
-        raise PromptError(f"{path}: found {found}; expected exactly one array of prompt tokens × embedding size, [P, H]")
-    (key, array), = matrices.items()
-    origin = Origin(format=path.suffix[1:], path=path, key=key or None, dtype=array.dtype.name)
-    return SoftPrompt(array, name, origin)
-
-
-def _read_numpy(path: Path) -> dict[str, np.ndarray]:
-    try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return {"": loaded}
-        with loaded:
-            return {key: loaded[key] for key in loaded.files}
-    except Exception as error:  # NumPy and zipfile raise many kinds on damaged files
-        raise PromptError(f"{path}: cannot be read as a NumPy array ({_first_line(error)}); expected plain numbers, no pickled objects") from error
-
-
-def read_safetensors(path: Path) -> dict[str, np.ndarray]:
-    """All tensors of a safetensors file; bfloat16 included. Raises PromptError when the file is missing or damaged."""
-    import ml_dtypes  # noqa: F401  registers bfloat16 with NumPy
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="np") as file:
-            return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  safe_open is no mapping
-    except (SafetensorError, OSError, TypeError, ValueError) as error:
-        raise PromptError(f"{path}: cannot be read as safetensors ({_first_line(error)}); the file is damaged or of another kind") from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+    arrays = list_arrays(path)
+    key = choose(path, arrays, key)
+    return SoftPrompt(load(path, key, arrays[key]), name, Origin(format=container(path) or "npy", path=path, key=key or None, dtype=arrays[key].dtype))

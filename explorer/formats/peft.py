@@ -1,26 +1,31 @@
-"""PEFT prompt-tuning adapters, and our own checkpoints: the same folder with `explorer.json` and a trajectory beside it."""
+"""PEFT adapters whose vectors live among the input embeddings: prompt tuning, P-tuning, multitask prompt tuning.
+
+Our own checkpoints are the first kind, with `explorer.json` and a trajectory beside it.
+"""
 
 import json
 import os
 import shutil
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
 from explorer.errors import PromptError
-from explorer.formats.arrays import read_safetensors
-from explorer.prompt import Evaluation, Origin, RowSource, SoftPrompt, Trajectory
+from explorer.formats.record import RECORD, TRAJECTORY, checked, read_trajectory, record_of
+from explorer.formats.safetensors_arrays import list_safetensors
+from explorer.formats.stored import Stored, listing, load, read_json
+from explorer.formats.torch_arrays import list_torch
+from explorer.prompt import Origin, SoftPrompt
 
-CONFIG, WEIGHTS, RECORD, TRAJECTORY = "adapter_config.json", "adapter_model.safetensors", "explorer.json", "trajectory.safetensors"
-
-_RECORD_TYPES = {
-    **dict.fromkeys(("task", "initialization", "base_model", "base_fingerprint"), str),
-    **dict.fromkeys(("seed", "step"), int),
-    **dict.fromkeys(("labels", "rows", "history"), list),
-    **dict.fromkeys(("hyperparameters", "data"), dict),
+CONFIG, WEIGHTS, OLD_WEIGHTS = "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"
+TABLE, COLUMNS, ROWS = "prompt_embeddings", "prefix_task_cols", "prefix_task_rows"
+UNTRAINED = "untrained"
+"""the key that reads the rows PEFT never uses, a control that no training has touched"""
+KINDS = ("PROMPT_TUNING", "P_TUNING", "MULTITASK_PROMPT_TUNING")
+_REFUSED = {
+    "PREFIX_TUNING": "its vectors are keys and values inside the layers, not input embeddings",
+    "CPT": "its prompt is trained together with the examples before it",
 }
-"""what the record's entries are, where they are not null"""
 
 
 def recognizes(path: Path) -> bool:
@@ -28,44 +33,84 @@ def recognizes(path: Path) -> bool:
     return path.is_dir() and (path / CONFIG).is_file()
 
 
-def read(path: Path, name: str) -> SoftPrompt:
-    """Read a PEFT prompt-tuning adapter.
+def read(path: Path, name: str, key: str | None = None) -> SoftPrompt:
+    """Read a PEFT adapter of prompt tuning, P-tuning or multitask prompt tuning.
 
     PEFT stores n rows for each of `num_transformer_submodules`, but only the first n are ever used: the rest are dropped
-    and said so. Raises PromptError for another kind of adapter, missing or damaged files, and shapes that do not fit.
+    and said so; `key` "untrained" reads them instead. A multitask adapter has a prompt for each task: `key` is its number.
+    Raises PromptError for another kind of adapter, missing or damaged files, and shapes that do not fit.
     """
-    config = _read_json(path / CONFIG)
-    kind = config.get("peft_type")
-    if kind != "PROMPT_TUNING":
-        raise PromptError(f"{path}: found a {kind or 'nameless'} adapter; expected peft_type PROMPT_TUNING, whose vectors live among the input embeddings")
-    if not (path / WEIGHTS).is_file():
-        raise PromptError(f"{path}: no {WEIGHTS}; expected the adapter's weights beside {CONFIG}")
-    tensors = read_safetensors(path / WEIGHTS)
-    if "prompt_embeddings" not in tensors:
-        raise PromptError(f"{path / WEIGHTS}: found {', '.join(sorted(tensors)[:5]) or 'nothing'}; expected prompt_embeddings")
-    table = tensors["prompt_embeddings"]
-    if table.ndim != 2:
-        raise PromptError(f"{path / WEIGHTS}: prompt_embeddings has shape {table.shape}; expected two dimensions, [P, H]")
-    length = config.get("num_virtual_tokens") or len(table)
-    if not isinstance(length, int) or not 0 < length <= len(table):
-        raise PromptError(f"{path}: the configuration names {length!r} virtual tokens, the weights hold {len(table)}; expected at least as many rows")
-    dropped = len(table) - length
-    warnings = (f"{dropped} of {len(table)} rows dropped: PEFT never uses nor trains the decoder's half",) if dropped else ()
-    record = _read_json(path / RECORD) if (path / RECORD).is_file() else {}
-    trajectory = _read_trajectory(path / TRAJECTORY, table[:length].shape) if (path / TRAJECTORY).is_file() else None
-    origin = _origin(path, config, record, table.dtype.name, dropped, warnings)
+    config = read_json(path / CONFIG)
+    kind = str(config.get("peft_type") or "nameless")[:40]
+    if kind not in KINDS:
+        why = f": {_REFUSED[kind]}" if kind in _REFUSED else ", whose vectors live among the input embeddings"
+        raise PromptError(f"{path}: found a {kind} adapter; expected peft_type PROMPT_TUNING (or {', '.join(KINDS[1:])}){why}")
+    file, arrays = weights(path, (WEIGHTS, OLD_WEIGHTS))
+    if TABLE not in arrays:
+        raise PromptError(f"{file}: found {', '.join(sorted(arrays)[:5]) or 'nothing'}; expected {TABLE}")
+    if not arrays[TABLE].matrix:
+        raise PromptError(f"{file}: {TABLE} has shape {arrays[TABLE].shape}; expected two dimensions, [P, H]")
+    rows = arrays[TABLE].shape[0]
+    length = rows if config.get("num_virtual_tokens") is None else config["num_virtual_tokens"]
+    if not isinstance(length, int) or isinstance(length, bool) or not 0 < length <= rows:
+        raise PromptError(f"{path}: the configuration names {length!r} virtual tokens, the weights hold {rows}; expected at least as many rows")
+    table, dropped = load(file, TABLE, arrays[TABLE]), rows - length
+    if key == UNTRAINED:
+        return _untrained(path, name, table, length, config)
+    found_key = TABLE
+    if kind == "MULTITASK_PROMPT_TUNING":
+        table, found_key = _of_task(file, arrays, table, key)
+    elif key not in (None, TABLE):
+        raise PromptError(f"{path}: no array {key}; found {TABLE}" + (f" and the {UNTRAINED} half" if dropped else ""))
+    warnings = (f"{dropped} of {rows} rows dropped: PEFT never uses nor trains the decoder's half",) if dropped else ()
+    record = read_json(path / RECORD) if (path / RECORD).is_file() else {}
+    trajectory = read_trajectory(path / TRAJECTORY, table[:length].shape) if (path / TRAJECTORY).is_file() else None
+    origin = _origin(path, config, record, found_key, arrays[TABLE].dtype, dropped, warnings)
     return SoftPrompt(table[:length], name, origin, trajectory)
 
 
-def _origin(path: Path, config: dict, record: dict, dtype: str, dropped: int, warnings: tuple[str, ...]) -> Origin:
-    known = _checked(record, path)
+def weights(path: Path, names: tuple[str, ...]) -> tuple[Path, dict[str, Stored]]:
+    """The first weight file of an adapter folder that is there, and its arrays. Raises PromptError when there is none."""
+    for name in names:
+        if (path / name).is_file():
+            return path / name, (list_safetensors if name.endswith(".safetensors") else list_torch)(path / name)
+    raise PromptError(f"{path}: no {names[0]}; expected the adapter's weights beside {CONFIG}")
+
+
+def _untrained(path: Path, name: str, table: np.ndarray, length: int, config: dict) -> SoftPrompt:
+    """The rows beyond the first `length`."""
+    if len(table) == length:
+        raise PromptError(f"{path}: all {length} rows are in use; there is no {UNTRAINED} half")
+    warning = f"these are the last {len(table) - length} of {len(table)} rows, which PEFT never uses nor trains: a control, not a prompt"
+    origin = Origin("peft", path, UNTRAINED, table.dtype.name, length, _base_model(config), warnings=(warning,))
+    return SoftPrompt(table[length:], name, origin)
+
+
+def _of_task(file: Path, arrays: dict[str, Stored], table: np.ndarray, key: str | None) -> tuple[np.ndarray, str]:
+    """The prompt of one task: table ∘ (cols[t] @ rows[t]), [2n, H] (Wang et al. 2023), and what it is called."""
+    shapes = {name: arrays[name].shape for name in (COLUMNS, ROWS) if name in arrays}
+    tasks, ranks = (shapes[COLUMNS][0], shapes[COLUMNS][-1]) if len(shapes) == 2 and shapes[COLUMNS] else (0, 0)
+    if not tasks or shapes != {COLUMNS: (tasks, len(table), ranks), ROWS: (tasks, ranks, table.shape[1])}:
+        raise PromptError(f"{file}: found {listing(arrays)}; expected {COLUMNS} [T, P, r] and {ROWS} [T, r, H] that fit {TABLE} {table.shape}")
+    if key is None and tasks == 1:
+        key = "0"
+    if key is None or not key.isdecimal() or int(key) >= tasks:
+        asked = "" if key is None else f" (asked for {key})"
+        raise PromptError(f"{file}: a prompt for each of {tasks} tasks{asked}; name one by its number, 0 to {tasks - 1}: --key 0, or {file.parent.name}#0")
+    columns, rows = (load(file, name, arrays[name])[int(key)].astype(np.float32) for name in (COLUMNS, ROWS))
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is reported as such
+        return table.astype(np.float32) * (columns @ rows), f"{TABLE}, task {key}"
+
+
+def _origin(path: Path, config: dict, record: dict, key: str, dtype: str, dropped: int, warnings: tuple[str, ...]) -> Origin:
+    known = checked(record, path / RECORD)
     initialization = known["initialization"]
     if initialization is None and config.get("prompt_tuning_init") == "TEXT":
         initialization = f"text: {config.get('prompt_tuning_init_text')}"
     return Origin(
         format="explorer" if record else "peft",
         path=path,
-        key="prompt_embeddings",
+        key=key,
         dtype=dtype,
         dropped_rows=dropped,
         base_model=known["base_model"] or _base_model(config),
@@ -83,60 +128,9 @@ def _origin(path: Path, config: dict, record: dict, dtype: str, dropped: int, wa
     )
 
 
-def _checked(record: dict, path: Path) -> dict:
-    """The entries of a record with the types they should have. Raises PromptError for others."""
-    known = {key: record.get(key) for key in _RECORD_TYPES}
-    try:
-        for key, value in known.items():
-            if value is not None and (not isinstance(value, _RECORD_TYPES[key]) or isinstance(value, bool)):
-                raise TypeError(f"{key} is a {type(value).__name__}, not a {_RECORD_TYPES[key].__name__}")
-        if not all(isinstance(label, str) for label in known["labels"] or ()):
-            raise TypeError("labels are not all text")
-        known["rows"] = tuple(_row(row) for row in known["rows"]) if known["rows"] else None
-        known["history"] = tuple(_evaluation(entry) for entry in known["history"] or ())
-    except (TypeError, KeyError, AttributeError, ValueError) as error:
-        raise PromptError(f"{path / RECORD}: not as this project writes it ({error}); delete the file to read the adapter alone") from error
-    return known
-
-
-def _row(row: dict | None) -> RowSource:
-    source = RowSource(**(row or {}))
-    if not all(value is None or isinstance(value, str) for value in (source.label, source.piece)):
-        raise TypeError("rows name labels and pieces that are no text")
-    return source
-
-
-def _evaluation(entry: dict) -> Evaluation:
-    loss, accuracy = (None if entry.get(key) is None else float(entry[key]) for key in ("loss", "dev_accuracy"))
-    return Evaluation(int(entry["step"]), loss, accuracy)
-
-
 def _base_model(config: dict) -> str | None:
     name = config.get("base_model_name_or_path")
     return name if isinstance(name, str) and name else None
-
-
-def _read_trajectory(path: Path, shape: tuple[int, ...]) -> Trajectory:
-    tensors = read_safetensors(path)
-    if not {"vectors", "steps"} <= set(tensors):
-        raise PromptError(f"{path}: found {', '.join(sorted(tensors)) or 'nothing'}; expected vectors [S, P, H] and steps [S]")
-    vectors = tensors["vectors"]
-    if vectors.ndim != 3 or vectors.shape[1:] != shape:
-        raise PromptError(f"{path}: vectors of shape {vectors.shape}; expected [S, {shape[0]}, {shape[1]}] as in {WEIGHTS}")
-    try:
-        return Trajectory(vectors, np.asarray(tensors["steps"], np.int64))
-    except PromptError as error:
-        raise PromptError(f"{path}: {error}") from error
-
-
-def _read_json(path: Path) -> dict:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise PromptError(f"{path}: cannot be read as JSON ({error})") from error
-    if not isinstance(content, dict):
-        raise PromptError(f"{path}: found a JSON {type(content).__name__}; expected an object")
-    return content
 
 
 def write(prompt: SoftPrompt, folder: Path, versions: dict[str, str], overwrite: bool = False) -> None:
@@ -153,8 +147,8 @@ def write(prompt: SoftPrompt, folder: Path, versions: dict[str, str], overwrite:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         (partial / CONFIG).write_text(json.dumps(_adapter_config(prompt), indent=1) + "\n")
-        save_file({"prompt_embeddings": prompt.vectors}, partial / WEIGHTS)
-        (partial / RECORD).write_text(json.dumps(_record(prompt, versions), indent=1) + "\n")
+        save_file({TABLE: prompt.vectors}, partial / WEIGHTS)
+        (partial / RECORD).write_text(json.dumps(record_of(prompt, versions), indent=1) + "\n")
         if prompt.trajectory is not None:
             arrays = {"vectors": np.ascontiguousarray(prompt.trajectory.vectors, np.float32), "steps": prompt.trajectory.steps.astype(np.int64)}
             save_file(arrays, partial / TRAJECTORY)
@@ -177,26 +171,4 @@ def _adapter_config(prompt: SoftPrompt) -> dict:
         "num_transformer_submodules": 1,
         "prompt_tuning_init": "RANDOM",
         "inference_mode": True,
-    }
-
-
-def _record(prompt: SoftPrompt, versions: dict[str, str]) -> dict:
-    origin = prompt.origin
-    rows = [{k: v for k, v in asdict(row).items() if v is not None} or None for row in origin.rows] if origin.rows else None
-    return {
-        "task": origin.task,
-        "labels": list(origin.labels) if origin.labels else None,
-        "initialization": origin.initialization,
-        "seed": origin.seed,
-        "length": prompt.length,
-        "dimension": prompt.dimension,
-        "base_model": origin.base_model,
-        "base_fingerprint": origin.base_fingerprint,
-        "step": origin.step,
-        "steps": origin.history[-1].step if origin.history else None,
-        "rows": rows,
-        "history": [asdict(e) for e in origin.history],
-        "hyperparameters": origin.hyperparameters,
-        "data": origin.data,
-        "versions": versions,
     }

@@ -1,0 +1,124 @@
+"""Zip and tar files of strangers: member names that stay inside, sizes that are bounded before anything is unpacked."""
+
+import shutil
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from explorer.errors import PromptError
+from explorer.formats.stored import MOST_BYTES, first_line
+
+ZIP = (b"PK\x03\x04", b"PK\x05\x06")
+GZIP = b"\x1f\x8b"
+MOST_MEMBERS = 10_000
+_DAMAGE = (zipfile.BadZipFile, zlib.error, OSError, ValueError, RuntimeError, NotImplementedError, EOFError, KeyError, IndexError)
+"""what zipfile raises for damaged, encrypted and exotic archives"""
+
+
+class Archive:
+    """A zip file whose members may be read one by one. Raises PromptError when it is damaged, hostile or too large."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        try:
+            self._zip = zipfile.ZipFile(path)
+        except _DAMAGE as error:
+            raise PromptError(f"{path}: cannot be read as a zip file ({first_line(error)}); it is damaged or of another kind") from error
+        self._members = {info.filename: info for info in self._zip.infolist() if not info.is_dir()}
+        try:
+            self._check()
+        except PromptError:
+            self._zip.close()
+            raise
+
+    def _check(self) -> None:
+        if len(self._members) > MOST_MEMBERS:
+            raise PromptError(f"{self.path}: a zip file of {len(self._members):,} files; expected at most {MOST_MEMBERS:,}")
+        for name, info in self._members.items():
+            check_name(name, self.path)
+            if stat.S_ISLNK(info.external_attr >> 16):
+                raise PromptError(f"{self.path}: {name!r} is a link; expected plain files")
+            if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise PromptError(f"{self.path}: {name!r} is compressed in an unusual way; expected a zip file as common tools write it")
+
+    @property
+    def names(self) -> list[str]:
+        """Of all files, in the order of the archive."""
+        return list(self._members)
+
+    def size(self, name: str) -> int:
+        """Bytes of a member, unpacked, as the archive declares them; no more are ever read."""
+        return self._members[name].file_size
+
+    @property
+    def stored(self) -> bool:
+        """Whether every member lies in the archive as it is, uncompressed."""
+        return all(info.compress_type == zipfile.ZIP_STORED and info.file_size == info.compress_size for info in self._members.values())
+
+    @contextmanager
+    def open(self, name: str) -> Iterator[IO[bytes]]:
+        """A member as a file."""
+        try:
+            with self._zip.open(self._members[name]) as file:
+                yield file
+        except _DAMAGE as error:
+            raise PromptError(f"{self.path}: {name!r} in it cannot be read ({first_line(error)}); the file is damaged") from error
+
+    def read(self, name: str) -> bytes:
+        """The content of a member. Raises PromptError when it would be too large."""
+        if self.size(name) > MOST_BYTES:
+            raise PromptError(f"{self.path}: {name!r} unpacks to {self.size(name):,} bytes; expected at most {MOST_BYTES:,}")
+        with self.open(name) as file:
+            return file.read()
+
+    def unpack(self, folder: Path) -> None:
+        """Write all members below a folder. Raises PromptError, before anything is written, when they would be too large."""
+        if (total := sum(map(self.size, self.names))) > MOST_BYTES:
+            raise PromptError(f"{self.path.name}: unpacks to {total:,} bytes; expected at most {MOST_BYTES:,}")
+        for name in self.names:
+            target = folder / name
+            try:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with self.open(name) as source, target.open("wb") as copy:
+                    shutil.copyfileobj(source, copy)
+            except OSError as error:
+                raise PromptError(f"{self.path.name}: {name!r} in it cannot be unpacked ({error.strerror or error})") from error
+
+    def __enter__(self) -> "Archive":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._zip.close()
+
+
+def check_name(name: str, path: Path) -> None:
+    """Raise PromptError for a member's name that leaves the folder it would be unpacked to."""
+    parts = PurePosixPath(name.replace("\\", "/")).parts
+    if not parts or parts[0] == "/" or ".." in parts or ":" in parts[0] or "\0" in name or len(parts) > 32:
+        raise PromptError(f"{path}: a file inside is called {name[:80]!r}, which would lie outside; refused")
+
+
+def tar_member(path: Path, wanted: str) -> bytes | None:
+    """The content of the first plain file of a tar (or tar.gz) file whose name ends in `wanted`; None when there is none.
+
+    Raises PromptError when the file is damaged, hostile or unpacks to too much.
+    """
+    try:
+        with tarfile.open(path, "r:*") as archive:
+            while (member := archive.next()) is not None:
+                check_name(member.name, path)
+                if member.offset_data + member.size > MOST_BYTES:
+                    raise PromptError(f"{path}: {member.name[:80]!r} unpacks to {member.size:,} bytes; expected at most {MOST_BYTES:,} in all")
+                if member.isfile() and PurePosixPath(member.name).name == wanted:
+                    content = archive.extractfile(member).read()
+                    if len(content) < member.size:
+                        raise PromptError(f"{path}: {member.name[:80]!r} in it is cut short; the file is damaged")
+                    return content
+    except (tarfile.TarError, *_DAMAGE) as error:
+        raise PromptError(f"{path}: cannot be read as a tar file ({first_line(error)}); it is damaged or of another kind") from error
+    return None

@@ -1,0 +1,126 @@
+"""Arrays that lie in a file: listed with their shapes before any is loaded, and the one that is the prompt found among them.
+
+Files come from strangers. Sizes are checked against the file and against a limit before memory is asked for.
+"""
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from explorer.errors import PromptError
+
+MOST_BYTES = 128 * 2**20
+"""of one array that is loaded, and of everything an archive may unpack to: a prompt of 100 tokens × 4,096 in float32 is 1.6 MB"""
+MOST_JSON = 4 * 2**20
+"""bytes of a configuration or record"""
+LISTED = 6
+"""arrays that a message names"""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """An array that has not been loaded."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    """NumPy's name, or `bfloat16`"""
+    load: Callable[[], np.ndarray]
+    """the array as stored, in memory of its own"""
+
+    @property
+    def matrix(self) -> bool:
+        """Whether it could be a prompt by its shape."""
+        return len(self.shape) == 2
+
+    @property
+    def floating(self) -> bool:
+        """Whether it holds floating-point numbers."""
+        return self.dtype == "bfloat16" or self.dtype.startswith("float")
+
+
+def as_bfloat16(dtype: np.dtype) -> np.dtype:
+    """bfloat16 for the bare two-byte values (`V2`) that NumPy writes for it, other types as they are."""
+    import ml_dtypes
+
+    return np.dtype(ml_dtypes.bfloat16) if dtype.kind == "V" and dtype.itemsize == 2 and dtype.names is None else dtype
+
+
+def load(path: Path, key: str, stored: Stored) -> np.ndarray:
+    """The array `key` of a file. Raises PromptError when it is too large to be part of a prompt."""
+    if math.prod(stored.shape) * 4 > MOST_BYTES:
+        raise PromptError(
+            f"{path}: {key or 'the array'} has shape {shape_text(stored.shape)}, more than {MOST_BYTES >> 20} MB in float32; "
+            "expected prompt tokens × embedding size: is this a whole model?"
+        )
+    return stored.load()
+
+
+def choose(path: Path, arrays: Mapping[str, Stored], key: str | None, candidates: Mapping[str, Stored] | None = None) -> str:
+    """The name of the array that is the prompt: `key`, else the only candidate (default: the only matrix).
+
+    Raises PromptError when `key` is not there, or when none or several could be meant.
+    """
+    if key is not None:
+        if key not in arrays:
+            raise PromptError(f"{path}: no array {key}; found {listing(arrays)}")
+        return key
+    if candidates is None:
+        matrices = {name: stored for name, stored in arrays.items() if stored.matrix}
+        candidates = {name: stored for name, stored in matrices.items() if stored.floating} or matrices
+    if len(candidates) == 1:
+        return next(iter(candidates))
+    way_out = f"; name one: --key {next(iter(candidates))}, or {path.name}#{next(iter(candidates))}" if candidates else ""
+    raise PromptError(f"{path}: found {listing(candidates or arrays)}; expected exactly one array of prompt tokens × embedding size, [P, H]{way_out}")
+
+
+def listing(arrays: Mapping[str, Stored]) -> str:
+    """The first arrays with their shapes, for messages."""
+    named = [f"{key or 'array'} {shape_text(stored.shape)}" for key, stored in list(arrays.items())[:LISTED]]
+    more = f" and {len(arrays) - LISTED} more" if len(arrays) > LISTED else ""
+    return ", ".join(named) + more if named else "no array"
+
+
+def shape_text(shape: tuple[int, ...]) -> str:
+    """A shape as Python writes it, of any number of dimensions."""
+    return str(shape) if len(shape) <= 8 else f"({', '.join(map(str, shape[:8]))}, …)"
+
+
+def read_json(path: Path) -> dict:
+    """The JSON object in a file. Raises PromptError when it is too long, damaged or no object."""
+    try:
+        if path.stat().st_size > MOST_JSON:
+            raise PromptError(f"{path}: {path.stat().st_size:,} bytes of JSON; expected at most {MOST_JSON:,}")
+        return parse_json(path.read_bytes(), path)
+    except OSError as error:
+        raise PromptError(f"{path}: cannot be read as JSON ({error})") from error
+
+
+def parse_json(content: bytes, path: Path) -> dict:
+    """The JSON object that `content` holds; `path` is for messages. Raises PromptError when it is damaged or no object."""
+    try:
+        read = json.loads(content.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise PromptError(f"{path}: cannot be read as JSON ({first_line(error)})") from error
+    if not isinstance(read, dict):
+        raise PromptError(f"{path}: found a JSON {type(read).__name__}; expected an object")
+    return read
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, in one short line."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+
+
+def starts_with(path: Path, *openings: bytes) -> bool:
+    """Whether a regular file begins with one of some bytes; False for what is no file or cannot be read."""
+    try:
+        if not path.is_file():
+            return False
+        with path.open("rb") as file:
+            return file.read(max(map(len, openings))).startswith(openings)
+    except OSError:
+        return False
