@@ -1,7 +1,7 @@
 """Every reading of one prompt, as the Python API, the command line and the pages show it; and CSV that is safe to open."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +70,62 @@ class PromptReport:
             frames["persistence"] = self.labels.persistence_frame()
             frames["dispersion"] = self.labels.dispersion_frame()
         return frames
+
+
+T5_SIZES = {512: "small", 768: "base", 1024: "large", 2048: "XL", 4096: "XXL"}
+
+
+def what_was_read(prompt: SoftPrompt) -> dict[str, object]:
+    """The card of a checkpoint: where it lay and in which format, what of it is the prompt, what was dropped, where it comes from.
+
+    Keys: name, path, format, key, length, dimension, dtype, dropped_rows, likely_base (a guess from the width, None where the
+    base model is recorded or the width tells nothing), norms [P], trajectory_steps, warnings, origin.
+    """
+    origin = asdict(prompt.origin)
+    size = T5_SIZES.get(prompt.dimension)
+    return {
+        "name": prompt.name,
+        "path": origin.pop("path"),
+        "format": origin.pop("format"),
+        "key": origin.pop("key"),
+        "length": prompt.length,
+        "dimension": prompt.dimension,
+        "dtype": origin.pop("dtype"),
+        "dropped_rows": origin.pop("dropped_rows"),
+        "likely_base": f"T5 {size}, by its width" if size and prompt.origin.base_model is None else None,
+        "norms": np.linalg.norm(prompt.vectors, axis=1),
+        "trajectory_steps": None if prompt.trajectory is None else prompt.trajectory.steps,
+        "warnings": origin.pop("warnings"),
+        "origin": origin | {"dev_accuracy": prompt.origin.dev_accuracy},
+    }
+
+
+def card_in_words(prompt: SoftPrompt) -> dict[str, str]:
+    """The card for people: one short text for each entry that is known."""
+    card, origin = what_was_read(prompt), prompt.origin
+    norms = np.sort(card["norms"])
+    steps = card["trajectory_steps"]
+    words = {
+        "format": origin.format,
+        "path": origin.path,
+        "array": origin.key,
+        "shape": f"{prompt.length} tokens × {prompt.dimension}",
+        "dtype": origin.dtype,
+        "rows dropped": f"{origin.dropped_rows}" if origin.dropped_rows else "none",
+        "base model": origin.base_model or (f"not recorded; probably {card['likely_base']}" if card["likely_base"] else "not recorded"),
+        "task": origin.task,
+        "labels": ", ".join(origin.labels or ()) or None,
+        "initialization": origin.initialization or "not recorded",
+        "began as": ", ".join(map(str, origin.rows)) if origin.rows else None,
+        "seed": origin.seed,
+        "step": origin.step,
+        "dev accuracy": None if origin.dev_accuracy is None else f"{origin.dev_accuracy:.3f}",
+        "norms": f"{norms[0]:.4g} to {norms[-1]:.4g}, median {np.median(norms):.4g}",
+        "trajectory": None if steps is None else f"{len(steps)} steps, {steps[0]} to {steps[-1]}{'' if prompt.initial is not None else ', begun before'}",
+        "history": f"{len(origin.history)} measurements" if origin.history else None,
+        "warnings": "; ".join(origin.warnings) or "none",
+    }
+    return {name: str(word) for name, word in words.items() if word is not None}
 
 
 def safe_csv(frame: pd.DataFrame) -> str:

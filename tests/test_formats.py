@@ -245,7 +245,7 @@ def test_hostile_arrays_get_one_line(tmp_path):
         "line.npy": r"found array \(3,\); expected exactly one array",
         "several.npz": r"found a \(2, 3\), b \(4, 3\); expected exactly one array",
         "none.npz": "found no array",
-        "text.npz": "cannot be read as a NumPy array",
+        "text.npz": "cannot be read as a zip file",
         "words.npy": "expected floating-point vectors",
         "short.npy": "cannot be read as a NumPy array",
         "huge.npy": "cannot be read as a NumPy array",

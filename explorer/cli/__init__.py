@@ -63,6 +63,7 @@ app = typer.Typer(
 COMMANDS = {
     "prompts": reading.prompts,
     "inspect": reading.inspect,
+    "convert": reading.convert,
     "neighbors": reading.neighbors,
     "clusters": reading.clusters,
     "labels": reading.labels,

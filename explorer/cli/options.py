@@ -15,6 +15,9 @@ Model = Annotated[
     typer.Option("--model", metavar="M", help="Model folder, name under checkpoints/models, or Hugging Face id. Default: the prompt's own base model."),
 ]
 Labels = Annotated[str | None, typer.Option("--labels", metavar="A,B", help="Class labels, with commas. Default: those the prompts record.")]
+Key = Annotated[
+    str | None, typer.Option("--key", metavar="KEY", help="Which array, task or step, where several could be meant. Other commands: PATH#KEY.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Everything as JSON on stdout.")]
 Csv = Annotated[str | None, typer.Option("--csv", metavar="FILE", help="The table as CSV in a file; - is stdout.")]
 Html = Annotated[str | None, typer.Option("--html", metavar="FILE", help="The figure as one self-contained HTML page; - is stdout.")]

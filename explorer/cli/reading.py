@@ -1,12 +1,13 @@
 """Commands that read prompts without running them: what is here, what it is near to, and what that is worth."""
 
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from explorer.cli.choosing import Vocabularies, read_prompts, values
-from explorer.cli.options import Csv, Json, K, Labels, Metric, Model, Nulls, Overwrite, Prompts, Seed
-from explorer.cli.output import Output, cell, frame_table, note, plain, printable, records, table
+from explorer.cli.options import PROMPT_HELP, Csv, Json, K, Key, Labels, Metric, Model, Nulls, Overwrite, Prompts, Seed
+from explorer.cli.output import Output, cell, check_target, frame_table, note, plain, printable, records, table, write_file
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,49 +36,43 @@ def prompts(
 
 
 def inspect(
-    path: Annotated[str, typer.Argument(metavar="PATH", show_default=False, help="A prompt's file or folder, or its name under checkpoints/prompts.")],
+    path: Annotated[str, typer.Argument(metavar="PATH", show_default=False, help=PROMPT_HELP)],
+    key: Key = None,
     as_json: Json = False,
 ) -> None:
     """Say what was read: format, shape, origin, norms, warnings."""
     output = Output(as_json)
     from explorer.formats import read_prompt
+    from explorer.report import card_in_words, what_was_read
 
-    read = _inspection(read_prompt(path))
-
-    def text() -> str:
-        norms = sorted(read["norms"])
-        short = {**read, **read["origin"], "norms": f"{cell(norms[0])} … {cell(norms[-1])}, median {cell(norms[len(norms) // 2])}"}
-        short["rows"] = ", ".join(str(row.get("label") or row.get("piece") or "random") for row in read["origin"]["rows"] or ()) or None
-        short["history"] = f"{len(read['origin']['history'])} measurements"
-        short["warnings"] = "; ".join(read["warnings"]) or "none"
-        del short["origin"]
-        return "\n".join(f"{key.ljust(16)}  {cell(value)}" for key, value in short.items())
-
-    output.write(lambda: read, text=text)
+    prompt = read_prompt(path, key)
+    lines = {"name": prompt.name, **card_in_words(prompt)}
+    output.write(lambda: plain(what_was_read(prompt)), text=lambda: "\n".join(f"{name.ljust(14)}  {printable(word)}" for name, word in lines.items()))
 
 
-def _inspection(prompt: "SoftPrompt") -> dict[str, object]:
-    """The keys of `inspect --json`."""
-    from dataclasses import asdict
+def convert(
+    prompt: Annotated[str, typer.Argument(metavar="PROMPT", show_default=False, help=PROMPT_HELP)],
+    out: Annotated[Path, typer.Argument(metavar="OUT", show_default=False, help="The folder (peft) or file to write.")],
+    to: Annotated[Literal["peft", "numpy", "safetensors"], typer.Option("--to", show_default=False, help="What to write.")],
+    key: Key = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Write a prompt in another format.
 
-    import numpy as np
+    peft: an adapter folder, with all that is known of the prompt. numpy: the array as .npy. safetensors: one array, prompt_embeddings.
+    """
+    if to != "peft":
+        check_target(out, overwrite)
+    import explorer
+    from explorer.formats import peft, read_prompt, writing
 
-    origin = asdict(prompt.origin)
-    read = {
-        "name": prompt.name,
-        "path": origin.pop("path"),
-        "format": origin.pop("format"),
-        "key": origin.pop("key"),
-        "length": prompt.length,
-        "dimension": prompt.dimension,
-        "dtype": origin.pop("dtype"),
-        "dropped_rows": origin.pop("dropped_rows"),
-        "norms": np.linalg.norm(prompt.vectors, axis=1),
-        "trajectory_steps": None if prompt.trajectory is None else prompt.trajectory.steps,
-        "warnings": origin.pop("warnings"),
-        "origin": origin | {"dev_accuracy": prompt.origin.dev_accuracy},
-    }
-    return plain(read)
+    read = read_prompt(prompt, key)
+    if to == "peft":
+        peft.write(read, out, {"explorer": explorer.__version__}, overwrite)
+        note(f"wrote {out}")
+    else:
+        write_file(out, writing.as_npy(read) if to == "numpy" else writing.as_safetensors(read), overwrite)
+        note(f"wrote {out}")
 
 
 def neighbors(

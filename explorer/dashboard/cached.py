@@ -64,11 +64,11 @@ KEYS = {
 def collection() -> tuple[Opened | Broken, ...]:
     """Everything below the folder of EXPLORER_PROMPTS (default: the bundled prompts), read again when a file changed."""
     folder = os.environ.get("EXPLORER_PROMPTS") or str(PROMPTS)
-    return _read(folder, _state(folder), id(Opened))
+    return _read(folder, state(folder), id(Opened))
 
 
 @st.cache_data(ttl=5, max_entries=4, show_spinner=False)
-def _state(path: str) -> str:
+def state(path: str) -> str:
     """Names, sizes and times of all files below a path; looked at again after some seconds."""
     lines = []
     for file in sorted(Path(path).rglob("*")):
@@ -104,7 +104,7 @@ def vocabulary(model: str) -> Vocabulary:
 
 def _model_state(model: str) -> str:
     """The state of a local model's files; empty for one that is not here."""
-    return next((_state(str(folder)) for folder in (Path(model), MODELS / model) if folder.is_dir()), "")
+    return next((state(str(folder)) for folder in (Path(model), MODELS / model) if folder.is_dir()), "")
 
 
 @st.cache_resource(max_entries=3, show_spinner="Reading the vocabulary")

@@ -4,10 +4,11 @@ import os
 
 import streamlit as st
 
-from explorer.dashboard import cached
+from explorer.dashboard import cached, private
 from explorer.dashboard.cached import Broken, Opened
 from explorer.dashboard.words import count, safe
 from explorer.errors import ModelError
+from explorer.report import what_was_read
 from explorer.vocabulary import Vocabulary
 from explorer.weights import DEFAULT_MODEL
 
@@ -17,7 +18,7 @@ AT_A_GLANCE = 6
 
 def sidebar() -> None:
     """The choice itself, kept in the address. Pages ask for it with `selected` and `readable`."""
-    found = {opened.name: opened for opened in cached.collection() if isinstance(opened, Opened)}
+    found = {opened.name: opened for opened in private.collection() if isinstance(opened, Opened)}
     st.multiselect(
         "Prompts",
         list(found),
@@ -28,7 +29,7 @@ def sidebar() -> None:
         help="Every page shows these. The address holds the choice: send it as a link.",
         disabled=not found,
     )
-    broken = sum(isinstance(one, Broken) for one in cached.collection())
+    broken = sum(isinstance(one, Broken) for one in private.collection())
     note = f"{count(len(found), 'prompt')} here" + (f", {broken} cannot be read (see Prompts)" if broken else "")
     st.caption(note)
 
@@ -49,7 +50,7 @@ def _default(found: list[Opened]) -> list[str]:
 
 def selected() -> tuple[Opened, ...]:
     """The chosen prompts, whether or not the model fits; in the order they were chosen."""
-    found = {opened.name: opened for opened in cached.collection() if isinstance(opened, Opened)}
+    found = {opened.name: opened for opened in private.collection() if isinstance(opened, Opened)}
     return tuple(found[name] for name in st.session_state.get("prompts", ()) if name in found)
 
 
@@ -57,7 +58,7 @@ def readable() -> tuple[tuple[Opened, ...], Vocabulary]:
     """The chosen prompts that fit the model, and its vocabulary. Says first what does not fit; ends the page when nothing is left."""
     chosen = selected()
     if not chosen:
-        note = "Choose a prompt in the sidebar." if cached.collection() else "There are no prompts here yet; see the page Prompts."
+        note = "Choose a prompt in the sidebar." if private.collection() else "There are no prompts here yet; see the page Prompts."
         st.info(note, icon=":material/arrow_back:")
         st.stop()
     vocabulary = _vocabulary(chosen)
@@ -75,7 +76,7 @@ def peers(chosen: tuple[Opened, ...], vocabulary: Vocabulary) -> tuple[Opened, .
     """
     kinds = {(opened.prompt.origin.task, opened.prompt.length) for opened in chosen if opened.prompt.origin.task is not None}
     names = {opened.name for opened in chosen}
-    found = [opened for opened in cached.collection() if isinstance(opened, Opened) and not opened.prompt.origin.read_as]
+    found = [opened for opened in private.collection() if isinstance(opened, Opened) and not opened.prompt.origin.read_as]
     alike = [opened for opened in found if (opened.prompt.origin.task, opened.prompt.length) in kinds and opened.name not in names]
     return chosen + tuple(opened for opened in alike if opened.prompt.dimension == vocabulary.dimension and _same_model(opened, vocabulary))
 
@@ -110,7 +111,7 @@ def _fits(opened: Opened, vocabulary: Vocabulary) -> bool:
         st.error(
             safe(
                 f"{prompt.name}: vectors of width {prompt.dimension}, but {vocabulary.name} has embeddings of width {vocabulary.dimension}; "
-                f"it belongs to {prompt.origin.base_model or 'another model'}: start with --model, or leave it out"
+                f"it belongs to {prompt.origin.base_model or what_was_read(prompt)['likely_base'] or 'another model'}: start with --model, or leave it out"
             )
         )
         return False

@@ -61,7 +61,7 @@ def locate(prompt: str | Path) -> Path:
                 return path.resolve()
         except (OSError, RuntimeError, ValueError):  # names too long, loops of links, zero bytes
             continue
-    raise PromptError(f"{prompt}: no such file, folder or bundled prompt; `python -m explorer prompts` lists what is here")
+    raise PromptError(f"{str(prompt)[:200]}: no such file, folder or bundled prompt; `python -m explorer prompts` lists what is here")
 
 
 def prompt_name(path: Path) -> str:

@@ -86,7 +86,7 @@ def _header(file: BinaryIO, size: int, path: Path) -> tuple[_Described, int]:
 
 
 def _values(content: bytes, described: _Described) -> np.ndarray:
-    flat = np.frombuffer(content, described.dtype)
+    flat = np.frombuffer(bytearray(content), described.dtype)
     return flat.reshape(described.shape, order="F" if described.fortran else "C")
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 _PICKLES = tuple(bytes([0x80, protocol]) for protocol in range(2, 6))
 _OPENINGS: tuple[tuple[tuple[bytes, ...], str], ...] = (
-    (_PICKLES, "a Python pickle, which is never executed; where you trust it, save its prompt with numpy.save or torch.save({'prompt': tensor}, …) and open that"),
+    (_PICKLES, "a Python pickle, which is never executed; where you trust it, save its prompt with numpy.save and open that"),
     ((b"version https://git-lfs",), "a Git LFS pointer, not the file itself; run `git lfs pull` where it came from"),
     ((b"GGUF", b"GGML", b"ggml"), "a quantized language model; expected a soft prompt"),
     ((b"<!DOCTYPE", b"<!doctype", b"<html"), "a web page, probably saved instead of a download; get the file itself"),

@@ -104,7 +104,7 @@ def _inline(content: bytes) -> Stored:
         raise ValueError(f"values of type {name[:40]}")
     if min(shape, default=0) < 0 or math.prod(shape) * kind.itemsize != len(values):
         raise ValueError(f"an array of shape {shape} in {len(values):,} bytes")
-    return Stored(shape, kind.name, lambda: np.frombuffer(values, kind).reshape(shape))
+    return Stored(shape, kind.name, lambda: np.frombuffer(bytearray(values), kind).reshape(shape))
 
 
 def _beside(path: Path, name: object) -> Path:

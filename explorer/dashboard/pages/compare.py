@@ -5,7 +5,7 @@ import pandas as pd
 import streamlit as st
 
 from explorer.analysis.differences import differences
-from explorer.dashboard import cached, choice, controls, tables
+from explorer.dashboard import cached, choice, controls, private, tables
 from explorer.dashboard.words import count, safe
 from explorer.figures import MEASURE_TITLES, accuracy_curve, comparison_figure, likeness_heatmap, map_figure, norm_boxes, readable
 from explorer.figures.style import CONFIG
@@ -86,7 +86,7 @@ if 1 < len(chosen) <= MOST_PAIRED:
         "Tokens are matched one to one by cosine. p compares the matched cosine with that after random rotations of the second prompt about its "
         "own mean: what the prompts share as an offset stays. p of the mean token compares with means of as many random words."
     )
-everything = tuple(one for one in cached.collection() if isinstance(one, cached.Opened) and one.prompt.dimension == vocabulary.dimension)
+everything = tuple(one for one in private.collection() if isinstance(one, cached.Opened) and one.prompt.dimension == vocabulary.dimension)
 st.plotly_chart(likeness_heatmap(cached.likeness(everything), [opened.name for opened in everything]), key="likeness", config=CONFIG)
 st.caption("Cosine of the mean tokens of all prompts here (SPoT; Vu et al. 2022): −1…1, higher is closer.")
 placements = [cached.placement(opened, vocabulary) for opened in compared]

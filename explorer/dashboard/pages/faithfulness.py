@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from explorer.dashboard import cached, choice, tables
+from explorer.dashboard import cached, choice, private, tables
 from explorer.dashboard.words import safe
 from explorer.figures import faithfulness_figure, interpolation_figure, readable, reading_title
 from explorer.figures.style import CONFIG
@@ -10,7 +10,7 @@ from explorer.figures.style import CONFIG
 st.title("Faithfulness", anchor=False)
 st.markdown("Every token is replaced by its nearest word and the frozen model is run again. **Do the words do the prompt's job?**")
 chosen, vocabulary = choice.readable()
-wayward = [one for one in cached.collection() if isinstance(one, cached.Opened) and one.prompt.origin.read_as and one.prompt.dimension == vocabulary.dimension]
+wayward = [one for one in private.collection() if isinstance(one, cached.Opened) and one.prompt.origin.read_as and one.prompt.dimension == vocabulary.dimension]
 offered = tuple(dict.fromkeys([*wayward, *chosen]))
 opened = offered[0] if len(offered) == 1 else choice.one(offered)
 labels, source = opened.prompt.origin.labels, None

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from explorer.analysis.labels import in_words
-from explorer.dashboard import cached, choice, tables
+from explorer.dashboard import cached, choice, private, tables
 from explorer.dashboard.words import safe
 from explorer.figures import label_heatmap, persistence_figure
 from explorer.figures.style import CONFIG
@@ -28,7 +28,7 @@ if not labels:
     st.info("This prompt records no class labels; type them above.", icon=":material/label:")
     st.stop()
 
-others = tuple(dict.fromkeys(label for one in cached.collection() if isinstance(one, cached.Opened) for label in one.prompt.origin.labels or ()))
+others = tuple(dict.fromkeys(label for one in private.collection() if isinstance(one, cached.Opened) for label in one.prompt.origin.labels or ()))
 reading = cached.label_reading(opened, vocabulary, labels, others)
 alike = [one for one in choice.peers(chosen, vocabulary) if one.prompt.origin.task == opened.prompt.origin.task and one.prompt.length == opened.prompt.length]
 for initialization in dict.fromkeys(one.prompt.origin.initialization for one in alike):

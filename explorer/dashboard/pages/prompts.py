@@ -3,18 +3,19 @@
 import pandas as pd
 import streamlit as st
 
-from explorer.dashboard import cached, choice, tables
-from explorer.dashboard.words import count, model_name
+from explorer.dashboard import cached, choice, private, tables
+from explorer.dashboard.words import count, model_name, safe
 from explorer.figures import accuracy_curve, norm_figure
 from explorer.figures.style import CONFIG
-from explorer.report import list_prompts
+from explorer.report import card_in_words, list_prompts
 
 st.title("Prompts", anchor=False)
 st.markdown(
     "A soft prompt is a row of vectors, trained to stand before the input of a frozen model. Choose some in the sidebar: the other "
     "pages show what they lie near to and what the model answers with them, beside what chance would give."
 )
-found = cached.collection()
+private.opener()
+found = private.collection()
 if not found:
     st.info("There are no prompts here yet. `python -m explorer train` makes some; `python -m explorer app --prompts DIR` opens others.")
     st.stop()
@@ -22,7 +23,7 @@ if not found:
 frame = list_prompts((one.path, one.prompt if isinstance(one, cached.Opened) else one.error) for one in found)
 whole, broken = frame[frame["error"].isna()], frame[frame["error"].notna()]
 shown = ["name", "task", "initialization", "seed", "length", "dev_accuracy", "norm", "base_model", "step", "format"]
-tables.heading(f"{count(len(whole), 'trained prompt')} in this folder", frame, "prompts")
+tables.heading(f"{count(len(whole), 'trained prompt')} to choose from", frame, "prompts")
 tables.show(whole, "prompts-table", shown, height=min(38 + 35 * len(whole), 388))
 st.caption(
     "Dev accuracy: share right on the task's dev set at the step shown, as recorded in training. Norm: median Euclidean length of "
@@ -33,6 +34,10 @@ if len(broken):
     tables.show(broken, "broken-table", ["name", "error"])
 
 chosen = choice.selected()
+if chosen:
+    with st.expander("What was read", icon=":material/badge:", expanded=any(one.name in private.names() for one in chosen)):
+        cards = {safe(one.name): card_in_words(one.prompt) for one in chosen}
+        st.table(pd.DataFrame(cards).dropna(how="all").fillna("–").map(safe))
 if any(opened.prompt.origin.history for opened in chosen):
     st.plotly_chart(accuracy_curve([opened.prompt for opened in chosen]), key="curve", config=CONFIG)
 elif chosen:
