@@ -24,6 +24,8 @@ def read_prompt(prompt: str | Path, key: str | None = None) -> SoftPrompt:
     also follow the path after a `#`. Raises PromptError when there is nothing, when it is no prompt, or when it is damaged.
     """
     path, key = _path_and_key(prompt, key)
+    if path.name in (peft.WEIGHTS, peft.OLD_WEIGHTS) and (path.parent / peft.CONFIG).is_file():
+        path = path.parent  # the configuration says which rows are the prompt
     name = prompt_name(path) + (f"{KEY_MARK}{key}" if key is not None else "")
     try:
         for reader in READERS:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from explorer.formats import peft
 from explorer.formats.numpy_arrays import is_npy, is_npz, list_npy, list_npz
 from explorer.formats.safetensors_arrays import is_safetensors, list_safetensors
 from explorer.formats.stored import Stored, choose, load
@@ -37,4 +38,7 @@ def read(path: Path, name: str, key: str | None = None) -> SoftPrompt:
     """
     arrays = list_arrays(path)
     key = choose(path, arrays, key)
-    return SoftPrompt(load(path, key, arrays[key]), name, Origin(format=container(path) or "npy", path=path, key=key or None, dtype=arrays[key].dtype))
+    alone = key == peft.TABLE and path.name in (peft.WEIGHTS, peft.OLD_WEIGHTS)
+    warnings = (f"read without {peft.CONFIG}: for encoder–decoders the second half of its rows may never have been trained",) if alone else ()
+    origin = Origin(format=container(path) or "npy", path=path, key=key or None, dtype=arrays[key].dtype, warnings=warnings)
+    return SoftPrompt(load(path, key, arrays[key]), name, origin)

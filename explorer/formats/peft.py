@@ -64,7 +64,9 @@ def read(path: Path, name: str, key: str | None = None) -> SoftPrompt:
         raise PromptError(f"{path}: no array {key}; found {TABLE}" + (f" and the {UNTRAINED} half" if dropped else ""))
     warnings = (f"{dropped} of {rows} rows dropped: PEFT never uses nor trains the decoder's half",) if dropped else ()
     record = read_json(path / RECORD) if (path / RECORD).is_file() else {}
-    trajectory = read_trajectory(path / TRAJECTORY, table[:length].shape) if (path / TRAJECTORY).is_file() else None
+    from_start, trajectory = record.get("from_start") is not False, None
+    if (path / TRAJECTORY).is_file():
+        trajectory = read_trajectory(path / TRAJECTORY, table[:length].shape, from_start)
     origin = _origin(path, config, record, found_key, arrays[TABLE].dtype, dropped, warnings)
     return SoftPrompt(table[:length], name, origin, trajectory)
 

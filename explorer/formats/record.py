@@ -48,8 +48,10 @@ def _evaluation(entry: dict) -> Evaluation:
     return Evaluation(int(entry["step"]), loss, accuracy)
 
 
-def read_trajectory(path: Path, shape: tuple[int, ...]) -> Trajectory:
-    """The saved steps of vectors of this shape. Raises PromptError when they are damaged or of another shape."""
+def read_trajectory(path: Path, shape: tuple[int, ...], from_start: bool = True) -> Trajectory:
+    """The saved steps of vectors of this shape; from_start: whether the first are the initialization.
+
+    Raises PromptError when they are damaged or of another shape."""
     tensors = read_safetensors(path)
     if not {"vectors", "steps"} <= set(tensors):
         raise PromptError(f"{path}: found {', '.join(sorted(tensors)) or 'nothing'}; expected vectors [S, P, H] and steps [S]")
@@ -57,7 +59,7 @@ def read_trajectory(path: Path, shape: tuple[int, ...]) -> Trajectory:
     if vectors.ndim != 3 or vectors.shape[1:] != shape:
         raise PromptError(f"{path}: vectors of shape {vectors.shape}; expected [S, {shape[0]}, {shape[1]}]")
     try:
-        return Trajectory(vectors, np.asarray(tensors["steps"], np.int64))
+        return Trajectory(vectors, np.asarray(tensors["steps"], np.int64), from_start)
     except PromptError as error:
         raise PromptError(f"{path}: {error}") from error
 
@@ -81,5 +83,6 @@ def record_of(prompt: SoftPrompt, versions: dict[str, str]) -> dict:
         "history": [asdict(e) for e in origin.history],
         "hyperparameters": origin.hyperparameters,
         "data": origin.data,
+        "from_start": prompt.trajectory is None or prompt.trajectory.from_start,
         "versions": versions,
     }

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from explorer.formats.stored import starts_with
+
 _PICKLES = tuple(bytes([0x80, protocol]) for protocol in range(2, 6))
 _OPENINGS: tuple[tuple[tuple[bytes, ...], str], ...] = (
     (_PICKLES, "a Python pickle, which is never executed; where you trust it, save its prompt with numpy.save and open that"),
@@ -29,9 +31,5 @@ def describe(path: Path) -> str:
 
 
 def is_pickle(path: Path) -> bool:
-    """Whether a file begins like a Python pickle."""
-    try:
-        with path.open("rb") as file:
-            return file.read(2).startswith(_PICKLES)
-    except OSError:
-        return False
+    """Whether a regular file begins like a Python pickle."""
+    return starts_with(path, *_PICKLES)
