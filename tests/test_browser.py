@@ -2,14 +2,17 @@
 
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
+import zipfile
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import foreign
 import numpy as np
 import pytest
 
@@ -31,7 +34,7 @@ ARGUMENTS = (
     "--use-angle=swiftshader",
     "--enable-unsafe-swiftshader",
 )
-PAGES = ("prompts", "neighbors", "clusters", "labels", "map", "compare", "playground")
+PAGES = ("prompts", "neighbors", "clusters", "labels", "map", "compare", "playground", "faithfulness")
 PATIENCE = 60_000
 """milliseconds; a page that takes longer is broken"""
 
@@ -202,3 +205,40 @@ def test_both_themes_are_there_and_figures_have_no_ground_of_their_own(browser, 
         assert ground == "rgba(0,0,0,0)"
     finally:
         context.close()
+
+
+def _upload(page, address: str, *files: Path) -> None:
+    _open(page, address)
+    page.get_by_text("Open your own prompt").click()
+    page.set_input_files("input[type=file]", [str(file) for file in files])
+    page.get_by_text(re.compile("opened in this session")).wait_for(timeout=PATIENCE)
+
+
+def test_an_uploaded_zip_is_read_chosen_and_nobody_elses(browser, page, address, vocabulary, tmp_path):
+    vectors = vocabulary.embedding[vocabulary.searchable_ids[300:304]]
+    foreign.google(tmp_path, vectors)
+    _upload(page, address, Path(shutil.make_archive(str(tmp_path / "mine"), "zip", tmp_path, "run")))
+    page.get_by_text("3 steps, 1100000 to 1101000").first.wait_for(timeout=PATIENCE)
+    assert "uploaded/mine/run" in page.locator('[data-testid="stSidebar"]').inner_text()
+    page.get_by_role("link", name="Neighbors").click()
+    page.get_by_text(re.compile("Nearest pieces of uploaded/mine/run")).wait_for(timeout=PATIENCE)
+    stranger = browser.new_context().new_page()
+    _open(stranger, address)
+    assert "uploaded" not in stranger.locator("body").inner_text()
+    stranger.close()
+    page.get_by_role("link", name="Prompts").click()
+    page.get_by_text("Forget them").click()
+    page.wait_for_function("() => !document.body.innerText.includes('uploaded/mine')", timeout=PATIENCE)
+
+
+def test_a_bad_upload_is_told_and_the_page_lives(page, address, tmp_path):
+    (tmp_path / "evil.pkl").write_bytes(b"\x80\x04.")
+    with zipfile.ZipFile(tmp_path / "evil.zip", "w") as archive:
+        archive.writestr("../outside.npy", b"x")
+    np.save(tmp_path / "<img src=x onerror=alert(1)>.npy", np.ones((3, 768), np.float32))
+    _upload(page, address, *sorted(tmp_path.iterdir()))
+    page.get_by_text("2 checkpoints cannot be read").wait_for(timeout=PATIENCE)
+    page.get_by_text(re.compile("it belongs to T5 base, by its width")).first.wait_for(timeout=PATIENCE)
+    assert page.locator("h1").inner_text() == "Prompts"
+    assert page.locator('[data-testid="stException"]').count() == 0
+    assert page.locator("img[src='x']").count() == 0

@@ -30,7 +30,7 @@ def names() -> set[str]:
 
 
 def opener() -> None:
-    """Where files are dropped and folders named. What is found joins the choice in the sidebar, chosen."""
+    """Where files are dropped and folders named. What is found joins the choice in the sidebar and becomes what is shown."""
     with st.expander("Open your own prompt", icon=":material/upload_file:", expanded=bool(st.session_state.get(_KEPT))):
         st.file_uploader(
             "A checkpoint file, a zip of a checkpoint folder, or the files of one folder together",
@@ -98,6 +98,7 @@ def _open(path: Path, title: str, state: str, hide: str = "") -> None:
             found = [(path, read_prompt(next((file for file in path.iterdir()), path) if hide else path))]
     except (ExplorerError, OSError) as error:
         found = [(path, PromptError(str(error)))]
+    fresh = []
     for place, prompt in found:
         inside = place.resolve().relative_to(path.resolve()).with_suffix("").as_posix() if place.resolve() != path.resolve() else ""
         name = "/".join(part for part in (title, inside) if part and part != ".")
@@ -105,8 +106,9 @@ def _open(path: Path, title: str, state: str, hide: str = "") -> None:
             _keep(name, Broken(place, PromptError(str(prompt).replace(hide, "") if hide else str(prompt))))
         else:
             _keep(name, Opened(replace(prompt, name=name), place, state))
-            chosen = st.session_state.get("prompts", [])
-            st.session_state["prompts"] = [*chosen, name] if name not in chosen else chosen
+            fresh.append(name)
+    if fresh:
+        st.session_state["prompts"] = fresh
 
 
 def _keep(name: str, one: Opened | Broken) -> None:

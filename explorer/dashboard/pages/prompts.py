@@ -36,8 +36,8 @@ if len(broken):
 chosen = choice.selected()
 if chosen:
     with st.expander("What was read", icon=":material/badge:", expanded=any(one.name in private.names() for one in chosen)):
-        cards = {safe(one.name): card_in_words(one.prompt) for one in chosen}
-        st.table(pd.DataFrame(cards).dropna(how="all").fillna("–").map(safe))
+        cards = pd.DataFrame({safe(one.name): card_in_words(one.prompt) for one in chosen}).drop("path")
+        st.table(cards.fillna("–").map(safe))
 if any(opened.prompt.origin.history for opened in chosen):
     st.plotly_chart(accuracy_curve([opened.prompt for opened in chosen]), key="curve", config=CONFIG)
 elif chosen:
