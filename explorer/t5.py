@@ -13,7 +13,7 @@ import numpy as np
 
 from explorer.errors import DataError, ModelError, PromptError
 from explorer.tasks import check_text
-from explorer.weights import DEFAULT_MODEL, EMBEDDING_KEYS, MODELS, model_folder
+from explorer.weights import DEFAULT_MODEL, EMBEDDING_KEYS, MODELS, model_folder, stored_names
 
 if TYPE_CHECKING:
     import torch
@@ -26,7 +26,7 @@ ROWS_PER_PASS = {"cpu": 64, "cuda": 1024}
 POSITIONS_PER_ROW = 96
 """longer rows, padding included, go through the model fewer at a time"""
 
-Device = Literal["auto", "cpu", "cuda"]
+Device = Literal["auto", "cpu", "cuda", "split"]
 Dtype = Literal["auto", "float32", "bfloat16"]
 
 
@@ -38,13 +38,17 @@ class FrozenT5:
     tokenizer: object
     name: str
     """a bundled model's name, else the folder or hub id it was loaded by"""
+    doubts: tuple[str, ...] = ()
+    """what is odd about the checkpoint, in words; it may still be right"""
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
 
     @classmethod
     def load(cls, model: str | Path = DEFAULT_MODEL, device: Device | str = "auto", dtype: Dtype = "auto") -> "FrozenT5":
         """Load a T5 from a folder, a bundled model's name or a Hugging Face id.
 
-        device: `auto` takes CUDA where there is some; dtype: `auto` is bfloat16 on CUDA and float32 on the CPU.
+        device: `auto` takes CUDA where there is some, and `split` there when the weights are larger than what is free; weights go
+        straight to a GPU, without a full copy in host memory. `split`: Accelerate spreads the layers over all devices.
+        dtype: `auto` is bfloat16 on CUDA and float32 on the CPU.
         Raises ModelError when the model is missing, damaged or no T5.
         """
         import torch
@@ -53,10 +57,16 @@ class FrozenT5:
         device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
         if str(device).startswith("cuda") and not torch.cuda.is_available():
             raise ModelError(f"device {device} was asked for, but torch sees no GPU; use --device cpu")
-        precision = ("bfloat16" if str(device).startswith("cuda") else "float32") if dtype == "auto" else dtype
-        network, tokenizer = _read_network(folder, getattr(torch, precision))
+        on_gpu = str(device).startswith("cuda") or (device == "split" and torch.cuda.is_available())
+        precision = ("bfloat16" if on_gpu else "float32") if dtype == "auto" else dtype
+        network, tokenizer = _read_network(folder, getattr(torch, precision), _placement(folder, str(device)))
         network.requires_grad_(False)
-        return cls(network.to(device).eval(), tokenizer, folder.name if folder.parent == MODELS else str(model))
+        return cls(network.eval(), tokenizer, folder.name if folder.parent == MODELS else str(model), _doubts(network, folder))
+
+    @property
+    def memory(self) -> int:
+        """Bytes that the weights take, on all devices together."""
+        return sum(weight.numel() * weight.element_size() for weight in self.model.parameters())
 
     @property
     def device(self) -> "torch.device":
@@ -213,7 +223,31 @@ def split_by_length(lengths: np.ndarray, rows: int = 64, positions: int = 64 * P
         start += count
 
 
-def _read_network(folder: Path, precision: "torch.dtype") -> tuple:
+def _placement(folder: Path, device: str) -> dict[str, str] | str:
+    """Where transformers is to put the weights: on one device, or (`auto`) where Accelerate finds room."""
+    import torch
+
+    if device.startswith("cuda"):
+        files = [*folder.glob("*.safetensors")] or [*folder.glob("*.bin")]
+        if sum(file.stat().st_size for file in files) > torch.cuda.mem_get_info(device)[0]:
+            return "auto"
+    return "auto" if device == "split" else {"": device}
+
+
+def _doubts(network: "torch.nn.Module", folder: Path) -> tuple[str, ...]:
+    """What does not look like a T5 of the published kinds: 1.0 ties its head and scales, 1.1 and later have their own and do not."""
+    tied = network.get_output_embeddings().weight is network.get_input_embeddings().weight
+    scaled = getattr(network.config, "scale_decoder_outputs", tied)
+    doubts = []
+    if tied != scaled:
+        how = "the head is tied to the embeddings, but outputs are not scaled" if tied else "the model has its own head, but outputs are scaled"
+        doubts.append(f"{how} (scale_decoder_outputs); T5 1.0 ties and scales, T5 1.1 and later do neither: probabilities may be off")
+    if "shared.weight" not in stored_names(folder):
+        doubts.append("shared.weight is not in its files; the input embeddings were taken from another table")
+    return tuple(doubts)
+
+
+def _read_network(folder: Path, precision: "torch.dtype", placement: "dict[str, str] | str") -> tuple:
     """Model and tokenizer of a folder. Raises ModelError when they are damaged, incomplete or no T5."""
     from safetensors import SafetensorError
     from transformers import AutoConfig, AutoModelForSeq2SeqLM, AutoTokenizer
@@ -225,7 +259,7 @@ def _read_network(folder: Path, precision: "torch.dtype") -> tuple:
         if config.model_type not in ("t5", "mt5", "umt5"):
             raise ModelError(f"{folder}: found a {config.model_type} model; expected one of the T5 family (t5, mt5, umt5)")
         tokenizer = AutoTokenizer.from_pretrained(folder)
-        network, report = AutoModelForSeq2SeqLM.from_pretrained(folder, dtype=precision, output_loading_info=True)
+        network, report = AutoModelForSeq2SeqLM.from_pretrained(folder, dtype=precision, device_map=placement, output_loading_info=True)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"{folder}: cannot be loaded as a T5 ({(str(error).splitlines() or [''])[0][:200]})") from error
     if missing := sorted(report["missing_keys"]):
@@ -244,6 +278,6 @@ def _check_embedding(network: "torch.nn.Module", folder: Path) -> None:
     with safe_open(file, framework="pt") as weights:
         if key := next((key for key in EMBEDDING_KEYS if key in set(weights.keys())), None):
             table = network.get_input_embeddings().weight
-            rows = weights.get_slice(key)[:8].to(table.dtype)
+            rows = weights.get_slice(key)[:8].to(table.device, table.dtype)
             if rows.shape != table[:8].shape or not (rows == table[:8]).all():
                 raise ModelError(f"{file}: transformers loaded other input embeddings than {key}; use another release of transformers")

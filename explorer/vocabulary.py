@@ -11,6 +11,9 @@ from explorer.errors import ModelError, PromptError
 from explorer.tokenizer import Tokenizer, read_tokenizer
 from explorer.weights import DEFAULT_MODEL, model_folder, read_embedding
 
+ROWS_PER_BLOCK = 1024
+"""rows of a table that are looked at together"""
+
 
 @dataclass(frozen=True, eq=False)
 class Vocabulary:
@@ -34,7 +37,8 @@ class Vocabulary:
             raise ModelError(f"{self.name}: embedding {self.embedding.shape}, {len(self.pieces)} pieces, mask {self.searchable.shape}; expected [V, H], V, [V]")
         if not self.searchable.any():
             raise ModelError(f"{self.name}: no row of the vocabulary stands for text; expected a tokenizer with ordinary pieces")
-        if bad := int((~np.isfinite(self.embedding)).any(axis=1).sum()):
+        blocks = (self.embedding[start : start + ROWS_PER_BLOCK] for start in range(0, rows, ROWS_PER_BLOCK))
+        if bad := sum(int((~np.isfinite(block)).any(axis=1).sum()) for block in blocks):
             raise ModelError(f"{self.name}: {bad} of {rows} embeddings hold NaN or infinity; expected finite weights: get the model again")
 
     @classmethod

@@ -101,6 +101,19 @@ def _tables(folder: Path) -> list[tuple[str, Path]]:
     raise ModelError(f"{folder}: no {WEIGHT_FILES[0]}; expected weights as safetensors (re-save the model with save_pretrained)")
 
 
+def stored_names(folder: Path) -> set[str]:
+    """Names of the weights in a model folder's files, none of them read; `.bin` files without an index count as holding every table."""
+    from safetensors import safe_open
+
+    for name in WEIGHT_FILES:
+        if (folder / f"{name}.index.json").is_file():
+            return set(_weight_map(folder / f"{name}.index.json"))
+        if (folder / name).is_file() and name.endswith(".safetensors"):
+            with safe_open(folder / name, framework="np") as weights:
+                return set(weights.keys())
+    return set(EMBEDDING_KEYS)
+
+
 def _weight_map(index: Path) -> dict[str, str]:
     try:
         listed = json.loads(index.read_text(encoding="utf-8"))

@@ -223,3 +223,30 @@ def test_another_architecture_is_refused(tiny_t5_folder, tmp_path):
 def test_a_gpu_that_is_not_there_is_named(tiny_t5_folder):
     with pytest.raises(ModelError, match="torch sees no GPU; use --device cpu"):
         FrozenT5.load(tiny_t5_folder, device="cuda")
+
+
+def test_a_model_spread_by_accelerate_answers_the_same(tiny_t5_folder):
+    prompts, texts = [np.ones((3, 16), np.float32)], ["a good film", "the food was bad"]
+    whole = FrozenT5.load(tiny_t5_folder, device="cpu")
+    split = FrozenT5.load(tiny_t5_folder, device="split", dtype="float32")
+    np.testing.assert_allclose(
+        split.label_probabilities(prompts, texts, ("good", "bad")), whole.label_probabilities(prompts, texts, ("good", "bad")), rtol=1e-5
+    )
+    assert whole.memory == sum(weight.nbytes for weight in whole.model.parameters())
+
+
+def test_what_is_odd_about_a_model_is_said(tiny_t5_folder, tmp_path):
+    import json
+    import shutil
+
+    folder = shutil.copytree(tiny_t5_folder, tmp_path / "odd")
+    usual = FrozenT5.load(folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"scale_decoder_outputs": not usual.model.config.scale_decoder_outputs}))
+    odd = FrozenT5.load(folder)
+    assert len(usual.doubts) + len(odd.doubts) == 1
+    assert "scale_decoder_outputs" in (*usual.doubts, *odd.doubts)[0]
+
+
+def test_the_bundled_model_is_not_odd(model):
+    assert model.doubts == ()

@@ -247,3 +247,28 @@ class Executed:
 
     def __reduce__(self):
         return (open, (str(self.mark), "w"))
+
+
+def test_another_models_prompts_are_read_and_its_model_is_not_run(tiny_t5_folder, tmp_path):
+    """A Llama-shaped folder serves for readings alone."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    from explorer.analysis.clusters import coherence
+    from explorer.analysis.neighbors import nearest_neighbors
+    from explorer.formats import read_prompt
+    from explorer.t5 import FrozenT5
+
+    folder = tmp_path / "llama"
+    torch.manual_seed(0)
+    config = LlamaConfig(vocab_size=192, hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2, num_key_value_heads=2)
+    LlamaForCausalLM(config).save_pretrained(folder)
+    for file in ("tokenizer.json", "tokenizer_config.json"):
+        (folder / file).write_bytes((tiny_t5_folder / file).read_bytes())
+    vocabulary = Vocabulary.load(folder)
+    np.save(tmp_path / "prompt.npy", vocabulary.embedding[vocabulary.searchable_ids[3:6]])
+    prompt = read_prompt(tmp_path / "prompt.npy")
+    np.testing.assert_array_equal(nearest_neighbors(prompt, vocabulary, k=2).token_ids[:, 0], vocabulary.searchable_ids[3:6])
+    assert len(coherence(prompt, vocabulary, 3, 50).to_frame()) == 3
+    with pytest.raises(ModelError, match="found a llama model; expected one of the T5 family"):
+        FrozenT5.load(folder)

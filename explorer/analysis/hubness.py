@@ -3,12 +3,13 @@
 Radovanović et al. 2010 for k-occurrence; Conneau et al. 2018, §2.3, for CSLS, which takes the crowding back out.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from explorer.analysis.nulls import gaussian_bank
+from explorer.analysis.nulls import ROWS_PER_BLOCK, gaussian_bank
 from explorer.analysis.remembered import remembered
 from explorer.vocabulary import Vocabulary
 
@@ -42,8 +43,9 @@ def _row_crowding(vocabulary: Vocabulary) -> np.ndarray:
 
     index = faiss.IndexFlatIP(vocabulary.dimension)
     index.add(unit(gaussian_bank(vocabulary, BANK_SIZE, BANK_SEED)))
-    nearest, _ = index.search(unit(vocabulary.embedding), CSLS_NEIGHBORS)
-    return nearest.mean(axis=1)
+    table = vocabulary.embedding
+    blocks = (unit(table[start : start + ROWS_PER_BLOCK]) for start in range(0, len(table), ROWS_PER_BLOCK))
+    return np.concatenate([index.search(block, CSLS_NEIGHBORS)[0].mean(axis=1) for block in blocks])
 
 
 def hubness(vocabulary: Vocabulary, k: int = 10) -> "Hubness":
@@ -77,8 +79,22 @@ def cosine_index(vocabulary: Vocabulary) -> "faiss.IndexFlatIP":
 def _cosine_index(vocabulary: Vocabulary) -> "faiss.IndexFlatIP":
     import faiss
 
-    index = faiss.IndexFlatIP(vocabulary.dimension)
-    index.add(unit(vocabulary.embedding[vocabulary.searchable_ids]))
+    return filled(faiss.IndexFlatIP(vocabulary.dimension), vocabulary.embedding, vocabulary.searchable_ids, lambda rows, _: unit(rows))
+
+
+def filled(index: "faiss.IndexFlat", table: np.ndarray, rows: np.ndarray, change: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> "faiss.IndexFlat":
+    """The index with the given rows of a table, changed in blocks: no second copy of a large table is ever in memory.
+
+    `IndexFlat.add` would grow its storage by doubling. change: rows [R, H] and their ids [R] -> [R, d] float32, d the index's dimension.
+    """
+    import faiss
+
+    index.codes.resize(len(rows) * index.d * 4)
+    storage = faiss.rev_swig_ptr(index.get_xb(), len(rows) * index.d).reshape(len(rows), index.d)
+    for start in range(0, len(rows), ROWS_PER_BLOCK):
+        ids = rows[start : start + ROWS_PER_BLOCK]
+        storage[start : start + ROWS_PER_BLOCK] = change(table[ids], ids)
+    index.ntotal = len(rows)
     return index
 
 

@@ -10,7 +10,7 @@ import faiss
 import numpy as np
 import pandas as pd
 
-from explorer.analysis.hubness import CSLS_NEIGHBORS, bank_neighbors, cosine_index, hubness, row_crowding, unit
+from explorer.analysis.hubness import CSLS_NEIGHBORS, bank_neighbors, cosine_index, filled, hubness, row_crowding, unit
 from explorer.analysis.nulls import benjamini_hochberg, gaussian_bank, p_values, percentiles
 from explorer.analysis.remembered import remembered
 from explorer.errors import ExplorerError, PromptError
@@ -216,13 +216,14 @@ class _Index:
         if metric == "cosine" and not include_special:
             return cls(cosine_index(vocabulary), vocabulary.searchable_ids, metric, 1.0)
         token_ids = np.arange(len(vocabulary)) if include_special else vocabulary.searchable_ids
-        rows = vocabulary.embedding[token_ids].astype(np.float32, copy=False)
-        if metric in ("cosine", "csls"):
-            rows = unit(rows)
         if metric == "csls":  # 2 cos(x, y) − r(y) is the inner product of (2x, 1) and (y, −r(y))
-            rows = np.column_stack([rows, -row_crowding(vocabulary)[token_ids]])
-        index = faiss.IndexFlatL2(rows.shape[1]) if metric == "l2" else faiss.IndexFlatIP(rows.shape[1])
-        index.add(np.ascontiguousarray(rows))
+            crowding, width = row_crowding(vocabulary), vocabulary.dimension + 1
+            index = filled(faiss.IndexFlatIP(width), vocabulary.embedding, token_ids, lambda rows, ids: np.column_stack([unit(rows), -crowding[ids]]))
+        else:
+            kind = faiss.IndexFlatL2 if metric == "l2" else faiss.IndexFlatIP
+            change = (lambda rows, _: unit(rows)) if metric == "cosine" else (lambda rows, _: rows)
+            index = filled(kind(vocabulary.dimension), vocabulary.embedding, token_ids, change)
+        rows = faiss.rev_swig_ptr(index.get_xb(), index.ntotal * index.d).reshape(index.ntotal, index.d)
         return cls(index, token_ids, metric, float(np.sqrt(np.einsum("rh,rh->r", rows, rows).max())))
 
     def propose(self, queries: np.ndarray, k: int, wanted: int) -> tuple[np.ndarray, np.ndarray]:

@@ -12,7 +12,8 @@ from explorer.analysis.remembered import remembered
 from explorer.errors import ExplorerError
 from explorer.vocabulary import Vocabulary
 
-ROWS_PER_BLOCK = 8192
+ROWS_PER_BLOCK = 1024
+"""rows of the vocabulary that are worked on at once, so that memory stays bounded"""
 CALLED_AT = 0.05
 """a position is called where its q is at most this"""
 
@@ -69,11 +70,12 @@ def stream(seed: int, purpose: str) -> np.random.Generator:
 
 def _mean_and_root(vocabulary: Vocabulary) -> tuple[np.ndarray, np.ndarray]:
     """Mean [H] and a root R [H, H] of the covariance, RᵀR = C, both float64."""
-    rows = vocabulary.embedding[vocabulary.searchable_ids]
-    mean = rows.mean(axis=0, dtype=np.float64)
+    rows = vocabulary.searchable_ids
+    blocks = [rows[start : start + ROWS_PER_BLOCK] for start in range(0, len(rows), ROWS_PER_BLOCK)]
+    mean = sum(vocabulary.embedding[block].sum(axis=0, dtype=np.float64) for block in blocks) / len(rows)
     covariance = np.zeros((vocabulary.dimension, vocabulary.dimension))
-    for start in range(0, len(rows), ROWS_PER_BLOCK):
-        centered = rows[start : start + ROWS_PER_BLOCK] - mean
+    for block in blocks:
+        centered = vocabulary.embedding[block] - mean
         covariance += centered.T @ centered
     covariance /= max(len(rows) - 1, 1)
     try:

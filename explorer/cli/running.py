@@ -103,7 +103,10 @@ def _load_model(prompts: "Sequence[SoftPrompt]", model: str | None) -> "FrozenT5
     vocabulary = Vocabularies(model).shared_by(prompts)
     from explorer.t5 import FrozenT5
 
-    return FrozenT5.load(vocabulary.name)
+    frozen = FrozenT5.load(vocabulary.name)
+    for doubt in frozen.doubts:
+        note(f"{frozen.name}: {doubt}")
+    return frozen
 
 
 def app(

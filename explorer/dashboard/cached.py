@@ -233,6 +233,24 @@ def _model(name: str, state: str):
     return FrozenT5.load(name)
 
 
+def model_memory(vocabulary: Vocabulary) -> tuple[int, str, tuple[str, ...]]:
+    """Bytes that the frozen model's weights take, where they are, and what is odd about it."""
+    frozen = _model(vocabulary.name, _model_state(vocabulary.name))
+    return frozen.memory, str(frozen.device), frozen.doubts
+
+
+def unload_model() -> None:
+    """Forget the frozen model; the next question loads it again. Answers already given stay."""
+    import gc
+
+    import torch
+
+    _model.clear()
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
 @st.cache_data(max_entries=32, hash_funcs=KEYS, show_spinner="The model answers", show_time=True)
 def answers(chosen: tuple[Opened, ...], vocabulary: Vocabulary, text: str, names: tuple[str, ...]):
     """What every prompt, and no prompt, answers on a text, and the seconds it took."""

@@ -54,8 +54,11 @@ for number, labels in enumerate(sets):
     members = tuple(opened for opened in chosen if opened.prompt.origin.labels == labels)
     if not labels:
         nameless = ", ".join(opened.name for opened in members)
-        st.info(safe(f"{nameless}: no class labels are recorded, so there is nothing to rank."), icon=":material/label_off:")
-        continue
+        st.info(safe(f"{nameless}: no class labels are recorded. Name some to rank them."), icon=":material/label_off:")
+        typed = st.text_input("Class labels, with commas", key="own_labels", placeholder="negative, positive", max_chars=500)
+        labels = tuple(dict.fromkeys(label.strip() for label in typed.split(",") if label.strip()))
+        if len(labels) < 2:
+            continue
     predictions, seconds = cached.answers(members, vocabulary, st.session_state.asked, labels)
     if len(sets) > 1:
         st.subheader(safe(" / ".join(labels)), anchor=False)
@@ -73,3 +76,10 @@ for number, labels in enumerate(sets):
     with st.expander("Which prompt tokens does an answer rest on?", key=f"attribution-{number}", on_change="rerun") as attribution:
         if attribution.open:
             attributed.show(members, vocabulary, st.session_state.asked, labels, number)
+
+memory, device, doubts = cached.model_memory(vocabulary)
+for doubt in doubts:
+    st.warning(safe(f"{vocabulary.name}: {doubt}"), icon=":material/help:")
+left, right = st.columns([4, 1], vertical_alignment="center")
+left.caption(f"The frozen model takes {memory / 2**20:,.0f} MB on {safe(device)}, once for everybody who looks.")
+right.button("Unload it", on_click=cached.unload_model, icon=":material/eject:", help="Frees the memory; the next question loads it again.")
