@@ -253,3 +253,29 @@ def test_placing_imports_no_umap():
     root = Path(__file__).resolve().parent.parent
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=root)
     assert result.stdout.strip() == "[]"
+
+
+def test_large_vocabularies_are_reduced_without_losing_their_neighbors(vocabulary):
+    """Neighbors among the principal components are those of the whole space, most of them."""
+    ids = vocabulary.searchable_ids[:2000]
+    whole = unit(vocabulary.embedding[ids])
+    _, true = projection._nearest(whole, whole, 15)
+    reduced = projection._principal(vocabulary, ids, 128)
+    np.testing.assert_allclose(np.linalg.norm(reduced, axis=1), 1, rtol=1e-5)
+    _, found = projection._nearest(reduced, reduced, 15)
+    recall = np.mean([np.isin(one, other).mean() for one, other in zip(true, found, strict=True)])
+    assert recall > 0.7
+    full = projection._principal(vocabulary, ids, vocabulary.dimension)
+    np.testing.assert_allclose(full @ full.T, whole @ whole.T, atol=1e-4)
+
+
+def test_a_reduced_vocabulary_is_mapped_the_same_way(monkeypatch):
+    rows = np.random.default_rng(0).standard_normal((300, 32)).astype(np.float32)
+    rows[7] = rows[3]
+    small = planted.from_rows(rows)
+    monkeypatch.setattr(projection, "LARGEST_WHOLE", 100)
+    monkeypatch.setattr(projection, "COMPONENTS", 8)
+    said = []
+    fitted = projection.fit_map(small, n_neighbors=5, progress=said.append)
+    assert "8 principal components" in said[0]
+    assert len(fitted.token_ids) == len(small.searchable_ids) - 1

@@ -4,11 +4,12 @@ Two prompts on one map are comparable; two maps are not. umap is imported by `fi
 """
 
 import contextlib
+import hashlib
 import os
 import threading
 import zipfile
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -16,7 +17,8 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from explorer.analysis.hubness import unit
+from explorer.analysis.hubness import cosine_index, unit
+from explorer.analysis.nulls import ROWS_PER_BLOCK
 from explorer.errors import ExplorerError, PromptError
 from explorer.prompt import SoftPrompt
 from explorer.vocabulary import Vocabulary
@@ -27,6 +29,11 @@ MAP_FILE = "map.npz"
 """a map shipped with a model lies in its folder under this name"""
 SAME_DIRECTION = 1e-6
 """cosine distance at which a vector counts as a row itself and is given that row's place"""
+
+LARGEST_WHOLE = 2**28
+"""values of a vocabulary that is mapped as it is (1 GiB); larger ones are reduced first"""
+COMPONENTS = 128
+"""principal components that a larger one is reduced to"""
 
 _umap_lock = threading.RLock()
 """numba's default threading layer crashes when two threads run UMAP at once; also, a map is never fitted twice side by side"""
@@ -105,12 +112,15 @@ def fit_map(
     if n_neighbors < 2 or not 0 <= min_dist <= 1 or seed < 0:
         raise ExplorerError(f"found n_neighbors {n_neighbors}, min_dist {min_dist}, seed {seed}; expected at least 2, 0 to 1, and 0 or more")
     tell = progress or (lambda message: None)
-    rows, first = np.unique(unit(vocabulary.embedding[vocabulary.searchable_ids]), axis=0, return_index=True)
-    order = np.argsort(first)
-    rows, token_ids = np.ascontiguousarray(rows[order]), vocabulary.searchable_ids[first[order]]
-    if len(rows) < 4:
-        raise ExplorerError(f"{vocabulary.name}: {len(rows)} different rows stand for text; expected at least 4 to draw a map")
-    neighbors = min(n_neighbors, len(rows) - 1)
+    token_ids = _distinct(vocabulary)
+    if len(token_ids) < 4:
+        raise ExplorerError(f"{vocabulary.name}: {len(token_ids)} different rows stand for text; expected at least 4 to draw a map")
+    neighbors = min(n_neighbors, len(token_ids) - 1)
+    if len(token_ids) * vocabulary.dimension > LARGEST_WHOLE:
+        tell(f"map of {vocabulary.name}: {len(token_ids):,} rows of width {vocabulary.dimension:,} are taken to {COMPONENTS} principal components first")
+        rows = _principal(vocabulary, token_ids, COMPONENTS)
+    else:
+        rows = unit(vocabulary.embedding[token_ids])
     with _umap_lock:
         tell(f"map of {vocabulary.name}: the {neighbors} nearest of each of {len(rows):,} rows")
         distances, found = _nearest(rows, rows, neighbors)
@@ -118,6 +128,31 @@ def fit_map(
         xy = _umap(rows, found, distances, min_dist, seed)
         tell("the map is ready")
     return VocabularyMap(token_ids, xy, vocabulary.fingerprint, neighbors, min_dist, seed)
+
+
+def _distinct(vocabulary: Vocabulary) -> np.ndarray:
+    """[M] int64 ids, ascending: of the searchable rows of one direction the first."""
+    first: dict[bytes, int] = {}
+    for block in _blocks(vocabulary.searchable_ids):
+        for token_id, row in zip(block, unit(vocabulary.embedding[block]), strict=True):
+            first.setdefault(hashlib.blake2b(row, digest_size=16).digest(), int(token_id))
+    return np.array(list(first.values()), np.int64)
+
+
+def _principal(vocabulary: Vocabulary, token_ids: np.ndarray, components: int) -> np.ndarray:
+    """The rows at length 1, reduced to their first principal directions (uncentered, as cosine is) and scaled to length 1 again:
+    [M, components] float32. Works block by block.
+    """
+    moment = np.zeros((vocabulary.dimension, vocabulary.dimension))
+    for block in _blocks(token_ids):
+        rows = unit(vocabulary.embedding[block])
+        moment += rows.T @ rows  # a block in single precision, their sum in double
+    directions = np.linalg.eigh(moment)[1][:, : -components - 1 : -1].astype(np.float32)
+    return np.concatenate([unit(unit(vocabulary.embedding[block]) @ directions) for block in _blocks(token_ids)])
+
+
+def _blocks(token_ids: np.ndarray) -> Iterator[np.ndarray]:
+    return (token_ids[start : start + ROWS_PER_BLOCK] for start in range(0, len(token_ids), ROWS_PER_BLOCK))
 
 
 def _umap(rows: np.ndarray, found: np.ndarray, distances: np.ndarray, min_dist: float, seed: int) -> np.ndarray:
@@ -212,14 +247,26 @@ def place(vectors: np.ndarray, vocabulary: Vocabulary, vocabulary_map: Vocabular
     vocabulary.check_width(vectors, "vectors")
     if not vocabulary_map.belongs_to(vocabulary):
         raise ExplorerError(f"the map belongs to another vocabulary than {vocabulary.name}; load or fit the map of this one")
-    k, rows = vocabulary_map.n_neighbors, unit(vocabulary.embedding[vocabulary_map.token_ids])
-    distances, found = _nearest(unit(np.asarray(vectors, np.float32)), rows, min(k, len(rows)))
+    distances, found = _nearest_on_map(unit(np.asarray(vectors, np.float32)), vocabulary, vocabulary_map)
     weights = _memberships(distances)
     hit = distances[:, 0] <= SAME_DIRECTION
     weights[hit] = np.eye(1, weights.shape[1])
     weights /= weights.sum(axis=1, keepdims=True)
     xy = np.einsum("qk,qkd->qd", weights, vocabulary_map.xy[found].astype(np.float64)).astype(np.float32)
     return Places(xy, _trust(xy, found, vocabulary_map.xy))
+
+
+def _nearest_on_map(vectors: np.ndarray, vocabulary: Vocabulary, vocabulary_map: VocabularyMap) -> tuple[np.ndarray, np.ndarray]:
+    """As `_nearest` among the rows that are on the map; numbers count the map's rows."""
+    ids, searchable = vocabulary_map.token_ids, vocabulary.searchable_ids
+    k, index = min(vocabulary_map.n_neighbors, len(ids)), cosine_index(vocabulary)
+    off_map = len(searchable) - len(ids)  # duplicates of rows that are on it
+    cosine, found = index.search(np.ascontiguousarray(vectors), min(k + off_map, len(searchable)))
+    number = np.full(len(searchable), -1, np.int64)
+    number[np.searchsorted(searchable, ids)] = np.arange(len(ids))
+    numbers = number[found]
+    kept = np.argsort(numbers < 0, axis=1, kind="stable")[:, :k]
+    return (1 - np.take_along_axis(cosine, kept, 1)).clip(0, 2), np.take_along_axis(numbers, kept, 1)
 
 
 def _memberships(distances: np.ndarray) -> np.ndarray:
