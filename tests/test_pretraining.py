@@ -114,12 +114,13 @@ def test_pmi_of_independent_words_is_nought_and_the_table_keeps_words_together()
 def test_supervised_crops_end_with_the_label(config):
     tokenizer = t5_tokenizer(_sentencepiece(config))
     mixture = load_supervised(config.supervised, tokenizer)
-    batch = mixture.draw(32, 40, np.random.default_rng(0))
+    batch = mixture.draw(256, 40, np.random.default_rng(0))
     texts = tokenizer.batch_decode(batch.inputs, skip_special_tokens=True)
     answers = tokenizer.batch_decode(np.where(batch.targets < 0, PAD, batch.targets), skip_special_tokens=True)
     good = {"positive", "good", "great", "yes"}
     told = [(("lovely" in text), answer in good) for text, answer in zip(texts, answers, strict=True) if "lovely" in text or "awful" in text]
-    assert len(told) > 5
+    assert len(told) > 20
+    assert {is_good for is_good, _ in told} == {True, False}
     assert all(is_good == said_good for is_good, said_good in told)
 
 
