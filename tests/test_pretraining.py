@@ -117,8 +117,8 @@ def test_supervised_crops_end_with_the_label(config):
     batch = mixture.draw(256, 40, np.random.default_rng(0))
     texts = tokenizer.batch_decode(batch.inputs, skip_special_tokens=True)
     answers = tokenizer.batch_decode(np.where(batch.targets < 0, PAD, batch.targets), skip_special_tokens=True)
-    good = {"positive", "good", "great", "yes"}
-    told = [(("lovely" in text), answer in good) for text, answer in zip(texts, answers, strict=True) if "lovely" in text or "awful" in text]
+    good = {"positive", "good", "great", "es"}  # the small vocabulary knows no y
+    told = [("lovel" in text, answer in good) for text, answer in zip(texts, answers, strict=True) if "lovel" in text or "awful" in text]
     assert len(told) > 20
     assert {is_good for is_good, _ in told} == {True, False}
     assert all(is_good == said_good for is_good, said_good in told)
