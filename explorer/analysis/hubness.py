@@ -16,8 +16,9 @@ from explorer.vocabulary import Vocabulary
 if TYPE_CHECKING:
     import faiss
 
-BANK_SIZE, BANK_SEED = 1000, 0
-"""the query bank of CSLS: draws from the vocabulary's Gaussian, since the tokens of one prompt are too few for a mean"""
+BANK_SIZE, BANK_SEED, CSLS_SEED = 1000, 0, 2**40
+"""the query bank of CSLS: draws from the vocabulary's Gaussian, since the tokens of one prompt are too few for a mean.
+Its seed is far from any seed of a null: null vectors that stood in the query bank themselves would score too low"""
 CSLS_NEIGHBORS = 10
 
 
@@ -33,7 +34,7 @@ def unit(vectors: np.ndarray) -> np.ndarray:
 def row_crowding(vocabulary: Vocabulary) -> np.ndarray:
     """r_Q of CSLS: each row's mean cosine to its 10 nearest in the query bank, [V] float32, −1…1, higher is more of a hub.
 
-    The bank is 1,000 draws of `gaussian_bank` with seed 0: the same for every prompt, so that scores are comparable.
+    The bank is 1,000 draws of `gaussian_bank` with a seed of its own: the same for every prompt, so that scores are comparable.
     """
     return remembered(vocabulary, "row crowding", lambda: _row_crowding(vocabulary))
 
@@ -42,7 +43,7 @@ def _row_crowding(vocabulary: Vocabulary) -> np.ndarray:
     import faiss
 
     index = faiss.IndexFlatIP(vocabulary.dimension)
-    index.add(unit(gaussian_bank(vocabulary, BANK_SIZE, BANK_SEED)))
+    index.add(unit(gaussian_bank(vocabulary, BANK_SIZE, CSLS_SEED)))
     table = vocabulary.embedding
     blocks = (unit(table[start : start + ROWS_PER_BLOCK]) for start in range(0, len(table), ROWS_PER_BLOCK))
     return np.concatenate([index.search(block, CSLS_NEIGHBORS)[0].mean(axis=1) for block in blocks])
