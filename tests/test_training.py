@@ -5,11 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from explorer.errors import PromptError
+from explorer.errors import ModelError, PromptError
 from explorer.formats import read_prompt
 from explorer.t5 import FrozenT5
 from explorer.tasks import Task
-from explorer.tuning.training import Run, Tuning, TuningConfig
+from explorer.tuning.progress import PromptRun
+from explorer.tuning.settings import Run, TuningConfig
+from explorer.tuning.training import Tuning
 from explorer.tuning.tuned import tune, tune_to_folder
 from explorer.vocabulary import Vocabulary
 
@@ -86,19 +88,90 @@ def test_a_part_of_dev_is_drawn_once_and_recorded(tiny, task):
     assert all((e.dev_accuracy * 20) % 1 == pytest.approx(0, abs=1e-4) for e in first.origin.history)
 
 
+def test_runs_that_share_a_pass_equal_runs_alone(tiny, task):
+    """What an accelerator does: rows of one batch carry different prompts."""
+    together = Tuning(*tiny, task, task, RUNS, CONFIG)
+    together.runs_per_pass = 2
+    for number, run in enumerate(RUNS):
+        alone = Tuning(*tiny, task, task, [run], CONFIG)
+        for _ in range(3):
+            alone.train_step(alone.runs)
+            if number == 0:
+                together.train_step(together.runs)
+        np.testing.assert_allclose(together.runs[number].vectors(), alone.runs[0].vectors(), atol=2e-3)
+    assert together.accuracies(together.runs) == pytest.approx([together.accuracies([run])[0] for run in together.runs])
+
+
+def test_a_pass_that_does_not_fit_is_halved_and_no_step_is_lost(tiny, task, monkeypatch):
+    import torch
+
+    whole, real = Tuning(*tiny, task, task, RUNS, CONFIG), Tuning._gradients
+    whole.train_step(whole.runs)
+
+    def at_most_one(self, runs):
+        losses = real(self, runs)  # the memory ends late, when there are gradients already
+        if len(runs) > 1:
+            raise torch.OutOfMemoryError("out of memory")
+        return losses
+
+    monkeypatch.setattr(Tuning, "_gradients", at_most_one)
+    halved = Tuning(*tiny, task, task, RUNS, CONFIG)
+    halved.runs_per_pass = 3
+    halved.train_step(halved.runs)
+    assert halved.runs_per_pass == 1
+    for one, other in zip(whole.runs, halved.runs, strict=True):
+        assert (one.step, other.step) == (1, 1)
+        np.testing.assert_allclose(one.vectors(), other.vectors(), atol=1e-5)
+
+    def never(self, runs):
+        raise torch.OutOfMemoryError("out of memory")
+
+    monkeypatch.setattr(Tuning, "_gradients", never)
+    with pytest.raises(ModelError, match="a batch of 8 does not fit into memory; ask for a smaller --batch-size"):
+        halved.train_step(halved.runs)
+
+
 def test_a_stopped_call_goes_on_to_the_same_prompts(tiny, task, tmp_path):
-    model, vocabulary = tiny
-    whole = tune(model, vocabulary, task, task, RUNS, CONFIG, "planted")
-    checkpoint = tmp_path / "state.pt"
-    first = Tuning(model, vocabulary, task, task, RUNS, CONFIG)
-    first.config = replace(CONFIG, steps=4)
-    first.run(checkpoint)
+    whole = tune(*tiny, task, task, RUNS, CONFIG, "planted")
+    files = [tmp_path / f"{number}.pt" for number in range(len(RUNS))]
+    stopped = Tuning(*tiny, task, task, RUNS, replace(CONFIG, steps=4), files)
+    assert sum(run.step == 4 for run in stopped.run()) == len(RUNS)
     said = []
-    resumed = tune(model, vocabulary, task, task, RUNS, CONFIG, "planted", said.append, checkpoint)
-    assert said == ["going on from step 4 of 6"]
-    for one, other in zip(whole, resumed, strict=True):
-        np.testing.assert_array_equal(one.trajectory.vectors, other.trajectory.vectors)
-        assert one.origin.history == other.origin.history
+    resumed = Tuning(*tiny, task, task, RUNS, CONFIG, files)
+    ended = {state.run: state for state in resumed.run(said.append)}
+    assert said == [f"{run.initialization}-{run.seed}: going on from step 4 of 6" for run in RUNS]
+    for prompt, run in zip(whole, RUNS, strict=True):
+        np.testing.assert_array_equal(prompt.vectors, ended[run].saved[prompt.origin.step])
+        np.testing.assert_array_equal(prompt.trajectory.vectors[-1], ended[run].saved[6])
+        assert list(prompt.origin.history) == ended[run].history
+
+
+def test_what_a_run_goes_on_from_is_of_the_same_settings_and_data(tiny, task, tmp_path):
+    file = tmp_path / "0.pt"
+    begun = Tuning(*tiny, task, task, RUNS[:1], replace(CONFIG, steps=2), [file], {"train data": "abc"})
+    assert list(begun.run()) == begun.runs
+    with pytest.raises(PromptError, match=r'0.pt: a run that was begun with other settings \(train data: "abc", now "xyz"\); give the same, or remove it'):
+        Tuning(*tiny, task, task, RUNS[:1], CONFIG, [file], {"train data": "xyz"})
+    with pytest.raises(PromptError, match=r"learning_rate: 0\.3, now 0\.1"):
+        Tuning(*tiny, task, task, RUNS[:1], replace(CONFIG, learning_rate=0.1), [file], {"train data": "abc"})
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(PromptError, match="not a run that can go on"):
+        Tuning(*tiny, task, task, RUNS[:1], CONFIG, [file], {"train data": "abc"})
+
+
+def test_a_run_that_gets_no_better_ends_by_itself(tiny, task):
+    config = replace(CONFIG, steps=400, patience=3, evaluate_every=1)
+    prompts = tune(*tiny, task, task, RUNS[:2], config, "planted")
+    for prompt in prompts:
+        last = prompt.origin.history[-1].step
+        assert last < 400
+        assert last == prompt.origin.step + 3
+
+
+def test_only_what_is_worth_it_is_kept(tiny, task):
+    (prompt,) = tune(*tiny, task, task, RUNS[:1], replace(CONFIG, steps=20, evaluate_every=1, saved_points=3), "planted")
+    assert {0, 10, 20} <= set(prompt.trajectory.steps.tolist()) <= {0, 10, 20, prompt.origin.step}
+    assert len(prompt.origin.history) == 21
 
 
 def test_finished_prompts_are_left_as_they_are(tiny, task, tmp_path):
@@ -108,24 +181,29 @@ def test_finished_prompts_are_left_as_they_are(tiny, task, tmp_path):
     folders = tune_to_folder(*tiny, task, task, RUNS[:2], CONFIG, "planted", tmp_path, said.append)
     assert (folders[0] / "adapter_model.safetensors").stat().st_mtime_ns == stamp
     assert any("1 of 2 prompts are in" in line for line in said)
-    assert not list(tmp_path.glob(".*tuning*"))
+    assert not list(tmp_path.rglob(".*tuning*"))
     prompt = read_prompt(folders[1])
     assert prompt.origin.seed == 1
     assert prompt.origin.data["train"]["examples"] == 60
     assert prompt.origin.hyperparameters["learning_rate"] == 0.3
 
 
-def test_a_run_whose_loss_is_nan_stops_alone(tiny, task):
-    model, vocabulary = tiny
-    tuning = Tuning(model, vocabulary, task, task, RUNS[:2], CONFIG)
-    tuning.evaluate()
-    tuning.prompts[0].data.fill_(float("nan"))
-    tuning.train_step()
-    assert tuning.alive == [False, True]
-    assert np.isfinite(tuning.vectors()[1]).all()
-    tuning.prompts[0].data.zero_()
-    tuning.train_step()
-    assert (tuning.vectors()[0] == 0).all()
+def test_a_run_whose_loss_is_nan_stops_alone(tiny, task, monkeypatch):
+    real = PromptRun.learn
+
+    def poisoned(self, loss):
+        real(self, loss)
+        if self.run == RUNS[0] and self.step == 3:
+            self.prompt.data.fill_(float("nan"))
+
+    monkeypatch.setattr(PromptRun, "learn", poisoned)
+    said = []
+    failed, well = tune(*tiny, task, task, RUNS[:2], CONFIG, "planted", said.append)
+    assert said == ["random-0: the loss became nan at step 4; stopped, its best step so far is kept"]
+    assert [e.step for e in failed.origin.history] == [0, 2]
+    assert [e.step for e in well.origin.history] == [0, 2, 4, 6]
+    (alone,) = tune(*tiny, task, task, RUNS[1:2], CONFIG, "planted")
+    np.testing.assert_allclose(well.vectors, alone.vectors, atol=2e-3)
 
 
 def test_bad_calls_are_named(tiny, task, vocabulary, tmp_path):
@@ -168,10 +246,10 @@ def test_the_pull_is_the_mean_squared_distance_and_leaves_other_runs_alone(tiny,
     config = replace(CONFIG, read_as=SENTENCE, pull=0.5)
     tuning = Tuning(*tiny, task, task, [Run("random", 0), Run("sentence", 0)], config)
     with torch.no_grad():
-        tuning.prompts[1].add_(2.0)
+        tuning.runs[1].prompt.add_(2.0)
     width = tiny[1].dimension
-    assert tuning._pulled([0, 1]).item() == pytest.approx(0.5 * 4 * width)
-    assert float(tuning._pulled([0])) == 0
+    assert tuning._pulled(tuning.runs).item() == pytest.approx(0.5 * 4 * width)
+    assert float(tuning._pulled(tuning.runs[:1])) == 0
     together = tune(*tiny, task, task, [Run("random", 0), Run("sentence", 0)], config, "planted")
     (alone,) = tune(*tiny, task, task, [Run("random", 0)], replace(CONFIG), "planted")
     np.testing.assert_allclose(together[0].trajectory.vectors, alone.trajectory.vectors, atol=2e-3)

@@ -153,7 +153,7 @@ def train(
     examples, held_out = _examples(data, dev)
     name = _lasting_name(model)
     from explorer.t5 import FrozenT5
-    from explorer.tuning.training import Run, TuningConfig
+    from explorer.tuning.settings import Run, TuningConfig
     from explorer.tuning.tuned import tune_to_folder
     from explorer.vocabulary import Vocabulary
 

@@ -42,6 +42,7 @@ def build_model(config: PretrainingConfig, embedding: np.ndarray):
             decoder_start_token_id=PAD,
             pad_token_id=PAD,
             eos_token_id=EOS,
+            attn_implementation="eager",  # on a processor faster to train than the fused kernel, whose backward is slow
         )
     )
     with torch.no_grad():

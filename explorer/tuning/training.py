@@ -1,94 +1,66 @@
-"""The training loop of prompt tuning (Lester et al. 2021): a frozen T5, the prompt as the only parameter, many runs in shared batches.
+"""The training loop of prompt tuning (Lester et al. 2021): a frozen T5, the prompt as the only parameter, many runs at once.
 
-The model is frozen, so rows of one batch may carry different prompts: all runs of a call go through the model together.
-Each run keeps its own optimizer state and data order, and its gradient is that of its own rows alone, so it learns what it
-would have learned by itself.
+The model is frozen, so nothing but the prompt differs between runs. On an accelerator the rows of a batch carry different
+prompts and all runs go through the model together; on a processor, where a larger batch is no faster, each core has a run of
+its own. Either way a run keeps its own optimizer, data order and end, and its gradient is that of its own rows alone: it
+learns what it would have learned by itself.
 """
 
-import os
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+import torch
 from tqdm import tqdm
 
-from explorer.errors import PromptError
-from explorer.prompt import Evaluation, RowSource
-from explorer.t5 import FrozenT5, attention_mask
+from explorer.errors import ModelError, PromptError
+from explorer.prompt import RowSource
+from explorer.t5 import POSITIONS_PER_ROW, ROWS_PER_PASS, FrozenT5, split_by_length
 from explorer.tasks import Task
-from explorer.tuning.initialization import SENTENCE, RandomRange, initialize, sentence_rows
+from explorer.tuning.batches import IGNORED, Examples, drawn
+from explorer.tuning.initialization import SENTENCE, initialize, sentence_rows
+from explorer.tuning.network import FrozenNetwork
+from explorer.tuning.progress import PromptRun
+from explorer.tuning.settings import Run, TuningConfig
 from explorer.vocabulary import Vocabulary
-
-if TYPE_CHECKING:
-    import torch
-
-IGNORED = -100
-BATCHES_PER_POOL = 16
-RUNS_PER_CPU_PASS = 1
-"""on a processor larger passes leave the cache and are no faster; an accelerator takes all runs at once"""
-
-
-@dataclass(frozen=True)
-class Run:
-    """One prompt to be tuned."""
-
-    initialization: str
-    seed: int
-
-
-@dataclass(frozen=True)
-class TuningConfig:
-    """Settings shared by all runs of a call; the defaults are the paper's but for length, batches and steps."""
-
-    length: int = 20
-    steps: int = 1000
-    learning_rate: float = 0.3
-    """constant; 0.3 suits T5 1.1, whose embeddings have norm 297"""
-    batch_size: int = 32
-    evaluate_every: int = 50
-    saved_points: int = 10
-    """points of the trajectory besides the best and the last step"""
-    dev_examples: int | None = None
-    """dev texts that choose the best step, drawn by a fixed seed; None for all"""
-    weight_decay: float = 1e-5
-    random_range: RandomRange = "symmetric"
-    """of the random initialization; `released` is what the paper's released configuration draws from"""
-    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-    """precision of the matrix products; the prompt and its optimizer are always float32"""
-    read_as: str | None = None
-    """a sentence whose words the tokens of runs with the initialization `sentence` start as and are pulled towards"""
-    pull: float = 0.0
-    """weight of that pull beside the task's loss, see `Tuning._pulled`"""
 
 
 class Tuning:
-    """The state of runs that are tuned together."""
+    """Runs that are tuned together on one task."""
 
-    def __init__(self, model: FrozenT5, vocabulary: Vocabulary, train: Task, dev: Task, runs: Sequence[Run], config: TuningConfig):
-        import torch
+    def __init__(
+        self,
+        model: FrozenT5,
+        vocabulary: Vocabulary,
+        train: Task,
+        dev: Task,
+        runs: Sequence[Run],
+        config: TuningConfig,
+        files: Sequence[Path | None] | None = None,
+        settings: dict | None = None,
+    ):
+        """files: what each run goes on from and is saved to; settings: what they must have been begun with besides `config`."""
+        self.model, self.train, self.config = model, train, config
+        self.dev = drawn(dev, config.dev_examples)
+        self.bfloat16 = uses_bfloat16(model, config)
+        self.network = FrozenNetwork(model, torch.bfloat16 if self.bfloat16 else torch.float32)
+        self.examples, self.held_out = Examples(model, train, config.batch_size), Examples(model, self.dev, config.batch_size)
+        self.right = np.array([train.labels.index(answer) for answer in self.dev.answers])
+        lasting = {key: value for key, value in asdict(config).items() if key not in ("steps", "patience", "saved_points")}
+        self.settings = {**(settings or {}), **lasting, "bfloat16": self.bfloat16}
+        self.runs = [self._begun(run, vocabulary, file) for run, file in zip(runs, files or [None] * len(runs), strict=True)]
+        self.rows_per_pass = ROWS_PER_PASS.get(model.device.type, ROWS_PER_PASS["cpu"])
+        self.runs_per_pass = len(runs) if model.device.type == "cuda" else 1
+        self._stop = threading.Event()
 
-        self.model, self.train, self.runs, self.config = model, train, list(runs), config
-        self.dev = _drawn(dev, config.dev_examples)
-        self.texts = model.text_ids(train.texts)
-        self.lengths = np.array([len(ids) for ids in self.texts])
-        targets = {label: model.label_ids(label) for label in train.labels}
-        self.targets = [targets[answer] for answer in train.answers]
-        starts = [self._start(run, vocabulary) for run in runs]
-        self.rows = [rows for _, rows in starts]
-        # one-dimensional, so that Adafactor keeps a full second moment as the paper asks
-        self.prompts = [torch.nn.Parameter(torch.from_numpy(vectors).flatten().to(model.device)) for vectors, _ in starts]
-        self.anchors = [p.detach().clone() if run.initialization == SENTENCE else None for run, p in zip(runs, self.prompts, strict=True)]
-        """[P · H] what a run is pulled towards"""
-        self.optimizer = _adafactor(self.prompts, config)
-        self.step = 0
-        self.alive = [True] * len(self.runs)
-        self.losses = torch.zeros(len(self.runs))
-        self.since = 0
-        self.history: list[list[Evaluation]] = [[] for _ in self.runs]
-        self.saved: list[np.ndarray] = []
-        """vectors of all runs at each evaluation: [R, P, H]"""
+    def _begun(self, run: Run, vocabulary: Vocabulary, file: Path | None) -> PromptRun:
+        state = PromptRun(run, *self._start(run, vocabulary), self.config, self.model.device, file)
+        state.restore(self.settings)
+        return state
 
     def _start(self, run: Run, vocabulary: Vocabulary) -> tuple[np.ndarray, tuple[RowSource, ...]]:
         """Initial vectors [P, H] of a run and what each came from."""
@@ -99,163 +71,150 @@ class Tuning:
             raise PromptError("a run that starts as a sentence, but no sentence; give one as read_as")
         return sentence_rows(self.config.read_as, vocabulary, length)
 
-    @property
-    def bfloat16(self) -> bool:
-        """Whether matrix products run in bfloat16: where the device has it, unless float32 was asked for."""
-        import torch
+    def run(self, progress: Callable[[str], None] | None = None) -> Iterator[PromptRun]:
+        """Train every run to its end; yields each as it ends. Ctrl-C leaves what was measured last in the runs' files."""
+        progress = progress or (lambda message: None)
+        for run in self.runs:
+            if run.step:
+                progress(f"{run.name}: going on from step {run.step} of {self.config.steps}")
+        ended = [run for run in self.runs if run.finished]
+        yield from ended
+        groups = [list(group) for group in _chunks([run for run in self.runs if not run.finished], self.runs_per_pass)]
+        steps = self.config.steps * len(self.runs)
+        with tqdm(total=steps, initial=sum(run.step for run in self.runs), desc=f"tuning {len(self.runs)} prompts", unit="step", mininterval=1.0) as bar:
+            for group in _in_parallel(groups, lambda group: self._advance(group, bar), self._stop):
+                bar.set_postfix(dev=f"{np.mean([run.history[-1].dev_accuracy for run in self.runs if run.history]):.3f}")
+                for run in [run for run in group if run.finished]:
+                    group.remove(run)
+                    if run.failed:
+                        progress(f"{run.name}: {run.failed}; stopped, its best step so far is kept")
+                    bar.total -= self.config.steps - run.step
+                    yield run
 
-        if self.config.dtype != "auto":
-            return self.config.dtype == "bfloat16"
-        return self.model.device.type == "cuda" or torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    def _advance(self, group: list[PromptRun], bar: tqdm) -> bool:
+        """Train a group up to its next measurement, measure and save; whether there is more to do."""
+        while not self._stop.is_set() and not any(run.due or run.failed for run in group):
+            self.train_step(group)
+            bar.update(len(group))
+        if self._stop.is_set():
+            return False
+        due = [run for run in group if run.due]
+        for run, accuracy in zip(due, self.accuracies(due), strict=True):
+            run.measured(accuracy)
+        for run in group:
+            if run in due or run.failed:
+                run.save(self.settings)
+        return any(not run.finished for run in group)
 
-    def vectors(self) -> np.ndarray:
-        """The prompts now: [R, P, H] float32."""
-        return np.stack([p.detach().cpu().numpy().reshape(self.config.length, -1) for p in self.prompts]).copy()
+    def train_step(self, group: Sequence[PromptRun]) -> None:
+        """One optimizer step of every run of a group, in as few passes as the memory allows."""
+        pending = list(group)
+        while pending:
+            runs = pending[: self.runs_per_pass]
+            try:
+                losses = self._gradients(runs)
+            except torch.OutOfMemoryError as error:
+                if len(runs) == 1:
+                    found = f"{self.model.name}: a batch of {self.config.batch_size} does not fit into memory"
+                    raise ModelError(f"{found}; ask for a smaller --batch-size") from error
+                self._forget(runs)
+                self.runs_per_pass = len(runs) // 2
+                continue
+            for run, loss in zip(runs, losses, strict=True):
+                run.learn(loss)
+            pending = pending[len(runs) :]
 
-    def train_step(self) -> None:
-        """One optimizer step of every run that is alive."""
-        active = [number for number, alive in enumerate(self.alive) if alive]
-        together = len(active) if self.model.device.type == "cuda" else RUNS_PER_CPU_PASS
-        for start in range(0, len(active), together):
-            self._accumulate(active[start : start + together])
-        self.step += 1
-        self.since += 1
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+    def _forget(self, runs: Sequence[PromptRun]) -> None:
+        """Drop gradients of a pass that did not end, and the memory it took."""
+        for run in runs:
+            run.prompt.grad = None
+        torch.cuda.empty_cache()
 
-    def _accumulate(self, numbers: list[int]) -> None:
-        """Add the gradients of some runs at this step; a run whose loss is no finite number is stopped."""
-        import torch
+    def _gradients(self, runs: Sequence[PromptRun]) -> list[float]:
+        """Losses of some runs at their steps, in one pass; their gradients are left at the prompts."""
+        examples = np.concatenate([self.examples.batch(run.run.seed, run.step) for run in runs])
+        with torch.enable_grad():
+            losses = self._losses([run.prompt for run in runs], examples)
+            (losses.sum() + self._pulled(runs)).backward()
+        return losses.detach().tolist()
 
-        examples = np.concatenate([self._examples(self.runs[number].seed) for number in numbers])
-        with self.model.lock, torch.enable_grad(), self._autocast():
-            losses = self._losses([self.prompts[number] for number in numbers], examples)
-        (losses.sum() + self._pulled(numbers)).backward()
-        for number, loss in zip(numbers, losses.detach().cpu(), strict=True):
-            self.losses[number] += loss
-            if not torch.isfinite(loss):
-                self.alive[number] = False
-                self.prompts[number].grad = None
-
-    def _examples(self, seed: int) -> np.ndarray:
-        """The batch of a run at this step, [B]: a function of seed and step alone, so that a resumed run sees the same.
-
-        An epoch is a permutation by the run's seed, cut into pools of many batches; within a pool texts of like length share a
-        batch. Which length comes when is the same for all runs, so that runs in one pass pad little.
-        """
-        per_epoch = len(self.train) // self.config.batch_size
-        if per_epoch == 0:
-            return np.random.default_rng([seed, self.step]).choice(len(self.train), self.config.batch_size)
-        epoch, place = divmod(self.step, per_epoch)
-        order = np.random.default_rng([seed, epoch]).permutation(len(self.train))
-        pool, place = divmod(place, BATCHES_PER_POOL)
-        batches = min(BATCHES_PER_POOL, per_epoch - pool * BATCHES_PER_POOL)
-        first = pool * BATCHES_PER_POOL * self.config.batch_size
-        members = order[first : first + batches * self.config.batch_size]
-        by_length = members[np.argsort(self.lengths[members], kind="stable")].reshape(batches, -1)
-        return by_length[np.random.default_rng([epoch, pool]).permutation(batches)[place]]
-
-    def _losses(self, prompts: "list[torch.nn.Parameter]", examples: np.ndarray) -> "torch.Tensor":
+    def _losses(self, prompts: Sequence[torch.Tensor], examples: np.ndarray) -> torch.Tensor:
         """Mean cross-entropy per target piece of each run, [R]; rows of run r are examples[r·B : (r+1)·B]."""
-        import torch
-        from torch.nn.utils.rnn import pad_sequence
+        front = torch.stack(list(prompts)).view(len(prompts), self.config.length, -1).repeat_interleave(self.config.batch_size, dim=0)  # [R·B, P, H]
+        ids, mask = self.examples.inputs(examples, self.config.length)
+        wanted = self.examples.wanted(examples)
+        embeds = torch.cat([front.to(self.network.dtype), self.network.embed(ids)], dim=1)
+        logits = self.network.target_logits(self.network.encode(embeds, mask), mask, wanted.clamp(min=0)).float()  # [R·B, U, V]
+        pieces = torch.nn.functional.cross_entropy(logits.flatten(0, 1), wanted.flatten().to(logits.device), reduction="none", ignore_index=IGNORED)
+        return pieces.view(len(prompts), -1).sum(dim=1) / (wanted != IGNORED).view(len(prompts), -1).sum(dim=1)
 
-        device, size = self.model.device, self.config.batch_size
-        front = torch.stack(prompts).view(len(prompts), self.config.length, -1).repeat_interleave(size, dim=0)  # [R·B, P, H]
-        inputs = pad_sequence([torch.tensor(self.texts[e]) for e in examples], batch_first=True).to(device)  # [R·B, T]
-        targets = pad_sequence([torch.tensor(self.targets[e]) for e in examples], batch_first=True, padding_value=IGNORED).to(device)
-        embeds = torch.cat([front, self.model.model.get_input_embeddings()(inputs).to(front.dtype)], dim=1)
-        lengths = torch.tensor([self.config.length + len(self.texts[e]) for e in examples], device=device)
-        mask = attention_mask(lengths, embeds.shape[1])
-        logits = self.model.target_logits(self.model.encode(embeds, mask), mask, targets.clamp(min=0)).float()  # [R·B, U, V]
-        pieces = torch.nn.functional.cross_entropy(logits.transpose(1, 2), targets, reduction="none", ignore_index=IGNORED)
-        return pieces.view(len(prompts), -1).sum(dim=1) / (targets != IGNORED).view(len(prompts), -1).sum(dim=1)
-
-    def _pulled(self, numbers: list[int]) -> "torch.Tensor | float":
+    def _pulled(self, runs: Sequence[PromptRun]) -> torch.Tensor | float:
         """What is added to the loss of runs that are to read as a sentence: pull · mean over tokens of ‖p_i − v_i‖², v_i the row of
         the sentence's i-th piece (after Khashabi et al. 2022, "Prompt waywardness", whose distance is to a discrete prompt too).
         """
-        pairs = [(self.prompts[number], self.anchors[number]) for number in numbers if self.anchors[number] is not None]
-        return self.config.pull / self.config.length * sum(((prompt - anchor) ** 2).sum() for prompt, anchor in pairs)
+        pulled = [run for run in runs if run.run.initialization == SENTENCE]
+        return self.config.pull / self.config.length * sum(((run.prompt - run.start) ** 2).sum() for run in pulled)
 
-    def evaluate(self) -> None:
-        """Measure every run on dev by rank classification, all in shared batches, and keep its vectors."""
-        vectors = self.vectors()
-        with self._autocast():
-            scores = self.model.label_log_probabilities(list(vectors), self.dev.texts, self.train.labels)
-        right = np.array([self.train.labels.index(answer) for answer in self.dev.answers])
-        accuracy = (scores.argmax(axis=2) == right).mean(axis=1)
-        for number, history in enumerate(self.history):
-            if self.alive[number]:
-                loss = round(float(self.losses[number]) / self.since, 5) if self.since else None
-                history.append(Evaluation(self.step, loss, round(float(accuracy[number]), 6)))
-        self.saved.append(vectors)
-        self.losses.zero_()
-        self.since = 0
-
-    def _autocast(self):
-        import torch
-
-        return torch.autocast(self.model.device.type, dtype=torch.bfloat16, enabled=self.bfloat16)
-
-    def run(self, checkpoint: Path | None = None, progress: Callable[[str], None] | None = None) -> None:
-        """Train to the last step, measuring as asked; with `checkpoint`, a stopped call goes on from its last measurement."""
-        if checkpoint is not None and checkpoint.is_file():
-            self._restore(checkpoint)
-            if progress:
-                progress(f"going on from step {self.step} of {self.config.steps}")
-        if not self.history[0]:
-            self.evaluate()
-        bar = tqdm(total=self.config.steps, initial=self.step, desc=f"tuning {len(self.runs)} prompts", unit="step", mininterval=1.0)
-        with bar:
-            while self.step < self.config.steps and any(self.alive):
-                before = list(self.alive)
-                self.train_step()
-                bar.update()
-                for number, run in enumerate(self.runs):
-                    if before[number] and not self.alive[number] and progress:
-                        progress(f"{run.initialization}-{run.seed}: the loss became NaN at step {self.step}; stopped, its best step so far is kept")
-                if self.step % self.config.evaluate_every == 0 or self.step == self.config.steps:
-                    self.evaluate()
-                    bar.set_postfix(dev=f"{np.mean([h[-1].dev_accuracy for h in self.history]):.3f}")
-                    if checkpoint is not None:
-                        self._save(checkpoint)
-
-    def _save(self, path: Path) -> None:
-        import torch
-
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(path.name + ".partial")
-        history = [[asdict(e) for e in h] for h in self.history]
-        saved = torch.from_numpy(np.stack(self.saved))
-        state = {"prompts": [p.data for p in self.prompts], "optimizer": self.optimizer.state_dict(), "step": self.step, "alive": self.alive}
-        torch.save({**state, "history": history, "saved": saved}, partial)
-        os.replace(partial, path)
-
-    def _restore(self, path: Path) -> None:
-        import torch
-
-        state = torch.load(path, map_location=self.model.device, weights_only=True)
-        for parameter, values in zip(self.prompts, state["prompts"], strict=True):
-            parameter.data.copy_(values)
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.step, self.alive = state["step"], state["alive"]
-        self.history = [[Evaluation(**e) for e in h] for h in state["history"]]
-        self.saved = list(state["saved"].cpu().numpy())
+    def accuracies(self, runs: Sequence[PromptRun]) -> list[float]:
+        """Share of dev texts whose likeliest label is the right one, by rank classification, for each run."""
+        if not runs:
+            return []
+        scores = np.empty((len(runs) * len(self.held_out), len(self.held_out.labels)), np.float32)
+        lengths = np.tile(self.held_out.lengths + self.config.length, len(runs))
+        with torch.inference_mode():
+            fronts = torch.stack([run.prompt for run in runs]).view(len(runs), self.config.length, -1).to(self.network.dtype)
+            for rows in split_by_length(lengths, self.rows_per_pass, self.rows_per_pass * POSITIONS_PER_ROW):
+                ids, mask = self.held_out.inputs(rows % len(self.held_out), self.config.length)
+                front = fronts[torch.from_numpy(rows // len(self.held_out)).to(fronts.device)]
+                encoded = self.network.encode(torch.cat([front, self.network.embed(ids)], dim=1), mask)
+                for column, label in enumerate(self.held_out.labels):
+                    wanted = label.to(ids.device).expand(len(rows), -1)
+                    pieces = self.network.target_logits(encoded, mask, wanted).float().log_softmax(dim=-1)
+                    scores[rows, column] = pieces.gather(2, wanted.to(pieces.device)[:, :, None]).sum(dim=(1, 2)).cpu().numpy()
+        answers = scores.argmax(axis=1).reshape(len(runs), -1)
+        return (answers == self.right).mean(axis=1).tolist()
 
 
-def _adafactor(prompts: "list[torch.nn.Parameter]", config: TuningConfig) -> "torch.optim.Optimizer":
-    """Adafactor as in the paper: constant rate, no parameter scaling, decay 0.8, weight decay 1e-5."""
-    from transformers.optimization import Adafactor
-
-    return Adafactor(
-        prompts, lr=config.learning_rate, scale_parameter=False, relative_step=False, warmup_init=False, decay_rate=-0.8, weight_decay=config.weight_decay
-    )
+def uses_bfloat16(model: FrozenT5, config: TuningConfig) -> bool:
+    """Whether matrix products run in bfloat16: where the device has it, unless float32 was asked for."""
+    if config.dtype != "auto":
+        return config.dtype == "bfloat16"
+    return model.device.type == "cuda" or torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
-def _drawn(task: Task, count: int | None) -> Task:
-    """The task, or `count` of its examples drawn by a fixed seed, in their old order."""
-    if count is None or count >= len(task):
-        return task
-    chosen = np.sort(np.random.default_rng(0).choice(len(task), count, replace=False))
-    return replace(task, texts=tuple(task.texts[i] for i in chosen), answers=tuple(task.answers[i] for i in chosen))
+def _chunks(runs: Sequence[PromptRun], size: int) -> list[Sequence[PromptRun]]:
+    return [runs[start : start + size] for start in range(0, len(runs), size)]
+
+
+def _in_parallel(groups: list, advance: Callable[[list], bool], stop: threading.Event) -> Iterator[list]:
+    """Call `advance` on every group until it says there is no more to do, groups side by side on the processor's cores; yields
+    a group after each call. The caller's interruption, or an error, ends the others at their next step.
+    """
+    cores = torch.get_num_threads()
+    workers = max(1, min(len(groups), cores))
+    with _threads(max(1, cores // workers)), ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(max(1, cores // workers),)) as pool:
+        running: dict[Future, list] = {pool.submit(advance, group): group for group in groups}
+        try:
+            while running:
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    group = running.pop(future)
+                    if future.result():
+                        yield group
+                        running[pool.submit(advance, group)] = group
+                    else:
+                        yield group
+        finally:
+            stop.set()
+            for future in running:
+                future.cancel()
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """The number of threads of each operation, for a while: the pool's own setting would else outlast it."""
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(count)
+        yield
+    finally:
+        torch.set_num_threads(before)

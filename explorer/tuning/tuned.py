@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,8 +13,11 @@ from explorer.formats import peft
 from explorer.prompt import Origin, SoftPrompt, Trajectory
 from explorer.t5 import FrozenT5
 from explorer.tasks import Task
+from explorer.tuning.batches import drawn
 from explorer.tuning.initialization import SENTENCE
-from explorer.tuning.training import Run, Tuning, TuningConfig
+from explorer.tuning.progress import PromptRun
+from explorer.tuning.settings import Run, TuningConfig
+from explorer.tuning.training import Tuning
 from explorer.vocabulary import Vocabulary
 
 
@@ -27,42 +30,47 @@ def tune(
     config: TuningConfig,
     task_name: str,
     progress: Callable[[str], None] | None = None,
-    checkpoint: Path | None = None,
 ) -> list[SoftPrompt]:
     """Tune one prompt per run on `train`; the step with the best dev accuracy is kept (ties to the earlier).
 
-    The model's weights do not change. checkpoint: a file that lets a stopped call go on; the caller removes it.
-    Raises PromptError for no runs or another width of model and vocabulary, DataError for unusable texts or labels.
+    The model's weights do not change. Raises PromptError for no runs or another width of model and vocabulary, DataError for
+    unusable texts or labels.
     """
+    finished = {state.run: prompt for state, prompt in _tuned(model, vocabulary, train, dev, list(runs), config, task_name, progress)}
+    return [finished[run] for run in runs]
+
+
+def _tuned(model, vocabulary, train, dev, runs, config, task_name, progress, files=None) -> Iterator[tuple[PromptRun, SoftPrompt]]:
+    """Each run with its prompt, as it ends."""
     if not runs:
         raise PromptError("no runs asked for; expected at least one initialization and one seed")
     if vocabulary.dimension != model.dimension:
         raise PromptError(f"{vocabulary.name} has embeddings of width {vocabulary.dimension}, {model.name} of {model.dimension}; give one model")
-    tuning = Tuning(model, vocabulary, train, dev, runs, config)
-    tuning.run(checkpoint, progress)
-    return [_finished(tuning, number, vocabulary, task_name) for number in range(len(runs))]
+    data = {"train": _described(train), "dev": _described(drawn(dev, config.dev_examples))}
+    begun_with = {"task": task_name, "base_fingerprint": vocabulary.fingerprint, **{f"{part} data": what for part, what in data.items()}}
+    tuning = Tuning(model, vocabulary, train, dev, runs, config, files, begun_with)
+    for state in tuning.run(progress):
+        yield state, _finished(state, tuning, vocabulary.fingerprint, task_name, data)
 
 
-def _finished(tuning: Tuning, number: int, vocabulary: Vocabulary, task_name: str) -> SoftPrompt:
-    run, history, config = tuning.runs[number], tuning.history[number], tuning.config
-    best = max(range(len(history)), key=lambda i: (history[i].dev_accuracy, -i))
-    kept = sorted({0, best, len(history) - 1, *np.linspace(0, len(history) - 1, config.saved_points).round().astype(int).tolist()})
-    trajectory = Trajectory(np.stack([tuning.saved[i][number] for i in kept]), np.array([history[i].step for i in kept]))
+def _finished(state: PromptRun, tuning: Tuning, fingerprint: str, task_name: str, data: dict) -> SoftPrompt:
+    steps = np.array(sorted(state.saved))
     origin = Origin(
         format="explorer",
         base_model=tuning.model.name,
-        base_fingerprint=vocabulary.fingerprint,
+        base_fingerprint=fingerprint,
         task=task_name,
         labels=tuning.train.labels,
-        initialization=run.initialization,
-        seed=run.seed,
-        step=history[best].step,
-        rows=tuning.rows[number],
-        history=tuple(history),
-        hyperparameters={**asdict(config), "optimizer": "Adafactor", "bfloat16": tuning.bfloat16},
-        data={"train": _described(tuning.train), "dev": _described(tuning.dev)},
+        initialization=state.run.initialization,
+        seed=state.run.seed,
+        step=state.best.step,
+        rows=state.rows,
+        history=tuple(state.history),
+        hyperparameters={**asdict(state.config), "optimizer": "Adafactor", "bfloat16": tuning.bfloat16},
+        data=data,
     )
-    return SoftPrompt(tuning.saved[best][number], f"{task_name}/{prompt_folder(run, config)}", origin, trajectory)
+    trajectory = Trajectory(np.stack([state.saved[step] for step in steps.tolist()]), steps)
+    return SoftPrompt(state.saved[state.best.step], f"{task_name}/{prompt_folder(state.run, state.config)}", origin, trajectory)
 
 
 def _described(task: Task) -> dict[str, object]:
@@ -91,8 +99,9 @@ def tune_to_folder(
 ) -> list[Path]:
     """Tune the runs whose prompts are not yet in `out`/<task>, and write them there; returns the folders of all runs.
 
-    A stopped call keeps `out`/.<digest>.tuning.pt, from which the same call goes on. Raises what `tune` raises, and
-    PromptError when the folder cannot be written.
+    A stopped call keeps a file `out`/<task>/.<prompt>.tuning.pt of each unfinished run, from which a call with the same settings
+    goes on, whatever other runs it asks for. Raises what `tune` raises, and PromptError when a folder cannot be written or such
+    a file is of other settings.
     """
     folders = {run: out / task_name / prompt_folder(run, config) for run in runs}
     pending = [run for run in dict.fromkeys(runs) if not folders[run].exists()]
@@ -104,13 +113,12 @@ def tune_to_folder(
         (out / task_name).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise PromptError(f"{out / task_name}: cannot be made ({error.strerror}); choose another --out") from error
-    settings = [task_name, vocabulary.fingerprint, asdict(config), [asdict(run) for run in pending], _described(train), _described(dev)]
-    checkpoint = out / f".{hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]}.tuning.pt"
-    for run, prompt in zip(pending, tune(model, vocabulary, train, dev, pending, config, task_name, progress, checkpoint), strict=True):
-        peft.write(prompt, folders[run], versions())
+    files = [folders[run].with_name(f".{folders[run].name}.tuning.pt") for run in pending]
+    for state, prompt in _tuned(model, vocabulary, train, dev, pending, config, task_name, progress, files):
+        peft.write(prompt, folders[state.run], versions())
+        state.file.unlink(missing_ok=True)
         if progress:
             progress(f"{prompt.name}: dev accuracy {prompt.origin.dev_accuracy:.3f} at step {prompt.origin.step}")
-    checkpoint.unlink(missing_ok=True)
     return list(folders.values())
 
 

@@ -1,0 +1,134 @@
+"""How far one run has come: its prompt, its optimizer, what was measured, and the file a stopped run goes on from."""
+
+import io
+import json
+import math
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers.optimization import Adafactor
+
+from explorer.errors import PromptError
+from explorer.prompt import Evaluation, RowSource
+from explorer.tuning.settings import Run, TuningConfig
+
+
+class PromptRun:
+    """One prompt while it is tuned."""
+
+    def __init__(self, run: Run, vectors: np.ndarray, rows: tuple[RowSource, ...], config: TuningConfig, device: torch.device, file: Path | None = None):
+        self.run, self.rows, self.config, self.file = run, rows, config, file
+        # one-dimensional, so that Adafactor keeps a full second moment as the paper asks
+        self.prompt = torch.nn.Parameter(torch.from_numpy(vectors).flatten().to(device))
+        self.start = self.prompt.detach().clone()
+        self.optimizer = _adafactor(self.prompt, config)
+        self.step = 0
+        self.failed: str | None = None
+        """why it ended before its time, in words"""
+        self.history: list[Evaluation] = []
+        self.saved: dict[int, np.ndarray] = {}
+        """vectors [P, H] at the measured steps that are kept: the planned ones, the best, the last"""
+        self._loss, self._since = 0.0, 0
+
+    @property
+    def name(self) -> str:
+        """What it is called in messages."""
+        return f"{self.run.initialization}-{self.run.seed}"
+
+    @property
+    def best(self) -> Evaluation:
+        """The measurement with the best dev accuracy; ties go to the earlier."""
+        return max(self.history, key=lambda evaluation: (evaluation.dev_accuracy, -evaluation.step))
+
+    @property
+    def finished(self) -> bool:
+        """Whether there is nothing left to do: all steps are measured, dev has long been no better, or it failed."""
+        if not self.history:
+            return False
+        measured, patience = self.history[-1].step, self.config.patience
+        tired = patience is not None and sum(evaluation.step > self.best.step for evaluation in self.history) >= patience
+        return self.failed is not None or measured >= self.config.steps or tired
+
+    @property
+    def due(self) -> bool:
+        """Whether it is to be measured at this step."""
+        measured = self.history[-1].step if self.history else -1
+        return self.failed is None and self.step > measured and (self.step % self.config.evaluate_every == 0 or self.step == self.config.steps)
+
+    def vectors(self) -> np.ndarray:
+        """The prompt now: [P, H] float32."""
+        return self.prompt.detach().cpu().numpy().reshape(self.config.length, -1).copy()
+
+    def learn(self, loss: float) -> None:
+        """One optimizer step by the gradient that lies at the prompt; a loss that is no finite number ends the run instead."""
+        if math.isfinite(loss):
+            self.optimizer.step()
+            self.step += 1
+            self._loss += loss
+            self._since += 1
+        else:
+            self.failed = f"the loss became {loss} at step {self.step + 1}"
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def measured(self, accuracy: float) -> None:
+        """Note the dev accuracy at this step and keep the vectors that are worth it."""
+        loss = round(self._loss / self._since, 5) if self._since else None
+        self.history.append(Evaluation(self.step, loss, round(accuracy, 6)))
+        self._loss, self._since = 0.0, 0
+        self.saved[self.step] = self.vectors()
+        kept = self.config.saved_steps | {0, self.best.step, self.step}
+        self.saved = {step: vectors for step, vectors in self.saved.items() if step in kept}
+
+    def save(self, settings: dict) -> None:
+        """Write the file it can go on from, whole or not at all. Raises PromptError when the disk does not take it."""
+        if self.file is None:
+            return
+        state = {
+            "settings": json.dumps(settings),
+            "prompt": self.prompt.data,
+            "optimizer": self.optimizer.state_dict(),
+            "step": self.step,
+            "failed": self.failed,
+            "history": [asdict(evaluation) for evaluation in self.history],
+            "saved": {step: torch.from_numpy(vectors) for step, vectors in self.saved.items()},
+        }
+        buffer, partial = io.BytesIO(), self.file.with_name(self.file.name + ".partial")
+        torch.save(state, buffer)
+        try:
+            with open(partial, "wb") as file:
+                file.write(buffer.getbuffer())
+                os.fsync(file.fileno())
+            os.replace(partial, self.file)
+        except OSError as error:
+            partial.unlink(missing_ok=True)
+            advice = "make room, and the same command goes on from the last measurement that was kept"
+            raise PromptError(f"{self.file}: cannot be written ({error.strerror}); {advice}") from error
+
+    def restore(self, settings: dict) -> None:
+        """Go on from the file, where there is one. Raises PromptError when it is damaged or of a run with other settings."""
+        if self.file is None or not self.file.is_file():
+            return
+        try:
+            state = torch.load(self.file, map_location=self.prompt.device, weights_only=True)
+            before = json.loads(state["settings"])
+        except Exception as error:  # torch names damage in many ways
+            raise PromptError(f"{self.file}: not a run that can go on ({type(error).__name__}); remove it to begin this run anew") from error
+        if changed := [key for key in settings if before.get(key) != settings[key]]:
+            found, now = json.dumps(before.get(changed[0])), json.dumps(settings[changed[0]])
+            what = f"a run that was begun with other settings ({changed[0]}: {found}, now {now})"
+            raise PromptError(f"{self.file}: {what}; give the same, or remove it to begin this run anew")
+        self.prompt.data.copy_(state["prompt"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step, self.failed = state["step"], state["failed"]
+        self.history = [Evaluation(**evaluation) for evaluation in state["history"]]
+        self.saved = {step: vectors.cpu().numpy() for step, vectors in state["saved"].items()}
+
+
+def _adafactor(prompt: torch.nn.Parameter, config: TuningConfig) -> torch.optim.Optimizer:
+    """Adafactor as in the paper: constant rate, no parameter scaling, decay 0.8, weight decay 1e-5."""
+    return Adafactor(
+        [prompt], lr=config.learning_rate, scale_parameter=False, relative_step=False, warmup_init=False, decay_rate=-0.8, weight_decay=config.weight_decay
+    )
