@@ -16,12 +16,11 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.flop_counter import FlopCounterMode
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
 from peft import PromptTuningConfig, TaskType, get_peft_model
 from transformers import T5Config, T5ForConditionalGeneration
 from transformers.optimization import Adafactor
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from explorer.prompt import INITIALIZATIONS
 from explorer.t5 import FrozenT5
@@ -31,6 +30,7 @@ from explorer.tuning.training import Tuning
 from explorer.vocabulary import Vocabulary
 from explorer.weights import DEFAULT_MODEL
 
+ROOT = Path(__file__).resolve().parent.parent
 SHAPES = {
     "base": {"d_model": 768, "d_kv": 64, "d_ff": 2048, "num_layers": 12, "num_heads": 12},
     "xxl": {"d_model": 4096, "d_kv": 64, "d_ff": 10240, "num_layers": 24, "num_heads": 64},

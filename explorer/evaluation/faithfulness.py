@@ -14,6 +14,7 @@ from tqdm import tqdm
 from explorer.analysis.neighbors import METRICS, search
 from explorer.analysis.nulls import stream
 from explorer.errors import ExplorerError
+from explorer.evaluation.bootstrap import interval, resamples
 from explorer.prompt import SoftPrompt
 from explorer.t5 import FrozenT5
 from explorer.tasks import Task
@@ -21,7 +22,6 @@ from explorer.vocabulary import Vocabulary
 
 NORM_KEPT = "-norm-kept"
 RANDOM_WORDS = "random-words"
-RESAMPLES, LEVEL = 2000, 0.95
 TEXTS_PER_PASS = 32
 
 
@@ -63,14 +63,14 @@ class Faithfulness:
         the texts, paired (the same texts are drawn for both). Random words: means over draws; their intervals too.
         """
         soft, gold = self.readings[0].probabilities[0], self.gold
-        draws = stream(self.seed, "bootstrap").integers(len(gold), size=(RESAMPLES, len(gold)))
+        draws = resamples(self.seed, len(gold))
         soft_right = (soft.argmax(axis=1) == gold).astype(np.float64)
         rows = []
         for reading in self.readings:
             given = reading.probabilities.argmax(axis=2)  # [D, B]
             right = (given == gold).mean(axis=0)
-            low, high = _interval(right, draws)
-            difference_low, difference_high = _interval(right - soft_right, draws)
+            low, high = interval(right, draws)
+            difference_low, difference_high = interval(right - soft_right, draws)
             rows.append(
                 {
                     "reading": reading.name,
@@ -116,12 +116,6 @@ class Faithfulness:
             [(self.task.texts[b], self.task.answers[b], self.task.labels[soft[b]], self.task.labels[given[b]]) for b in np.flatnonzero(soft != given)],
             columns=["text", "label", "soft", "reading"],
         )
-
-
-def _interval(values: np.ndarray, draws: np.ndarray) -> tuple[float, float]:
-    """Percentile bootstrap interval of the mean of values [B]; draws [R, B]."""
-    low, high = np.quantile(values[draws].mean(axis=1), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return float(low), float(high)
 
 
 def _divergence(soft: np.ndarray, other: np.ndarray) -> np.ndarray:
