@@ -13,10 +13,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from peft import PromptTuningConfig, TaskType, get_peft_model
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.flop_counter import FlopCounterMode
-
-from peft import PromptTuningConfig, TaskType, get_peft_model
 from transformers import T5Config, T5ForConditionalGeneration
 from transformers.optimization import Adafactor
 

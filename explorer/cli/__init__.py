@@ -71,6 +71,7 @@ COMMANDS = {
     "compare": comparing.compare,
     "predict": running.predict,
     "evaluate": running.evaluate,
+    "ensemble": running.ensemble,
     "faithfulness": trusting.faithfulness,
     "attribution": trusting.attribution,
     "train": making.train,

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from explorer.cli.choosing import Vocabularies, class_labels, read_prompts
-from explorer.cli.options import Csv, Json, Labels, Model, Overwrite, Prompts
-from explorer.cli.output import STDOUT, Output, frame_table, note, plain, records
+from explorer.cli.options import Csv, Json, Labels, Model, Overwrite, Prompts, Seed
+from explorer.cli.output import STDOUT, Output, cell, frame_table, note, plain, records
 from explorer.errors import DataError, ExplorerError
 
 if TYPE_CHECKING:
@@ -80,6 +80,41 @@ def evaluate(
 
     frame = run(frozen, [*read, None] if no_prompt else read, task, progress=note).to_frame()
     output.write(lambda: records(frame), lambda: frame, lambda: frame_table(frame))
+
+
+def ensemble(
+    prompts: Prompts,
+    data: Annotated[str, typer.Option("--data", metavar="FILE", show_default=False, help="TSV, CSV or JSONL with text and label, or hf:NAME[/CONFIG]:SPLIT.")],
+    labels: Labels = None,
+    seed: Seed = 0,
+    model: Model = None,
+    as_json: Json = False,
+    csv: Csv = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Let prompts vote, all in one batch.
+
+    Members, their average, the best one, majority vote (ties by summed log-probability) and mean probability.
+    """
+    output = Output(as_json, csv, overwrite=overwrite)
+    read = read_prompts(prompts)
+    chosen = class_labels(read, labels)
+    from explorer.tasks import read_task
+
+    task = read_task(data, chosen)
+    from explorer.evaluation.ensemble import ensemble as run
+
+    result = run(_load_model(read, model), read, task, seed=seed)
+    frame, record = result.to_frame(), result.to_record()
+
+    def text() -> str:
+        agreement = (
+            f"{len(task)} texts; {record['disagreement']:.1%} on which not all {len(read)} agree, {record['tied']:.1%} tied "
+            f"(decided by summed log-probability); Fleiss' kappa {cell(record['kappa'])}"
+        )
+        return f"{frame_table(frame.drop(columns='kind'))}\n\n{agreement}"
+
+    output.write(lambda: plain(record), lambda: frame, text)
 
 
 def _lines(file: str) -> list[str]:
