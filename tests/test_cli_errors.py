@@ -415,7 +415,7 @@ def test_ctrl_c_while_training_keeps_what_is_done(tiny_t5_folder, data, tmp_path
     assert process.returncode == 130
     assert message.splitlines()[-1].startswith("interrupted: what is finished is in ")
     assert "Traceback" not in message
-    assert [path.suffixes for path in (tmp_path / "out").glob(".*.pt")] == [[".tuning", ".pt"]]
+    assert [path.suffixes for path in (tmp_path / "out").rglob(".*.pt")] == [[".tuning", ".pt"]]
 
 
 def test_an_error_in_a_fresh_process_is_one_line():

@@ -80,8 +80,6 @@ def test_what_cannot_be_drawn_is_named(vocabulary, tiny_t5_folder):
         initialize("zeros", vocabulary, 5, LABELS, 0)
     with pytest.raises(PromptError, match="unknown random range 'wide'; expected one of symmetric, released"):
         initialize("random", vocabulary, 5, LABELS, 0, "wide")
-    with pytest.raises(PromptError, match="2 class labels and 1 prompt tokens; expected at least one token for each label"):
-        initialize("class-label", vocabulary, 1, LABELS, 0)
     with pytest.raises(PromptError, match="a prompt of 0 tokens; expected at least one"):
         initialize("random", vocabulary, 0, LABELS, 0)
     with pytest.raises(PromptError, match=r"200 prompt tokens, but .* pieces to draw from"):
@@ -102,3 +100,9 @@ def test_sentences_that_cannot_be_read_as_are_named(vocabulary):
     for nothing in ("", "   ", "漢字"):
         with pytest.raises(DataError, match="expected words of its vocabulary"):
             sentence_rows(nothing, vocabulary, 5)
+
+
+def test_with_more_labels_than_tokens_the_last_are_left_out(vocabulary):
+    vectors, rows = initialize("class-label", vocabulary, 1, LABELS, 0)
+    np.testing.assert_array_equal(vectors[0], vocabulary.text_vector(LABELS[0]))
+    assert [row.label for row in rows] == [LABELS[0]]

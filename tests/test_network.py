@@ -7,7 +7,7 @@ from transformers import MT5Config, MT5ForConditionalGeneration, T5Config, T5For
 
 from explorer.errors import ModelError
 from explorer.t5 import FrozenT5, attention_mask
-from explorer.tuning.network import FrozenNetwork
+from explorer.tuning.network import Network
 
 SIZES = {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 3, "num_decoder_layers": 2, "num_heads": 2, "dropout_rate": 0.1}
 SIZES |= {"vocab_size": 60, "decoder_start_token_id": 0}
@@ -48,7 +48,7 @@ def answers(forward, embeds, mask, targets):
 
 
 def test_logits_and_gradients_are_those_of_transformers(random_model, batch):
-    logits, gradient = answers(FrozenNetwork(random_model, torch.float32), *batch)
+    logits, gradient = answers(Network(random_model, torch.float32), *batch)
     expected, expected_gradient = answers(random_model, *batch)
     torch.testing.assert_close(logits, expected, atol=2e-4, rtol=1e-4)
     torch.testing.assert_close(gradient, expected_gradient, atol=1e-5, rtol=1e-3)
@@ -62,8 +62,8 @@ def test_weights_are_shared_where_the_precision_is_the_same(random_model):
         return {tensor.data_ptr() for tensor in tensors}
 
     own = {weight.data_ptr() for weight in random_model.model.parameters()}
-    assert storages(FrozenNetwork(random_model, torch.float32)) <= own
-    assert not storages(FrozenNetwork(random_model, torch.bfloat16)) & own
+    assert storages(Network(random_model, torch.float32)) <= own
+    assert not storages(Network(random_model, torch.bfloat16)) & own
 
 
 def test_bfloat16_is_near_float32(model, vocabulary):
@@ -71,7 +71,7 @@ def test_bfloat16_is_near_float32(model, vocabulary):
     texts = [torch.tensor(ids) for ids in model.text_ids(["a charming film", "dull and far too long to sit through"])]
     gradients = []
     for dtype in (torch.float32, torch.bfloat16):
-        network = FrozenNetwork(model, dtype)
+        network = Network(model, dtype)
         prompt = torch.from_numpy(vocabulary.embedding[100:105].astype(np.float32)).requires_grad_(True)
         ids = torch.nn.utils.rnn.pad_sequence(texts, batch_first=True)
         embeds = torch.cat([prompt.expand(2, -1, -1).to(dtype), network.embed(ids)], dim=1)
@@ -86,4 +86,4 @@ def test_bfloat16_is_near_float32(model, vocabulary):
 def test_layers_that_are_not_on_a_device_are_refused(random_model):
     random_model.model.encoder.block[1].to("meta")
     with pytest.raises(ModelError, match="do not fit on this machine's GPUs"):
-        FrozenNetwork(random_model, torch.float32)
+        Network(random_model, torch.float32)

@@ -1,18 +1,20 @@
 """Prompt tuning: the model stays frozen, runs together equal runs alone, a stopped call goes on, prompts learn."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from explorer.errors import ModelError, PromptError
-from explorer.formats import read_prompt
+from explorer.formats import find_prompts, read_prompt
 from explorer.t5 import FrozenT5
 from explorer.tasks import Task
 from explorer.tuning.progress import PromptRun
 from explorer.tuning.settings import Run, TuningConfig
-from explorer.tuning.training import Tuning
+from explorer.tuning.training import ModelTuning, Tuning
 from explorer.tuning.tuned import tune, tune_to_folder
+from explorer.tuning.tuned_models import read_tuned_model, tune_models_to_folder
 from explorer.vocabulary import Vocabulary
 
 RUNS = [Run("random", 0), Run("sampled-vocab", 1), Run("class-label", 0)]
@@ -212,8 +214,6 @@ def test_bad_calls_are_named(tiny, task, vocabulary, tmp_path):
         tune(model, own, task, task, [], CONFIG, "planted")
     with pytest.raises(PromptError, match="width 256"):
         tune(model, vocabulary, task, task, RUNS, CONFIG, "planted")
-    with pytest.raises(PromptError, match="2 class labels and 1 prompt tokens"):
-        tune(model, own, task, task, RUNS[2:], replace(CONFIG, length=1), "planted")
     (tmp_path / "file").write_text("")
     with pytest.raises(PromptError, match="cannot be made"):
         tune_to_folder(model, own, task, task, RUNS, CONFIG, "planted", tmp_path / "file")
@@ -258,3 +258,41 @@ def test_the_pull_is_the_mean_squared_distance_and_leaves_other_runs_alone(tiny,
 def test_a_sentence_run_needs_a_sentence(tiny, task):
     with pytest.raises(PromptError, match="no sentence; give one as read_as"):
         tune(*tiny, task, task, [Run("sentence", 0)], CONFIG, "planted")
+
+
+def test_whole_models_are_tuned_on_copies(tiny, task, tmp_path):
+    """Every weight moves, the frozen one's do not; the folder is a model that transformers loads, with the weights of the best step."""
+    model, vocabulary = tiny
+    before = weights(model)
+    config = replace(CONFIG, steps=30, learning_rate=0.01, evaluate_every=5)
+    (folder,) = tune_models_to_folder(model, vocabulary, task, task, [3], config, "planted", tmp_path)
+    assert folder == tmp_path / "planted" / "model-3"
+    tuned = FrozenT5.load(folder, device="cpu")
+    after, moved = weights(model), weights(tuned)
+    assert all((before[name] == after[name]).all() for name in before)
+    assert sum((before[name] != moved[name]).any().item() for name in before) > 0.8 * len(before)
+    record = json.loads((folder / "explorer.json").read_text())
+    given = tuned.label_probabilities([None], task.texts, task.labels)[0].argmax(axis=1)
+    accuracy = np.mean([task.labels[i] == answer for i, answer in zip(given, task.answers, strict=True)])
+    best = max(record["history"], key=lambda evaluation: evaluation["dev_accuracy"])
+    assert accuracy == pytest.approx(best["dev_accuracy"], abs=1e-6)
+    assert accuracy > record["history"][0]["dev_accuracy"]
+    read = read_tuned_model(folder)
+    assert (read.name, read.labels, read.seed) == ("planted/model-3", ("bad", "good"), 3)
+    assert list(find_prompts(tmp_path)) == [], "a model is no broken prompt"
+    with pytest.raises(ModelError, match="not a tuned model"):
+        read_tuned_model(tmp_path)
+
+
+def test_a_stopped_model_goes_on_to_the_same_weights(tiny, task, tmp_path):
+    config, run = replace(CONFIG, learning_rate=0.01), Run("model", 0)
+    whole = ModelTuning(*tiny, task, task, run, config, None, {})
+    list(whole.run())
+    file = tmp_path / "model.pt"
+    list(ModelTuning(*tiny, task, task, run, replace(config, steps=4), file, {}).run())
+    resumed = ModelTuning(*tiny, task, task, run, config, file, {})
+    assert resumed.runs[0].step == 4
+    list(resumed.run())
+    one, other = weights(whole.runs[0].model), weights(resumed.runs[0].model)
+    assert all((one[name] == other[name]).all() for name in one)
+    assert whole.runs[0].history == resumed.runs[0].history

@@ -1,5 +1,6 @@
 """Commands that make things: soft prompts for a frozen model, and a small T5 from text."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
@@ -123,9 +124,13 @@ def train(
     init: Annotated[list[str] | None, typer.Option("--init", metavar="I", help="random, sampled-vocab or class-label; may be repeated.")] = None,
     seeds: Annotated[str, typer.Option("--seeds", metavar="S,S", help="One run for each initialization and seed.")] = "0,1,2",
     task: Annotated[str | None, typer.Option("--task", metavar="NAME", help="What the task is called. Default: the name of --data.")] = None,
-    length: Annotated[int, _count("--length", "Prompt tokens P.")] = 20,
+    tune: Annotated[Literal["prompt", "model"], typer.Option("--tune", help="Tune prompts, or every weight of a copy of the model.")] = "prompt",
+    length: Annotated[str, typer.Option("--length", metavar="P[,P]", help="Prompt tokens; several lengths are tuned one after the other.")] = "20",
     steps: Annotated[int, _count("--steps", "Optimizer steps of each run.")] = 1000,
-    learning_rate: Annotated[float, typer.Option("--lr", help="Learning rate of Adafactor; 0.3 suits T5 1.1.")] = 0.3,
+    patience: Annotated[int | None, typer.Option("--patience", min=1, help="End a run after so many measurements without a better one.")] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option("--lr", help="Learning rate of Adafactor. Default: 0.3, which suits T5 1.1; 0.001 with --tune model.", show_default=False)
+    ] = None,
     batch_size: Annotated[int, _count("--batch-size", "Texts in a batch of each run.")] = 32,
     evaluate_every: Annotated[int, _count("--evaluate-every", "Steps between measurements on dev.")] = 50,
     dev_examples: Annotated[int | None, typer.Option("--dev-examples", min=1, help="Texts of dev to measure on, drawn by a fixed seed. Default: all.")] = None,
@@ -136,44 +141,64 @@ def train(
 ) -> None:
     """Tune soft prompts for a frozen T5.
 
-    Every initialization with every seed; a stopped call resumes.
+    Every initialization with every seed; a stopped call resumes. Under `accelerate launch` the runs are spread over its processes.
     """
     if read_as is not None and init:
         raise typer.BadParameter("found --init and --read-as; a prompt that is to read as a sentence starts as that sentence", param_hint="--init")
+    if tune == "model" and (init or read_as is not None):
+        raise typer.BadParameter("found --tune model with --init or --read-as; a model that is tuned itself has no prompt", param_hint="--tune")
     initializations = _initializations(init) if read_as is None else ["sentence"]
-    chosen_seeds = _seeds(seeds)
+    chosen_seeds, lengths = _naturals(seeds, "--seeds"), _naturals(length, "--length", least=1)
     if task is not None and (task in ("", ".", "..") or "/" in task or not task.isprintable()):
         raise typer.BadParameter(f"found {task!r}; expected a name that can be a folder's", param_hint="--task")
-    if not 0 < learning_rate < float("inf"):
-        raise typer.BadParameter(f"found {learning_rate}; expected a positive number", param_hint="--lr")
+    rate = learning_rate if learning_rate is not None else 0.001 if tune == "model" else 0.3
+    if not 0 < rate < float("inf"):
+        raise typer.BadParameter(f"found {rate}; expected a positive number", param_hint="--lr")
     if not 0 <= pull < float("inf"):
         raise typer.BadParameter(f"found {pull}; expected 0 or more", param_hint="--pull")
     if out.exists() and not out.is_dir():
         raise ExplorerError(f"{out}: is a file; expected a folder for the prompts")
     examples, held_out = _examples(data, dev)
     name = _lasting_name(model)
+    from explorer.cli.processes import Processes
     from explorer.t5 import FrozenT5
     from explorer.tuning.settings import Run, TuningConfig
-    from explorer.tuning.tuned import tune_to_folder
     from explorer.vocabulary import Vocabulary
 
+    processes = Processes()
     config = TuningConfig(
-        length=length,
         steps=steps,
-        learning_rate=learning_rate,
+        learning_rate=rate,
         batch_size=batch_size,
         evaluate_every=evaluate_every,
+        patience=patience,
         dev_examples=dev_examples,
         read_as=read_as,
         pull=0.0 if read_as is None else pull,
     )
-    runs = [Run(initialization, seed) for initialization in initializations for seed in chosen_seeds]
-    frozen, vocabulary, task_name = FrozenT5.load(name), Vocabulary.load(name), task or _task_name(data)
+    frozen, vocabulary, task_name = FrozenT5.load(name, device=processes.device), Vocabulary.load(name), task or _task_name(data)
+    said = {"out": out, "progress": processes.note}
+    folders: list[Path] = []
     try:
-        folders = tune_to_folder(frozen, vocabulary, examples, held_out, runs, config, task_name, out=out, progress=note)
+        with processes.failing_together():
+            if tune == "model":
+                from explorer.tuning.tuned_models import tune_models_to_folder
+
+                folders += tune_models_to_folder(frozen, vocabulary, examples, held_out, processes.share(chosen_seeds), config, task_name, **said)
+            else:
+                from explorer.tuning.tuned import tune_to_folder
+
+                runs = [(one, Run(initialization, seed)) for one in lengths for initialization in initializations for seed in chosen_seeds]
+                mine = processes.share(runs)
+                for one in lengths:
+                    if one < len(examples.labels) and "class-label" in initializations:
+                        processes.note(f"class-label with {one} tokens starts as the first {one} of {len(examples.labels)} labels")
+                    wanted = [run for length, run in mine if length == one]
+                    if wanted:
+                        folders += tune_to_folder(frozen, vocabulary, examples, held_out, wanted, replace(config, length=one), task_name, **said)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"what is finished is in {out}; the same command goes on from its last measurement") from None
-    for folder in folders:
+    for folder in processes.gathered(folders):
         typer.echo(folder)
 
 
@@ -187,12 +212,13 @@ def _initializations(init: list[str] | None) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _seeds(text: str) -> list[int]:
-    """Seeds with commas between them. Raises typer.BadParameter for what is no natural number."""
-    found = values(text, "--seeds")
-    if not all(seed.isascii() and seed.isdigit() and int(seed) < 2**32 for seed in found):
-        raise typer.BadParameter(f"found {text!r}; expected natural numbers with commas between them, such as 0,1,2", param_hint="--seeds")
-    return list(dict.fromkeys(int(seed) for seed in found))
+def _naturals(text: str, option: str, least: int = 0) -> list[int]:
+    """Numbers with commas between them. Raises typer.BadParameter for what is no natural number, or one below `least`."""
+    found = values(text, option)
+    if not all(number.isascii() and number.isdigit() and least <= int(number) < 2**32 for number in found):
+        such_as = ",".join(str(least + number) for number in range(3))
+        raise typer.BadParameter(f"found {text!r}; expected natural numbers with commas between them, such as {such_as}", param_hint=option)
+    return list(dict.fromkeys(int(number) for number in found))
 
 
 def _examples(data: str, dev: str | None) -> "tuple[Task, Task]":
@@ -212,8 +238,6 @@ def _hold_out(task: "Task") -> "tuple[Task, Task]":
 
     Raises DataError when there are too few examples to part.
     """
-    from dataclasses import replace
-
     import numpy as np
 
     if len(task) < 10:

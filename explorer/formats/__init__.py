@@ -89,6 +89,9 @@ def find_prompts(folder: str | Path | None = None) -> Iterator[tuple[Path, SoftP
             if path.is_dir():
                 inside_prompt.add(path)
             continue
+        if (path / "config.json").is_file():  # a model, whose weights are no prompt
+            inside_prompt.add(path)
+            continue
         if not any(reader.recognizes(path) for reader in READERS) and not is_pickle(path):
             continue
         if path.is_dir():

@@ -24,8 +24,9 @@ def initialize(
     """Initial vectors and what each came from: ([P, H] float32, P sources). The same for the same strategy and seed.
 
     `random`: uniform in [−0.5, 0.5] per coordinate, or in [0, 0.5) with random_range `released`. `sampled-vocab`: rows of the 5,000 most common pieces, without
-    replacement. `class-label`: token c is the mean embedding of label c's pieces, the rest as sampled-vocab.
-    Raises PromptError for an unknown strategy or range, a length below one, or more labels than prompt tokens.
+    replacement. `class-label`: token c is the mean embedding of label c's pieces, the rest as sampled-vocab; where labels are more than
+    tokens the last labels are left out, as in the paper's own code.
+    Raises PromptError for an unknown strategy or range, or a length below one.
     """
     if strategy not in INITIALIZATIONS:
         raise PromptError(f"unknown initialization {strategy!r}; expected one of {', '.join(INITIALIZATIONS)}")
@@ -37,9 +38,7 @@ def initialize(
     if strategy == "random":
         vectors = generator.uniform(*RANDOM_RANGES[random_range], (length, vocabulary.dimension)).astype(np.float32)
         return vectors, (RowSource(),) * length
-    named = list(labels) if strategy == "class-label" else []
-    if len(named) > length:
-        raise PromptError(f"{len(named)} class labels and {length} prompt tokens; expected at least one token for each label")
+    named = list(labels)[:length] if strategy == "class-label" else []
     common = vocabulary.searchable_ids[:COMMON_PIECES]
     if len(common) < length - len(named):
         raise PromptError(f"{length} prompt tokens, but {vocabulary.name} has {len(common)} pieces to draw from; ask for a shorter prompt")

@@ -1,7 +1,7 @@
-"""The frozen T5 as prompt tuning needs it: from input embeddings to the logits of targets, with gradients of the inputs alone.
+"""T5 as tuning needs it: from input embeddings to the logits of targets, differentiable.
 
-transformers' own forward serves every use of a model; this one serves a single use, and what it leaves out makes it about
-2.5 times as fast on a processor (`benchmarks/training.py`): all weights in one precision and none cast again at every step,
+transformers' own forward serves every use of a model; this one serves a single use, and what it leaves out makes it more than
+twice as fast on a processor (`benchmarks/training.py`): all weights in one precision, cast once where they are frozen,
 attention written as two products (the fused kernel's backward is slow there), one operation for each activation.
 """
 
@@ -92,7 +92,7 @@ class Stack:
         return found
 
 
-class FrozenNetwork:
+class Network:
     """A T5's weights in one precision, and its forward. Weights that are in that precision already are shared, not copied.
 
     Its functions may run in several threads at once.

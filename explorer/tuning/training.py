@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +23,8 @@ from explorer.t5 import POSITIONS_PER_ROW, ROWS_PER_PASS, FrozenT5, split_by_len
 from explorer.tasks import Task
 from explorer.tuning.batches import IGNORED, Examples, drawn
 from explorer.tuning.initialization import SENTENCE, initialize, sentence_rows
-from explorer.tuning.network import FrozenNetwork
-from explorer.tuning.progress import PromptRun
+from explorer.tuning.network import Network
+from explorer.tuning.progress import ModelRun, Progress, PromptRun
 from explorer.tuning.settings import Run, TuningConfig
 from explorer.vocabulary import Vocabulary
 
@@ -47,20 +47,24 @@ class Tuning:
         self.model, self.train, self.config = model, train, config
         self.dev = drawn(dev, config.dev_examples)
         self.bfloat16 = uses_bfloat16(model, config)
-        self.network = FrozenNetwork(model, torch.bfloat16 if self.bfloat16 else torch.float32)
+        self.network = Network(model, torch.bfloat16 if self.bfloat16 else torch.float32)
         self.examples, self.held_out = Examples(model, train, config.batch_size), Examples(model, self.dev, config.batch_size)
         self.right = np.array([train.labels.index(answer) for answer in self.dev.answers])
         lasting = {key: value for key, value in asdict(config).items() if key not in ("steps", "patience", "saved_points")}
         self.settings = {**(settings or {}), **lasting, "bfloat16": self.bfloat16}
         self.runs = [self._begun(run, vocabulary, file) for run, file in zip(runs, files or [None] * len(runs), strict=True)]
+        for run in self.runs:
+            run.restore(self.settings)
         self.rows_per_pass = ROWS_PER_PASS.get(model.device.type, ROWS_PER_PASS["cpu"])
         self.runs_per_pass = len(runs) if model.device.type == "cuda" else 1
         self._stop = threading.Event()
 
     def _begun(self, run: Run, vocabulary: Vocabulary, file: Path | None) -> PromptRun:
-        state = PromptRun(run, *self._start(run, vocabulary), self.config, self.model.device, file)
-        state.restore(self.settings)
-        return state
+        return PromptRun(run, *self._start(run, vocabulary), self.config, self.model.device, file)
+
+    def _network(self, runs: Sequence[PromptRun]) -> Network:
+        """What some runs go through together."""
+        return self.network
 
     def _start(self, run: Run, vocabulary: Vocabulary) -> tuple[np.ndarray, tuple[RowSource, ...]]:
         """Initial vectors [P, H] of a run and what each came from."""
@@ -71,7 +75,7 @@ class Tuning:
             raise PromptError("a run that starts as a sentence, but no sentence; give one as read_as")
         return sentence_rows(self.config.read_as, vocabulary, length)
 
-    def run(self, progress: Callable[[str], None] | None = None) -> Iterator[PromptRun]:
+    def run(self, progress: Callable[[str], None] | None = None) -> Iterator[Progress]:
         """Train every run to its end; yields each as it ends. Ctrl-C leaves what was measured last in the runs' files."""
         progress = progress or (lambda message: None)
         for run in self.runs:
@@ -127,33 +131,37 @@ class Tuning:
     def _forget(self, runs: Sequence[PromptRun]) -> None:
         """Drop gradients of a pass that did not end, and the memory it took."""
         for run in runs:
-            run.prompt.grad = None
+            run.optimizer.zero_grad(set_to_none=True)
         torch.cuda.empty_cache()
 
     def _gradients(self, runs: Sequence[PromptRun]) -> list[float]:
         """Losses of some runs at their steps, in one pass; their gradients are left at the prompts."""
         examples = np.concatenate([self.examples.batch(run.run.seed, run.step) for run in runs])
         with torch.enable_grad():
-            losses = self._losses([run.prompt for run in runs], examples)
+            losses = self._losses(self._network(runs), [run.prompt for run in runs], examples)
             (losses.sum() + self._pulled(runs)).backward()
         return losses.detach().tolist()
 
-    def _losses(self, prompts: Sequence[torch.Tensor], examples: np.ndarray) -> torch.Tensor:
+    def _losses(self, network: Network, prompts: Sequence[torch.Tensor], examples: np.ndarray) -> torch.Tensor:
         """Mean cross-entropy per target piece of each run, [R]; rows of run r are examples[r·B : (r+1)·B]."""
-        front = torch.stack(list(prompts)).view(len(prompts), self.config.length, -1).repeat_interleave(self.config.batch_size, dim=0)  # [R·B, P, H]
+        front = self._fronts(network, prompts).repeat_interleave(self.config.batch_size, dim=0)  # [R·B, P, H]
         ids, mask = self.examples.inputs(examples, self.config.length)
         wanted = self.examples.wanted(examples)
-        embeds = torch.cat([front.to(self.network.dtype), self.network.embed(ids)], dim=1)
-        logits = self.network.target_logits(self.network.encode(embeds, mask), mask, wanted.clamp(min=0)).float()  # [R·B, U, V]
+        embeds = torch.cat([front, network.embed(ids)], dim=1)
+        logits = network.target_logits(network.encode(embeds, mask), mask, wanted.clamp(min=0)).float()  # [R·B, U, V]
         pieces = torch.nn.functional.cross_entropy(logits.flatten(0, 1), wanted.flatten().to(logits.device), reduction="none", ignore_index=IGNORED)
         return pieces.view(len(prompts), -1).sum(dim=1) / (wanted != IGNORED).view(len(prompts), -1).sum(dim=1)
+
+    def _fronts(self, network: Network, prompts: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Prompts of runs in the network's precision, [R, P, H]."""
+        return torch.stack(list(prompts)).view(len(prompts), self.config.length, self.model.dimension).to(network.dtype)
 
     def _pulled(self, runs: Sequence[PromptRun]) -> torch.Tensor | float:
         """What is added to the loss of runs that are to read as a sentence: pull · mean over tokens of ‖p_i − v_i‖², v_i the row of
         the sentence's i-th piece (after Khashabi et al. 2022, "Prompt waywardness", whose distance is to a discrete prompt too).
         """
         pulled = [run for run in runs if run.run.initialization == SENTENCE]
-        return self.config.pull / self.config.length * sum(((run.prompt - run.start) ** 2).sum() for run in pulled)
+        return sum(self.config.pull / self.config.length * ((run.prompt - run.start) ** 2).sum() for run in pulled)
 
     def accuracies(self, runs: Sequence[PromptRun]) -> list[float]:
         """Share of dev texts whose likeliest label is the right one, by rank classification, for each run."""
@@ -162,17 +170,32 @@ class Tuning:
         scores = np.empty((len(runs) * len(self.held_out), len(self.held_out.labels)), np.float32)
         lengths = np.tile(self.held_out.lengths + self.config.length, len(runs))
         with torch.inference_mode():
-            fronts = torch.stack([run.prompt for run in runs]).view(len(runs), self.config.length, -1).to(self.network.dtype)
+            network = self._network(runs)
+            fronts = self._fronts(network, [run.prompt for run in runs])
             for rows in split_by_length(lengths, self.rows_per_pass, self.rows_per_pass * POSITIONS_PER_ROW):
                 ids, mask = self.held_out.inputs(rows % len(self.held_out), self.config.length)
                 front = fronts[torch.from_numpy(rows // len(self.held_out)).to(fronts.device)]
-                encoded = self.network.encode(torch.cat([front, self.network.embed(ids)], dim=1), mask)
+                encoded = network.encode(torch.cat([front, network.embed(ids)], dim=1), mask)
                 for column, label in enumerate(self.held_out.labels):
                     wanted = label.to(ids.device).expand(len(rows), -1)
-                    pieces = self.network.target_logits(encoded, mask, wanted).float().log_softmax(dim=-1)
+                    pieces = network.target_logits(encoded, mask, wanted).float().log_softmax(dim=-1)
                     scores[rows, column] = pieces.gather(2, wanted.to(pieces.device)[:, :, None]).sum(dim=(1, 2)).cpu().numpy()
         answers = scores.argmax(axis=1).reshape(len(runs), -1)
         return (answers == self.right).mean(axis=1).tolist()
+
+
+class ModelTuning(Tuning):
+    """Model tuning, what the paper compares with: every weight is tuned, there is no prompt. One run at a time: each has its own weights."""
+
+    def __init__(self, model: FrozenT5, vocabulary: Vocabulary, train: Task, dev: Task, run: Run, config: TuningConfig, file: Path | None, settings: dict):
+        super().__init__(model, vocabulary, train, dev, [run], replace(config, length=0), [file], settings)
+
+    def _begun(self, run: Run, vocabulary: Vocabulary, file: Path | None) -> ModelRun:
+        return ModelRun(run, self.model, self.config, file)
+
+    def _network(self, runs: Sequence[ModelRun]) -> Network:
+        """The run's own weights, cast anew: they have changed."""
+        return Network(runs[0].model, self.network.dtype)
 
 
 def uses_bfloat16(model: FrozenT5, config: TuningConfig) -> bool:

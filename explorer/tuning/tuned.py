@@ -46,9 +46,8 @@ def _tuned(model, vocabulary, train, dev, runs, config, task_name, progress, fil
         raise PromptError("no runs asked for; expected at least one initialization and one seed")
     if vocabulary.dimension != model.dimension:
         raise PromptError(f"{vocabulary.name} has embeddings of width {vocabulary.dimension}, {model.name} of {model.dimension}; give one model")
-    data = {"train": _described(train), "dev": _described(drawn(dev, config.dev_examples))}
-    begun_with = {"task": task_name, "base_fingerprint": vocabulary.fingerprint, **{f"{part} data": what for part, what in data.items()}}
-    tuning = Tuning(model, vocabulary, train, dev, runs, config, files, begun_with)
+    data = described_data(train, dev, config)
+    tuning = Tuning(model, vocabulary, train, dev, runs, config, files, begun_with(task_name, vocabulary, data))
     for state in tuning.run(progress):
         yield state, _finished(state, tuning, vocabulary.fingerprint, task_name, data)
 
@@ -71,6 +70,16 @@ def _finished(state: PromptRun, tuning: Tuning, fingerprint: str, task_name: str
     )
     trajectory = Trajectory(np.stack([state.saved[step] for step in steps.tolist()]), steps)
     return SoftPrompt(state.saved[state.best.step], f"{task_name}/{prompt_folder(state.run, state.config)}", origin, trajectory)
+
+
+def described_data(train: Task, dev: Task, config: TuningConfig) -> dict[str, dict]:
+    """What a run was tuned and chosen on, for its record."""
+    return {"train": _described(train), "dev": _described(drawn(dev, config.dev_examples))}
+
+
+def begun_with(task_name: str, vocabulary: Vocabulary, data: dict[str, dict]) -> dict[str, object]:
+    """What a run that goes on must have been begun with, besides its settings."""
+    return {"task": task_name, "base_fingerprint": vocabulary.fingerprint, **{f"{part} data": what for part, what in data.items()}}
 
 
 def _described(task: Task) -> dict[str, object]:
@@ -104,22 +113,35 @@ def tune_to_folder(
     a file is of other settings.
     """
     folders = {run: out / task_name / prompt_folder(run, config) for run in runs}
-    pending = [run for run in dict.fromkeys(runs) if not folders[run].exists()]
-    if progress and len(pending) < len(folders):
-        progress(f"{len(folders) - len(pending)} of {len(folders)} prompts are in {out / task_name} already and are left as they are")
+    pending = pending_runs(folders, progress)
     if not pending:
         return list(folders.values())
-    try:
-        (out / task_name).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise PromptError(f"{out / task_name}: cannot be made ({error.strerror}); choose another --out") from error
-    files = [folders[run].with_name(f".{folders[run].name}.tuning.pt") for run in pending]
+    files = [unfinished(folders[run]) for run in pending]
     for state, prompt in _tuned(model, vocabulary, train, dev, pending, config, task_name, progress, files):
         peft.write(prompt, folders[state.run], versions())
         state.file.unlink(missing_ok=True)
         if progress:
             progress(f"{prompt.name}: dev accuracy {prompt.origin.dev_accuracy:.3f} at step {prompt.origin.step}")
     return list(folders.values())
+
+
+def pending_runs(folders: dict[Run, Path], progress: Callable[[str], None] | None) -> list[Run]:
+    """Runs whose folders are not there yet; makes the folder they lie in. Raises PromptError when it cannot be made."""
+    pending = [run for run, folder in folders.items() if not folder.exists()]
+    parent = next(iter(folders.values())).parent if folders else None
+    if progress and len(pending) < len(folders):
+        progress(f"{len(folders) - len(pending)} of {len(folders)} prompts are in {parent} already and are left as they are")
+    try:
+        if pending:
+            parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise PromptError(f"{parent}: cannot be made ({error.strerror}); choose another --out") from error
+    return pending
+
+
+def unfinished(folder: Path) -> Path:
+    """The file that an unfinished run of this folder goes on from."""
+    return folder.with_name(f".{folder.name}.tuning.pt")
 
 
 def versions() -> dict[str, str]:

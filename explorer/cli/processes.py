@@ -1,0 +1,59 @@
+"""Several processes, as `accelerate launch` starts them: what each takes of the work, and how results come together.
+
+Without a launcher there is one process, which takes everything, and Accelerate is not even imported.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TypeVar
+
+from explorer.cli.output import note
+from explorer.errors import ExplorerError
+
+T = TypeVar("T")
+
+
+class Processes:
+    """This process among those of its launch."""
+
+    def __init__(self) -> None:
+        self.count, self.rank, self.device, self._state = 1, 0, "auto", None
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            import torch
+            from accelerate import PartialState
+
+            self._state = PartialState(cpu=not torch.cuda.is_available())
+            self.count, self.rank, self.device = self._state.num_processes, self._state.process_index, str(self._state.device)
+
+    @property
+    def first(self) -> bool:
+        """Whether this process prints the results."""
+        return self.rank == 0
+
+    def share(self, items: Sequence[T]) -> list[T]:
+        """What this process takes: every n-th."""
+        return list(items)[self.rank :: self.count]
+
+    def gathered(self, mine: Sequence[T]) -> list[T]:
+        """The items of all processes in the order they were shared out, in the first process; nothing in the others. Waits for all."""
+        if self._state is None:
+            return list(mine)
+        from accelerate.utils import gather_object
+
+        everyone = gather_object([(place * self.count + self.rank, item) for place, item in enumerate(mine)])
+        return [item for _, item in sorted(everyone, key=lambda pair: pair[0])] if self.first else []
+
+    def note(self, message: str) -> None:
+        """Progress or a warning, with the process that says it where there are several."""
+        note(message if self.count == 1 else f"[{self.rank}] {message}")
+
+    @contextmanager
+    def failing_together(self) -> Iterator[None]:
+        """Work that the others wait for: an error here is said with the process it happened in, and ends the launch."""
+        try:
+            yield
+        except ExplorerError as error:
+            if self.count > 1:
+                raise ExplorerError(f"process {self.rank} of {self.count}: {error}") from error
+            raise
