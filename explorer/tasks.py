@@ -66,6 +66,13 @@ def read_task(data: str | Path, labels: tuple[str, ...] | None = None) -> Task:
     return Task(texts, answers, labels or tuple(sorted(set(answers))), Path(str(data)).name)
 
 
+def task_name(data: str) -> str:
+    """What a file's task is called: `train` of `hf:sst2:train` and `mr/train.tsv.xz` says nothing, the name before it does."""
+    parts = Path(data.removeprefix("hf:").split(":")[0]).parts
+    stem = parts[-1].split(".")[0]
+    return parts[-2] if stem in ("train", "dev", "test") and len(parts) > 1 else stem
+
+
 def _file_rows(path: Path) -> list[dict]:
     if not path.is_file():
         raise DataError(f"{path}: no such file; expected TSV, CSV or JSONL with the columns text and label")

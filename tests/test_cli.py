@@ -472,11 +472,12 @@ def test_train_makes_a_prompt_that_reads_as_a_sentence(tiny_t5_folder, tmp_path)
 
 
 def test_train_calls_a_bundled_model_by_its_name():
-    from explorer.cli.making import _lasting_name, _task_name
+    from explorer.cli.making import _lasting_name
+    from explorer.tasks import task_name
     from explorer.weights import MODELS
 
     assert _lasting_name("mini-t5") == _lasting_name(str(MODELS / "mini-t5")) == "mini-t5"
-    assert [_task_name(data) for data in ("data/mr/train.tsv", "films.tsv.xz", "hf:nyu-mll/glue/sst2:train", "train.csv")] == ["mr", "films", "sst2", "train"]
+    assert [task_name(data) for data in ("data/mr/train.tsv", "films.tsv.xz", "hf:nyu-mll/glue/sst2:train", "train.csv")] == ["mr", "films", "sst2", "train"]
 
 
 def test_the_held_out_tenth_is_always_the_same():

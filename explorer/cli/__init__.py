@@ -11,7 +11,7 @@ from contextlib import suppress
 import typer
 from typer.core import TyperGroup
 
-from explorer.cli import comparing, making, reading, running, trusting
+from explorer.cli import comparing, making, reading, running, scoring, trusting
 from explorer.cli.output import note
 from explorer.errors import ExplorerError
 
@@ -70,8 +70,9 @@ COMMANDS = {
     "map": comparing.draw_map,
     "compare": comparing.compare,
     "predict": running.predict,
-    "evaluate": running.evaluate,
-    "ensemble": running.ensemble,
+    "evaluate": scoring.evaluate,
+    "shift": scoring.shift,
+    "ensemble": scoring.ensemble,
     "faithfulness": trusting.faithfulness,
     "attribution": trusting.attribution,
     "train": making.train,

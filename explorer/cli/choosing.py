@@ -10,6 +10,7 @@ from explorer.errors import DataError, ModelError, PromptError
 
 if TYPE_CHECKING:
     from explorer.prompt import SoftPrompt
+    from explorer.t5 import FrozenT5
     from explorer.vocabulary import Vocabulary
 
 
@@ -116,3 +117,14 @@ def class_labels(prompts: "Sequence[SoftPrompt]", labels: str | None) -> tuple[s
         if own != expected:
             raise DataError(f"{first} has the labels {', '.join(expected)}, {name} has {', '.join(own)}; expected one task: choose others or give --labels")
     return expected
+
+
+def load_model(prompts: "Sequence[SoftPrompt]", model: str | None, device: str = "auto") -> "FrozenT5":
+    """The frozen model all prompts belong to; widths are checked before the weights are read."""
+    vocabulary = Vocabularies(model).shared_by(prompts)
+    from explorer.t5 import FrozenT5
+
+    frozen = FrozenT5.load(vocabulary.name, device=device)
+    for doubt in frozen.doubts:
+        note(f"{frozen.name}: {doubt}")
+    return frozen

@@ -162,6 +162,7 @@ def train(
     name = _lasting_name(model)
     from explorer.cli.processes import Processes
     from explorer.t5 import FrozenT5
+    from explorer.tasks import task_name as named
     from explorer.tuning.settings import Run, TuningConfig
     from explorer.vocabulary import Vocabulary
 
@@ -176,7 +177,7 @@ def train(
         read_as=read_as,
         pull=0.0 if read_as is None else pull,
     )
-    frozen, vocabulary, task_name = FrozenT5.load(name, device=processes.device), Vocabulary.load(name), task or _task_name(data)
+    frozen, vocabulary, task_name = FrozenT5.load(name, device=processes.device), Vocabulary.load(name), task or named(data)
     said = {"out": out, "progress": processes.note}
     folders: list[Path] = []
     try:
@@ -260,10 +261,3 @@ def _lasting_name(model: str) -> str:
     if folder.parent == MODELS:
         return folder.name
     return str(folder) if Path(model).is_dir() else model
-
-
-def _task_name(data: str) -> str:
-    """`train` of `hf:sst2:train` and `mr/train.tsv.xz` says nothing: the name before it does."""
-    parts = Path(data.removeprefix("hf:").split(":")[0]).parts
-    stem = parts[-1].split(".")[0]
-    return parts[-2] if stem in ("train", "dev", "test") and len(parts) > 1 else stem

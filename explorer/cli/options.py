@@ -15,6 +15,8 @@ Model = Annotated[
     typer.Option("--model", metavar="M", help="Model folder, name under checkpoints/models, or Hugging Face id. Default: the prompt's own base model."),
 ]
 Labels = Annotated[str | None, typer.Option("--labels", metavar="A,B", help="Class labels, with commas. Default: those the prompts record.")]
+NoPrompt = Annotated[bool, typer.Option("--no-prompt", help="Also run the model without any prompt.")]
+Data = Annotated[str, typer.Option("--data", metavar="FILE", show_default=False, help="TSV, CSV or JSONL with text and label, or hf:NAME[/CONFIG]:SPLIT.")]
 Key = Annotated[
     str | None, typer.Option("--key", metavar="KEY", help="Which array, task or step, where several could be meant. Other commands: PATH#KEY.")
 ]

@@ -4,25 +4,17 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from explorer.cli.choosing import Vocabularies, class_labels, read_prompts
-from explorer.cli.options import Csv, Json, Labels, Model, Overwrite, Prompts, Seed
-from explorer.cli.output import STDOUT, Output, cell, frame_table, note, plain, records
+from explorer.cli.choosing import class_labels, load_model, read_prompts
+from explorer.cli.options import Csv, Json, Labels, Model, NoPrompt, Overwrite, Prompts
+from explorer.cli.output import STDOUT, Output, frame_table, note, plain
 from explorer.errors import DataError, ExplorerError
 
-if TYPE_CHECKING:
-    from explorer.prompt import SoftPrompt
-    from explorer.t5 import FrozenT5
-
 APP = Path(__file__).resolve().parent.parent.parent / "app.py"
-
-NoPrompt = Annotated[bool, typer.Option("--no-prompt", help="Also run the model without any prompt.")]
-
 
 def predict(
     prompts: Prompts,
@@ -48,73 +40,11 @@ def predict(
     for number, one in enumerate(texts, start=1):
         check_text(one, f"text {number}")
         one.encode()  # a text that is not UTF-8 is refused here; the tokenizer would fail on it
-    frozen = _load_model(read, model)
+    frozen = load_model(read, model)
     from explorer.evaluation.scoring import predict as run
 
     predictions = run(frozen, [*read, None] if no_prompt else read, texts, chosen, max_new_tokens=max_new_tokens)
     output.write(lambda: plain(predictions.to_records()), predictions.to_frame, lambda: frame_table(predictions.to_frame()))
-
-
-def evaluate(
-    prompts: Prompts,
-    data: Annotated[str, typer.Option("--data", metavar="FILE", show_default=False, help="TSV, CSV or JSONL with text and label, or hf:NAME[/CONFIG]:SPLIT.")],
-    labels: Labels = None,
-    no_prompt: NoPrompt = False,
-    model: Model = None,
-    as_json: Json = False,
-    csv: Csv = None,
-    overwrite: Overwrite = False,
-) -> None:
-    """Score prompts on labelled texts.
-
-    Accuracy and macro F1 by rank classification; the share of generated outputs that are no label.
-    """
-    output = Output(as_json, csv, overwrite=overwrite)
-    read = read_prompts(prompts)
-    chosen = class_labels(read, labels)
-    from explorer.tasks import read_task
-
-    task = read_task(data, chosen)
-    frozen = _load_model(read, model)
-    from explorer.evaluation.scoring import evaluate as run
-
-    frame = run(frozen, [*read, None] if no_prompt else read, task, progress=note).to_frame()
-    output.write(lambda: records(frame), lambda: frame, lambda: frame_table(frame))
-
-
-def ensemble(
-    prompts: Prompts,
-    data: Annotated[str, typer.Option("--data", metavar="FILE", show_default=False, help="TSV, CSV or JSONL with text and label, or hf:NAME[/CONFIG]:SPLIT.")],
-    labels: Labels = None,
-    seed: Seed = 0,
-    model: Model = None,
-    as_json: Json = False,
-    csv: Csv = None,
-    overwrite: Overwrite = False,
-) -> None:
-    """Let prompts vote, all in one batch.
-
-    Members, their average, the best one, majority vote (ties by summed log-probability) and mean probability.
-    """
-    output = Output(as_json, csv, overwrite=overwrite)
-    read = read_prompts(prompts)
-    chosen = class_labels(read, labels)
-    from explorer.tasks import read_task
-
-    task = read_task(data, chosen)
-    from explorer.evaluation.ensemble import ensemble as run
-
-    result = run(_load_model(read, model), read, task, seed=seed)
-    frame, record = result.to_frame(), result.to_record()
-
-    def text() -> str:
-        agreement = (
-            f"{len(task)} texts; {record['disagreement']:.1%} on which not all {len(read)} agree, {record['tied']:.1%} tied "
-            f"(decided by summed log-probability); Fleiss' kappa {cell(record['kappa'])}"
-        )
-        return f"{frame_table(frame.drop(columns='kind'))}\n\n{agreement}"
-
-    output.write(lambda: plain(record), lambda: frame, text)
 
 
 def _lines(file: str) -> list[str]:
@@ -131,17 +61,6 @@ def _lines(file: str) -> list[str]:
         if not line.strip():
             raise DataError(f"{file}, line {number} is empty; expected a text on every line")
     return lines
-
-
-def _load_model(prompts: "Sequence[SoftPrompt]", model: str | None) -> "FrozenT5":
-    """The frozen model all prompts belong to; widths are checked before the weights are read."""
-    vocabulary = Vocabularies(model).shared_by(prompts)
-    from explorer.t5 import FrozenT5
-
-    frozen = FrozenT5.load(vocabulary.name)
-    for doubt in frozen.doubts:
-        note(f"{frozen.name}: {doubt}")
-    return frozen
 
 
 def app(

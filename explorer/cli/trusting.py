@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from explorer.cli.choosing import Vocabularies, class_labels, read_prompts
-from explorer.cli.options import PROMPT_HELP, Csv, Json, Labels, Model, Overwrite, Seed
+from explorer.cli.options import PROMPT_HELP, Csv, Data, Json, Labels, Model, Overwrite, Seed
 from explorer.cli.output import Output, cell, frame_table, note, printable, records
 
 Prompt = Annotated[str, typer.Argument(metavar="PROMPT", show_default=False, help=PROMPT_HELP)]
@@ -15,7 +15,7 @@ FIGURES = ("reading", "accuracy", "low", "high", "agreement", "kl", "difference"
 
 def faithfulness(
     prompt: Prompt,
-    data: Annotated[str, typer.Option("--data", metavar="FILE", show_default=False, help="TSV, CSV or JSONL with text and label, or hf:NAME[/CONFIG]:SPLIT.")],
+    data: Data,
     labels: Labels = None,
     draws: Annotated[int, typer.Option("--draws", min=1, help="Prompts of random words that are run.")] = 5,
     points: Annotated[int, typer.Option("--points", min=2, help="Points of the curve from the soft prompt to its nearest words.")] = 11,

@@ -59,7 +59,7 @@ class Predictions:
         return pd.DataFrame(rows)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Scores:
     """How well each prompt does on labelled texts."""
 
@@ -72,6 +72,8 @@ class Scores:
     """[N] mean F1 over labels, 0…1"""
     invalid_rate: tuple[float, ...]
     """[N] share of generated texts that are no label, 0…1; nan where nothing was generated"""
+    answers: np.ndarray
+    """[N, B] index of each text's likeliest label"""
 
     def to_frame(self) -> pd.DataFrame:
         """One row per prompt: prompt, n, accuracy, macro_f1, invalid_rate."""
@@ -129,7 +131,7 @@ def evaluate(
     right = np.array([task.labels.index(answer) for answer in task.answers])
     f1 = [float(f1_score(right, row, labels=range(len(task.labels)), average="macro", zero_division=0.0)) for row in given]
     rates = tuple((invalid / len(task)).tolist()) if generate else (float("nan"),) * len(prompts)
-    return Scores(names(prompts), len(task), tuple((given == right).mean(axis=1).tolist()), tuple(f1), rates)
+    return Scores(names(prompts), len(task), tuple((given == right).mean(axis=1).tolist()), tuple(f1), rates, given)
 
 
 def names(prompts: Sequence[SoftPrompt | None]) -> tuple[str, ...]:
