@@ -20,6 +20,8 @@ page = st.navigation(
         "Run": [
             st.Page(f"{PAGES}/playground.py", title="Playground", icon=":material/play_circle:", url_path="playground"),
             st.Page(f"{PAGES}/faithfulness.py", title="Faithfulness", icon=":material/fact_check:", url_path="faithfulness"),
+            st.Page(f"{PAGES}/ensemble.py", title="Ensemble", icon=":material/how_to_vote:", url_path="ensemble"),
+            st.Page(f"{PAGES}/shift.py", title="Domain shift", icon=":material/alt_route:", url_path="shift"),
         ],
     }
 )

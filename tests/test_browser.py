@@ -34,7 +34,7 @@ ARGUMENTS = (
     "--use-angle=swiftshader",
     "--enable-unsafe-swiftshader",
 )
-PAGES = ("prompts", "neighbors", "clusters", "labels", "map", "compare", "playground", "faithfulness")
+PAGES = ("prompts", "neighbors", "clusters", "labels", "map", "compare", "playground", "faithfulness", "ensemble", "shift")
 PATIENCE = 60_000
 """milliseconds; a page that takes longer is broken"""
 

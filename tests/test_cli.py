@@ -437,6 +437,64 @@ def test_attribution_gives_every_token(paths, tmp_path):
     assert "against 5 random orders" in text
 
 
+def test_ensemble(paths):
+    members = [path for path in paths if read_prompt(path).origin.labels == ("negative", "positive")][:3]
+    record = as_json("ensemble", *members, "--data", APP.parent / "examples" / "films.tsv")
+    assert {"members", "average", "best", "ensemble", "agreement"} <= set(record)
+    right = record["labels"]
+    for member in record["members"]:
+        assert member["accuracy"] == pytest.approx(np.mean([a == b for a, b in zip(member["answers"], right, strict=True)]))
+    assert record["average"] == pytest.approx(np.mean([member["accuracy"] for member in record["members"]]))
+    assert record["ensemble"] == pytest.approx(np.mean([a == b for a, b in zip(record["majority"], right, strict=True)]))
+    assert np.array(record["agreement"]).shape == (3, 3)
+    rows = as_csv("ensemble", *members, "--data", APP.parent / "examples" / "films.tsv")
+    assert [row["kind"] for row in rows] == ["member"] * 3 + ["average", "best", "ensemble", "ensemble"]
+    assert float(rows[-2]["accuracy"]) == pytest.approx(record["ensemble"])
+    assert "Fleiss' kappa" in run("ensemble", *members, "--data", APP.parent / "examples" / "films.tsv").stdout
+    assert "expected at least two to vote" in run("ensemble", members[0], "--data", APP.parent / "examples" / "films.tsv", code=1).output
+
+
+def test_shift(paths, tmp_path):
+    examples, prompts = APP.parent / "examples", [path for path in paths if read_prompt(path).origin.labels == ("negative", "positive")][:2]
+    (tmp_path / "short.tsv").write_text("text\tlabel\na fine pan\tgood\nit broke\tbad\n")
+    asked = ["shift", *prompts, "--source", examples / "films.tsv", "--target", examples / "products.tsv", "--target", tmp_path / "short.tsv", "--no-prompt"]
+    asked += ["--map", "good=positive", "--map", "bad=negative", "--no-generate"]
+    found = as_json(*asked)
+    assert [(row["source"], row["target"]) for row in found[:3]] == [("films", "films"), ("films", "products"), ("films", "short")]
+    assert len(found) == 3 * 3
+    assert {"prompt", "source", "target", "accuracy", "macro_f1"} <= set(found[0])
+    evaluated = as_json("evaluate", *prompts, "--data", examples / "products.tsv")
+    assert [row["accuracy"] for row in found if row["target"] == "products"][:2] == pytest.approx([row["accuracy"] for row in evaluated])
+    said = run(*asked, "--summary", tmp_path / "summary.csv").stdout
+    assert "means over seeds" in said
+    assert (tmp_path / "summary.csv").read_text().startswith("method,initialization,source,target,runs,accuracy,deviation")
+    assert "such as --map bad=negative" in run(*asked[:-5], code=1).output
+    assert "expected LABEL=LABEL" in run(*asked[:-1], "--map", "good", code=2).output
+    assert "not a tuned model" in run(*asked, "--tuned-model", tmp_path, code=1).output
+
+
+def test_train_a_whole_model_and_shift_it(tiny_t5_folder, tmp_path):
+    examples = APP.parent / "examples"
+    train = ["train", "--tune", "model", "--model", tiny_t5_folder, "--data", examples / "films.tsv", "--out", tmp_path / "out", "--seeds", "4"]
+    made = run(*train, "--steps", 4, "--evaluate-every", 2, "--batch-size", 4).stdout.split()
+    assert made == [str(tmp_path / "out" / "films" / "model-4")]
+    train[2] = "prompt"
+    (prompt,) = run(*train, "--steps", 4, "--evaluate-every", 2, "--batch-size", 4, "--init", "random", "--length", "2").stdout.split()
+    found = as_json("shift", prompt, "--source", examples / "films.tsv", "--target", examples / "products.tsv", "--tuned-model", made[0], "--no-generate")
+    assert [(row["prompt"], row["method"]) for row in found[::2]] == [(read_prompt(prompt).name, "prompt tuning"), ("films/model-4", "model tuning")]
+    assert "has no prompt" in run(*train[:1], "--tune", "model", *train[3:], "--init", "random", code=2).output
+
+
+def test_train_several_lengths(tiny_t5_folder, tmp_path):
+    train = ["train", "--model", tiny_t5_folder, "--data", APP.parent / "examples" / "films.tsv", "--out", tmp_path / "out", "--seeds", "0"]
+    made = run(*train, "--steps", 2, "--evaluate-every", 2, "--batch-size", 4, "--init", "class-label", "--length", "1,3")
+    assert [read_prompt(path).length for path in made.stdout.split()] == [1, 3]
+    assert "class-label with 1 tokens starts as the first 1 of 2 labels" in made.stderr
+    frame = as_csv("compare", *made.stdout.split(), "--by", "length")
+    assert [row["group"] for row in frame] == ["1", "3"]
+
+
+
 # train, pretrain, app
 
 

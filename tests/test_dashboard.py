@@ -12,10 +12,13 @@ from streamlit.testing.v1 import AppTest
 from explorer.analysis import projection
 from explorer.analysis.projection import VocabularyMap
 from explorer.dashboard.words import model_name, safe, slug
-from explorer.formats import find_prompts, peft
+from explorer.evaluation.ensemble import ensemble
+from explorer.formats import find_prompts, peft, read_prompt
+from explorer.t5 import FrozenT5
+from explorer.tasks import read_task
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = ("prompts", "neighbors", "clusters", "labels", "map", "compare", "playground", "faithfulness")
+PAGES = ("prompts", "neighbors", "clusters", "labels", "map", "compare", "playground", "faithfulness", "ensemble", "shift")
 NAMES = ["sentiment/class-label-0", "sentiment/random-0", "sentiment/sampled-vocab-0"]
 
 
@@ -81,7 +84,7 @@ def test_a_page_shows_prompts(put, page, count):
     assert not app.exception
     assert not app.error
     assert app.title[0].value
-    if page == "compare" and count == 1:
+    if page in ("compare", "ensemble") and count == 1:
         assert "at least two" in texts(app.info)
     elif page != "playground":
         assert len(app.dataframe) >= 1
@@ -342,3 +345,33 @@ def test_markdown_is_escaped(text, escaped):
 def test_files_and_models_have_short_names():
     assert slug("sentiment/random-0", "neighbors", "l2", "k5") == "sentiment-random-0-neighbors-l2-k5"
     assert model_name("/long/path/mini-t5/") == model_name("mini-t5") == "mini-t5"
+
+
+def test_the_ensemble_page_gives_what_the_command_gives(put, house):
+    put()
+    app = open_page("ensemble", prompts=",".join(NAMES))
+    app.selectbox(key="texts").set_value("products").run()
+    members = [path for path, prompt in find_prompts(house) if prompt.origin.labels == ("negative", "positive") and prompt.length == 4]
+    given = app.dataframe[0].value
+    assert given["kind"].tolist() == ["member"] * len(members) + ["average", "best", "ensemble", "ensemble"]
+    task = read_task(ROOT / "examples" / "products.tsv")
+    expected = ensemble(FrozenT5.load(), [read_prompt(house / name) for name in given["prompt"][: len(members)]], task).to_frame()
+    np.testing.assert_allclose(given["accuracy"], expected["accuracy"])
+    assert app.metric[0].value == f"{expected['accuracy'].iloc[-2]:.1%}"
+    app.button(key="time").click().run()
+    assert not app.exception
+    assert "ms in one batch of" in texts(app.markdown)
+
+
+def test_the_shift_page_has_the_source_and_its_targets(put):
+    put()
+    app = open_page("shift")
+    summary = app.dataframe[0].value
+    assert summary["target"].unique().tolist() == ["films", "products", "restaurants"]
+    assert set(summary["method"]) == {"prompt tuning", "no tuning"}
+    app.selectbox(key="source").set_value("products").run()
+    app.multiselect(key="targets").set_value(["films"]).run()
+    assert not app.exception
+    summary = app.dataframe[0].value
+    assert summary["target"].unique().tolist() == ["products", "films"]
+    assert (summary.loc[summary["target"] == "products", "drop"] == 0).all()

@@ -26,6 +26,7 @@ from explorer.vocabulary import Vocabulary
 from explorer.weights import MODELS, model_folder
 
 EXAMPLES = Path(__file__).resolve().parent.parent.parent / "examples"
+STUDY = MODELS.parent / "study"
 LONGEST_UPLOAD = 500
 """labelled texts that a page runs the model on"""
 NULLS = 1000
@@ -294,3 +295,41 @@ def attribution(opened: Opened, vocabulary: Vocabulary, text: str, names: tuple[
     from explorer.evaluation.attribution import attribute
 
     return attribute(_model(vocabulary.name, _model_state(vocabulary.name)), vocabulary, opened.prompt, [text], names)
+
+
+@st.cache_data(max_entries=16, hash_funcs=KEYS | TASK_KEYS, show_spinner="Every prompt answers every text, in shared batches", show_time=True)
+def votes(members: tuple[Opened, ...], vocabulary: Vocabulary, task: Task, names: tuple[str, ...]):
+    """See explorer.evaluation.ensemble."""
+    from explorer.evaluation.ensemble import ensemble
+
+    return ensemble(_model(vocabulary.name, _model_state(vocabulary.name)), [opened.prompt for opened in members], replace(task, labels=names))
+
+
+@st.cache_data(max_entries=16, hash_funcs=KEYS, show_spinner="Timing one batch against separate passes", show_time=True)
+def pass_times(members: tuple[Opened, ...], vocabulary: Vocabulary, given: tuple[str, ...], names: tuple[str, ...]):
+    """See explorer.evaluation.ensemble."""
+    from explorer.evaluation.ensemble import pass_times
+
+    return pass_times(_model(vocabulary.name, _model_state(vocabulary.name)), [opened.prompt for opened in members], given, names)
+
+
+@st.cache_data(max_entries=16, hash_funcs=KEYS, show_spinner="Every prompt answers every domain", show_time=True)
+def shifted(members: tuple[Opened, ...], vocabulary: Vocabulary, domains: tuple[str, ...], names: tuple[str, ...]):
+    """See explorer.evaluation.domain_shift; the first of the domains of example texts is the source."""
+    from explorer.evaluation.domain_shift import DomainShift, answer
+
+    tasks = [replace(examples(domain), labels=names) for domain in domains]
+    frozen = _model(vocabulary.name, _model_state(vocabulary.name))
+    return DomainShift(domains, tuple(answer(frozen, [*(opened.prompt for opened in members), None], tasks, generate=False)))
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def study(table: str, state: float) -> pd.DataFrame:
+    """A table of the bundled study; state: when its file was last changed."""
+    return pd.read_csv(STUDY / table)
+
+
+def study_table(table: str) -> pd.DataFrame | None:
+    """A table of the bundled study (checkpoints/study), or None where it is not here."""
+    file = STUDY / table
+    return study(table, file.stat().st_mtime) if file.is_file() else None

@@ -81,6 +81,13 @@ def peers(chosen: tuple[Opened, ...], vocabulary: Vocabulary) -> tuple[Opened, .
     return chosen + tuple(opened for opened in alike if opened.prompt.dimension == vocabulary.dimension and _same_model(opened, vocabulary))
 
 
+def of_any_length(chosen: tuple[Opened, ...], vocabulary: Vocabulary) -> tuple[Opened, ...]:
+    """Every prompt of the first chosen one's task and of the same model, whatever its length."""
+    task = chosen[0].prompt.origin.task
+    found = [opened for opened in private.collection() if isinstance(opened, Opened) and not opened.prompt.origin.read_as]
+    return tuple(one for one in found if one.prompt.origin.task == task and one.prompt.dimension == vocabulary.dimension and _same_model(one, vocabulary))
+
+
 def _vocabulary(chosen: tuple[Opened, ...]) -> Vocabulary:
     """Of EXPLORER_MODEL if it is set, else of the first prompt's base model, else of the bundled one, which is said."""
     if asked := os.environ.get("EXPLORER_MODEL"):

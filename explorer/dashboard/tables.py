@@ -98,6 +98,8 @@ COLUMNS = {
     "integrated_gradients": _number("Integrated gradients", format="%.4f", help="Nats, signed"),
     "reading": _text("In the prompt's place", width=190),
     "accuracy": _number("Accuracy", format="%.3f", help="Share right"),
+    "macro_f1": _number("Macro F1", format="%.3f", help="Mean over labels, 0…1"),
+    "calibration_error": _number("Calibration error", format="%.3f", help="0…1, lower is better"),
     "agreement": _number("Agreement", format="%.3f", help="Share of texts answered as by the soft prompt"),
     "kl": _number("KL", format="%.3f", help="KL(soft ‖ stand-in) over the labels, nats"),
     "difference_low": _number("Diff. low", format="%.3f"),

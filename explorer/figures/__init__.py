@@ -10,19 +10,24 @@ from explorer.figures.faithfulness import faithfulness_figure, interpolation_fig
 from explorer.figures.labels import label_heatmap, persistence_figure
 from explorer.figures.mapping import map_figure
 from explorer.figures.neighborhoods import coherence_figure, redundancy_heatmap, similarity_figure
+from explorer.figures.shifting import shift_figure
 from explorer.figures.style import readable
-from explorer.figures.training import accuracy_curve, norm_boxes, norm_figure
+from explorer.figures.training import accuracy_curve, length_figure, norm_boxes, norm_figure, training_cost
+from explorer.figures.voting import agreement_heatmap, ensemble_figure
 
 __all__ = [
     "MEASURE_TITLES",
     "accuracy_curve",
+    "agreement_heatmap",
     "attribution_figure",
     "coherence_figure",
     "comparison_figure",
     "deletion_figure",
+    "ensemble_figure",
     "faithfulness_figure",
     "interpolation_figure",
     "label_heatmap",
+    "length_figure",
     "likeness_heatmap",
     "map_figure",
     "norm_boxes",
@@ -32,5 +37,7 @@ __all__ = [
     "readable",
     "reading_title",
     "redundancy_heatmap",
+    "shift_figure",
     "similarity_figure",
+    "training_cost",
 ]

@@ -6,7 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from explorer.analysis.norms import Norms
-from explorer.figures.style import LOG_TICKS, NEUTRAL, looks, plain, styled, token_axis
+from explorer.figures.style import COLORS, LOG_TICKS, NEUTRAL, looks, plain, styled, token_axis
 from explorer.prompt import SoftPrompt
 
 
@@ -111,3 +111,48 @@ def _per_length(reading: Norms) -> float:
 
 def _typical_line(figure: go.Figure) -> None:
     figure.add_hline(y=1, line={"color": NEUTRAL, "dash": "dot", "width": 1})
+
+
+def length_figure(prompts: Sequence[SoftPrompt]) -> go.Figure:
+    """Accuracy on the dev set by prompt length, one line an initialization: means over seeds, each prompt a small mark."""
+    figure = go.Figure()
+    known = [prompt for prompt in prompts if prompt.origin.dev_accuracy is not None]
+    look = looks(prompt.origin.initialization or "unknown" for prompt in known)
+    for group, style in look.items():
+        members = [(prompt.length, prompt.origin.dev_accuracy) for prompt in known if (prompt.origin.initialization or "unknown") == group]
+        lengths = sorted({length for length, _ in members})
+        means = [float(np.mean([accuracy for length, accuracy in members if length == one])) for one in lengths]
+        figure.add_scatter(
+            x=lengths,
+            y=means,
+            mode="lines+markers",
+            name=plain(group),
+            line={"color": style.color, "width": 2, "dash": style.dash},
+            marker={"symbol": style.symbol, "size": 10},
+            hovertemplate=f"{plain(group)}, %{{x}} tokens: %{{y:.1%}}<extra></extra>",
+        )
+        length, accuracy = zip(*members, strict=True)
+        small = {"symbol": style.symbol, "size": 5, "color": style.color, "opacity": 0.6}
+        figure.add_scatter(x=length, y=accuracy, mode="markers", showlegend=False, marker=small, hoverinfo="skip")
+    figure.update_xaxes(title="Prompt length (tokens)", type="log", tickvals=LOG_TICKS[12:])
+    figure.update_yaxes(title="Accuracy on the dev set", tickformat=".0%")
+    return styled(figure, "Does a longer prompt do better?", 360, legend=True)
+
+
+def training_cost(counts: Sequence[int], costs: np.ndarray) -> go.Figure:
+    """Time of several runs over the time of one, by their number; costs: [repeats, len(counts)]. The dotted line is one after the other."""
+    low, middle, high = np.quantile(costs, [0, 0.5, 1], axis=0)
+    figure = go.Figure()
+    figure.add_scatter(
+        x=list(counts),
+        y=middle,
+        error_y={"type": "data", "symmetric": False, "array": high - middle, "arrayminus": middle - low},
+        mode="lines+markers",
+        name="runs together",
+        line={"color": COLORS[0], "width": 2},
+        marker={"size": 9},
+    )
+    figure.add_scatter(x=list(counts), y=list(counts), mode="lines", name="one after the other", line={"color": NEUTRAL, "dash": "dot"})
+    figure.update_xaxes(title="Runs", type="log", tickvals=list(counts))
+    figure.update_yaxes(title="Time, in times of one run", type="log", tickvals=LOG_TICKS[12:])
+    return styled(figure, "What many runs cost", 380, legend=True)

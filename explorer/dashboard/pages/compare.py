@@ -7,7 +7,7 @@ import streamlit as st
 from explorer.analysis.differences import differences
 from explorer.dashboard import cached, choice, controls, private, tables
 from explorer.dashboard.words import count, safe
-from explorer.figures import MEASURE_TITLES, accuracy_curve, comparison_figure, likeness_heatmap, map_figure, norm_boxes, readable
+from explorer.figures import MEASURE_TITLES, accuracy_curve, comparison_figure, length_figure, likeness_heatmap, map_figure, norm_boxes, readable
 from explorer.figures.style import CONFIG
 
 MOST_PAIRED = 12  # prompts matched in pairs, a second or two
@@ -54,6 +54,10 @@ st.caption(
 curve, norms = st.columns(2, gap="medium")
 curve.plotly_chart(accuracy_curve([opened.prompt for opened in compared], groups), key="curves", config=CONFIG)
 norms.plotly_chart(norm_boxes([cached.norm_reading(opened, vocabulary) for opened in compared], groups), key="norms", config=CONFIG)
+lengths = [opened.prompt for opened in choice.of_any_length(chosen, vocabulary)]
+if len({prompt.length for prompt in lengths}) > 1:
+    st.plotly_chart(length_figure(lengths), key="lengths", config=CONFIG)
+    st.caption(safe(f"All prompts of {lengths[0].origin.task}, of any length: the line is the mean over seeds, small marks are prompts."))
 
 name = ("compare", by, f"k{k}")
 tables.heading("Means and intervals", summary, *name, "summary")

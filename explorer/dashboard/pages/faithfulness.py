@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from explorer.dashboard import cached, choice, private, tables
+from explorer.dashboard import cached, choice, private, tables, texts
 from explorer.dashboard.words import safe
 from explorer.figures import faithfulness_figure, interpolation_figure, readable, reading_title
 from explorer.figures.style import CONFIG
@@ -13,18 +13,11 @@ chosen, vocabulary = choice.readable()
 wayward = [one for one in private.collection() if isinstance(one, cached.Opened) and one.prompt.origin.read_as and one.prompt.dimension == vocabulary.dimension]
 offered = tuple(dict.fromkeys([*wayward, *chosen]))
 opened = offered[0] if len(offered) == 1 else choice.one(offered)
-labels, source = opened.prompt.origin.labels, None
+labels = opened.prompt.origin.labels
 if not labels:
     st.info("This prompt records no class labels, so there is nothing to rank.", icon=":material/label_off:")
     st.stop()
-fitting = [domain for domain in cached.domains() if set(cached.examples(domain).labels) <= set(labels)]
-left, right = st.columns([1, 2], vertical_alignment="bottom")
-domain = left.selectbox("Texts", fitting, format_func=str.capitalize, key="texts", placeholder="No examples of this task")
-upload = right.file_uploader("or your own: TSV, CSV or JSONL with text and label", ["tsv", "csv", "jsonl"], max_upload_size=1, key="labelled")
-if upload is None and domain is None:
-    st.info("There are no example texts of this task; give labelled ones above.", icon=":material/upload_file:")
-    st.stop()
-task = cached.examples(domain) if upload is None else cached.uploaded(upload.name, upload.getvalue(), labels)
+task = texts.labelled(labels)
 result = cached.faithfulness(opened, vocabulary, task, labels)
 
 frame = result.to_frame()

@@ -1,0 +1,69 @@
+"""Does what a prompt learned hold in other domains?"""
+
+import streamlit as st
+
+from explorer.dashboard import cached, choice, tables, texts
+from explorer.dashboard.words import count
+from explorer.figures import shift_figure
+from explorer.figures.style import CONFIG
+from explorer.weights import DEFAULT_MODEL
+
+MOST = 15  # prompts, a few seconds on two cores
+SUMMARY = ["method", "initialization", "target", "runs", "accuracy", "deviation", "drop", "drop_low", "drop_high"]
+MORE = {
+    "method": st.column_config.TextColumn("Method"),
+    "target": st.column_config.TextColumn("Domain"),
+    "source": st.column_config.TextColumn("Source"),
+    "runs": st.column_config.NumberColumn("Runs", format="%d", width=60),
+    "deviation": st.column_config.NumberColumn("± seeds", format="%.3f", help="Standard deviation over seeds; none for one"),
+    "macro_f1": st.column_config.NumberColumn("Macro F1", format="%.3f"),
+    "invalid_rate": st.column_config.NumberColumn("Invalid", format="%.3f", help="Share of generated texts that are no label"),
+    "drop": st.column_config.NumberColumn("Drop", format="%.3f", help="Accuracy on the source minus accuracy here; positive is worse"),
+    "drop_low": st.column_config.NumberColumn("Drop low", format="%.3f", help="95 % bootstrap over the texts of both domains"),
+    "drop_high": st.column_config.NumberColumn("Drop high", format="%.3f", help="95 % bootstrap over the texts of both domains"),
+    "drop_difference": st.column_config.NumberColumn("Less drop", format="%.3f", help="Model tuning's drop minus prompt tuning's; positive: prompts lose less"),
+}
+
+st.title("Domain shift", anchor=False)
+st.markdown("A prompt tuned on one kind of text answers others, as it is. **What is left of its accuracy?**")
+chosen, vocabulary = choice.readable()
+labels = chosen[0].prompt.origin.labels or ()
+domains = texts.fitting(labels)
+if len(domains) < 2:
+    st.info(
+        "The examples that ship have no second domain with this prompt's labels. "
+        "With texts of your own: `python -m explorer shift PROMPT… --source F --target F`.",
+        icon=":material/alt_route:",
+    )
+else:
+    members = tuple(opened for opened in choice.peers(chosen, vocabulary) if opened.prompt.origin.labels == labels)[:MOST]
+    left, right = st.columns([1, 2])
+    source = left.selectbox("Source: what it was tuned on", domains, format_func=str.capitalize, key="source", bind="query-params")
+    others = [domain for domain in domains if domain != source]
+    targets = right.multiselect("Targets", others, default=others, format_func=str.capitalize, key="targets")
+    if not targets:
+        st.info("Choose at least one target.", icon=":material/alt_route:")
+        st.stop()
+    result = cached.shifted(members, vocabulary, (source, *targets), labels)
+    st.plotly_chart(shift_figure(result), key="shift", config=CONFIG)
+    summary, frame = result.summary(), result.to_frame()
+    tables.heading("Means over seeds", summary, "shift", source, "summary")
+    tables.show(summary, "summary-table", SUMMARY, MORE)
+    sizes = ", ".join(f"{domain} {len(cached.examples(domain))}" for domain in (source, *targets))
+    st.caption(
+        f"{count(len(members), 'prompt')} of this task and the bare model (no tuning). Texts: {sizes}, written for this project: few, so the intervals "
+        "are wide. Nothing is chosen on a target; a drop's interval is over texts, not over seeds."
+    )
+    tables.heading("Every prompt", frame, "shift", source)
+    tables.show(frame, "shift-table", ["prompt", "seed", "target", "n", "accuracy", "macro_f1", "drop"], MORE)
+
+measured, differences = cached.study_table("shift-summary.csv"), cached.study_table("shift-differences.csv")
+if measured is not None and vocabulary.path == cached.vocabulary(DEFAULT_MODEL).path:
+    tables.heading("Measured on public review sets", measured, "shift-study", "summary")
+    tables.show(measured, "study-table", [*SUMMARY, "invalid_rate"], MORE)
+    tables.heading("Prompt tuning minus model tuning", differences, "shift-study", "differences")
+    tables.show(differences, "differences-table", more=MORE)
+    st.caption(
+        "The bundled sentiment prompts and whole models tuned on the same film sentences, on product and Amazon reviews, whose texts cannot ship. "
+        "`checkpoints/README.md` gives the command. Differences: paired bootstrap over texts, 95 %."
+    )

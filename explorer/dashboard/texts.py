@@ -1,0 +1,23 @@
+"""The labelled texts a page runs the model on: the examples that ship, or a visitor's own file."""
+
+import streamlit as st
+
+from explorer.dashboard import cached
+from explorer.tasks import Task
+
+
+def labelled(labels: tuple[str, ...]) -> Task:
+    """The chosen texts of these labels; stops the page where there are none yet."""
+    offered = fitting(labels)
+    left, right = st.columns([1, 2], vertical_alignment="bottom")
+    domain = left.selectbox("Texts", offered, format_func=str.capitalize, key="texts", placeholder="No examples of this task")
+    upload = right.file_uploader("or your own: TSV, CSV or JSONL with text and label", ["tsv", "csv", "jsonl"], max_upload_size=1, key="labelled")
+    if upload is None and domain is None:
+        st.info("There are no example texts of this task; give labelled ones above.", icon=":material/upload_file:")
+        st.stop()
+    return cached.examples(domain) if upload is None else cached.uploaded(upload.name, upload.getvalue(), labels)
+
+
+def fitting(labels: tuple[str, ...]) -> list[str]:
+    """Domains of example texts that have no other labels."""
+    return [domain for domain in cached.domains() if set(cached.examples(domain).labels) <= set(labels)]
