@@ -133,6 +133,7 @@ def train(
     ] = None,
     batch_size: Annotated[int, _count("--batch-size", "Texts in a batch of each run.")] = 32,
     evaluate_every: Annotated[int, _count("--evaluate-every", "Steps between measurements on dev.")] = 50,
+    saved_points: Annotated[int, _count("--saved-points", "Points of a prompt's trajectory that are kept, besides the best and the last.", 2)] = 10,
     dev_examples: Annotated[int | None, typer.Option("--dev-examples", min=1, help="Texts of dev to measure on, drawn by a fixed seed. Default: all.")] = None,
     read_as: Annotated[
         str | None, typer.Option("--read-as", metavar="TEXT", help="Tune wayward prompts instead: they start as this sentence and are pulled towards it.")
@@ -173,6 +174,7 @@ def train(
         batch_size=batch_size,
         evaluate_every=evaluate_every,
         patience=patience,
+        saved_points=saved_points,
         dev_examples=dev_examples,
         read_as=read_as,
         pull=0.0 if read_as is None else pull,
