@@ -1,21 +1,17 @@
-"""Prints the tables of README.md as Markdown: `python checkpoints/tables.py DATA`, DATA holding the folder `tasks`."""
+"""Prints the tables of README.md as Markdown, from what study.py measured: `python checkpoints/tables.py`."""
 
 import json
-import sys
 from pathlib import Path
 
 import pandas as pd
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
+USUAL_LENGTH = 20
 
-from explorer.errors import ExplorerError  # noqa: E402
-from explorer.evaluation.scoring import evaluate  # noqa: E402
-from explorer.formats import find_prompts  # noqa: E402
-from explorer.t5 import FrozenT5  # noqa: E402
-from explorer.tasks import read_task  # noqa: E402
 
-TEST_SETS = {"sentiment": "mr", "subjectivity": "subj", "question-type": "trec"}
+def markdown(header: list[str], rows: list[list[object]]) -> str:
+    """A Markdown table."""
+    return "\n".join("| " + " | ".join(map(str, row)) + " |" for row in [header, ["---"] * len(header), *rows])
 
 
 def model_table() -> str:
@@ -32,40 +28,78 @@ def model_table() -> str:
         "linear probe of the encoder on `mr`": f"{final['probe_encoder']:.3f} (mean embeddings {final['probe_embeddings']:.3f})",
         "seed": str(record["config"]["seed"]),
     }
-    return "\n".join(["| figure | value |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows.items())])
+    return markdown(["figure", "value"], [list(row) for row in rows.items()])
 
 
-def prompt_scores(tasks: Path) -> pd.DataFrame:
-    """One row per bundled prompt: what it scores on dev (recorded) and on test (measured now)."""
-    model = FrozenT5.load()
-    prompts = [prompt for _, prompt in find_prompts() if not isinstance(prompt, ExplorerError)]
-    rows = []
-    for name, folder in TEST_SETS.items():
-        of_task = [prompt for prompt in prompts if prompt.origin.task == name]
-        test = read_task(tasks / folder / "test.tsv", of_task[0].origin.labels)
-        majority = max(test.answers.count(label) for label in test.labels) / len(test)
-        scores = evaluate(model, [*of_task, None], test).to_frame()
-        for prompt, score in zip([*of_task, None], scores.itertuples(), strict=True):
-            init = "no prompt" if prompt is None else f"{prompt.origin.initialization}{'' if prompt.length == 20 else f', length {prompt.length}'}"
-            dev = float("nan") if prompt is None else prompt.origin.dev_accuracy
-            rows.append({"task": name, "init": init, "dev": dev, "test": score.accuracy, "invalid": score.invalid_rate, "majority": majority})
-    return pd.DataFrame(rows)
+def spread(values: pd.Series, digits: int = 3) -> str:
+    """Mean ± standard deviation, a dash for nothing."""
+    if values.isna().all():
+        return "–"
+    return f"{values.mean():.{digits}f}" + (f" ± {values.std():.{digits}f}" if len(values) > 1 else "")
 
 
 def prompt_table(scores: pd.DataFrame) -> str:
-    """Mean ± standard deviation over seeds, by task and initialization."""
-    lines = ["| task | initialization | prompts | dev | test | invalid output | always the commonest label |", "|---|---|---|---|---|---|---|"]
-    for (task, init), group in scores.groupby(["task", "init"], sort=False):
+    """Prompts of the usual length, and those that read as a sentence: by task and initialization, over seeds."""
+    rows = []
+    for (task, init), group in scores[scores["length"].isin((0, USUAL_LENGTH))].groupby(["task", "initialization"], sort=False):
+        rows.append([task, init, len(group), spread(group["dev"]), spread(group["test"]), spread(group["invalid_rate"]), f"{group['majority'].iloc[0]:.3f}"])
+    return markdown(["task", "initialization", "prompts", "dev", "test", "invalid output", "always the commonest label"], rows)
 
-        def spread(column: str, group: pd.DataFrame = group) -> str:
-            if group[column].isna().all():
-                return "–"
-            return f"{group[column].mean():.3f}" + (f" ± {group[column].std():.3f}" if len(group) > 1 else "")
 
-        lines.append(f"| {task} | {init} | {len(group)} | {spread('dev')} | {spread('test')} | {spread('invalid')} | {group['majority'].iloc[0]:.3f} |")
-    return "\n".join(lines)
+def length_table(scores: pd.DataFrame, column: str) -> str:
+    """Sentiment prompts by length and initialization, over seeds."""
+    prompts = scores[(scores["task"] == "sentiment") & scores["initialization"].isin(("random", "sampled-vocab", "class-label"))]
+    initializations = list(dict.fromkeys(prompts["initialization"]))
+    rows = []
+    for length in sorted(prompts["length"].unique()):
+        part = prompts[prompts["length"] == length]
+        rows.append([length, *(spread(part.loc[part["initialization"] == init, column]) for init in initializations)])
+    return markdown(["length", *initializations], rows)
+
+
+def ensemble_table(found: pd.DataFrame) -> str:
+    """Members, their vote, and what it gains."""
+    rows = [
+        [
+            *(row.task, row.members, row.prompts, f"{row.average:.3f}", f"{row.best:.3f}", f"{row.majority:.3f}", f"{row.mean_probability:.3f}"),
+            f"{row.gain_over_average:+.3f} ({row.gain_low:+.3f} to {row.gain_high:+.3f})",
+            *(f"{row.kappa:.2f}", f"{row.calibration_error_members:.3f} → {row.calibration_error_mean_probability:.3f}"),
+        ]
+        for row in found.itertuples()
+    ]
+    header = ["task", "members", "n", "average", "best", "majority vote", "mean probability", "vote over average (95 %)", "kappa", "calibration error"]
+    return markdown(header, rows)
+
+
+def shift_table(summary: pd.DataFrame) -> str:
+    """Accuracy by method and domain, mean ± deviation over seeds."""
+    domains, rows = list(dict.fromkeys(summary["target"])), []
+    for (method, init), part in summary.groupby(["method", "initialization"], sort=False):
+        part = part.set_index("target")
+        told = [f"{part.loc[d, 'accuracy']:.3f}" + ("" if pd.isna(part.loc[d, "deviation"]) else f" ± {part.loc[d, 'deviation']:.3f}") for d in domains]
+        rows.append([method if method == init else f"{method}, {init}", *told])
+    return markdown(["", *(f"{domain}{' (source)' * (place == 0)}" for place, domain in enumerate(domains))], rows)
+
+
+def difference_table(differences: pd.DataFrame) -> str:
+    """Prompt tuning minus model tuning on each domain, and how much less it drops."""
+    rows = [
+        [row.target, f"{row.difference:+.3f} ({row.low:+.3f} to {row.high:+.3f})", f"{row.drop_difference:+.3f} ({row.drop_low:+.3f} to {row.drop_high:+.3f})"]
+        for row in differences.itertuples()
+    ]
+    return markdown(["domain", "prompt tuning − model tuning (95 %)", "less drop from the source (95 %)"], rows)
 
 
 if __name__ == "__main__":
-    print(model_table(), "\n")
-    print(prompt_table(prompt_scores(Path(sys.argv[1]) / "tasks")))
+    scores, study = pd.read_csv(HERE / "study" / "prompts.csv"), HERE / "study"
+    parts = {
+        "The model": model_table(),
+        "The prompts": prompt_table(scores),
+        "Length, dev": length_table(scores, "dev"),
+        "Length, test": length_table(scores, "test"),
+        "Ensembles": ensemble_table(pd.read_csv(study / "ensembles.csv")),
+        "Domain shift": shift_table(pd.read_csv(study / "shift-summary.csv")),
+        "Prompts beside whole models": difference_table(pd.read_csv(study / "shift-differences.csv")),
+    }
+    for title, table in parts.items():
+        print(f"{title}\n\n{table}\n")
