@@ -296,3 +296,19 @@ def test_a_stopped_model_goes_on_to_the_same_weights(tiny, task, tmp_path):
     one, other = weights(whole.runs[0].model), weights(resumed.runs[0].model)
     assert all((one[name] == other[name]).all() for name in one)
     assert whole.runs[0].history == resumed.runs[0].history
+
+
+def test_a_linear_schedule_ends_at_nothing(tiny, task):
+    config = replace(CONFIG, schedule="linear", steps=100, evaluate_every=1, saved_points=101)
+    assert (config.rate(0), config.rate(50), config.rate(100)) == (0.3, 0.15, 0)
+    assert replace(CONFIG, steps=100).rate(99) == 0.3
+    (prompt,) = tune(*tiny, task, task, RUNS[:1], config, "planted")
+    moved = np.abs(np.diff(prompt.trajectory.vectors, axis=0)).max(axis=(1, 2))
+    assert moved[-5:].mean() < 0.2 * moved[:5].mean()
+
+
+def test_steps_belong_to_a_schedule_that_ends_with_them(tiny, task, tmp_path):
+    config = replace(CONFIG, schedule="linear", steps=4)
+    list(Tuning(*tiny, task, task, RUNS[:1], config, [tmp_path / "0.pt"]).run())
+    with pytest.raises(PromptError, match="steps: 4, now 6"):
+        Tuning(*tiny, task, task, RUNS[:1], replace(config, steps=6), [tmp_path / "0.pt"])

@@ -131,6 +131,9 @@ def train(
     learning_rate: Annotated[
         float | None, typer.Option("--lr", help="Learning rate of Adafactor. Default: 0.3, which suits T5 1.1; 0.001 with --tune model.", show_default=False)
     ] = None,
+    schedule: Annotated[
+        Literal["constant", "linear"], typer.Option("--schedule", help="Of the learning rate: constant as in the paper, or linear down to 0.")
+    ] = "constant",
     batch_size: Annotated[int, _count("--batch-size", "Texts in a batch of each run.")] = 32,
     evaluate_every: Annotated[int, _count("--evaluate-every", "Steps between measurements on dev.")] = 50,
     saved_points: Annotated[int, _count("--saved-points", "Points of a prompt's trajectory that are kept, besides the best and the last.", 2)] = 10,
@@ -171,6 +174,7 @@ def train(
     config = TuningConfig(
         steps=steps,
         learning_rate=rate,
+        schedule=schedule,
         batch_size=batch_size,
         evaluate_every=evaluate_every,
         patience=patience,

@@ -57,6 +57,8 @@ class Progress:
     def learn(self, loss: float) -> None:
         """One optimizer step by the gradient that lies at the prompt; a loss that is no finite number ends the run instead."""
         if math.isfinite(loss):
+            for group in self.optimizer.param_groups:
+                group["lr"] = self.config.rate(self.step)
             self.optimizer.step()
             self.step += 1
             self._loss += loss

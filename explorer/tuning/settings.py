@@ -6,6 +6,9 @@ from typing import Literal
 from explorer.tuning.initialization import RandomRange
 
 
+Schedule = Literal["constant", "linear"]
+
+
 @dataclass(frozen=True)
 class Run:
     """One prompt to be tuned."""
@@ -21,7 +24,9 @@ class TuningConfig:
     length: int = 20
     steps: int = 1000
     learning_rate: float = 0.3
-    """constant; 0.3 suits T5 1.1, whose embeddings have norm 297"""
+    """0.3 suits T5 1.1, whose embeddings have norm 297"""
+    schedule: Schedule = "constant"
+    """of the learning rate: `constant` as in the paper, or `linear` down to nothing at the last step"""
     batch_size: int = 32
     evaluate_every: int = 50
     patience: int | None = None
@@ -39,6 +44,10 @@ class TuningConfig:
     """a sentence whose words the tokens of runs with the initialization `sentence` start as and are pulled towards"""
     pull: float = 0.0
     """weight of that pull beside the task's loss, see `Tuning._pulled`"""
+
+    def rate(self, step: int) -> float:
+        """The learning rate of the optimizer step after `step` others."""
+        return self.learning_rate * (1 - step / self.steps if self.schedule == "linear" else 1)
 
     @property
     def saved_steps(self) -> frozenset[int]:

@@ -50,7 +50,8 @@ class Tuning:
         self.network = Network(model, torch.bfloat16 if self.bfloat16 else torch.float32)
         self.examples, self.held_out = Examples(model, train, config.batch_size), Examples(model, self.dev, config.batch_size)
         self.right = np.array([train.labels.index(answer) for answer in self.dev.answers])
-        lasting = {key: value for key, value in asdict(config).items() if key not in ("steps", "patience", "saved_points")}
+        free = ("patience", "saved_points", *(["steps"] if config.schedule == "constant" else []))
+        lasting = {key: value for key, value in asdict(config).items() if key not in free}
         self.settings = {**(settings or {}), **lasting, "bfloat16": self.bfloat16}
         self.runs = [self._begun(run, vocabulary, file) for run, file in zip(runs, files or [None] * len(runs), strict=True)]
         for run in self.runs:
