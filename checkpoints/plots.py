@@ -12,30 +12,10 @@ import plotly.graph_objects as go
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
-from explorer.figures import length_figure  # noqa: E402
-from explorer.figures.style import looks, styled  # noqa: E402
+from explorer.figures import length_figure, shift_figure  # noqa: E402
 from explorer.formats import find_prompts  # noqa: E402
 
 STUDY = HERE / "study"
-
-
-def shift_bars(summary: pd.DataFrame) -> go.Figure:
-    """Accuracy on every domain, by method and initialization."""
-    figure, look = go.Figure(), looks(summary["initialization"])
-    groups = list(summary.groupby(["method", "initialization"], sort=False))
-    for place, ((method, init), part) in enumerate(groups):
-        figure.add_scatter(
-            x=[number + (place - (len(groups) - 1) / 2) * 0.12 for number in range(len(part))],
-            y=part["accuracy"],
-            error_y={"type": "data", "array": part["deviation"].fillna(0)},
-            mode="markers",
-            name=method if method == init else f"{method}: {init}",
-            marker={"color": look[init].color, "symbol": look[init].symbol, "size": 11},
-        )
-    domains = list(dict.fromkeys(summary["target"]))
-    figure.update_xaxes(tickvals=list(range(len(domains))), ticktext=[f"{domains[0]} (source)", *domains[1:]], showgrid=False)
-    figure.update_yaxes(title="Accuracy (mean ± deviation over seeds)", tickformat=".0%")
-    return styled(figure, "Sentiment, tuned on film sentences", 420, legend=True)
 
 
 def draw(figure: go.Figure, file: Path) -> None:
@@ -56,4 +36,4 @@ def draw(figure: go.Figure, file: Path) -> None:
 if __name__ == "__main__":
     sentiment = [prompt for _, prompt in find_prompts() if prompt.origin.task == "sentiment" and not prompt.origin.read_as]
     draw(length_figure(sentiment), STUDY / "lengths.png")
-    draw(shift_bars(pd.read_csv(STUDY / "shift-summary.csv")), STUDY / "shift.png")
+    draw(shift_figure(pd.read_csv(STUDY / "shift-summary.csv")), STUDY / "shift.png")

@@ -5,7 +5,6 @@ from typing import Literal
 
 from explorer.tuning.initialization import RandomRange
 
-
 Schedule = Literal["constant", "linear"]
 
 

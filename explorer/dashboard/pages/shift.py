@@ -45,8 +45,8 @@ else:
         st.info("Choose at least one target.", icon=":material/alt_route:")
         st.stop()
     result = cached.shifted(members, vocabulary, (source, *targets), labels)
-    st.plotly_chart(shift_figure(result), key="shift", config=CONFIG)
     summary, frame = result.summary(), result.to_frame()
+    st.plotly_chart(shift_figure(summary), key="shift", config=CONFIG)
     tables.heading("Means over seeds", summary, "shift", source, "summary")
     tables.show(summary, "summary-table", SUMMARY, MORE)
     sizes = ", ".join(f"{domain} {len(cached.examples(domain))}" for domain in (source, *targets))
@@ -60,6 +60,7 @@ else:
 measured, differences = cached.study_table("shift-summary.csv"), cached.study_table("shift-differences.csv")
 if measured is not None and vocabulary.path == cached.vocabulary(DEFAULT_MODEL).path:
     tables.heading("Measured on public review sets", measured, "shift-study", "summary")
+    st.plotly_chart(shift_figure(measured), key="study", config=CONFIG)
     tables.show(measured, "study-table", [*SUMMARY, "invalid_rate"], MORE)
     tables.heading("Prompt tuning minus model tuning", differences, "shift-study", "differences")
     tables.show(differences, "differences-table", more=MORE)
