@@ -123,18 +123,27 @@ def test_choices_in_the_help_are_those_of_the_code():
 @pytest.mark.parametrize(
     ("option", "field"),
     [
-        ("--length", "length"),
         ("--steps", "steps"),
-        ("--lr", "learning_rate"),
+        ("--schedule", "schedule"),
+        ("--patience", "patience"),
+        ("--saved-points", "saved_points"),
         ("--batch-size", "batch_size"),
         ("--evaluate-every", "evaluate_every"),
         ("--dev-examples", "dev_examples"),
     ],
 )
 def test_train_has_the_defaults_of_the_code(option, field):
-    from explorer.tuning.training import TuningConfig
+    from explorer.tuning.settings import TuningConfig
 
     assert _default("train", option) == {f.name: f.default for f in fields(TuningConfig)}[field]
+
+
+def test_train_has_the_usual_length_and_rate_of_the_code():
+    from explorer.tuning.settings import Schedule, TuningConfig
+
+    assert _default("train", "--length") == str(TuningConfig.length)
+    assert f"Default: {TuningConfig.learning_rate}," in _cli()["train"]["--lr"].help
+    assert get_args(get_args(get_type_hints(COMMANDS["train"], include_extras=True)["schedule"])[0]) == get_args(Schedule)
 
 
 def test_pretrain_has_every_setting_of_the_code_with_its_default():
