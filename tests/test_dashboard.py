@@ -361,7 +361,7 @@ def test_the_ensemble_page_gives_what_the_command_gives(put, house):
     assert app.metric[0].value == f"{expected['accuracy'].iloc[-2]:.1%}"
     app.button(key="time").click().run()
     assert not app.exception
-    assert "ms in one batch of" in texts(app.markdown)
+    assert f"ms** in one batch of {len(members)}" in texts(app.markdown)
 
 
 def test_the_shift_page_has_the_source_and_its_targets(put):
