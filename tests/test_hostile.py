@@ -213,6 +213,14 @@ def test_shapes_that_are_no_prompt(shape, tmp_path):
     refused(tmp_path / "shape.npy", "[P, H]")
 
 
+def test_a_nameless_member_of_a_zip_file(tmp_path):
+    with zipfile.ZipFile(tmp_path / "nameless.pt", "w") as archive:
+        archive.writestr("x", b"content")
+    content = (tmp_path / "nameless.pt").read_bytes()
+    (tmp_path / "nameless.pt").write_bytes(content.replace(b"x", b"\0"))
+    refused(tmp_path / "nameless.pt", "a file inside is called ''")
+
+
 def test_empty_things(tmp_path):
     (tmp_path / "empty").write_bytes(b"")
     refused(tmp_path / "empty", "an empty file")

@@ -3,6 +3,7 @@
 Without a launcher there is one process, which takes everything, and Accelerate is not even imported.
 """
 
+import atexit
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ class Processes:
             from accelerate import PartialState
 
             self._state = PartialState(cpu=not torch.cuda.is_available())
+            atexit.register(self._state.destroy_process_group)  # else gloo's threads may abort a dying interpreter (pytorch #179291)
             self.count, self.rank, self.device = self._state.num_processes, self._state.process_index, str(self._state.device)
 
     @property

@@ -29,7 +29,7 @@ class Archive:
             self._zip = zipfile.ZipFile(path)
         except _DAMAGE as error:
             raise PromptError(f"{path}: cannot be read as a zip file ({first_line(error)}); it is damaged or of another kind") from error
-        self._members = {info.filename: info for info in self._zip.infolist() if not info.is_dir()}
+        self._members = {info.filename: info for info in self._zip.infolist() if not info.filename.endswith("/")}
         try:
             self._check()
         except PromptError:
