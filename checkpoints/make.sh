@@ -11,7 +11,7 @@ corpus=$data/corpus
 tasks=$data/tasks
 mkdir -p checkpoints/models
 
-[ -d checkpoints/models/mini-t5 ] || python -m explorer pretrain --out checkpoints/models/mini-t5 --work "$work/mini-t5" --tokens 54000000 \
+[ -d checkpoints/models/mini-t5 ] || python -m explorer pretrain --out checkpoints/models/mini-t5 --work "$work/mini-t5" --tokens 17000000 \
     --corpus "$corpus/film-reviews-1.txt.xz:1.5" --corpus "$corpus/film-reviews-2.txt.xz:1.5" \
     --corpus "$corpus/wikipedia-articles.txt.xz" --corpus "$corpus/wikipedia-new-articles.txt.xz" \
     --corpus "$corpus/gutenberg-prose.txt.xz:0.7" \
@@ -30,7 +30,7 @@ train() {  # train TASK FOLDER OUT STEPS EVERY OPTIONS…
 prompts=checkpoints/prompts
 train subjectivity subj $prompts 700 50
 train sentiment mr $prompts 300 25
-train question-type trec $prompts 1600 100
+train question-type trec $prompts 3000 100
 train sentiment mr $prompts 300 50 --length 1,5
 train sentiment mr $prompts 300 50 --length 100 --saved-points 4
 train sentiment mr $prompts 300 25 --seeds 0 --lr 0.03 --pull 0.001 \

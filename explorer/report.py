@@ -50,7 +50,7 @@ class PromptReport:
         known = labels or prompt.origin.labels
         return cls(
             prompt,
-            nearest_neighbors(prompt, vocabulary, k, metric),
+            nearest_neighbors(prompt, vocabulary, k, metric, nulls=nulls, seed=seed),
             coherence(prompt, vocabulary, k, nulls, seed),
             redundancy(prompt, vocabulary, k, seed=seed),
             read_labels(prompt, vocabulary, known, nulls, seed) if known else None,

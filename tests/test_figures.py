@@ -18,7 +18,7 @@ from explorer.evaluation.attribution import attribute
 from explorer.evaluation.faithfulness import faithfulness
 from explorer.evaluation.scoring import Predictions
 from explorer.figures.mapping import SMALLEST
-from explorer.figures.style import COLORS, SYMBOLS, looks, readable
+from explorer.figures.style import COLORS, SYMBOLS, looks, readable, without_common_folder
 from explorer.formats import find_prompts
 from explorer.prompt import INITIALIZATIONS, Origin, SoftPrompt
 from explorer.tasks import Task
@@ -266,3 +266,9 @@ def test_likeness_is_drawn_without_its_diagonal_and_leaves_its_input_alone():
     np.testing.assert_allclose(heat.z, [[np.nan, 0.3], [0.3, np.nan]], atol=1e-6)
     assert heat.y[0] == heat.x[0] == HARMLESS
     assert square[0, 0] == 1
+
+
+def test_names_lose_the_folder_that_all_have():
+    assert without_common_folder(["task/one-0", "task/two-0"]) == ["one-0", "two-0"]
+    assert without_common_folder(["task/one-0", "other/one-0"]) == ["task/one-0", "other/one-0"]
+    assert without_common_folder(["one", "two"]) == ["one", "two"]

@@ -13,6 +13,7 @@ FLOORS = (
     ("formats", "tasks", "t5"),
     ("report", "tuning", "pretraining"),
     ("evaluation", "figures"),
+    ("bundle",),
     ("cli", "dashboard"),
 )
 """from the ground up; a module imports from its own floor and those below"""

@@ -69,6 +69,7 @@ COMMANDS = {
     "labels": reading.labels,
     "map": comparing.draw_map,
     "compare": comparing.compare,
+    "report": comparing.report,
     "predict": running.predict,
     "evaluate": scoring.evaluate,
     "shift": scoring.shift,

@@ -1,12 +1,13 @@
 """Commands that set prompts side by side: on one map of the vocabulary, and by group."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from explorer.cli.choosing import Vocabularies, read_prompts, values
-from explorer.cli.options import Csv, Html, Json, K, Labels, Model, Nulls, Overwrite, Prompts, Seed
-from explorer.cli.output import Output, frame_table, note, records
+from explorer.cli.options import Csv, Html, Json, K, Labels, Metric, Model, Nulls, Overwrite, Prompts, Seed
+from explorer.cli.output import Output, check_folder, frame_table, note, records, write_folder
 
 if TYPE_CHECKING:
     from explorer.analysis.projection import Placement, VocabularyMap
@@ -45,9 +46,9 @@ def draw_map(
     paths = {prompt.name: place_trajectory(prompt, vocabulary, vocabulary_map) for prompt in read} if trajectory else None
 
     def page() -> str:
-        from explorer.figures import map_figure
+        from explorer.figures import html_page, map_figure
 
-        return _page("Map of soft prompts", [map_figure(vocabulary_map, vocabulary, placements, paths, name_vocabulary=True)])
+        return html_page("Map of soft prompts", [map_figure(vocabulary_map, vocabulary, placements, paths, name_vocabulary=True)])
 
     output.write(lambda: records(frame), lambda: frame, lambda: frame_table(frame), page)
 
@@ -60,15 +61,6 @@ def _placements(
 
     placed = [place_prompt(prompt, vocabulary, vocabulary_map) for prompt in prompts]
     return [*placed, place_labels(labels, vocabulary, vocabulary_map)] if labels else placed
-
-
-def _page(title: str, figures: list) -> str:
-    """One HTML page with figures below each other that needs no network: the first brings Plotly along."""
-    config = {"responsive": True, "displaylogo": False}
-    parts = [figure.to_html(config, full_html=False, include_plotlyjs=number == 0) for number, figure in enumerate(figures)]
-    style = "body { font-family: sans-serif; background: white; margin: 1rem auto; max-width: 75rem; overflow-x: hidden }"
-    head = f'<meta charset="utf-8"><title>{title}</title><style>{style}</style>'
-    return f'<!doctype html>\n<html lang="en"><head>{head}</head><body>\n{"".join(parts)}\n</body></html>\n'
 
 
 def compare(
@@ -100,9 +92,9 @@ def compare(
     rows, summary, tests, alike = comparison.to_frame(), comparison.summary(), differences(comparison), pairs(read, vocabulary, seed=seed)
 
     def page() -> str:
-        from explorer.figures import comparison_figure
+        from explorer.figures import comparison_figure, html_page
 
-        return _page("Soft prompts compared", [comparison_figure(comparison, measure) for measure in dict.fromkeys(summary["measure"])])
+        return html_page("Soft prompts compared", [comparison_figure(comparison, measure) for measure in dict.fromkeys(summary["measure"])])
 
     def text() -> str:
         least = tests["least_p"].min()
@@ -113,3 +105,28 @@ def compare(
         return {"prompts": records(rows), "summary": records(summary), "tests": records(tests), "pairs": records(alike)}
 
     output.write(content, lambda: rows, text, page)
+
+
+def report(
+    prompts: Prompts,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", show_default=False, help="The folder to make.")],
+    k: K = 10,
+    metric: Annotated[Metric, typer.Option("--metric", help="Similarity of the neighbor table; l2 is a distance, smaller is closer.")] = "cosine",
+    labels: Labels = None,
+    nulls: Nulls = 1000,
+    seed: Seed = 0,
+    model: Model = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Make a folder to share: every table, one page, what made them.
+
+    CSV tables, report.html, which works offline, and report.json with versions, fingerprints and the command of each table.
+    """
+    check_folder(out, overwrite)
+    read, chosen = read_prompts(prompts), tuple(values(labels, "--labels")) or None
+    vocabulary = Vocabularies(model).shared_by(read)
+    from explorer.bundle import Settings, bundle
+
+    files = bundle(read, prompts, vocabulary, Settings(k, metric, nulls, seed, chosen, model), progress=note)
+    write_folder(out, files, overwrite)
+    note(f"wrote {out}: {len(files)} files, report.html first")

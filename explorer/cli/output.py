@@ -105,6 +105,42 @@ def write_file(path: Path, data: bytes, overwrite: bool) -> None:
         partial.unlink(missing_ok=True)
 
 
+def check_folder(path: Path, overwrite: bool) -> None:
+    """Raise ExplorerError when a folder cannot be made here, or holds something and `overwrite` is False."""
+    if path.exists() and not path.is_dir():
+        raise ExplorerError(f"{path}: is a file; expected the name of a folder to make")
+    if path.is_dir() and any(path.iterdir()) and not overwrite:
+        raise ExplorerError(f"{path} exists already and is not empty; choose another name or pass --overwrite")
+    beside = path if path.is_dir() else path.absolute().parent
+    if not beside.is_dir():
+        raise ExplorerError(f"{path}: there is no folder {beside}; make it first or choose another place")
+    if not os.access(beside, os.W_OK):
+        raise ExplorerError(f"{path}: cannot be written (permission denied); choose another place")
+
+
+def write_folder(path: Path, files: dict[str, bytes], overwrite: bool) -> None:
+    """Write files into a folder: a new one appears whole or not at all, in one that is there each file does; others in it stay.
+
+    Raises ExplorerError when it cannot be written.
+    """
+    check_folder(path, overwrite)
+    if path.is_dir():
+        for name, data in files.items():
+            write_file(path / name, data, overwrite)
+        return
+    path = path.absolute()
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        partial.mkdir()
+        for name, data in files.items():
+            (partial / name).write_bytes(data)
+        os.replace(partial, path)
+    except OSError as error:
+        raise ExplorerError(f"{path}: cannot be written ({error.strerror or error}); choose another place") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
 def records(frame: "pd.DataFrame") -> list[dict[str, object]]:
     """Rows of a frame as JSON objects: the same figures as in CSV, null for what is not a number."""
     columns = [[plain(value) for value in frame[name].to_numpy()] for name in frame.columns]

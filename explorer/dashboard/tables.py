@@ -138,8 +138,7 @@ def show(frame: pd.DataFrame, key: str, columns: Sequence[str] | None = None, mo
     """
     known = {name: COLUMNS[name] for name in frame.columns if name in COLUMNS}
     frame = frame.assign(**{name: 100 * frame[name] for name in SHARES if name in frame})
-    frame = frame.assign(**{name: frame[name].fillna("–") for name in frame.columns if not pd.api.types.is_numeric_dtype(frame[name])})
-    st.dataframe(frame, hide_index=True, column_order=columns, column_config={**known, **(more or {})}, key=key, **size)
+    st.dataframe(frame, hide_index=True, column_order=columns, column_config={**known, **(more or {})}, key=key, placeholder="–", **size)
 
 
 def sources(opened: Opened) -> list[str]:

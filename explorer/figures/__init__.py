@@ -10,21 +10,26 @@ from explorer.figures.faithfulness import faithfulness_figure, interpolation_fig
 from explorer.figures.labels import label_heatmap, persistence_figure
 from explorer.figures.mapping import map_figure
 from explorer.figures.neighborhoods import coherence_figure, redundancy_heatmap, similarity_figure
+from explorer.figures.page import Figure, Part, html_page
 from explorer.figures.shifting import shift_figure
-from explorer.figures.style import readable
+from explorer.figures.style import alternative_text, readable
 from explorer.figures.training import accuracy_curve, length_figure, norm_boxes, norm_figure, training_cost
 from explorer.figures.voting import agreement_heatmap, ensemble_figure
 
 __all__ = [
+    "Figure",
     "MEASURE_TITLES",
+    "Part",
     "accuracy_curve",
     "agreement_heatmap",
+    "alternative_text",
     "attribution_figure",
     "coherence_figure",
     "comparison_figure",
     "deletion_figure",
     "ensemble_figure",
     "faithfulness_figure",
+    "html_page",
     "interpolation_figure",
     "label_heatmap",
     "length_figure",

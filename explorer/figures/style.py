@@ -1,6 +1,7 @@
 """Colors, symbols and words that all figures share. Nothing is told by color alone."""
 
 import html
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -24,9 +25,6 @@ DIVERGING = ((0.0, "#C1560B"), (0.5, "#dfe4ea"), (1.0, "#1A6FA8"))
 """vermilion below, light gray at the middle, blue above; opaque, so that Plotly finds a color for text on it"""
 LOG_TICKS = tuple(digit * 10.0**power for power in range(-4, 7) for digit in (1, 2, 5))
 """marks of a logarithmic axis; Plotly's own leave out the power of ten"""
-CONFIG = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"]}
-"""Plotly's toolbar as the pages show it"""
-
 
 LEGEND_GAP = 58
 """pixels between the plot and the legend, for the axis and its title"""
@@ -59,6 +57,12 @@ def plain(text: object, longest: int = 60) -> str:
     """Text from files as Plotly shows it letter by letter: Plotly reads labels as HTML."""
     text = " ".join(str(text).split())
     return html.escape(text if len(text) <= longest else f"{text[: longest - 1]}…", quote=False)
+
+
+def without_common_folder(names: Sequence[str]) -> list[str]:
+    """Names as `task/name` without the task where all have the same: shorter ticks."""
+    folders = {name.rpartition("/")[0] for name in names}
+    return [name.rpartition("/")[2] for name in names] if len(folders) == 1 else list(names)
 
 
 def readable(piece: str) -> str:
@@ -108,3 +112,15 @@ def null_band(figure: go.Figure, null: np.ndarray, name: str) -> None:
     low, high = central(null)
     figure.add_hrect(y0=low, y1=high, fillcolor=NEUTRAL, opacity=0.18, line_width=0, layer="below")
     figure.add_scatter(x=[None], y=[None], mode="markers", name=name, marker={"symbol": "square", "size": 14, "color": NEUTRAL, "opacity": 0.35})
+
+
+def alternative_text(figure: go.Figure) -> str:
+    """What a figure shows, for those who do not see it: its title, its axes and the names of what is drawn."""
+    layout, titles = figure.layout, [figure.layout.title.text or "Figure"]
+    for direction, axis in (("horizontal", layout.xaxis), ("vertical", layout.yaxis)):
+        if axis.title.text and axis.visible is not False:
+            titles.append(f"{direction} axis: {axis.title.text}")
+    named = list(dict.fromkeys(trace.name for trace in figure.data if trace.name and trace.showlegend is not False))
+    if layout.showlegend and named:
+        titles.append(f"drawn are {', '.join(named[:12])}{' and more' if len(named) > 12 else ''}")
+    return html.unescape(re.sub(r"<[^>]*>", " ", "; ".join(titles))) + "."

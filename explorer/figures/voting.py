@@ -3,7 +3,7 @@
 import plotly.graph_objects as go
 
 from explorer.evaluation.ensemble import Ensemble
-from explorer.figures.style import BLUES, COLORS, NEUTRAL, plain, styled
+from explorer.figures.style import BLUES, COLORS, NEUTRAL, plain, styled, without_common_folder
 
 LOOKS = {"member": (COLORS[0], "circle"), "average": (NEUTRAL, "square"), "best": (COLORS[2], "triangle-up"), "ensemble": (COLORS[1], "diamond")}
 """color and symbol of each kind of row"""
@@ -35,7 +35,7 @@ def agreement_heatmap(result: Ensemble) -> go.Figure:
     shown = result.agreement.copy()
     for place in range(len(shown)):
         shown[place, place] = None
-    labels = [plain(name, 40) for name in result.members]
+    labels = [plain(name, 40) for name in without_common_folder(result.members)]
     figure = go.Figure(
         go.Heatmap(
             z=shown,
@@ -48,6 +48,6 @@ def agreement_heatmap(result: Ensemble) -> go.Figure:
             hovertemplate="%{y}<br>%{x}: %{z:.1%}<extra></extra>",
         )
     )
-    figure.update_xaxes(showgrid=False, tickangle=45)
+    figure.update_xaxes(showgrid=False)
     figure.update_yaxes(showgrid=False, autorange="reversed")
-    return styled(figure, "How often two members answer alike", max(300, 150 + 30 * len(labels)))
+    return styled(figure, "How often two members answer alike", max(300, 150 + 28 * len(labels)))

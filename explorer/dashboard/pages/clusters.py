@@ -3,10 +3,9 @@
 import streamlit as st
 
 from explorer.analysis.nulls import CALLED_AT
-from explorer.dashboard import cached, choice, controls, tables
+from explorer.dashboard import cached, charts, choice, controls, tables
 from explorer.dashboard.words import safe
 from explorer.figures import coherence_figure, readable, redundancy_heatmap
-from explorer.figures.style import CONFIG
 
 st.title("Clusters", anchor=False)
 st.markdown("Do a token's neighbors belong together, more than those of a random vector? Do tokens repeat each other?")
@@ -16,7 +15,7 @@ k = controls.k(2)
 
 neighbors = cached.neighbors(opened, vocabulary, k, "cosine")
 coherence = cached.coherence(opened, vocabulary, k)
-st.plotly_chart(coherence_figure(coherence, neighbors.pieces), key="coherence", config=CONFIG)
+charts.show(coherence_figure(coherence, neighbors.pieces), "coherence")
 
 called = coherence.called
 frame = coherence.to_frame()
@@ -46,7 +45,7 @@ with facts:
     st.metric("Mean cosine between tokens", f"{redundancy.mean_cosine:.3f}")
     st.metric("Effective rank", f"{redundancy.effective_rank:.1f} of {opened.prompt.length}", help="exp of the entropy of the squared singular values")
 with picture:
-    st.plotly_chart(redundancy_heatmap(redundancy), key="redundancy", config=CONFIG)
+    charts.show(redundancy_heatmap(redundancy), "redundancy")
 st.caption(
     f"Cosine, k = {k}. Tokens may share neighbors because some pieces are near to everything; p asks whether they share more than the same prompt "
     "does after random rotations, which keep the angles between its tokens and lose its words."

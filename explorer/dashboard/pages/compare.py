@@ -5,10 +5,9 @@ import pandas as pd
 import streamlit as st
 
 from explorer.analysis.differences import differences
-from explorer.dashboard import cached, choice, controls, private, tables
+from explorer.dashboard import cached, charts, choice, controls, private, tables
 from explorer.dashboard.words import count, safe
 from explorer.figures import MEASURE_TITLES, accuracy_curve, comparison_figure, length_figure, likeness_heatmap, map_figure, norm_boxes, readable
-from explorer.figures.style import CONFIG
 
 MOST_PAIRED = 12  # prompts matched in pairs, a second or two
 
@@ -46,17 +45,17 @@ if sizes.min() < 2:
 measures = [measure for measure in MEASURE_TITLES if rows[measure].notna().any()]
 for start in range(0, len(measures), 2):
     for column, measure in zip(st.columns(2, gap="medium"), measures[start : start + 2], strict=False):
-        column.plotly_chart(comparison_figure(comparison, measure), key=f"measure-{measure}", config=CONFIG | {"displayModeBar": False})
+        charts.show(comparison_figure(comparison, measure), f"measure-{measure}", column, buttons=False)
 st.caption(
     f"Each colored mark is a prompt; the gray bar is the group's mean with its 95 % bootstrap interval over prompts, too narrow for a handful of seeds. "
     f"Coherence: cosine, k = {k}, called against {cached.NULLS:,} vectors drawn from the vocabulary's Gaussian."
 )
 curve, norms = st.columns(2, gap="medium")
-curve.plotly_chart(accuracy_curve([opened.prompt for opened in compared], groups), key="curves", config=CONFIG)
-norms.plotly_chart(norm_boxes([cached.norm_reading(opened, vocabulary) for opened in compared], groups), key="norms", config=CONFIG)
+charts.show(accuracy_curve([opened.prompt for opened in compared], groups), "curves", curve)
+charts.show(norm_boxes([cached.norm_reading(opened, vocabulary) for opened in compared], groups), "norms", norms)
 lengths = [opened.prompt for opened in choice.of_any_length(chosen, vocabulary)]
 if len({prompt.length for prompt in lengths}) > 1:
-    st.plotly_chart(length_figure(lengths), key="lengths", config=CONFIG)
+    charts.show(length_figure(lengths), "lengths")
     st.caption(safe(f"All prompts of {lengths[0].origin.task}, of any length: the line is the mean over seeds, small marks are prompts."))
 
 name = ("compare", by, f"k{k}")
@@ -91,8 +90,8 @@ if 1 < len(chosen) <= MOST_PAIRED:
         "own mean: what the prompts share as an offset stays. p of the mean token compares with means of as many random words."
     )
 everything = tuple(one for one in private.collection() if isinstance(one, cached.Opened) and one.prompt.dimension == vocabulary.dimension)
-st.plotly_chart(likeness_heatmap(cached.likeness(everything), [opened.name for opened in everything]), key="likeness", config=CONFIG)
+charts.show(likeness_heatmap(cached.likeness(everything), [opened.name for opened in everything]), "likeness")
 st.caption("Cosine of the mean tokens of all prompts here (SPoT; Vu et al. 2022): −1…1, higher is closer.")
 placements = [cached.placement(opened, vocabulary) for opened in compared]
-st.plotly_chart(map_figure(cached.vocabulary_map(vocabulary), vocabulary, placements, groups=groups), key="map", config=CONFIG)
+charts.show(map_figure(cached.vocabulary_map(vocabulary), vocabulary, placements, groups=groups), "map")
 st.caption("UMAP, for looking only: it keeps neighborhoods, not distances, and no number here is taken from it.")

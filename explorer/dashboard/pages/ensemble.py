@@ -2,11 +2,10 @@
 
 import streamlit as st
 
-from explorer.dashboard import cached, choice, tables, texts
+from explorer.dashboard import cached, charts, choice, tables, texts
 from explorer.dashboard.words import count, safe
 from explorer.evaluation.ensemble import fleiss_kappa
 from explorer.figures import agreement_heatmap, ensemble_figure
-from explorer.figures.style import CONFIG
 
 MOST = 15  # members, a few seconds on two cores
 
@@ -47,9 +46,8 @@ st.markdown(
     f"Not all members agree on **{result.disagreement:.0%}** of the texts (Fleiss’ kappa {kappa:.2f}: 1 is full agreement, 0 is chance); "
     f"**{result.tied:.0%}** are tied. An ensemble can only gain where its members disagree."
 )
-left, right = st.columns([3, 2], gap="medium")
-left.plotly_chart(ensemble_figure(result), key="members", config=CONFIG)
-right.plotly_chart(agreement_heatmap(result), key="agreement", config=CONFIG)
+charts.show(ensemble_figure(result), "members")
+charts.show(agreement_heatmap(result), "agreement")
 tables.heading("Members and votes", frame, "ensemble", chosen[0].prompt.origin.task or "prompts")
 shown = ["prompt", "accuracy", "low", "high", "macro_f1", "calibration_error", "difference", "difference_low", "difference_high"]
 tables.show(frame, "members-table", shown)

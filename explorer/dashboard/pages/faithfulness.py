@@ -2,10 +2,9 @@
 
 import streamlit as st
 
-from explorer.dashboard import cached, choice, private, tables, texts
+from explorer.dashboard import cached, charts, choice, private, tables, texts
 from explorer.dashboard.words import safe
 from explorer.figures import faithfulness_figure, interpolation_figure, readable, reading_title
-from explorer.figures.style import CONFIG
 
 st.title("Faithfulness", anchor=False)
 st.markdown("Every token is replaced by its nearest word and the frozen model is run again. **Do the words do the prompt's job?**")
@@ -42,14 +41,14 @@ for column, (title, value, help_) in zip(
     strict=True,
 ):
     column.metric(title, value, help=help_)
-st.plotly_chart(faithfulness_figure(result), key="readings", config=CONFIG)
+charts.show(faithfulness_figure(result), "readings")
 st.markdown(
     "**What a large drop means.** The words do not carry what the vectors do: the table of neighbors is no account of this prompt's behavior, "
     "however sensible it reads. **What no drop means** is less: the reading is consistent with the behavior, and so is any other prompt that "
     "scores as much. Look at *no prompt* and *random words*: where they do as well, the task cannot tell. Wayward prompts show that a prompt "
     "can read as anything and still work (Khashabi et al. 2022)."
 )
-st.plotly_chart(interpolation_figure(result), key="curve", config=CONFIG)
+charts.show(interpolation_figure(result), "curve")
 tables.heading("Every stand-in", frame, opened.name, "faithfulness")
 titled = frame.assign(reading=frame["reading"].map(reading_title))
 tables.show(titled, "readings-table", ["reading", "accuracy", "low", "high", "agreement", "kl", "difference", "difference_low", "difference_high", "flips"])

@@ -3,10 +3,9 @@
 import streamlit as st
 
 from explorer.analysis.labels import in_words
-from explorer.dashboard import cached, choice, private, tables
+from explorer.dashboard import cached, charts, choice, private, tables
 from explorer.dashboard.words import safe
 from explorer.figures import label_heatmap, persistence_figure
-from explorer.figures.style import CONFIG
 
 TOLD = 6  # label tokens told in words; more are in the table
 
@@ -34,7 +33,7 @@ alike = [one for one in choice.peers(chosen, vocabulary) if one.prompt.origin.ta
 for initialization in dict.fromkeys(one.prompt.origin.initialization for one in alike):
     group = [cached.label_reading(one, vocabulary, labels, others) for one in alike if one.prompt.origin.initialization == initialization]
     st.markdown("- " + safe(in_words(group, initialization)))
-st.plotly_chart(label_heatmap(reading), key="heatmap", config=CONFIG)
+charts.show(label_heatmap(reading), "heatmap")
 rows = len(vocabulary.searchable_ids)
 st.caption(
     f"Cosine to the mean of a label's pieces, for {safe(opened.name)}. Rank 1 means: nearer than each of the {rows:,} pieces; ranks up to 100 "
@@ -57,7 +56,7 @@ else:
         before = "" if one.initial_rank is None else f"it began at rank {one.initial_rank:,}; now "
         other = "no other label is nearer" if nearest == one.label else f"the label “{nearest}” is nearer"
         story.markdown(safe(f"Token {one.position}, “{one.label}”: {before}its label ranks {one.rank:,} of {rows + 1:,}, and {other}."))
-    picture.plotly_chart(persistence_figure(reading), key="persistence", config=CONFIG)
+    charts.show(persistence_figure(reading), "persistence", picture)
     st.caption(
         "Cosine; here p is the share of the prompt's tokens that are at least as near to the label (smallest possible: "
         f"{1 / opened.prompt.length:.2f}). “Words” compares with 100 pieces about as frequent, “other "

@@ -4,10 +4,9 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from explorer.dashboard import cached, choice, controls, selection, tables
+from explorer.dashboard import cached, charts, choice, controls, selection, tables
 from explorer.dashboard.words import model_name, safe
 from explorer.figures import map_figure, readable
-from explorer.figures.style import CONFIG
 
 LONGEST = 2000  # characters of a text
 
@@ -48,7 +47,7 @@ figure = map_figure(
     name_vocabulary=named,
     weights={name: np.abs(one.leave_one_out) for name, one in rests.items()},
 )
-event = st.plotly_chart(figure, key="map", on_select="rerun", selection_mode="points", config=CONFIG | {"scrollZoom": True})
+points = charts.selectable(figure, "map", ("points", "lasso"))
 if rests:
     told = "; ".join(f"{name}: {one.answer} ({one.deletion[0]:.0%}), most moved by token {np.abs(one.leave_one_out).argmax()}" for name, one in rests.items())
     st.caption(safe(f"Answers: {told}. ") + "A token's area is what the answer's log-probability changes when it is masked, by the largest of its prompt.")
@@ -63,7 +62,7 @@ st.caption(
     "worst. Gray: vocabulary. Stars: class labels. Drag to move, scroll to zoom, click a token, a label or a neighbor to read its neighbors."
 )
 
-selection.table(event["selection"]["points"], {opened.name: opened for opened in chosen}, vocabulary, k)
+selection.table(points, {opened.name: opened for opened in chosen}, vocabulary, k)
 
 tables.heading("Places on the map", frame, *(opened.name for opened in chosen[:3]), "map")
 readable_names = [name if kind == "label" else readable(name) for name, kind in zip(frame["name"], frame["kind"], strict=True)]

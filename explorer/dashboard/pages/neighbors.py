@@ -5,10 +5,9 @@ import pandas as pd
 import streamlit as st
 
 from explorer.analysis.nulls import CALLED_AT
-from explorer.dashboard import cached, choice, controls, tables
+from explorer.dashboard import cached, charts, choice, controls, tables
 from explorer.dashboard.words import model_name, safe
 from explorer.figures import readable, similarity_figure
-from explorer.figures.style import CONFIG
 
 st.title("Neighbors", anchor=False)
 st.markdown("The pieces of the vocabulary nearest to each prompt token, by exact search.")
@@ -39,7 +38,7 @@ st.caption(
     "Columns 1, 2, … are the neighbors, the nearest first; a dot (·ing) marks a piece that continues a word, an asterisk a hub, which is near "
     "to much. Every vector has nearest words: read them with their similarity and their margin."
 )
-st.plotly_chart(similarity_figure(found, found.null), key="similarity", config=CONFIG)
+charts.show(similarity_figure(found, found.null), "similarity")
 
 with st.expander("Raw, centered and CSLS side by side", key="views", on_change="rerun") as views:
     if views.open:

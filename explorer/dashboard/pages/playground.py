@@ -2,10 +2,9 @@
 
 import streamlit as st
 
-from explorer.dashboard import attributed, cached, choice, tables
+from explorer.dashboard import attributed, cached, charts, choice, tables
 from explorer.dashboard.words import count, safe
 from explorer.figures import probability_bars
-from explorer.figures.style import CONFIG
 
 LONGEST = 2000  # characters of a text, so that one session cannot hold the model for long
 
@@ -62,7 +61,7 @@ for number, labels in enumerate(sets):
     predictions, seconds = cached.answers(members, vocabulary, st.session_state.asked, labels)
     if len(sets) > 1:
         st.subheader(safe(" / ".join(labels)), anchor=False)
-    st.plotly_chart(probability_bars(predictions), key=f"bars-{number}", config=CONFIG)
+    charts.show(probability_bars(predictions), f"bars-{number}")
     frame = predictions.to_frame()
     tables.heading("Answers", frame, "answers", *labels)
     shares = {f"p({label})": st.column_config.NumberColumn(label, format="%.1f%%") for label in labels}

@@ -3,10 +3,9 @@
 import pandas as pd
 import streamlit as st
 
-from explorer.dashboard import cached, choice, private, tables
+from explorer.dashboard import cached, charts, choice, private, tables
 from explorer.dashboard.words import count, model_name, safe
 from explorer.figures import accuracy_curve, norm_figure
-from explorer.figures.style import CONFIG
 from explorer.report import card_in_words, list_prompts
 
 st.title("Prompts", anchor=False)
@@ -39,7 +38,7 @@ if chosen:
         cards = pd.DataFrame({safe(one.name): card_in_words(one.prompt) for one in chosen}).drop("path")
         st.table(cards.fillna("–").map(safe))
 if any(opened.prompt.origin.history for opened in chosen):
-    st.plotly_chart(accuracy_curve([opened.prompt for opened in chosen]), key="curve", config=CONFIG)
+    charts.show(accuracy_curve([opened.prompt for opened in chosen]), "curve")
 elif chosen:
     st.caption("The chosen prompts record no training history.")
 
@@ -48,7 +47,7 @@ if chosen:
     readings = [cached.norm_reading(opened, vocabulary) for opened in fitting]
     table = pd.concat([reading.to_frame() for reading in readings], ignore_index=True)
     tables.heading("Norms of the chosen prompts", table, *(opened.name for opened in fitting[:3]), "norms")
-    st.plotly_chart(norm_figure(readings), key="norms", config=CONFIG)
+    charts.show(norm_figure(readings), "norms")
     st.caption(
         f"Length over the median length of {model_name(vocabulary.name)}'s {len(vocabulary.searchable_ids):,} pieces (dotted line: 1); hollow marks are "
         "the initial vectors, where they were saved. Cosine does not see length: a token many times as long as any word is no word."

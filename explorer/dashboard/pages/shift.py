@@ -2,10 +2,9 @@
 
 import streamlit as st
 
-from explorer.dashboard import cached, choice, tables, texts
+from explorer.dashboard import cached, charts, choice, tables, texts
 from explorer.dashboard.words import count
 from explorer.figures import shift_figure
-from explorer.figures.style import CONFIG
 from explorer.weights import DEFAULT_MODEL
 
 MOST = 15  # prompts, a few seconds on two cores
@@ -46,7 +45,7 @@ else:
         st.stop()
     result = cached.shifted(members, vocabulary, (source, *targets), labels)
     summary, frame = result.summary(), result.to_frame()
-    st.plotly_chart(shift_figure(summary), key="shift", config=CONFIG)
+    charts.show(shift_figure(summary), "shift")
     tables.heading("Means over seeds", summary, "shift", source, "summary")
     tables.show(summary, "summary-table", SUMMARY, MORE)
     sizes = ", ".join(f"{domain} {len(cached.examples(domain))}" for domain in (source, *targets))
@@ -60,7 +59,7 @@ else:
 measured, differences = cached.study_table("shift-summary.csv"), cached.study_table("shift-differences.csv")
 if measured is not None and vocabulary.path == cached.vocabulary(DEFAULT_MODEL).path:
     tables.heading("Measured on public review sets", measured, "shift-study", "summary")
-    st.plotly_chart(shift_figure(measured), key="study", config=CONFIG)
+    charts.show(shift_figure(measured), "study")
     tables.show(measured, "study-table", [*SUMMARY, "invalid_rate"], MORE)
     tables.heading("Prompt tuning minus model tuning", differences, "shift-study", "differences")
     tables.show(differences, "differences-table", more=MORE)

@@ -1,0 +1,126 @@
+"""A bundle: its tables are the commands' own, its page needs nobody, its record says with what it was made."""
+
+import io
+import json
+import re
+import shlex
+import zipfile
+
+import numpy as np
+import pytest
+from test_cli import run
+from test_cli_errors import fails
+
+from explorer.bundle import PAGE, RECORD, Settings, bundle, zipped
+from explorer.errors import ExplorerError
+from explorer.formats import find_prompts
+
+QUICK = ("-k", "4", "--nulls", "50", "--seed", "3")
+
+
+@pytest.fixture
+def paths(tiny_prompts) -> list[str]:
+    return [str(path) for path, _ in list(find_prompts(tiny_prompts))[:2]]
+
+
+@pytest.fixture
+def out(tmp_path, paths):
+    folder = tmp_path / "report"
+    run("report", *paths, *QUICK, "--out", folder)
+    return folder
+
+
+def test_every_table_is_what_its_command_writes(out, paths, tmp_path):
+    record = json.loads((out / RECORD).read_text())
+    assert {table["file"] for table in record["tables"]} == {path.name for path in out.glob("*.csv")}
+    commands, own = {}, shlex.split(record["command"])
+    for table in record["tables"]:
+        words = shlex.split(table["command"])
+        assert words[:3] == ["python", "-m", "explorer"]
+        if words == own:
+            continue
+        if table["key"]:
+            rows = commands.setdefault(table["command"], json.loads(run(*words[3:]).stdout))[table["key"]]
+            assert len(rows) == table["rows"]
+            header = (out / table["file"]).read_text().splitlines()[0]
+            assert header == ",".join(table["columns"]) == ",".join(rows[0]) if rows else True
+        else:
+            again = tmp_path / table["file"]
+            run(*words[3:-1], again)
+            assert again.read_bytes() == (out / table["file"]).read_bytes()
+    run(*own[3:-1], tmp_path / "again")
+    for path in out.glob("*.csv"):
+        assert path.read_bytes() == (tmp_path / "again" / path.name).read_bytes()
+
+
+def test_the_record_says_with_what_it_was_made(out, vocabulary, paths):
+    record = json.loads((out / RECORD).read_text())
+    assert record["settings"] == {"k": 4, "metric": "cosine", "nulls": 50, "seed": 3, "labels": None, "model": None}
+    assert record["model"]["fingerprint"] == vocabulary.fingerprint
+    assert [one["given"] for one in record["prompts"]] == paths
+    assert len({one["fingerprint"] for one in record["prompts"]}) == 2
+    assert {"explorer", "numpy", "faiss-cpu"} <= set(record["versions"])
+
+
+def test_the_page_needs_no_network(out):
+    page = (out / PAGE).read_text()
+    outside = re.sub(r"<script.*?</script>", "", page, flags=re.S)
+    assert not re.search(r"""(src|href)=["']?(https?:)?//""", outside)
+    assert "<script src" not in page
+    links = re.findall(r'href="([^"#]+)"', outside)
+    assert links
+    assert all((out / link).is_file() for link in links)
+    figures = re.findall(r'<figure role="img" aria-label="([^"]+)"', page)
+    assert len(figures) > 8
+    assert page.count("Plotly.newPlot(") >= len(figures)
+
+
+def test_text_of_a_checkpoint_is_text(tiny_prompts, tmp_path, vocabulary):
+    from dataclasses import replace
+
+    prompt = next(prompt for _, prompt in find_prompts(tiny_prompts))
+    evil = "<img src=x onerror=alert(1)>"
+    prompt = replace(prompt, name=evil, origin=replace(prompt.origin, task=evil, warnings=(evil,), initialization=evil))
+    page = bundle([prompt], [evil], vocabulary, Settings(k=3, nulls=20))[PAGE].decode()
+    assert "<img" not in re.sub(r"<script.*?</script>", "", page, flags=re.S)
+    assert "&lt;img" in page
+
+
+def test_one_prompt_of_one_token_and_no_labels(tmp_path, vocabulary):
+    np.save(tmp_path / "one.npy", vocabulary.embedding[100:101])
+    folder = tmp_path / "report"
+    run("report", tmp_path / "one.npy", *QUICK, "--out", folder)
+    assert not (folder / "labels.csv").exists()
+    assert not (folder / "comparison.csv").exists()
+    assert (folder / PAGE).is_file()
+
+
+def test_what_is_there_is_not_overwritten(out, paths, tmp_path):
+    before = (out / PAGE).read_bytes()
+    assert "exists already and is not empty" in fails("report", *paths, "--out", out)
+    assert (out / PAGE).read_bytes() == before
+    (tmp_path / "file").write_text("mine")
+    assert "is a file; expected the name of a folder" in fails("report", *paths, "--out", tmp_path / "file")
+    assert "there is no folder" in fails("report", *paths, "--out", tmp_path / "no" / "report")
+    (out / "mine.txt").write_text("mine")
+    run("report", *paths, "-k", "2", "--nulls", "50", "--out", out, "--overwrite")
+    assert (out / "mine.txt").read_text() == "mine"
+    assert json.loads((out / RECORD).read_text())["settings"]["k"] == 2
+
+
+def test_two_prompts_of_one_name_are_refused(tiny_prompts, tmp_path, vocabulary):
+    path, prompt = next(iter(find_prompts(tiny_prompts)))
+    with pytest.raises(ExplorerError, match="each of a name of its own"):
+        bundle([prompt, prompt], [str(path), str(path)], vocabulary, Settings())
+
+
+def test_a_zip_holds_one_folder():
+    with zipfile.ZipFile(io.BytesIO(zipped({"a.csv": b"1", "b.html": b"2"}, "report"))) as archive:
+        assert archive.namelist() == ["report/a.csv", "report/b.html"]
+        assert archive.read("report/b.html") == b"2"
+
+
+def test_given_labels_reach_every_table_that_has_them(tmp_path, paths):
+    run("report", paths[0], *QUICK, "--labels", "warm,cold", "--out", tmp_path / "r")
+    assert "warm" in (tmp_path / "r" / "labels.csv").read_text()
+    assert "warm" in (tmp_path / "r" / "map.csv").read_text()
