@@ -83,10 +83,10 @@ def shift_table(summary: pd.DataFrame) -> str:
 
 def difference_table(differences: pd.DataFrame) -> str:
     """Prompt tuning minus model tuning on each domain, and how much less it drops."""
-    rows = [
-        [row.target, f"{row.difference:+.3f} ({row.low:+.3f} to {row.high:+.3f})", f"{row.drop_difference:+.3f} ({row.drop_low:+.3f} to {row.drop_high:+.3f})"]
-        for row in differences.itertuples()
-    ]
+    rows = []
+    for place, row in enumerate(differences.itertuples()):
+        less = f"{row.drop_difference:+.3f} ({row.drop_low:+.3f} to {row.drop_high:+.3f})" if place else "–"  # the source comes first
+        rows.append([row.target, f"{row.difference:+.3f} ({row.low:+.3f} to {row.high:+.3f})", less])
     return markdown(["domain", "prompt tuning − model tuning (95 %)", "less drop from the source (95 %)"], rows)
 
 

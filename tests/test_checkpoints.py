@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from explorer.analysis.hubness import row_crowding
@@ -16,6 +17,7 @@ from explorer.tuning.initialization import initialize, sentence_rows
 from explorer.vocabulary import Vocabulary
 from explorer.weights import MODELS
 
+STUDY = MODELS.parent / "study"
 TASKS = {"sentiment": 2, "subjectivity": 2, "question-type": 6}
 FOUND = [(path, prompt) for path, prompt in find_prompts(PROMPTS)]
 BUNDLED = [prompt for _, prompt in FOUND if not isinstance(prompt, ExplorerError)]
@@ -36,8 +38,15 @@ def test_the_bundle_is_complete():
     assert len(BUNDLED) == len(FOUND)
     grid = {(p.origin.task, p.origin.initialization, p.origin.seed) for p in BUNDLED if p.length == 20 and p.origin.read_as is None}
     assert grid == {(task, init, seed) for task in TASKS for init in INITIALIZATIONS for seed in range(3)}
-    assert [p.origin.task for p in BUNDLED if p.length == 100] == ["sentiment"]
+    lengths = {(p.origin.initialization, p.origin.seed, p.length) for p in BUNDLED if p.origin.task == "sentiment" and p.origin.read_as is None}
+    assert lengths == {(init, seed, length) for init in INITIALIZATIONS for seed in range(3) for length in (1, 5, 20, 100)}
     assert "sentiment/wayward-0" in NAMES
+
+
+@pytest.mark.parametrize(("task", "asked"), [("sentiment", 0.68), ("subjectivity", 0.80), ("question-type", 0.60)])
+def test_the_prompts_learned_their_tasks(task, asked):
+    dev = [p.origin.dev_accuracy for p in BUNDLED if (p.origin.task, p.origin.initialization, p.length) == (task, "class-label", 20)]
+    assert np.mean(dev) >= asked
 
 
 @pytest.mark.parametrize("prompt", BUNDLED, ids=NAMES)
@@ -46,7 +55,7 @@ def test_each_prompt_says_where_it_comes_from(prompt, vocabulary):
     assert origin.base_model == "mini-t5"
     assert origin.base_fingerprint == vocabulary.fingerprint
     assert len(origin.labels) == TASKS[origin.task]
-    assert len(prompt.trajectory.steps) >= 8
+    assert len(prompt.trajectory.steps) >= (4 if prompt.length == 100 else 7)
     assert prompt.trajectory.steps[0] == 0
     assert len(origin.history) >= 2
     assert origin.history[0].step == 0
@@ -129,6 +138,17 @@ def test_the_model_folder_tells_how_it_was_made():
     assert record["final"]["related_words"] >= 0.75
     assert {"seed", "corpora"} <= set(record["config"])
     assert {"torch", "transformers"} <= set(record["versions"])
+
+
+def test_the_study_is_of_these_prompts():
+    measured = pd.read_csv(STUDY / "prompts.csv")
+    assert set(measured["prompt"].dropna()) - {"no prompt"} == set(NAMES)
+    dev = measured.dropna(subset="dev").set_index("prompt")["dev"]
+    for prompt in BUNDLED:
+        assert dev[prompt.name] == pytest.approx(prompt.origin.dev_accuracy)
+    shift = json.loads((STUDY / "shift.json").read_text())
+    assert set(shift) == {"command", "prompts", "summary", "differences"}
+    assert {row["target"] for row in shift["summary"]} == {"mr", "cr", "amazon-books", "amazon-dvd", "amazon-electronics", "amazon-kitchen"}
 
 
 def test_weights_stay_small():
