@@ -15,6 +15,8 @@ page = st.navigation(
             st.Page(f"{PAGES}/clusters.py", title="Clusters", icon=":material/workspaces:", url_path="clusters"),
             st.Page(f"{PAGES}/labels.py", title="Class labels", icon=":material/label:", url_path="labels"),
             st.Page(f"{PAGES}/map.py", title="Map", icon=":material/scatter_plot:", url_path="map"),
+            st.Page(f"{PAGES}/training.py", title="Training", icon=":material/timeline:", url_path="training"),
+            st.Page(f"{PAGES}/words.py", title="Words", icon=":material/search:", url_path="words"),
         ],
         "Side by side": [st.Page(f"{PAGES}/compare.py", title="Compare", icon=":material/compare_arrows:", url_path="compare")],
         "Run": [

@@ -10,6 +10,7 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from explorer.analysis import projection
+from explorer.analysis.neighbors import nearest_neighbors
 from explorer.analysis.projection import VocabularyMap
 from explorer.dashboard.words import model_name, safe, slug
 from explorer.evaluation.ensemble import ensemble
@@ -18,7 +19,7 @@ from explorer.t5 import FrozenT5
 from explorer.tasks import read_task
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = ("prompts", "neighbors", "clusters", "labels", "map", "compare", "playground", "faithfulness", "ensemble", "shift")
+PAGES = ("prompts", "neighbors", "clusters", "labels", "map", "training", "words", "compare", "playground", "faithfulness", "ensemble", "shift")
 NAMES = ["sentiment/class-label-0", "sentiment/random-0", "sentiment/sampled-vocab-0"]
 
 
@@ -86,8 +87,10 @@ def test_a_page_shows_prompts(put, page, count):
     assert app.title[0].value
     if page in ("compare", "ensemble") and count == 1:
         assert "at least two" in texts(app.info)
+    elif page == "words":
+        assert "Type a word" in texts(app.info)
     elif page != "playground":
-        assert len(app.dataframe) >= 1
+        assert len(app.dataframe) >= (page != "training")
         assert app.get("plotly_chart")
         assert len(app.get("download_button")) >= 1
         assert app.caption
@@ -178,7 +181,6 @@ def test_a_link_holds_the_choice_metric_k_and_filters(put):
 
 
 def test_neighbor_rows_are_the_analysis_and_change_with_the_metric(put, vocabulary, tiny_prompts):
-    from explorer.analysis.neighbors import nearest_neighbors
     from explorer.figures import readable
     from explorer.formats import read_prompt
 
@@ -376,3 +378,38 @@ def test_the_shift_page_has_the_source_and_its_targets(put):
     summary = app.dataframe[0].value
     assert summary["target"].unique().tolist() == ["products", "films"]
     assert (summary.loc[summary["target"] == "products", "drop"] == 0).all()
+
+
+def test_a_token_in_focus_is_marked_on_every_page_and_part_of_the_address(put):
+    put()
+    for page in ("neighbors", "clusters", "labels", "training"):
+        app = open_page(page, prompt=NAMES[1], token="3")
+        assert not app.exception
+        assert app.selectbox(key="token").value == "3"
+        assert f"**Token 3** of {NAMES[1]}" in texts(app.markdown)
+        if page != "training":
+            assert "token 3" in app.get("plotly_chart")[0].proto.spec
+    app.button(key="out-of-focus").click().run()
+    assert app.selectbox(key="token").value == "none"
+    assert "**Token 3**" not in texts(app.markdown)
+
+
+def test_a_token_that_the_prompt_does_not_have_is_no_focus(put):
+    put()
+    app = open_page("neighbors", prompt=NAMES[0], token="77")
+    assert not app.exception
+    assert app.selectbox(key="token").value == "none"
+
+
+def test_a_word_leads_to_the_tokens_near_to_it(put, vocabulary, tiny_prompts):
+    put()
+    prompt = next(prompt for _, prompt in find_prompts(tiny_prompts) if prompt.name == NAMES[0])
+    piece = nearest_neighbors(prompt, vocabulary, 10, "cosine").pieces[0][0]
+    app = open_page("words", word=piece.replace("▁", ""))
+    assert not app.exception
+    pieces, near = (frame.value for frame in app.dataframe[:2])
+    assert pieces["near"].iloc[0] == len(near) >= 1
+    assert ((near["prompt"] == NAMES[0]) & (near["position"] == 0) & (near["rank"] == 1)).any()
+    app = open_page("words", word="zzzzqqqq")
+    assert not app.exception
+    assert "No piece" in texts(app.info)

@@ -18,6 +18,7 @@ import streamlit as st
 from explorer.analysis import clusters, comparison, labels, matching, norms, projection
 from explorer.analysis import hubness as hub
 from explorer.analysis import neighbors as nearest
+from explorer.analysis import trajectory as trajectories
 from explorer.errors import DataError, ExplorerError, ModelError
 from explorer.formats import PROMPTS, find_prompts
 from explorer.prompt import SoftPrompt
@@ -213,6 +214,12 @@ def label_placement(names: tuple[str, ...], vocabulary: Vocabulary) -> projectio
 def trajectory(opened: Opened, vocabulary: Vocabulary) -> tuple[np.ndarray, np.ndarray]:
     """Where a prompt's tokens were on the map: steps [S] and places [S, P, 2]."""
     return projection.place_trajectory(opened.prompt, vocabulary, vocabulary_map(vocabulary))
+
+
+@st.cache_data(max_entries=32, hash_funcs=KEYS, show_spinner=False)
+def changes(opened: Opened, vocabulary: Vocabulary) -> pd.DataFrame:
+    """See explorer.analysis.trajectory."""
+    return trajectories.neighbor_changes(opened.prompt, vocabulary)
 
 
 @st.cache_data(max_entries=8, show_spinner=False)

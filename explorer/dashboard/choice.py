@@ -4,16 +4,13 @@ import os
 
 import streamlit as st
 
-from explorer.dashboard import cached, private
+from explorer.dashboard import cached, focus, private
 from explorer.dashboard.cached import Broken, Opened
 from explorer.dashboard.words import count, safe
 from explorer.errors import ModelError
 from explorer.report import what_was_read
 from explorer.vocabulary import Vocabulary
 from explorer.weights import DEFAULT_MODEL
-
-AT_A_GLANCE = 6
-"""prompts to choose one from that are shown side by side; more are a list"""
 
 
 def sidebar() -> None:
@@ -32,6 +29,7 @@ def sidebar() -> None:
     broken = sum(isinstance(one, Broken) for one in private.collection())
     note = f"{count(len(found), 'prompt')} here" + (f", {broken} cannot be read (see Prompts)" if broken else "")
     st.caption(note)
+    focus.sidebar(selected())
 
 
 def _default(found: list[Opened]) -> list[str]:
@@ -140,14 +138,3 @@ def _doubts(fitting: tuple[Opened, ...], vocabulary: Vocabulary) -> None:
         for warning in opened.prompt.origin.warnings:
             st.info(safe(f"{opened.name}: {warning}"), icon=":material/info:")
 
-
-def one(chosen: tuple[Opened, ...]) -> Opened:
-    """The prompt that a page shows in detail."""
-    names = [opened.name for opened in chosen]
-    if len(names) == 1:
-        return chosen[0]
-    if len(names) <= AT_A_GLANCE:
-        name = st.segmented_control("Prompt in detail", names, default=names[0], required=True, format_func=safe, key="prompt", bind="query-params")
-    else:
-        name = st.selectbox("Prompt in detail", names, key="prompt", bind="query-params")
-    return chosen[names.index(name)] if name in names else chosen[0]

@@ -7,8 +7,9 @@ import pandas as pd
 import streamlit as st
 
 from explorer.analysis.neighbors import NearestNeighbors
+from explorer.dashboard import focus
 from explorer.dashboard.cached import Opened
-from explorer.dashboard.words import slug
+from explorer.dashboard.words import count, slug
 from explorer.figures import readable
 from explorer.report import safe_csv
 
@@ -131,14 +132,32 @@ def heading(title: str, frame: pd.DataFrame, *file: object) -> None:
         )
 
 
-def show(frame: pd.DataFrame, key: str, columns: Sequence[str] | None = None, more: Mapping[str, object] | None = None, **size: int) -> None:
+def show(frame: pd.DataFrame, key: str, columns: Sequence[str] | None = None, more: Mapping[str, object] | None = None, **given: object) -> object:
     """A frame with names and digits for people; `columns` says which and in what order, `more` how those not in COLUMNS look.
 
-    size: height and row_height in pixels.
+    given: what else st.dataframe takes: height and row_height in pixels, selection. Returns what it returns.
     """
     known = {name: COLUMNS[name] for name in frame.columns if name in COLUMNS}
     frame = frame.assign(**{name: 100 * frame[name] for name in SHARES if name in frame})
-    st.dataframe(frame, hide_index=True, column_order=columns, column_config={**known, **(more or {})}, key=key, placeholder="–", **size)
+    said = f"Table of {count(len(frame), 'row')}: {', '.join(map(str, columns or frame.columns))}."
+    return st.dataframe(
+        frame, hide_index=True, column_order=columns, column_config={**known, **(more or {})}, key=key, placeholder="–", alt=said, **given
+    )
+
+
+def tokens(frame: pd.DataFrame, key: str, opened: Opened, columns: Sequence[str] | None = None, more: Mapping[str, object] | None = None, **size: int) -> None:
+    """As `show`, for a frame with a column `position` of a prompt's tokens: those in focus are marked, choosing a row puts another into focus."""
+    positions = frame["position"].tolist()
+    token = focus.position(opened)
+    marked = [row for row, position in enumerate(positions) if position == token][:1]
+    key = f"{key}-{opened.name}-{token}"  # a table of another selection is another table
+
+    def chosen() -> None:
+        rows = st.session_state[key]["selection"]["rows"]
+        focus.choose(opened.name, positions[rows[0]] if rows else None)
+
+    selection = {"on_select": chosen, "selection_mode": "single-row", "selection_default": {"selection": {"rows": marked}}}
+    show(frame, key, columns, more, **selection, **size)
 
 
 def sources(opened: Opened) -> list[str]:

@@ -7,18 +7,19 @@ from explorer.figures.answers import probability_bars
 from explorer.figures.attribution import attribution_figure, deletion_figure
 from explorer.figures.comparing import MEASURE_TITLES, comparison_figure, likeness_heatmap
 from explorer.figures.faithfulness import faithfulness_figure, interpolation_figure, reading_title
+from explorer.figures.journey import journey_figure
 from explorer.figures.labels import label_heatmap, persistence_figure
 from explorer.figures.mapping import map_figure
 from explorer.figures.neighborhoods import coherence_figure, redundancy_heatmap, similarity_figure
 from explorer.figures.page import Figure, Part, html_page
 from explorer.figures.shifting import shift_figure
-from explorer.figures.style import alternative_text, readable
+from explorer.figures.style import alternative_text, mark_token, readable
 from explorer.figures.training import accuracy_curve, length_figure, norm_boxes, norm_figure, training_cost
 from explorer.figures.voting import agreement_heatmap, ensemble_figure
 
 __all__ = [
-    "Figure",
     "MEASURE_TITLES",
+    "Figure",
     "Part",
     "accuracy_curve",
     "agreement_heatmap",
@@ -31,10 +32,12 @@ __all__ = [
     "faithfulness_figure",
     "html_page",
     "interpolation_figure",
+    "journey_figure",
     "label_heatmap",
     "length_figure",
     "likeness_heatmap",
     "map_figure",
+    "mark_token",
     "norm_boxes",
     "norm_figure",
     "persistence_figure",

@@ -4,7 +4,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from explorer.analysis.labels import LabelReading
-from explorer.figures.style import COLORS, DIVERGING, LOG_TICKS, looks, plain, styled, token_axis
+from explorer.figures.style import COLORS, DIVERGING, LOG_TICKS, choosable_cells, looks, plain, styled, token_axis
 
 SHOWN_RANK = 100
 """ranks up to this are written into the heat map"""
@@ -24,16 +24,16 @@ def label_heatmap(reading: LabelReading) -> go.Figure:
             text=ranks if roomy else None,
             texttemplate="%{text}" if roomy else None,
             textfont={"size": 12},
-            customdata=np.stack([reading.rank.T, reading.p.T], axis=-1),
             colorscale=DIVERGING,
             zmin=-limit,
             zmax=limit,
             xgap=2 if roomy else 0,
             ygap=2,
             colorbar={"title": {"text": "Cosine"}, "thickness": 12, "tickformat": ".2f"},
-            hovertemplate="token %{x}, %{y}<br>cosine %{z:.3f}, rank %{customdata[0]:,}, p %{customdata[1]:.3f}<extra></extra>",
+            hoverinfo="skip",
         )
     )
+    choosable_cells(figure, [[_told(reading, token, label) for token in range(length)] for label in range(len(reading.labels))])
     for one in reading.persistence:
         row = reading.labels.index(one.label)
         frame = {"x0": one.position - 0.5, "x1": one.position + 0.5, "y0": row - 0.5, "y1": row + 0.5}
@@ -43,6 +43,12 @@ def label_heatmap(reading: LabelReading) -> go.Figure:
     figure.update_yaxes(showgrid=False, autorange="reversed", type="category")
     title = f"Cosine to each class label{'; numbers are its rank among all pieces' if roomy else ''}"
     return styled(figure, title, 150 + 46 * len(reading.labels))
+
+
+def _told(reading: LabelReading, token: int, label: int) -> str:
+    """What a cell says when it is hovered."""
+    similarity, rank, p = (values[token, label] for values in (reading.similarity, reading.rank, reading.p))
+    return f"token {token}, {plain(reading.labels[label])}<br>cosine {similarity:.3f}, rank {rank:,}, p {p:.3f}"
 
 
 def persistence_figure(reading: LabelReading) -> go.Figure:

@@ -8,8 +8,10 @@ import plotly.graph_objects as go
 from explorer.analysis.clusters import Coherence, Redundancy
 from explorer.analysis.comparison import CALLED_AT
 from explorer.analysis.neighbors import NearestNeighbors
-from explorer.figures.style import BLUES, COLORS, NEUTRAL, null_band, plain, styled, token_axis, words
+from explorer.figures.style import BLUES, COLORS, NEUTRAL, choosable_cells, null_band, plain, styled, token_axis, words
 
+MOST_CELLS = 40
+"""tokens along one side of a heat map whose cells can be chosen"""
 METRIC_AXES = {
     "cosine": "Cosine to the neighbors",
     "dot": "Dot product with the neighbors",
@@ -95,6 +97,8 @@ def redundancy_heatmap(redundancy: Redundancy) -> go.Figure:
             hovertemplate="tokens %{y} and %{x}: %{z:.2f}<extra></extra>",
         )
     )
+    if len(shared) <= MOST_CELLS:
+        choosable_cells(figure, [[f"tokens {row} and {column}: {value:.2f}" for column, value in enumerate(line)] for row, line in enumerate(shared)])
     token_axis(figure, len(shared))
     figure.update_xaxes(showgrid=False)
     figure.update_yaxes(title="Prompt token (position)", showgrid=False, autorange="reversed")

@@ -107,6 +107,33 @@ def token_axis(figure: go.Figure, length: int) -> None:
     figure.update_xaxes(title="Prompt token (position)", dtick=step, tick0=0, range=[-0.7, length - 0.3])
 
 
+def mark_token(figure: go.Figure, position: int, down: bool = False) -> go.Figure:
+    """Mark a prompt token's place on the token axis with a band, and, where tokens run down the other axis too, there; the same figure."""
+    band = {"fillcolor": COLORS[4], "opacity": 0.3, "line": {"width": 0}, "layer": "below"}
+    figure.add_vrect(x0=position - 0.5, x1=position + 0.5, **band)
+    if down:
+        figure.add_hrect(y0=position - 0.5, y1=position + 0.5, **band)
+    top = {"x": position, "y": 1, "yref": "paper", "yanchor": "bottom", "showarrow": False, "font": {"size": 11}}
+    return figure.add_annotation(text=f"token {position}", **top)
+
+
+def choosable_cells(figure: go.Figure, told: Sequence[Sequence[str]]) -> None:
+    """Unseen marks on the cells of a heat map whose columns are tokens: Plotly reports clicks on marks only. told: [rows][columns] hover texts."""
+    y, x = np.indices((len(told), len(told[0])))
+    marker = {"symbol": "square", "size": max(4.0, min(22.0, 600 / len(told[0]))), "opacity": 0}
+    figure.add_scatter(
+        x=x.ravel(),
+        y=y.ravel(),
+        mode="markers",
+        marker=marker,
+        selected={"marker": {"opacity": 0}},
+        unselected={"marker": {"opacity": 0}},
+        customdata=[text for row in told for text in row],
+        hovertemplate="%{customdata}<extra></extra>",
+        showlegend=False,
+    )
+
+
 def null_band(figure: go.Figure, null: np.ndarray, name: str) -> None:
     """A gray band across the figure where the central 95 % of a null lie, named in the legend."""
     low, high = central(null)

@@ -3,19 +3,20 @@
 import streamlit as st
 
 from explorer.analysis.nulls import CALLED_AT
-from explorer.dashboard import cached, charts, choice, controls, tables
+from explorer.dashboard import cached, charts, choice, controls, focus, tables
 from explorer.dashboard.words import safe
 from explorer.figures import coherence_figure, readable, redundancy_heatmap
 
 st.title("Clusters", anchor=False)
 st.markdown("Do a token's neighbors belong together, more than those of a random vector? Do tokens repeat each other?")
 chosen, vocabulary = choice.readable()
-opened = choice.one(chosen)
+opened = focus.opened(chosen)
+focus.panel(opened, vocabulary, "clusters")
 k = controls.k(2)
 
 neighbors = cached.neighbors(opened, vocabulary, k, "cosine")
 coherence = cached.coherence(opened, vocabulary, k)
-charts.show(coherence_figure(coherence, neighbors.pieces), "coherence")
+charts.tokens(coherence_figure(coherence, neighbors.pieces), "coherence", opened)
 
 called = coherence.called
 frame = coherence.to_frame()
@@ -23,7 +24,7 @@ shown = frame.assign(called=called, source=tables.sources(opened), neighbors=[",
 tables.heading(safe(f"{called.sum()} of {len(called)} tokens of {opened.name} have coherent neighbors"), frame, opened.name, "coherence", "cosine", f"k{k}")
 columns = ["position", "source", "called", "kind", "coherence", "percentile", "p", "q", "coherence_merged", "p_merged", "variant_share"]
 columns += ["p_isotropic", "p_mixtures", "p_rows", "p_initial", "neighbors"]
-tables.show(shown, "coherence-table", columns, height=min(38 + 35 * len(shown), 738))
+tables.tokens(shown, "coherence-table", opened, columns, height=min(38 + 35 * len(shown), 738))
 st.caption(
     f"Cosine, k = {k}. p compares with {cached.NULLS:,} vectors drawn from the Gaussian with the vocabulary's mean and covariance (mean coherence "
     f"{coherence.null_mean:.3f}); q is p after Benjamini–Hochberg over the tokens, and called means q ≤ {CALLED_AT}. Merged leaves out pieces that are "
@@ -45,7 +46,7 @@ with facts:
     st.metric("Mean cosine between tokens", f"{redundancy.mean_cosine:.3f}")
     st.metric("Effective rank", f"{redundancy.effective_rank:.1f} of {opened.prompt.length}", help="exp of the entropy of the squared singular values")
 with picture:
-    charts.show(redundancy_heatmap(redundancy), "redundancy")
+    charts.tokens(redundancy_heatmap(redundancy), "redundancy", opened, down=True)
 st.caption(
     f"Cosine, k = {k}. Tokens may share neighbors because some pieces are near to everything; p asks whether they share more than the same prompt "
     "does after random rotations, which keep the angles between its tokens and lose its words."

@@ -11,7 +11,9 @@ st.markdown("Every token is replaced by its nearest word and the frozen model is
 chosen, vocabulary = choice.readable()
 wayward = [one for one in private.collection() if isinstance(one, cached.Opened) and one.prompt.origin.read_as and one.prompt.dimension == vocabulary.dimension]
 offered = tuple(dict.fromkeys([*wayward, *chosen]))
-opened = offered[0] if len(offered) == 1 else choice.one(offered)
+names = [one.name for one in offered]
+asked = st.selectbox("Prompt put to the test", names, key="tested", bind="query-params", width=420)
+opened = offered[names.index(asked)] if asked in names else offered[0]
 labels = opened.prompt.origin.labels
 if not labels:
     st.info("This prompt records no class labels, so there is nothing to rank.", icon=":material/label_off:")

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from explorer.analysis.labels import in_words
-from explorer.dashboard import cached, charts, choice, private, tables
+from explorer.dashboard import cached, charts, choice, focus, private, tables
 from explorer.dashboard.words import safe
 from explorer.figures import label_heatmap, persistence_figure
 
@@ -12,7 +12,8 @@ TOLD = 6  # label tokens told in words; more are in the table
 st.title("Class labels", anchor=False)
 st.markdown("How near are the tokens to the words for the classes? Did a token that began as a class label stay one?")
 chosen, vocabulary = choice.readable()
-opened = choice.one(chosen)
+opened = focus.opened(chosen)
+focus.panel(opened, vocabulary, "labels")
 own = opened.prompt.origin.labels or ()
 typed = st.text_input(
     "Labels, with commas",
@@ -33,7 +34,7 @@ alike = [one for one in choice.peers(chosen, vocabulary) if one.prompt.origin.ta
 for initialization in dict.fromkeys(one.prompt.origin.initialization for one in alike):
     group = [cached.label_reading(one, vocabulary, labels, others) for one in alike if one.prompt.origin.initialization == initialization]
     st.markdown("- " + safe(in_words(group, initialization)))
-charts.show(label_heatmap(reading), "heatmap")
+charts.tokens(label_heatmap(reading), "heatmap", opened)
 rows = len(vocabulary.searchable_ids)
 st.caption(
     f"Cosine to the mean of a label's pieces, for {safe(opened.name)}. Rank 1 means: nearer than each of the {rows:,} pieces; ranks up to 100 "
@@ -49,7 +50,7 @@ if kept.empty:
     st.caption("None of these tokens was initialized from one of the labels, or the checkpoint does not record it.")
 else:
     turned = kept if reading.drift is None else kept.assign(drift=reading.drift[kept["position"].to_numpy()])
-    tables.show(turned, "persistence-table", ["position", "label", "initial_rank", "rank", "initial_p", "p", "p_words", "p_labels", "drift"])
+    tables.tokens(turned, "persistence-table", opened, ["position", "label", "initial_rank", "rank", "initial_p", "p", "p_words", "p_labels", "drift"])
     story, picture = st.columns(2, gap="large", vertical_alignment="center")
     for one in reading.persistence[:TOLD]:
         nearest = reading.labels[reading.similarity[one.position].argmax()]
@@ -66,5 +67,5 @@ else:
 
 frame = reading.to_frame()
 tables.heading("Every token and label", frame, opened.name, "labels", "cosine")
-tables.show(frame, "labels-table", ["position", "label", "similarity", "rank", "p"])
+tables.tokens(frame, "labels-table", opened, ["position", "label", "similarity", "rank", "p"])
 st.caption(f"Cosine and rank among {rows:,} pieces; p against {cached.NULLS:,} vectors drawn from the vocabulary's Gaussian, for each token and label alone.")

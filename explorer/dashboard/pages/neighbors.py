@@ -5,14 +5,15 @@ import pandas as pd
 import streamlit as st
 
 from explorer.analysis.nulls import CALLED_AT
-from explorer.dashboard import cached, charts, choice, controls, tables
+from explorer.dashboard import cached, charts, choice, controls, focus, tables
 from explorer.dashboard.words import model_name, safe
 from explorer.figures import readable, similarity_figure
 
 st.title("Neighbors", anchor=False)
 st.markdown("The pieces of the vocabulary nearest to each prompt token, by exact search.")
 chosen, vocabulary = choice.readable()
-opened = choice.one(chosen)
+opened = focus.opened(chosen)
+focus.panel(opened, vocabulary, "neighbors")
 with st.container(horizontal=True, gap="large"):
     metric, k = controls.metric(), controls.k()
 with st.container(horizontal=True, gap="large"):
@@ -27,7 +28,7 @@ wide = tables.neighbor_rows(opened, found)
 called = f": {(found.q[:, 0] <= CALLED_AT).sum()} of {len(wide)} nearer than chance" if found.null is not None else ""
 tables.heading(safe(f"Nearest pieces of {opened.name}{called}"), wide, *name, "wide")
 ranks = {column: st.column_config.TextColumn(column, width=86) for column in wide.columns if column.isdigit()}
-tables.show(wide, "wide-table", more=ranks, height=min(38 + 35 * len(wide), 738))
+tables.tokens(wide, "wide-table", opened, more=ranks, height=min(38 + 35 * len(wide), 738))
 against = (
     f"p compares the nearest piece with that of {len(found.null):,} vectors drawn from the vocabulary's own Gaussian, q is p after Benjamini–Hochberg"
     if found.null is not None
@@ -38,7 +39,7 @@ st.caption(
     "Columns 1, 2, … are the neighbors, the nearest first; a dot (·ing) marks a piece that continues a word, an asterisk a hub, which is near "
     "to much. Every vector has nearest words: read them with their similarity and their margin."
 )
-charts.show(similarity_figure(found, found.null), "similarity")
+charts.tokens(similarity_figure(found, found.null), "similarity", opened)
 
 with st.expander("Raw, centered and CSLS side by side", key="views", on_change="rerun") as views:
     if views.open:
@@ -52,7 +53,7 @@ with st.expander("Raw, centered and CSLS side by side", key="views", on_change="
         del same["same (cosine)"]
         frame = pd.DataFrame({"position": range(len(found.token_ids)), **words, **same})
         tables.heading("Three ways to be near", frame, opened.name, "three-views", f"k{k}")
-        tables.show(frame, "views-table", more={name: st.column_config.TextColumn(name, width="medium") for name in sides})
+        tables.tokens(frame, "views-table", opened, more={name: st.column_config.TextColumn(name, width="medium") for name in sides})
         hubs = cached.hubness(vocabulary)
         listed = ", ".join(readable(vocabulary.pieces[i]) for i in hubs.hubs[:12]) or "none"
         st.caption(

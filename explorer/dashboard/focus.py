@@ -1,0 +1,72 @@
+"""The token in focus: chosen in the sidebar, in a chart or in a table, marked on every page. The address holds it."""
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from explorer.dashboard import cached
+from explorer.dashboard.cached import Opened
+from explorer.dashboard.words import safe
+from explorer.figures import readable
+from explorer.vocabulary import Vocabulary
+
+PROMPT, TOKEN = "prompt", "token"
+NONE = "none"
+
+
+def sidebar(chosen: Sequence[Opened]) -> None:
+    """Which of the chosen prompts is shown in detail, and which of its tokens is marked."""
+    if not chosen:
+        return
+    names = [opened.name for opened in chosen]
+    detail, token = st.columns([3, 2])
+    name = detail.selectbox("In detail", names, key=PROMPT, bind="query-params", help="The prompt that pages about one prompt show.")
+    opened = chosen[names.index(name)] if name in names else chosen[0]
+    positions = [NONE, *map(str, range(opened.prompt.length))]
+    token.selectbox("Token", positions, key=TOKEN, bind="query-params", help="Marked on every page. A click on a token in a chart or table chooses it too.")
+
+
+def opened(chosen: Sequence[Opened]) -> Opened:
+    """The prompt in detail; the first of those given when it is not among them."""
+    return next((one for one in chosen if one.name == st.session_state.get(PROMPT)), chosen[0])
+
+
+def position(one: Opened) -> int | None:
+    """The position of the token in focus, if it is one of this prompt's."""
+    token = str(st.session_state.get(TOKEN, NONE))
+    if st.session_state.get(PROMPT, one.name) != one.name or not token.isdecimal() or int(token) >= one.prompt.length:
+        return None
+    return int(token)
+
+
+def choose(name: str, token: int | None) -> None:
+    """Put a token into focus; to be called before the sidebar is drawn, from a callback."""
+    st.session_state[PROMPT], st.session_state[TOKEN] = name, NONE if token is None else str(token)
+
+
+PAGES = {
+    "neighbors": ("Neighbors", ":material/near_me:"),
+    "clusters": ("Clusters", ":material/workspaces:"),
+    "labels": ("Class labels", ":material/label:"),
+    "map": ("Map", ":material/scatter_plot:"),
+    "training": ("Training", ":material/timeline:"),
+}
+"""that show a token in focus"""
+
+
+def panel(one: Opened, vocabulary: Vocabulary, here: str) -> None:
+    """The token in focus in one line, and the way to it on the other pages; nothing when none of this prompt's is."""
+    token = position(one)
+    if token is None:
+        return
+    found = cached.neighbors(one, vocabulary, 10, "cosine")
+    rows = one.prompt.origin.rows
+    began = f", began as {safe(readable(rows[token].piece) if rows[token].piece else rows[token])}" if rows else ""
+    words = safe(", ".join(map(readable, found.pieces[token][:5])))
+    with st.container(border=True):
+        st.markdown(f"**Token {token}** of {safe(one.name)}{began}. Nearest by cosine: {words} ({found.similarity[token, 0]:.2f}, q {found.q[token, 0]:.3f}).")
+        with st.container(horizontal=True, vertical_alignment="center"):
+            for page, (title, icon) in PAGES.items():
+                if page != here:
+                    st.page_link(f"explorer/dashboard/pages/{page}.py", label=title, icon=icon)
+            st.button("Out of focus", on_click=choose, args=(one.name, None), icon=":material/close:", type="tertiary", key="out-of-focus")

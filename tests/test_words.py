@@ -1,0 +1,80 @@
+"""From words to tokens and through time: finding pieces, reverse neighbors, changes of the nearest piece, an outline on the map."""
+
+import numpy as np
+import planted
+import pytest
+
+from explorer import figures
+from explorer.analysis.neighbors import METRICS, nearest_neighbors
+from explorer.analysis.projection import VocabularyMap, inside
+from explorer.analysis.trajectory import first_neighbors, neighbor_changes
+from explorer.analysis.words import find_pieces, frequency_ranks, tokens_near
+from explorer.errors import PromptError
+
+
+@pytest.fixture(scope="module")
+def small():
+    return planted.from_rows(np.eye(6, dtype=np.float32), ("▁Good", "▁bad", "good", "▁goodness", "▁ungood", "<pad>"), special=1)
+
+
+def test_pieces_are_found_whole_words_first_and_frequent_first(small):
+    assert find_pieces(small, " gOOd ").tolist() == [0, 2, 3, 4]
+    assert find_pieces(small, "good", most=2).tolist() == [0, 2]
+    assert find_pieces(small, "pad").tolist() == []
+    assert find_pieces(small, "  ").tolist() == []
+    assert frequency_ranks(small, np.array([0, 4])).tolist() == [1, 5]
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_reverse_neighbors_are_the_neighbors_turned_around(vocabulary, metric):
+    generator = np.random.default_rng(0)
+    prompts = [planted.prompt(vocabulary.embedding[generator.choice(500, 8)] + 0.1, name) for name in ("one", "two")]
+    found = [nearest_neighbors(prompt, vocabulary, 6, metric, nulls=0) for prompt in prompts]
+    pairs = set()
+    for token_id in np.unique(np.concatenate([one.token_ids.ravel() for one in found])):
+        frame = tokens_near(found, int(token_id))
+        closer = -frame["similarity"] if metric == "l2" else frame["similarity"]
+        assert closer.is_monotonic_decreasing
+        for row in frame.itertuples():
+            one = found[("one", "two").index(row.prompt)]
+            assert one.token_ids[row.position, row.rank - 1] == token_id
+            pairs.add((row.prompt, row.position, row.rank))
+    assert len(pairs) == 2 * 8 * 6
+    assert tokens_near(found, len(vocabulary) - 1).empty
+
+
+def test_changes_are_those_of_the_nearest_piece(small):
+    initial, final = np.eye(6)[[0, 1, 2]], np.eye(6)[[0, 3, 2]] + 0.1
+    prompt = planted.trained(initial, final)
+    ids, cosine = first_neighbors(prompt, small)
+    assert ids.tolist() == [[0, 1, 2], [0, 3, 2]]
+    assert (cosine[0] == 1).all()
+    (change,) = neighbor_changes(prompt, small).to_dict("records")
+    assert (change["position"], change["step"], change["before"], change["after"]) == (1, 100, "▁bad", "▁goodness")
+    assert change["similarity"] == cosine[1, 1]
+    with pytest.raises(PromptError, match="no saved trajectory"):
+        neighbor_changes(planted.prompt(final), small)
+
+
+def test_an_outline_holds_what_is_inside():
+    grid = np.stack(np.meshgrid(np.linspace(-2, 2, 41), np.linspace(-2, 2, 41)), axis=-1).reshape(-1, 2) + 0.013
+    square = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)])
+    np.testing.assert_array_equal(inside(grid, square), (np.abs(grid) < 1).all(axis=1))
+    angle = np.linspace(0, 2 * np.pi, 200, endpoint=False)
+    circle = inside(grid, np.stack([np.cos(angle), np.sin(angle)], axis=1))
+    np.testing.assert_array_equal(circle, np.hypot(*grid.T) < 0.9999)
+    notched = np.array([(-1, -1), (0, 0), (1, -1), (1, 1), (-1, 1)])
+    assert inside(np.array([(0, -0.5), (0, 0.5), (0.9, -0.5)]), notched).tolist() == [False, True, True]
+    assert not inside(grid, square[:2]).any()
+    np.testing.assert_array_equal(inside(grid, square[::-1]), inside(grid, square))
+
+
+def test_the_journey_stands_where_each_prompt_was_last():
+    ids, xy = np.arange(5), np.random.default_rng(0).normal(size=(5, 2)).astype(np.float32)
+    trajectories = {"a": (np.array([0, 10, 20]), np.arange(12.0).reshape(3, 2, 2)), "b": (np.array([5, 20]), np.arange(4.0).reshape(2, 1, 2))}
+    figure = figures.journey_figure(VocabularyMap(ids, xy, "f", 3, 0.1, 0), trajectories, ("a", 1))
+    assert [frame.name for frame in figure.frames] == ["0", "5", "10", "20"]
+    at = {frame.name: [list(trace.x) for trace in frame.data] for frame in figure.frames}
+    assert at == {"0": [[0, 2], [0]], "5": [[0, 2], [0]], "10": [[4, 6], [0]], "20": [[8, 10], [2]]}
+    assert [list(trace.x) for trace in figure.data[1:]] == at["20"]
+    assert list(figure.data[1].marker.size) == [10, 19]
