@@ -382,7 +382,7 @@ def test_the_shift_page_has_the_source_and_its_targets(put):
 
 def test_a_token_in_focus_is_marked_on_every_page_and_part_of_the_address(put):
     put()
-    for page in ("neighbors", "clusters", "labels", "training"):
+    for page in ("neighbors", "clusters", "labels", "map", "training"):
         app = open_page(page, prompt=NAMES[1], token="3")
         assert not app.exception
         assert app.selectbox(key="token").value == "3"

@@ -35,8 +35,8 @@ def _clicked(key: str, name: str) -> None:
         focus.choose(name, round(points[0]["x"]))
 
 
-def selectable(figure: Figure, key: str, modes: tuple[str, ...]) -> list[dict]:
-    """Draw a figure whose points can be chosen by `modes` (`points`, `box`, `lasso`); the points that are."""
-    config = CONFIG | {"scrollZoom": True, "modeBarButtonsToRemove": ["autoScale2d"]}
-    event = st.plotly_chart(figure, key=key, on_select="rerun", selection_mode=modes, config=config, alt=alternative_text(figure))
+def selectable(figure: Figure, key: str) -> list[dict]:
+    """Draw a figure whose points can be chosen by a click; the points that are."""
+    config = CONFIG | {"scrollZoom": True}
+    event = st.plotly_chart(figure, key=key, on_select="rerun", selection_mode="points", config=config, alt=alternative_text(figure))
     return event["selection"]["points"]

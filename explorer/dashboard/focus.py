@@ -19,11 +19,10 @@ def sidebar(chosen: Sequence[Opened]) -> None:
     if not chosen:
         return
     names = [opened.name for opened in chosen]
-    detail, token = st.columns([3, 2])
-    name = detail.selectbox("In detail", names, key=PROMPT, bind="query-params", help="The prompt that pages about one prompt show.")
+    name = st.selectbox("In detail", names, key=PROMPT, bind="query-params", help="The prompt that pages about one prompt show.")
     opened = chosen[names.index(name)] if name in names else chosen[0]
     positions = [NONE, *map(str, range(opened.prompt.length))]
-    token.selectbox("Token", positions, key=TOKEN, bind="query-params", help="Marked on every page. A click on a token in a chart or table chooses it too.")
+    st.selectbox("Token in focus", positions, key=TOKEN, bind="query-params", help="Marked on every page. A click in a chart or table chooses it too.")
 
 
 def opened(chosen: Sequence[Opened]) -> Opened:

@@ -9,7 +9,7 @@ from explorer.figures.comparing import MEASURE_TITLES, comparison_figure, likene
 from explorer.figures.faithfulness import faithfulness_figure, interpolation_figure, reading_title
 from explorer.figures.journey import journey_figure
 from explorer.figures.labels import label_heatmap, persistence_figure
-from explorer.figures.mapping import map_figure
+from explorer.figures.mapping import map_figure, point_at
 from explorer.figures.neighborhoods import coherence_figure, redundancy_heatmap, similarity_figure
 from explorer.figures.page import Figure, Part, html_page
 from explorer.figures.shifting import shift_figure
@@ -41,6 +41,7 @@ __all__ = [
     "norm_boxes",
     "norm_figure",
     "persistence_figure",
+    "point_at",
     "probability_bars",
     "readable",
     "reading_title",

@@ -58,8 +58,8 @@ def _controls(figure: go.Figure, steps: list[int]) -> None:
     moving = {"frame": {"duration": STEP_MS, "redraw": False}, "transition": {"duration": MOVE_MS}, "fromcurrent": True}
     at_once = {"frame": {"duration": 0, "redraw": False}, "mode": "immediate", "transition": {"duration": 0}}
     buttons = [
-        {"label": "▶ Play", "method": "animate", "args": [[str(step) for step in steps], moving | {"fromcurrent": False}]},
-        {"label": "⏸ Pause", "method": "animate", "args": [[None], at_once]},
+        {"label": "Play", "method": "animate", "args": [[str(step) for step in steps], moving | {"fromcurrent": False}]},
+        {"label": "Pause", "method": "animate", "args": [[None], at_once]},
     ]
     slider = [{"label": str(step), "method": "animate", "args": [[str(step)], at_once]} for step in steps]
     figure.update_layout(

@@ -4,15 +4,17 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from explorer.dashboard import cached, charts, choice, controls, selection, tables
+from explorer.dashboard import cached, charts, choice, controls, focus, selection, tables
 from explorer.dashboard.words import model_name, safe
-from explorer.figures import map_figure, readable
+from explorer.figures import map_figure, point_at, readable
 
 LONGEST = 2000  # characters of a text
 
 st.title("Map", anchor=False)
 st.markdown("Where the tokens lie among the words. **UMAP is for looking, not for evidence**: it keeps neighborhoods, not distances.")
 chosen, vocabulary = choice.readable()
+opened = focus.opened(chosen)
+focus.panel(opened, vocabulary, "map")
 with st.container(horizontal=True, gap="large"):
     by = st.segmented_control(
         "Color by", ["prompt", "initialization"], default="prompt", required=True, key="color", bind="query-params"
@@ -47,7 +49,9 @@ figure = map_figure(
     name_vocabulary=named,
     weights={name: np.abs(one.leave_one_out) for name, one in rests.items()},
 )
-points = charts.selectable(figure, "map", ("points", "lasso"))
+if (token := focus.position(opened)) is not None:
+    point_at(figure, placements[chosen.index(opened)].xy[token], f"token {token}")
+points = charts.selectable(figure, "map")
 if rests:
     told = "; ".join(f"{name}: {one.answer} ({one.deletion[0]:.0%}), most moved by token {np.abs(one.leave_one_out).argmax()}" for name, one in rests.items())
     st.caption(safe(f"Answers: {told}. ") + "A token's area is what the answer's log-probability changes when it is masked, by the largest of its prompt.")

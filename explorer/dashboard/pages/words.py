@@ -7,7 +7,7 @@ import streamlit as st
 from explorer.analysis.words import find_pieces, frequency_ranks, tokens_near
 from explorer.dashboard import cached, charts, choice, controls, focus, tables
 from explorer.dashboard.words import count, model_name, safe
-from explorer.figures import map_figure, readable
+from explorer.figures import map_figure, point_at, readable
 
 LONGEST = 60  # characters of a word
 MOST = 50  # pieces listed
@@ -82,7 +82,6 @@ place = np.searchsorted(vocabulary_map.token_ids, token_id)
 drawn = place < len(vocabulary_map.token_ids) and vocabulary_map.token_ids[place] == token_id
 figure = map_figure(vocabulary_map, vocabulary, placements)
 if drawn:
-    x, y = vocabulary_map.xy[place]
-    figure.add_annotation(x=x, y=y, text=safe(piece).replace("\\", ""), arrowhead=2, ax=0, ay=-40, bgcolor="rgba(58,64,74,0.85)", font={"color": "white"})
+    point_at(figure, vocabulary_map.xy[place], piece)
 charts.show(figure, "word-map")
 st.caption("The arrow points at the word. UMAP, for looking only." if drawn else "This piece has the direction of another and shares its place on the map.")
