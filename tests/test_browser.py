@@ -34,7 +34,7 @@ ARGUMENTS = (
     "--use-angle=swiftshader",
     "--enable-unsafe-swiftshader",
 )
-PAGES = ("prompts", "neighbors", "clusters", "labels", "map", "compare", "playground", "faithfulness", "ensemble", "shift")
+PAGES = ("prompts", "neighbors", "clusters", "labels", "map", "training", "words", "compare", "playground", "faithfulness", "ensemble", "shift")
 PATIENCE = 60_000
 """milliseconds; a page that takes longer is broken"""
 
@@ -183,7 +183,8 @@ def test_the_neighbor_table_downloads_what_the_command_line_writes(page, address
 
 def test_a_choice_stays_from_page_to_page_and_in_the_address(page, address):
     _open(page, address, "neighbors", "?metric=csls")
-    page.get_by_role("radio", name="sentiment/random-0").click()
+    page.get_by_role("combobox", name="In detail").click()
+    page.get_by_role("option", name="sentiment/random-0").click()
     page.get_by_role("heading", name="Nearest pieces of sentiment/random-0").wait_for()
     assert "prompt=sentiment%2Frandom-0" in page.url
     page.get_by_test_id("stSidebarNav").get_by_text("Clusters").click()
@@ -191,6 +192,31 @@ def test_a_choice_stays_from_page_to_page_and_in_the_address(page, address):
     page.get_by_test_id("stSidebarNav").get_by_text("Neighbors").click()
     page.get_by_role("heading", name="Nearest pieces of sentiment/random-0").wait_for()
     assert "metric=csls" in page.url
+
+
+def test_a_click_on_a_token_in_a_chart_marks_it_on_every_page(page, address):
+    _open(page, address, "neighbors")
+    page.locator(".js-plotly-plot .points path").nth(2).click(force=True)
+    page.get_by_text("Token 2 of sentiment/class-label-0").wait_for()
+    page.locator(".annotation-text", has_text="token 2").wait_for()
+    assert "token=2" in page.url
+    page.get_by_test_id("stMain").get_by_role("link", name="Clusters").click()
+    page.get_by_role("heading", name="Clusters", exact=True).wait_for()
+    page.get_by_text("Token 2 of sentiment/class-label-0").wait_for()
+    page.locator(".annotation-text", has_text="token 2").first.wait_for()
+    assert "token=2" in page.url
+    page.get_by_role("button", name="Out of focus").click()
+    page.get_by_text("Token 2 of").wait_for(state="detached")
+
+
+def test_the_slider_moves_the_tokens_through_training(page, address):
+    _open(page, address, "training")
+    page.locator(".js-plotly-plot .slider-group").wait_for()
+    place = "document.querySelector('.js-plotly-plot')._fullData[1].x[0]"
+    last = page.evaluate(place)
+    page.locator(".js-plotly-plot .slider-label", has_text=re.compile("^0$")).click(force=True)
+    page.wait_for_function(f"{place} !== {last}")
+    page.get_by_text("training step 0").wait_for()
 
 
 @pytest.mark.parametrize(("scheme", "background"), [("dark", "rgb(18, 22, 28)"), ("light", "rgb(255, 255, 255)")])
