@@ -2,11 +2,9 @@
 what was read, with what, and the command that makes each table again."""
 
 import html
-import io
 import json
 import platform
 import shlex
-import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -44,7 +42,7 @@ from explorer.vocabulary import Vocabulary
 
 PAGE, RECORD = "report.html", "report.json"
 LIBRARIES = ("numpy", "pandas", "scipy", "faiss-cpu", "plotly", "tokenizers", "safetensors")
-"""what the figures of a bundle depend on; umap-learn is recorded with a map that was fitted with it"""
+"""what the figures of a bundle depend on"""
 MOST_PAIRED = 12
 """prompts that are matched two by two"""
 Progress = Callable[[str], None]
@@ -121,15 +119,6 @@ def bundle(
     files[RECORD] = (json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8", "backslashreplace")
     files[PAGE] = _page(reports, figures, tables, record).encode("utf-8", "backslashreplace")
     return files
-
-
-def zipped(files: dict[str, bytes], folder: str) -> bytes:
-    """The files as a zip with one folder inside."""
-    content = io.BytesIO()
-    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, data in files.items():
-            archive.writestr(f"{folder}/{name}", data)
-    return content.getvalue()
 
 
 def _tables(reports: Sequence[PromptReport], given: Sequence[str], settings: Settings) -> list[Table]:

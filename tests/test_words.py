@@ -1,4 +1,4 @@
-"""From words to tokens and through time: finding pieces, reverse neighbors, changes of the nearest piece, an outline on the map."""
+"""From words to tokens and through time: finding pieces, reverse neighbors, changes of the nearest piece."""
 
 import numpy as np
 import planted
@@ -6,7 +6,7 @@ import pytest
 
 from explorer import figures
 from explorer.analysis.neighbors import METRICS, nearest_neighbors
-from explorer.analysis.projection import VocabularyMap, inside
+from explorer.analysis.projection import VocabularyMap
 from explorer.analysis.trajectory import first_neighbors, neighbor_changes
 from explorer.analysis.words import find_pieces, frequency_ranks, tokens_near
 from explorer.errors import PromptError
@@ -54,19 +54,6 @@ def test_changes_are_those_of_the_nearest_piece(small):
     assert change["similarity"] == cosine[1, 1]
     with pytest.raises(PromptError, match="no saved trajectory"):
         neighbor_changes(planted.prompt(final), small)
-
-
-def test_an_outline_holds_what_is_inside():
-    grid = np.stack(np.meshgrid(np.linspace(-2, 2, 41), np.linspace(-2, 2, 41)), axis=-1).reshape(-1, 2) + 0.013
-    square = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)])
-    np.testing.assert_array_equal(inside(grid, square), (np.abs(grid) < 1).all(axis=1))
-    angle = np.linspace(0, 2 * np.pi, 200, endpoint=False)
-    circle = inside(grid, np.stack([np.cos(angle), np.sin(angle)], axis=1))
-    np.testing.assert_array_equal(circle, np.hypot(*grid.T) < 0.9999)
-    notched = np.array([(-1, -1), (0, 0), (1, -1), (1, 1), (-1, 1)])
-    assert inside(np.array([(0, -0.5), (0, 0.5), (0.9, -0.5)]), notched).tolist() == [False, True, True]
-    assert not inside(grid, square[:2]).any()
-    np.testing.assert_array_equal(inside(grid, square[::-1]), inside(grid, square))
 
 
 def test_the_journey_stands_where_each_prompt_was_last():

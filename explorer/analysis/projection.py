@@ -355,16 +355,3 @@ def place_trajectory(prompt: SoftPrompt, vocabulary: Vocabulary, vocabulary_map:
     count, length, _ = prompt.trajectory.vectors.shape
     places = place(prompt.trajectory.vectors.reshape(count * length, -1), vocabulary, vocabulary_map)
     return prompt.trajectory.steps, places.xy.reshape(count, length, 2)
-
-
-def inside(xy: np.ndarray, outline: np.ndarray) -> np.ndarray:
-    """Which places [Q, 2] lie in the polygon with the corners outline [N, 2], by the even–odd rule: [Q] bool. Fewer than three corners hold none."""
-    result = np.zeros(len(xy), bool)
-    if len(outline) < 3:
-        return result
-    x, y = np.asarray(xy, np.float64).T
-    for (x0, y0), (x1, y1) in zip(outline, np.roll(outline, -1, axis=0), strict=True):
-        between = (y0 <= y) != (y1 <= y)
-        if y0 != y1:
-            result ^= between & (x < x0 + (y - y0) * (x1 - x0) / (y1 - y0))
-    return result
