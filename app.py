@@ -2,32 +2,35 @@
 
 import streamlit as st
 
-from explorer.dashboard import choice, errors
+from explorer.dashboard import ahead, choice, errors
+from explorer.dashboard.access import read_only
 
-PAGES = "explorer/dashboard/pages"
+READING = {
+    "Look inside": [
+        ("prompts", "Prompts", "list_alt"),
+        ("neighbors", "Neighbors", "near_me"),
+        ("clusters", "Clusters", "workspaces"),
+        ("labels", "Class labels", "label"),
+        ("map", "Map", "scatter_plot"),
+        ("training", "Training", "timeline"),
+        ("words", "Words", "search"),
+    ],
+    "Side by side": [("compare", "Compare", "compare_arrows"), ("shift", "Domain shift", "alt_route")],
+}
+RUNNING = {"Run": [("playground", "Playground", "play_circle"), ("faithfulness", "Faithfulness", "fact_check"), ("ensemble", "Ensemble", "how_to_vote")]}
+"""pages that need the model"""
+
+
+def page(name: str, title: str, icon: str) -> "st.Page":
+    """A page of its own address."""
+    return st.Page(f"explorer/dashboard/pages/{name}.py", title=title, icon=f":material/{icon}:", url_path=name, default=name == "prompts")
+
 
 st.set_page_config(page_title="Soft Prompt Explorer", page_icon="🧭", layout="wide", initial_sidebar_state=340)
-page = st.navigation(
-    {
-        "Look inside": [
-            st.Page(f"{PAGES}/prompts.py", title="Prompts", icon=":material/list_alt:", url_path="prompts", default=True),
-            st.Page(f"{PAGES}/neighbors.py", title="Neighbors", icon=":material/near_me:", url_path="neighbors"),
-            st.Page(f"{PAGES}/clusters.py", title="Clusters", icon=":material/workspaces:", url_path="clusters"),
-            st.Page(f"{PAGES}/labels.py", title="Class labels", icon=":material/label:", url_path="labels"),
-            st.Page(f"{PAGES}/map.py", title="Map", icon=":material/scatter_plot:", url_path="map"),
-            st.Page(f"{PAGES}/training.py", title="Training", icon=":material/timeline:", url_path="training"),
-            st.Page(f"{PAGES}/words.py", title="Words", icon=":material/search:", url_path="words"),
-        ],
-        "Side by side": [st.Page(f"{PAGES}/compare.py", title="Compare", icon=":material/compare_arrows:", url_path="compare")],
-        "Run": [
-            st.Page(f"{PAGES}/playground.py", title="Playground", icon=":material/play_circle:", url_path="playground"),
-            st.Page(f"{PAGES}/faithfulness.py", title="Faithfulness", icon=":material/fact_check:", url_path="faithfulness"),
-            st.Page(f"{PAGES}/ensemble.py", title="Ensemble", icon=":material/how_to_vote:", url_path="ensemble"),
-            st.Page(f"{PAGES}/shift.py", title="Domain shift", icon=":material/alt_route:", url_path="shift"),
-        ],
-    }
-)
+sections = READING if read_only() else READING | RUNNING
+asked = st.navigation({section: [page(*known) for known in pages] for section, pages in sections.items()})
+ahead.start(with_model=not read_only())
 with errors.shown():
     with st.sidebar:
         choice.sidebar()
-    page.run()
+    asked.run()

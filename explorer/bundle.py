@@ -21,7 +21,8 @@ from explorer.analysis.differences import differences
 from explorer.analysis.matching import pairs
 from explorer.analysis.neighbors import Metric
 from explorer.analysis.nulls import CALLED_AT
-from explorer.analysis.projection import VocabularyMap, load_map, place_labels, place_prompt
+from explorer.analysis.placement import place_labels, place_prompt
+from explorer.analysis.projection import VocabularyMap, load_map
 from explorer.errors import ExplorerError
 from explorer.figures import (
     Part,

@@ -13,7 +13,8 @@ from explorer.analysis.comparison import CALLED_AT, compare
 from explorer.analysis.labels import read_labels
 from explorer.analysis.neighbors import nearest_neighbors
 from explorer.analysis.norms import read_norms
-from explorer.analysis.projection import VocabularyMap, place_labels, place_prompt, place_trajectory
+from explorer.analysis.placement import place_labels, place_prompt, place_trajectory
+from explorer.analysis.projection import VocabularyMap
 from explorer.evaluation.attribution import attribute
 from explorer.evaluation.faithfulness import faithfulness
 from explorer.evaluation.scoring import Predictions

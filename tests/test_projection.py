@@ -11,9 +11,10 @@ import numpy as np
 import planted
 import pytest
 
-from explorer.analysis import projection
+from explorer.analysis import layout, placement, projection
 from explorer.analysis.hubness import unit
-from explorer.analysis.projection import VocabularyMap, fit_map, load_map, place, place_labels, place_prompt, place_trajectory
+from explorer.analysis.placement import place, place_labels, place_prompt, place_trajectory
+from explorer.analysis.projection import VocabularyMap, fit_map, load_map
 from explorer.errors import ExplorerError, PromptError
 from explorer.vocabulary import Vocabulary
 
@@ -83,13 +84,13 @@ def test_places_do_not_depend_on_what_is_placed_beside_them(small, fitted):
 def test_memberships_are_those_of_umap():
     """ρ is the nearest distance and σ makes the memberships sum to log2(k)."""
     distances = np.sort(np.random.default_rng(4).uniform(0.2, 0.9, (50, 15)), axis=1)
-    weights = projection._memberships(distances)
+    weights = placement._memberships(distances)
     np.testing.assert_allclose(weights.sum(axis=1), np.log2(15), rtol=1e-6)
     np.testing.assert_array_equal(weights[:, 0], 1)
     assert (np.diff(weights, axis=1) <= 0).all()
     sigma = (distances[:, 1:2] - distances[:, :1]) / -np.log(weights[:, 1:2])
     np.testing.assert_allclose(weights, np.exp(-(distances - distances[:, :1]) / sigma), rtol=1e-6)
-    assert np.isfinite(projection._memberships(np.full((1, 15), 0.5))).all()
+    assert np.isfinite(placement._memberships(np.full((1, 15), 0.5))).all()
 
 
 def test_trust_is_the_share_of_true_neighbors_that_are_near_on_the_map(small, fitted):
@@ -246,7 +247,7 @@ def test_what_bad_calls_say(small, fitted):
 
 def test_placing_imports_no_umap():
     program = (
-        "import sys, numpy as np; sys.path.insert(0, 'tests'); import planted; from explorer.analysis.projection import *;"
+        "import sys, numpy as np; sys.path.insert(0, 'tests'); import planted; from explorer.analysis.placement import *;"
         "v = planted.vocabulary(); m = VocabularyMap(v.searchable_ids, v.embedding[v.searchable, :2], v.fingerprint, 15, 0.1, 0);"
         "place_prompt(planted.prompt(v.embedding[:3]), v, m); print([n for n in ('umap', 'numba', 'sklearn', 'torch') if n in sys.modules])"
     )
@@ -259,14 +260,26 @@ def test_large_vocabularies_are_reduced_without_losing_their_neighbors(vocabular
     """Neighbors among the principal components are those of the whole space, most of them."""
     ids = vocabulary.searchable_ids[:2000]
     whole = unit(vocabulary.embedding[ids])
-    _, true = projection._nearest(whole, whole, 15)
+    _, true = projection._nearest(whole, 15)
     reduced = projection._principal(vocabulary, ids, 128)
     np.testing.assert_allclose(np.linalg.norm(reduced, axis=1), 1, rtol=1e-5)
-    _, found = projection._nearest(reduced, reduced, 15)
+    _, found = projection._nearest(reduced, 15)
     recall = np.mean([np.isin(one, other).mean() for one, other in zip(true, found, strict=True)])
     assert recall > 0.7
     full = projection._principal(vocabulary, ids, vocabulary.dimension)
     np.testing.assert_allclose(full @ full.T, whole @ whole.T, atol=1e-4)
+
+
+def test_candidates_among_components_hold_the_neighbors(vocabulary, monkeypatch):
+    """The neighbors of a large table are sought in two steps; nearly all are found, their distances are exact."""
+    rows = unit(vocabulary.embedding[vocabulary.searchable_ids[:3000]])
+    true_distances, true = projection._nearest(rows, 15)
+    monkeypatch.setattr(projection, "LARGEST_COMPARED", 1000)
+    distances, found = projection._nearest(rows, 15)
+    assert np.mean([np.isin(one, other).mean() for one, other in zip(true, found, strict=True)]) > 0.97
+    assert (found[:, 0] == np.arange(len(rows))).mean() > 0.999
+    np.testing.assert_allclose(distances, 1 - np.einsum("nh,nkh->nk", rows, rows[found]), atol=2e-6)
+    assert (distances >= true_distances - 2e-6).all()
 
 
 def test_a_reduced_vocabulary_is_mapped_the_same_way(monkeypatch):
@@ -279,3 +292,19 @@ def test_a_reduced_vocabulary_is_mapped_the_same_way(monkeypatch):
     fitted = projection.fit_map(small, n_neighbors=5, progress=said.append)
     assert "8 principal components" in said[0]
     assert len(fitted.token_ids) == len(small.searchable_ids) - 1
+
+
+def test_forces_are_the_slopes_of_memberships_in_the_plane():
+    """Pulling: the slope of log(1 / (1 + a d^2b)); pushing: that of log(1 - that), as UMAP's objective has them."""
+    a, b = 1.577, 0.895
+    pull, push = layout._forces(a, b)
+    bins = np.arange(len(pull)) + ((127 + layout.SMALLEST_POWER) << layout.BINS_A_POWER)
+    edges = (bins.astype(np.int32) << (23 - layout.BINS_A_POWER)).view(np.float32).astype(float)
+    middle = np.sqrt(edges[:-1] * edges[1:])
+    usual = (middle > 0.01) & (middle < 1e4)
+    distance, small = np.sqrt(middle[usual]), 1e-6
+    near = lambda d: 1 / (1 + a * d ** (2 * b))  # noqa: E731
+    slope = (np.log(near(distance + small)) - np.log(near(distance - small))) / (2 * small)
+    np.testing.assert_allclose(pull[:-1][usual] * distance, slope, rtol=0.01)
+    apart = (np.log(1 - near(distance + small)) - np.log(1 - near(distance - small))) / (2 * small)
+    np.testing.assert_allclose(push[:-1][usual] * distance * (0.001 + distance**2) / distance**2, apart, rtol=0.01)

@@ -1,6 +1,6 @@
-"""The map: UMAP of the searchable vocabulary, fitted once per model, on which prompts are placed. For looking, never for evidence.
+"""The map: UMAP of the searchable vocabulary, fitted once per model. For looking, never for evidence.
 
-Two prompts on one map are comparable; two maps are not. umap is imported by `fit_map` only: placing needs none of it.
+Two prompts on one map are comparable; two maps are not. `placement` puts prompts on it. umap is imported by `fit_map` only.
 """
 
 import contextlib
@@ -9,31 +9,30 @@ import os
 import threading
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
-import pandas as pd
 
-from explorer.analysis.hubness import cosine_index, unit
+from explorer.analysis.hubness import unit
+from explorer.analysis.layout import lay_out
 from explorer.analysis.nulls import ROWS_PER_BLOCK
-from explorer.errors import ExplorerError, PromptError
-from explorer.prompt import SoftPrompt
+from explorer.errors import ExplorerError
 from explorer.vocabulary import Vocabulary
 
 Progress = Callable[[str], None]
 
 MAP_FILE = "map.npz"
 """a map shipped with a model lies in its folder under this name"""
-SAME_DIRECTION = 1e-6
-"""cosine distance at which a vector counts as a row itself and is given that row's place"""
-
+LARGEST_COMPARED = 2**23
+"""values of a vocabulary whose rows are all compared in full; in larger ones candidates are sought among principal components"""
+KEPT_WIDTH, CANDIDATES = 3, 8
+"""the share of the width that candidates are sought in, 1 / 3, and how many there are to a neighbor"""
 LARGEST_WHOLE = 2**28
 """values of a vocabulary that is mapped as it is (1 GiB); larger ones are reduced first"""
 COMPONENTS = 128
-"""principal components that a larger one is reduced to"""
+"""principal components that such a one is reduced to"""
 
 _umap_lock = threading.RLock()
 """numba's default threading layer crashes when two threads run UMAP at once; also, a map is never fitted twice side by side"""
@@ -105,7 +104,7 @@ def fit_map(
 ) -> VocabularyMap:
     """UMAP (cosine) of the searchable rows, from their exact nearest neighbors; the same seed gives the same map.
 
-    n_neighbors: fewer when the vocabulary is smaller. About a minute for 16,000 rows. Duplicate directions are dropped, since
+    n_neighbors: fewer when the vocabulary is smaller. Some seconds for 16,000 rows. Duplicate directions are dropped, since
     UMAP is not deterministic with them. Raises ExplorerError for fewer than four distinct rows or settings out of range.
     Source: McInnes, Healy and Melville 2018.
     """
@@ -123,8 +122,9 @@ def fit_map(
         rows = unit(vocabulary.embedding[token_ids])
     with _umap_lock:
         tell(f"map of {vocabulary.name}: the {neighbors} nearest of each of {len(rows):,} rows")
-        distances, found = _nearest(rows, rows, neighbors)
-        tell("fitting UMAP (about a minute for 16,000 rows; once per model, then it is kept)")
+        distances, found = _nearest(rows, neighbors)
+        distances[found == np.arange(len(rows))[:, None]] = 0  # to itself; else UMAP takes the rounding for the nearest distance
+        tell("fitting UMAP (some seconds for 16,000 rows; once per model, then it is kept)")
         xy = _umap(rows, found, distances, min_dist, seed)
         tell("the map is ready")
     return VocabularyMap(token_ids, xy, vocabulary.fingerprint, neighbors, min_dist, seed)
@@ -156,7 +156,7 @@ def _blocks(token_ids: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def _umap(rows: np.ndarray, found: np.ndarray, distances: np.ndarray, min_dist: float, seed: int) -> np.ndarray:
-    """UMAP's layout [M, 2] float32 of unit rows with known neighbors [M, n] and cosine distances."""
+    """UMAP's layout [M, 2] float32 of unit rows with known neighbors [M, n], themselves first, and cosine distances."""
     import warnings
 
     with warnings.catch_warnings():
@@ -166,26 +166,38 @@ def _umap(rows: np.ndarray, found: np.ndarray, distances: np.ndarray, min_dist: 
         warnings.filterwarnings("ignore", category=DeprecationWarning)  # numba's and scikit-learn's own, from inside umap
         warnings.filterwarnings("ignore", category=FutureWarning)
         from umap import UMAP
+        from umap.umap_ import find_ab_params
 
-        fit = UMAP(
+        begun = UMAP(
             n_neighbors=found.shape[1],
-            min_dist=min_dist,
             metric="cosine",
             random_state=seed,
             n_jobs=1,
+            n_epochs=0,  # the graph and where its points start
             precomputed_knn=(found.astype(np.int32), distances.astype(np.float32)),
             init="spectral" if len(rows) > 50 else "random",  # too few rows for UMAP's eigenvector solver
-        )
-        return np.ascontiguousarray(fit.fit_transform(rows), np.float32)
+        ).fit(rows)
+    return lay_out(begun.graph_, begun.embedding_, *find_ab_params(begun.spread, min_dist), seed)
 
 
-def _nearest(vectors: np.ndarray, rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Cosine distances [Q, k] of unit vectors to their nearest unit rows, 0…2, ascending, and the rows' numbers [Q, k]."""
+def _nearest(rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Cosine distances [M, k] of unit rows [M, H] to their nearest among them, 0…2, ascending, and the numbers [M, k] of these.
+
+    Exact; of large tables those of the candidates are, which are nearly always all (`benchmarks/map.py` prints what share).
+    """
     import faiss
 
+    rows = np.ascontiguousarray(rows)
     index = faiss.IndexFlatIP(rows.shape[1])
-    index.add(np.ascontiguousarray(rows))
-    cosine, found = index.search(np.ascontiguousarray(vectors), k)
+    if rows.size > LARGEST_COMPARED:
+        directions = np.linalg.eigh(rows.T @ rows)[1][:, : -1 - rows.shape[1] // KEPT_WIDTH : -1].T
+        turn = faiss.LinearTransform(directions.shape[1], len(directions))
+        faiss.copy_array_to_vector(directions.astype(np.float32).ravel(), turn.A)
+        turn.is_trained = True
+        index = faiss.IndexRefineFlat(faiss.IndexPreTransform(turn, faiss.IndexFlatIP(len(directions))))
+        index.k_factor = CANDIDATES
+    index.add(rows)
+    cosine, found = index.search(rows, k)
     return (1 - cosine).clip(0, 2), found
 
 
@@ -226,132 +238,3 @@ def _cache_file(vocabulary: Vocabulary) -> Path | None:
     except RuntimeError:
         return None
     return cache / "soft-prompt-explorer" / "maps" / f"{vocabulary.fingerprint}-cosine-15-0.1-0.npz"
-
-
-@dataclass(frozen=True, eq=False)
-class Places:
-    """Where vectors come to lie on a map."""
-
-    xy: np.ndarray
-    """[Q, 2] float32"""
-    trust: np.ndarray
-    """[Q] float32, 0…1, higher is better: the share of a vector's nearest rows that are also its nearest on the map"""
-
-
-def place(vectors: np.ndarray, vocabulary: Vocabulary, vocabulary_map: VocabularyMap) -> Places:
-    """Places of new vectors [Q, H]: the mean of their exact nearest rows' places, weighted by UMAP's fuzzy memberships.
-
-    A vector in the direction of a row gets that row's place, as in UMAP's own transform. Distances and trust use
-    `n_neighbors` rows. Raises PromptError when the widths differ and ExplorerError for a map of another vocabulary.
-    """
-    vocabulary.check_width(vectors, "vectors")
-    if not vocabulary_map.belongs_to(vocabulary):
-        raise ExplorerError(f"the map belongs to another vocabulary than {vocabulary.name}; load or fit the map of this one")
-    distances, found = _nearest_on_map(unit(np.asarray(vectors, np.float32)), vocabulary, vocabulary_map)
-    weights = _memberships(distances)
-    hit = distances[:, 0] <= SAME_DIRECTION
-    weights[hit] = np.eye(1, weights.shape[1])
-    weights /= weights.sum(axis=1, keepdims=True)
-    xy = np.einsum("qk,qkd->qd", weights, vocabulary_map.xy[found].astype(np.float64)).astype(np.float32)
-    return Places(xy, _trust(xy, found, vocabulary_map.xy))
-
-
-def _nearest_on_map(vectors: np.ndarray, vocabulary: Vocabulary, vocabulary_map: VocabularyMap) -> tuple[np.ndarray, np.ndarray]:
-    """As `_nearest` among the rows that are on the map; numbers count the map's rows."""
-    ids, searchable = vocabulary_map.token_ids, vocabulary.searchable_ids
-    k, index = min(vocabulary_map.n_neighbors, len(ids)), cosine_index(vocabulary)
-    off_map = len(searchable) - len(ids)  # duplicates of rows that are on it
-    cosine, found = index.search(np.ascontiguousarray(vectors), min(k + off_map, len(searchable)))
-    number = np.full(len(searchable), -1, np.int64)
-    number[np.searchsorted(searchable, ids)] = np.arange(len(ids))
-    numbers = number[found]
-    kept = np.argsort(numbers < 0, axis=1, kind="stable")[:, :k]
-    return (1 - np.take_along_axis(cosine, kept, 1)).clip(0, 2), np.take_along_axis(numbers, kept, 1)
-
-
-def _memberships(distances: np.ndarray) -> np.ndarray:
-    """UMAP's fuzzy memberships of each vector's k nearest rows, from ascending distances [Q, k]: [Q, k] float64, the first is 1.
-
-    w = exp(−(d − ρ) / σ), ρ the distance to the nearest, σ such that they sum to log2(k) (`smooth_knn_dist` of McInnes et al.).
-    """
-    distances = distances.astype(np.float64)
-    beyond, k = distances - distances[:, :1], distances.shape[1]
-    low, high = np.full(len(distances), 1e-3) * distances.mean(axis=1) + 1e-12, np.full(len(distances), 1e3)
-    for _ in range(64):  # halving in logarithms: σ spans many orders of magnitude
-        middle = np.sqrt(low * high)
-        enough = np.exp(-beyond / middle[:, None]).sum(axis=1) > np.log2(k)
-        high, low = np.where(enough, middle, high), np.where(enough, low, middle)
-    return np.exp(-beyond / np.sqrt(low * high)[:, None])
-
-
-def _trust(xy: np.ndarray, found: np.ndarray, map_xy: np.ndarray) -> np.ndarray:
-    """Share of the rows `found` [Q, k] among the k rows nearest to xy [Q, 2] on the map: [Q] float32."""
-    import faiss
-
-    index = faiss.IndexFlatL2(2)
-    center = map_xy.mean(axis=0)  # FAISS subtracts squares: the smaller the coordinates the better
-    index.add(np.ascontiguousarray(map_xy - center))
-    _, nearest = index.search(np.ascontiguousarray(xy - center), found.shape[1])
-    return np.array([np.isin(true, drawn).mean() for true, drawn in zip(found, nearest, strict=True)], np.float32)
-
-
-@dataclass(frozen=True, eq=False)
-class Placement:
-    """A prompt, its initial vectors or class labels on the map."""
-
-    prompt: str
-    """name; empty for labels"""
-    kind: Literal["prompt", "label", "initial"]
-    names: tuple[str, ...]
-    """[Q] what each point is called: its nearest piece, or the label"""
-    positions: np.ndarray
-    """[Q] int64, from 0"""
-    xy: np.ndarray
-    """[Q, 2] float32"""
-    trust: np.ndarray
-    """[Q] float32, 0…1, see Places"""
-
-    def to_frame(self) -> pd.DataFrame:
-        """One row per point: prompt, kind, position, name, x, y, trust."""
-        return pd.DataFrame(
-            {
-                "prompt": self.prompt,
-                "kind": self.kind,
-                "position": self.positions,
-                "name": list(self.names),
-                "x": self.xy[:, 0],
-                "y": self.xy[:, 1],
-                "trust": self.trust,
-            }
-        )
-
-
-def place_prompt(prompt: SoftPrompt, vocabulary: Vocabulary, vocabulary_map: VocabularyMap) -> Placement:
-    """The tokens of a prompt on the map, each named by its nearest piece (cosine). Raises as `place` does."""
-    from explorer.analysis.neighbors import search
-
-    vocabulary.check_width(prompt.vectors, prompt.name)
-    places = place(prompt.vectors, vocabulary, vocabulary_map)
-    nearest, _ = search(prompt.vectors, vocabulary, 1)
-    names = tuple(vocabulary.pieces[token_id] for token_id in nearest[:, 0])
-    return Placement(prompt.name, "prompt", names, np.arange(prompt.length), places.xy, places.trust)
-
-
-def place_labels(labels: Sequence[str], vocabulary: Vocabulary, vocabulary_map: VocabularyMap) -> Placement:
-    """Class labels on the map, each the mean of its pieces. Raises PromptError for a label without a piece, and as `place`."""
-    if not labels:
-        raise PromptError("no labels to place on the map; expected at least one")
-    places = place(np.stack([vocabulary.text_vector(label) for label in labels]), vocabulary, vocabulary_map)
-    return Placement("", "label", tuple(labels), np.arange(len(labels)), places.xy, places.trust)
-
-
-def place_trajectory(prompt: SoftPrompt, vocabulary: Vocabulary, vocabulary_map: VocabularyMap) -> tuple[np.ndarray, np.ndarray]:
-    """Where a prompt's tokens were at its saved training steps: steps [S] int64 and places [S, P, 2] float32.
-
-    Raises PromptError for a prompt without a trajectory, and as `place`.
-    """
-    if prompt.trajectory is None:
-        raise PromptError(f"{prompt.name} has no saved trajectory; expected trajectory.safetensors beside its weights")
-    count, length, _ = prompt.trajectory.vectors.shape
-    places = place(prompt.trajectory.vectors.reshape(count * length, -1), vocabulary, vocabulary_map)
-    return prompt.trajectory.steps, places.xy.reshape(count, length, 2)

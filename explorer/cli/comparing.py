@@ -10,7 +10,8 @@ from explorer.cli.options import Csv, Html, Json, K, Labels, Metric, Model, Null
 from explorer.cli.output import Output, check_folder, frame_table, note, records, write_folder
 
 if TYPE_CHECKING:
-    from explorer.analysis.projection import Placement, VocabularyMap
+    from explorer.analysis.placement import Placement
+    from explorer.analysis.projection import VocabularyMap
     from explorer.prompt import SoftPrompt
     from explorer.vocabulary import Vocabulary
 
@@ -36,7 +37,8 @@ def draw_map(
     vocabulary = Vocabularies(model).shared_by(read)
     import pandas as pd
 
-    from explorer.analysis.projection import load_map, place_trajectory
+    from explorer.analysis.placement import place_trajectory
+    from explorer.analysis.projection import load_map
 
     chosen = values(labels, "--labels") or list(dict.fromkeys(label for prompt in read for label in prompt.origin.labels or ()))
     vocabulary_map = load_map(vocabulary, progress=note)
@@ -57,7 +59,7 @@ def _placements(
     prompts: "list[SoftPrompt]", labels: list[str], vocabulary: "Vocabulary", vocabulary_map: "VocabularyMap"
 ) -> "list[Placement]":
     """Every prompt, then the labels."""
-    from explorer.analysis.projection import place_labels, place_prompt
+    from explorer.analysis.placement import place_labels, place_prompt
 
     placed = [place_prompt(prompt, vocabulary, vocabulary_map) for prompt in prompts]
     return [*placed, place_labels(labels, vocabulary, vocabulary_map)] if labels else placed

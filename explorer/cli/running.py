@@ -69,6 +69,8 @@ def app(
     port: Annotated[int | None, typer.Option("--port", min=1, max=65535, help="Where the dashboard listens. Default: 8501, or the next free one.")] = None,
     host: Annotated[str, typer.Option("--host", metavar="ADDRESS", help="Who may connect: localhost is this machine only, 0.0.0.0 everybody.")] = "localhost",
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open a browser.")] = False,
+    read_only: Annotated[bool, typer.Option("--read-only", help="No uploads, and the model is never run: for a dashboard that others look at.")] = False,
+    base_path: Annotated[str | None, typer.Option("--base-path", metavar="PATH", help="Where a proxy shows the dashboard, as /prompts.")] = None,
 ) -> None:
     """Open the dashboard; Ctrl-C ends it."""
     environment = dict(os.environ)
@@ -78,10 +80,13 @@ def app(
         environment["EXPLORER_MODEL"] = _checked_model(model)
     if not APP.is_file():
         raise ExplorerError(f"{APP}: the dashboard is not here; run it from a clone of the project")
+    if read_only:
+        environment["EXPLORER_READ_ONLY"] = "1"
     command = [sys.executable, "-m", "streamlit", "run", str(APP), "--server.address", host]
     command += ["--server.showEmailPrompt", "false", "--browser.gatherUsageStats", "false"]
     command += ["--server.port", str(port)] if port is not None else []
     command += ["--server.headless", "true"] if no_browser else []
+    command += ["--server.baseUrlPath", base_path.strip("/")] if base_path is not None else []
     raise typer.Exit(_wait(subprocess.Popen(command, cwd=APP.parent, env=environment)))
 
 

@@ -18,7 +18,9 @@ import streamlit as st
 from explorer.analysis import clusters, comparison, labels, matching, norms, projection
 from explorer.analysis import hubness as hub
 from explorer.analysis import neighbors as nearest
+from explorer.analysis import placement as placing
 from explorer.analysis import trajectory as trajectories
+from explorer.dashboard.access import read_only
 from explorer.errors import DataError, ExplorerError, ModelError
 from explorer.formats import PROMPTS, find_prompts
 from explorer.prompt import SoftPrompt
@@ -198,22 +200,22 @@ def vocabulary_map(vocabulary: Vocabulary) -> projection.VocabularyMap:
 
 
 @st.cache_data(max_entries=64, hash_funcs=KEYS, show_spinner=False)
-def placement(opened: Opened, vocabulary: Vocabulary, before_training: bool = False) -> projection.Placement:
+def placement(opened: Opened, vocabulary: Vocabulary, before_training: bool = False) -> placing.Placement:
     """A prompt on the map as it is, or as it was before training."""
-    placed = projection.place_prompt(opened.prompt.at(0) if before_training else opened.prompt, vocabulary, vocabulary_map(vocabulary))
+    placed = placing.place_prompt(opened.prompt.at(0) if before_training else opened.prompt, vocabulary, vocabulary_map(vocabulary))
     return replace(placed, prompt=opened.name, kind="initial" if before_training else "prompt")
 
 
 @st.cache_data(max_entries=32, hash_funcs=KEYS, show_spinner=False)
-def label_placement(names: tuple[str, ...], vocabulary: Vocabulary) -> projection.Placement:
+def label_placement(names: tuple[str, ...], vocabulary: Vocabulary) -> placing.Placement:
     """Class labels on the map."""
-    return projection.place_labels(names, vocabulary, vocabulary_map(vocabulary))
+    return placing.place_labels(names, vocabulary, vocabulary_map(vocabulary))
 
 
 @st.cache_data(max_entries=32, hash_funcs=KEYS, show_spinner=False)
 def trajectory(opened: Opened, vocabulary: Vocabulary) -> tuple[np.ndarray, np.ndarray]:
     """Where a prompt's tokens were on the map: steps [S] and places [S, P, 2]."""
-    return projection.place_trajectory(opened.prompt, vocabulary, vocabulary_map(vocabulary))
+    return placing.place_trajectory(opened.prompt, vocabulary, vocabulary_map(vocabulary))
 
 
 @st.cache_data(max_entries=32, hash_funcs=KEYS, show_spinner=False)
@@ -236,6 +238,8 @@ def domains() -> Iterator[str]:
 @st.cache_resource(max_entries=1, show_spinner="Loading the frozen model (once; some seconds)", show_time=True)
 def _model(name: str, state: str):
     """The frozen model, shared by all sessions: it has its own lock."""
+    if read_only():
+        raise ExplorerError("this dashboard is read-only and runs no model; start it without --read-only to ask the model")
     from explorer.t5 import FrozenT5
 
     return FrozenT5.load(name)

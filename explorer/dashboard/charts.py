@@ -1,5 +1,8 @@
 """Figures as the pages show them: with what they show in words for those who do not see them."""
 
+from collections.abc import Sequence
+
+import numpy as np
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
@@ -8,6 +11,7 @@ from explorer.dashboard.cached import Opened
 from explorer.figures import Figure, alternative_text, mark_token
 
 CONFIG = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"]}
+MAP = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "autoScale2d"], "scrollZoom": True}
 
 
 def show(figure: Figure, key: str, place: DeltaGenerator | None = None, buttons: bool = True) -> None:
@@ -35,8 +39,19 @@ def _clicked(key: str, name: str) -> None:
         focus.choose(name, round(points[0]["x"]))
 
 
-def selectable(figure: Figure, key: str) -> list[dict]:
-    """Draw a figure whose points can be chosen by a click; the points that are."""
-    config = CONFIG | {"scrollZoom": True}
-    event = st.plotly_chart(figure, key=key, on_select="rerun", selection_mode="points", config=config, alt=alternative_text(figure))
-    return event["selection"]["points"]
+def selectable(figure: Figure, key: str) -> tuple[list[dict], list[np.ndarray]]:
+    """Draw a map whose points can be chosen by a click or by a line drawn round them: the points, and the outlines [C, 2].
+
+    A click on a prompt token puts it into focus.
+    """
+    said = f"{alternative_text(figure)} A click chooses a point, a line drawn with the lasso a region."
+    event = st.plotly_chart(figure, key=key, on_select=lambda: _chosen(key), selection_mode=("points", "lasso"), config=MAP, alt=said)
+    chosen = event["selection"]
+    return chosen["points"], [np.column_stack([drawn["x"], drawn["y"]]) for drawn in chosen["lasso"]]
+
+
+def _chosen(key: str) -> None:
+    chosen = st.session_state[key]["selection"]
+    data = chosen["points"][0].get("customdata") if len(chosen["points"]) == 1 and not chosen["lasso"] else None
+    if isinstance(data, Sequence) and len(data) > 2 and data[0] in ("prompt", "initial"):
+        focus.choose(data[1], data[2])

@@ -7,6 +7,7 @@ from tempfile import TemporaryDirectory
 import streamlit as st
 
 from explorer.dashboard import cached
+from explorer.dashboard.access import read_only
 from explorer.dashboard.cached import Broken, Opened
 from explorer.dashboard.words import slug
 from explorer.errors import ExplorerError, PromptError
@@ -31,6 +32,8 @@ def names() -> set[str]:
 
 def opener() -> None:
     """Where files are dropped and folders named. What is found joins the choice in the sidebar and becomes what is shown."""
+    if read_only():
+        return
     with st.expander("Open your own prompt", icon=":material/upload_file:", expanded=bool(st.session_state.get(_KEPT))):
         st.file_uploader(
             "A checkpoint file, a zip of a checkpoint folder, or the files of one folder together",

@@ -1,14 +1,17 @@
-"""What a click on the map asks for: the neighbors of the points chosen."""
+"""What is chosen on the map: the neighbors of a point, the words and prompt tokens of a region."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import streamlit as st
 
+from explorer.analysis.projection import VocabularyMap
+from explorer.analysis.region import inside, pieces_inside
 from explorer.dashboard import cached, tables
 from explorer.dashboard.cached import Opened
-from explorer.dashboard.words import safe
+from explorer.dashboard.words import count, safe
 from explorer.figures import readable
 from explorer.prompt import Origin, SoftPrompt
 from explorer.vocabulary import Vocabulary
@@ -18,13 +21,41 @@ def table(points: Sequence[Mapping[str, object]], chosen: Mapping[str, Opened], 
     """The neighbors of the first chosen point, or how to choose one."""
     asked = _asked(points[0].get("customdata"), chosen, vocabulary) if points else None
     if asked is None:
-        st.info("Click a prompt token, a label or a neighbor on the map to read its neighbors here.", icon=":material/ads_click:")
+        st.info("Click a token, a label or a neighbor on the map to read its neighbors; draw round a region to list its words.", icon=":material/ads_click:")
         return
     title, opened = asked
     frame = cached.neighbors(opened, vocabulary, k, "cosine").to_frame()
     tables.heading(title, frame, opened.name, "neighbors", "cosine", f"k{k}")
     tables.show(frame, "chosen-point", ["rank", "piece", "token", "token_id", "similarity"])
     st.caption(f"Cosine (higher is closer) in the original space, k = {k}, over {len(vocabulary.searchable_ids):,} pieces; not taken from the map.")
+
+
+def region(outlines: Sequence[np.ndarray], places: pd.DataFrame, vocabulary_map: VocabularyMap, vocabulary: Vocabulary) -> None:
+    """The words within the outlines, and which of the placed tokens lie there; nothing without an outline.
+
+    places: one row a token, with prompt, kind, position, name, x, y and trust.
+    """
+    if not outlines:
+        return
+    words = pd.concat([pieces_inside(vocabulary_map, vocabulary, outline) for outline in outlines], ignore_index=True)
+    words = words.drop_duplicates("token_id").sort_values("frequency_rank", ignore_index=True)
+    within = np.any([inside(places[["x", "y"]].to_numpy(), outline) for outline in outlines], axis=0)
+    there = places[within & (places["kind"] == "prompt")]
+    tables.heading(f"{count(len(words), 'piece')} in the region", words, "region")
+    if len(words):
+        share, median = len(words) / len(vocabulary_map.token_ids), words["frequency_rank"].median()
+        st.markdown(
+            f"{share:.1%} of the map. Median frequency rank {median:,.0f} of {len(vocabulary.searchable_ids):,} (1 is the most frequent; "
+            f"half of all lie above {len(vocabulary.searchable_ids) / 2:,.0f})."
+        )
+        shown = words.assign(piece=words["piece"].map(readable))
+        tables.show(shown, "region-words", ["piece", "frequency_rank", "token_id"], height=min(38 + 35 * len(words), 318))
+    if there.empty:
+        st.caption("No token of the chosen prompts lies here.")
+        return
+    each = there.groupby("prompt", sort=False).size()
+    st.markdown("Prompt tokens here: " + ", ".join(f"{safe(name)} **{number}**" for name, number in each.items()) + ".")
+    tables.show(there.assign(name=there["name"].map(readable)), "region-tokens", ["prompt", "position", "name", "trust"], more={"name": "Nearest piece"})
 
 
 def _asked(data: object, chosen: Mapping[str, Opened], vocabulary: Vocabulary) -> tuple[str, Opened] | None:

@@ -33,6 +33,7 @@ COLUMNS = {
     "position": _number("Token", format="%d", pinned=True, help="Position in the prompt, from 0", width=60),
     "source": _text("Began as", help="What the token was initialized from"),
     "rank": _number("Rank", format="localized", width=80),
+    "frequency_rank": _number("Frequency rank", format="localized", help="1 is the most frequent; tokenizers number pieces by frequency"),
     "token_id": _number("Id", format="%d", help="Row of the vocabulary", width=80),
     "piece": _text("Piece", help="As the tokenizer writes it; ▁ stands for a space"),
     "token": _text("Text"),

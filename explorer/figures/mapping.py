@@ -6,7 +6,8 @@ import numpy as np
 import plotly.graph_objects as go
 
 from explorer.analysis.neighbors import NearestNeighbors
-from explorer.analysis.projection import Placement, VocabularyMap
+from explorer.analysis.placement import Placement
+from explorer.analysis.projection import VocabularyMap
 from explorer.figures.style import COLORS, NEUTRAL, Look, looks, plain, readable, styled
 from explorer.vocabulary import Vocabulary
 

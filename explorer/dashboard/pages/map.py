@@ -5,6 +5,7 @@ import pandas as pd
 import streamlit as st
 
 from explorer.dashboard import cached, charts, choice, controls, focus, selection, tables
+from explorer.dashboard.access import read_only
 from explorer.dashboard.words import model_name, safe
 from explorer.figures import map_figure, point_at, readable
 
@@ -20,15 +21,18 @@ with st.container(horizontal=True, gap="large"):
         "Color by", ["prompt", "initialization"], default="prompt", required=True, key="color", bind="query-params"
     )
     k = controls.k()
+    drag = st.segmented_control("Dragging", ["moves the map", "draws a region"], default="moves the map", required=True, key="drag")
 with st.container(horizontal=True, gap="large"):
     near = st.toggle("Neighbors", True, key="near", bind="query-params", help="The k nearest pieces of every token, as dots of its color")
     before = st.toggle("Before training", key="before", bind="query-params", help="Hollow marks where the tokens began")
     paths = st.toggle("Training paths", key="paths", bind="query-params", help="Lines through the saved training steps")
     named = st.toggle("Name every piece", key="names", bind="query-params", help="Name and click every word of the vocabulary; the figure doubles in size")
 
-with st.form("ask-map", border=False), st.container(horizontal=True, vertical_alignment="bottom"):
-    text = st.text_input("Ask the model here", key="map-text", max_chars=LONGEST, placeholder="A text: tokens that its answer rests on grow")
-    st.form_submit_button("Answer", icon=":material/play_arrow:")
+text = ""
+if not read_only():
+    with st.form("ask-map", border=False), st.container(horizontal=True, vertical_alignment="bottom"):
+        text = st.text_input("Ask the model here", key="map-text", max_chars=LONGEST, placeholder="A text: tokens that its answer rests on grow")
+        st.form_submit_button("Answer", icon=":material/play_arrow:")
 
 vocabulary_map = cached.vocabulary_map(vocabulary)
 asked = [opened for opened in chosen if opened.prompt.origin.labels] if text.strip() else []
@@ -51,7 +55,8 @@ figure = map_figure(
 )
 if (token := focus.position(opened)) is not None:
     point_at(figure, placements[chosen.index(opened)].xy[token], f"token {token}")
-points = charts.selectable(figure, "map")
+figure.update_layout(dragmode="lasso" if drag == "draws a region" else "pan")
+points, outlines = charts.selectable(figure, "map")
 if rests:
     told = "; ".join(f"{name}: {one.answer} ({one.deletion[0]:.0%}), most moved by token {np.abs(one.leave_one_out).argmax()}" for name, one in rests.items())
     st.caption(safe(f"Answers: {told}. ") + "A token's area is what the answer's log-probability changes when it is masked, by the largest of its prompt.")
@@ -63,10 +68,12 @@ st.caption(
     f"UMAP of {len(vocabulary_map.token_ids):,} pieces of {model_name(vocabulary.name)} (cosine, {vocabulary_map.n_neighbors} neighbors, minimum distance "
     f"{vocabulary_map.min_dist}, seed {vocabulary_map.seed}), fitted once per model; tokens are placed at the weighted mean of their nearest pieces. Trust "
     f"is the share of a token's nearest pieces that are also near it on the map: {tokens['trust'].mean():.0%} on average here, {tokens['trust'].min():.0%} at "
-    "worst. Gray: vocabulary. Stars: class labels. Drag to move, scroll to zoom, click a token, a label or a neighbor to read its neighbors."
+    "worst. Gray: vocabulary. Stars: class labels. Scroll to zoom, click a token, a label or a neighbor to read its neighbors."
 )
 
-selection.table(points, {opened.name: opened for opened in chosen}, vocabulary, k)
+selection.region(outlines, frame, vocabulary_map, vocabulary)
+if not outlines:
+    selection.table(points, {opened.name: opened for opened in chosen}, vocabulary, k)
 
 tables.heading("Places on the map", frame, *(opened.name for opened in chosen[:3]), "map")
 readable_names = [name if kind == "label" else readable(name) for name, kind in zip(frame["name"], frame["kind"], strict=True)]

@@ -3,7 +3,7 @@
 import pandas as pd
 import streamlit as st
 
-from explorer.dashboard import cached, charts, choice, private, tables
+from explorer.dashboard import cached, charts, choice, private, sharing, tables
 from explorer.dashboard.words import count, model_name, safe
 from explorer.figures import accuracy_curve, norm_figure
 from explorer.report import card_in_words, list_prompts
@@ -52,3 +52,4 @@ if chosen:
         f"Length over the median length of {model_name(vocabulary.name)}'s {len(vocabulary.searchable_ids):,} pieces (dotted line: 1); hollow marks are "
         "the initial vectors, where they were saved. Cosine does not see length: a token many times as long as any word is no word."
     )
+    sharing.section(fitting, vocabulary)

@@ -3,6 +3,7 @@
 import streamlit as st
 
 from explorer.dashboard import cached, charts, choice, tables, texts
+from explorer.dashboard.access import read_only
 from explorer.dashboard.words import count
 from explorer.figures import shift_figure
 from explorer.weights import DEFAULT_MODEL
@@ -28,7 +29,9 @@ st.markdown("A prompt tuned on one kind of text answers others, as it is. **What
 chosen, vocabulary = choice.readable()
 labels = chosen[0].prompt.origin.labels or ()
 domains = texts.fitting(labels)
-if len(domains) < 2:
+if read_only():
+    st.info("This dashboard is read-only and runs no model: below is what was measured when these prompts were made.", icon=":material/lock:")
+elif len(domains) < 2:
     st.info(
         "The examples that ship have no second domain with this prompt's labels. "
         "With texts of your own: `python -m explorer shift PROMPT… --source F --target F`.",

@@ -38,13 +38,12 @@ frame = pd.DataFrame(
     {
         "token_id": ids,
         "piece": [vocabulary.pieces[token_id] for token_id in ids],
-        "rank": frequency_ranks(vocabulary, ids),
+        "frequency_rank": frequency_ranks(vocabulary, ids),
         "near": [len(near[int(token_id)]) for token_id in ids],
     }
 )
 tables.heading(safe(f"{count(len(ids), 'piece')} with “{word.strip()}”{' or more' if len(ids) == MOST else ''}"), frame, "words", word, f"k{k}")
 more = {
-    "rank": st.column_config.NumberColumn("Frequency rank", format="localized", help="1 is the most frequent; tokenizers number pieces by frequency"),
     "near": st.column_config.NumberColumn("Tokens near", format="%d", help=f"Prompt tokens with it among their {k} nearest pieces"),
 }
 height = min(38 + 35 * len(frame), 318)

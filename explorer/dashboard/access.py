@@ -1,0 +1,11 @@
+"""What visitors may do here. A read-only dashboard takes no files and never runs the model: it shows what lies in its folder of prompts."""
+
+import os
+
+READ_ONLY = "EXPLORER_READ_ONLY"
+"""set to 1 by `python -m explorer app --read-only`"""
+
+
+def read_only() -> bool:
+    """Whether uploads and every page that runs the model are left out."""
+    return os.environ.get(READ_ONLY, "") not in ("", "0")
