@@ -2,7 +2,6 @@
 
 import streamlit as st
 
-from explorer.dashboard import ahead, choice, errors
 from explorer.dashboard.access import read_only
 
 READING = {
@@ -29,6 +28,9 @@ def page(name: str, title: str, icon: str) -> "st.Page":
 st.set_page_config(page_title="Soft Prompt Explorer", page_icon="🧭", layout="wide", initial_sidebar_state=340)
 sections = READING if read_only() else READING | RUNNING
 asked = st.navigation({section: [page(*known) for known in pages] for section, pages in sections.items()})
+
+from explorer.dashboard import ahead, choice, errors  # noqa: E402 - they take most of a second; the navigation is on the screen by now
+
 ahead.start(with_model=not read_only())
 with errors.shown():
     with st.sidebar:

@@ -125,7 +125,7 @@ async def changes(browser: Browser, repeat: int) -> bool:
     late = False
     with served() as (address, _, _):
         await answering(address)
-        for name in ("neighbors", "clusters", "labels", "map"):
+        for name in os.environ.get("ONLY", "neighbors clusters labels map").split():
             seconds: dict[str, list[float]] = {"prompt": [], "k": [], "metric": []}
             page = await browser.new_page(viewport={"width": 1280, "height": 900})
             page.set_default_timeout(PATIENCE)

@@ -93,9 +93,11 @@ class Vocabulary:
         groups: dict[str, int] = {}
         return np.array([groups.setdefault(_bare_word(piece) or piece, index) for index, piece in enumerate(self.pieces)])
 
-    def stem(self, token_id: int) -> str:
-        """The first letters that inflected forms of a word share: at least four, endings cut."""
-        return _stem(_bare_word(self.pieces[token_id]))
+    @cached_property
+    def stem_groups(self) -> np.ndarray:
+        """[V] int64: pieces whose words share a stem, the first letters of inflected forms (at least four, endings cut), have the same number."""
+        groups: dict[str, int] = {}
+        return np.array([groups.setdefault(_stem(_bare_word(piece)), index) for index, piece in enumerate(self.pieces)])
 
     @cached_property
     def _tokenizer(self) -> Tokenizer:

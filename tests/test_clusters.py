@@ -6,9 +6,9 @@ import pytest
 
 from explorer.analysis import clusters
 from explorer.analysis.clusters import coherence, redundancy
-from explorer.analysis.hubness import unit
+from explorer.analysis.hubness import bank_neighbors, rough_neighbors, unit
 from explorer.analysis.neighbors import search
-from explorer.analysis.nulls import gaussian_bank
+from explorer.analysis.nulls import NULLS, bank, gaussian_bank
 from explorer.errors import ExplorerError, PromptError
 
 
@@ -112,12 +112,23 @@ def test_jaccard_is_that_of_sets():
 
 def test_rotations_keep_the_gram_matrix_and_are_uniform(monkeypatch):
     vocabulary, seen = planted.vocabulary(), []
-    monkeypatch.setattr(clusters, "search", lambda vectors, *rest: seen.append(vectors) or search(vectors, *rest))
+    monkeypatch.setattr(clusters, "rough_neighbors", lambda vectors, *rest: seen.append(vectors) or rough_neighbors(vectors, *rest))
     prompt = planted.prompt(np.random.default_rng(4).standard_normal((5, 16)))
     redundancy(prompt, vocabulary, nulls=600, seed=1)
-    rotated = np.concatenate(seen[1:]).reshape(600, 5, 16)
+    rotated = np.concatenate(seen).reshape(600, 5, 16)
     np.testing.assert_allclose(rotated @ rotated.transpose(0, 2, 1), np.broadcast_to(prompt.vectors @ prompt.vectors.T, (600, 5, 5)), atol=1e-4)
     np.testing.assert_allclose(rotated.mean(axis=0), 0, atol=0.25)
+
+
+@pytest.mark.parametrize("null", NULLS)
+def test_a_smaller_k_of_a_bank_is_the_head_of_a_larger_one_and_exact(null):
+    vocabulary = planted.vocabulary()
+    vectors = bank(vocabulary, null, 50, 3)
+    for k in (4, 30, 45):
+        similarity, ids = bank_neighbors(vocabulary, k, 50, 3, null)
+        true, scores = search(vectors, vocabulary, k)
+        assert (ids == true).mean() > 0.99  # near ties may change places
+        np.testing.assert_allclose(similarity, scores, atol=1e-5)
 
 
 def test_positions_that_share_a_cluster_more_than_their_directions_explain_are_called():

@@ -101,7 +101,7 @@ def test_variants_of_a_word_are_one_group():
 )
 def test_inflected_forms_share_a_stem(one, other, same):
     vocabulary = planted.from_rows(np.eye(2), (one, other))
-    assert (vocabulary.stem(0) == vocabulary.stem(1)) is same
+    assert (vocabulary.stem_groups[0] == vocabulary.stem_groups[1]) == same
 
 
 def test_a_text_is_the_mean_of_its_pieces(vocabulary):

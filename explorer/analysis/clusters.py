@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from explorer.analysis.hubness import unit
+from explorer.analysis.hubness import bank_neighbors, rough_neighbors, unit
 from explorer.analysis.neighbors import search
-from explorer.analysis.nulls import CALLED_AT, NULLS, Null, bank, benjamini_hochberg, p_values, percentiles, stream
+from explorer.analysis.nulls import CALLED_AT, NULLS, Null, benjamini_hochberg, p_values, percentiles, stream
 from explorer.analysis.remembered import remembered
 from explorer.prompt import SoftPrompt
 from explorer.vocabulary import Vocabulary
@@ -122,10 +122,10 @@ def _null(vocabulary: Vocabulary, name: Null, k: int, nulls: int, seed: int) -> 
 
 def bank_coherence(vocabulary: Vocabulary, name: Null, k: int, nulls: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Coherence [M] of a null's vectors, and for `gaussian` the same with variants merged [M]; in blocks of bounded memory."""
-    vectors = bank(vocabulary, name, nulls, seed)
+    found = bank_neighbors(vocabulary, k, nulls, seed, name)[1]
     plain, merged = [], []
     for start in range(0, nulls, QUERIES_PER_BLOCK):
-        ids = search(vectors[start : start + QUERIES_PER_BLOCK], vocabulary, k)[0]
+        ids = found[start : start + QUERIES_PER_BLOCK]
         plain.append(_mean_cosine(ids, vocabulary))
         merged.append(_merged(ids, vocabulary)[0] if name == "gaussian" else np.empty(0))
     return np.concatenate(plain), np.concatenate(merged)
@@ -148,20 +148,13 @@ def _mean_cosine(ids: np.ndarray, vocabulary: Vocabulary, kept: np.ndarray | Non
 
 def _merged(ids: np.ndarray, vocabulary: Vocabulary) -> tuple[np.ndarray, np.ndarray]:
     """Coherence of neighbors [Q, k] with variants left out: [Q]; and the share of pairs that are variants or share a stem: [Q]."""
-    words, stems = vocabulary.word_groups[ids], _stem_numbers(ids, vocabulary)
+    words, stems = vocabulary.word_groups[ids], vocabulary.stem_groups[ids]
     pairs = np.triu_indices(ids.shape[1], 1)
     alike = (words[:, pairs[0]] == words[:, pairs[1]]) | (stems[:, pairs[0]] == stems[:, pairs[1]])
     repeated = np.zeros(ids.shape, bool)  # the same word as a nearer neighbor
     np.logical_or.at(repeated, (slice(None), pairs[1]), words[:, pairs[0]] == words[:, pairs[1]])
     share = alike.mean(axis=1) if alike.shape[1] else np.full(len(ids), np.nan)
     return _mean_cosine(ids, vocabulary, ~repeated), share
-
-
-def _stem_numbers(ids: np.ndarray, vocabulary: Vocabulary) -> np.ndarray:
-    """One number for each stem: as `ids`."""
-    distinct, place = np.unique(ids, return_inverse=True)
-    numbers = np.unique([vocabulary.stem(token_id) for token_id in distinct], return_inverse=True)[1]
-    return numbers[place].reshape(ids.shape)
 
 
 @dataclass(frozen=True, eq=False)
@@ -240,7 +233,7 @@ def _rotated_overlap(scores: np.ndarray, vocabulary: Vocabulary, k: int, nulls: 
         with _one_thread():  # L⁻¹ normal is a uniform frame (Mezzadri 2007), without a QR
             lower = np.linalg.cholesky(normal @ normal.transpose(0, 2, 1))
             rotated = np.linalg.solve(lower.transpose(0, 2, 1), scores.T[None]).transpose(0, 2, 1) @ normal
-        ids, _ = search(rotated.reshape(count * length, -1).astype(np.float32), vocabulary, k)
+        ids = rough_neighbors(rotated.reshape(count * length, -1).astype(np.float32), vocabulary, k)[1]
         with _one_thread():
             overlap += [(_mean_of_pairs(_jaccard(one)), _shared_first(one)) for one in ids.reshape(count, length, -1)]
     return np.array(overlap).T

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from explorer.analysis.nulls import ROWS_PER_BLOCK, gaussian_bank
+from explorer.analysis.nulls import ROWS_PER_BLOCK, Null, bank, gaussian_bank
 from explorer.analysis.remembered import remembered
 from explorer.vocabulary import Vocabulary
 
@@ -20,6 +20,8 @@ BANK_SIZE, BANK_SEED, CSLS_SEED = 1000, 0, 2**40
 """the query bank of CSLS: draws from the vocabulary's Gaussian, since the tokens of one prompt are too few for a mean.
 Its seed is far from any seed of a null: null vectors that stood in the query bank themselves would score too low"""
 CSLS_NEIGHBORS = 10
+DEEPEST = 30
+"""neighbors that are sought of a null's vectors, however few are asked for first"""
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
@@ -58,17 +60,27 @@ def _hubness(vocabulary: Vocabulary, k: int) -> "Hubness":
     return k_occurrence(bank_neighbors(vocabulary, k)[1], vocabulary)
 
 
-def bank_neighbors(vocabulary: Vocabulary, k: int, count: int = BANK_SIZE, seed: int = BANK_SEED) -> tuple[np.ndarray, np.ndarray]:
-    """Cosines [M, k] and ids [M, k] of the searchable rows nearest to M = count draws of `gaussian_bank`; k is clipped to their number.
+def bank_neighbors(
+    vocabulary: Vocabulary, k: int, count: int = BANK_SIZE, seed: int = BANK_SEED, null: Null = "gaussian"
+) -> tuple[np.ndarray, np.ndarray]:
+    """Cosines [M, k] and ids [M, k] of the searchable rows nearest to M = count vectors of a null; k is clipped to the number of rows.
 
-    In single precision: for counts and nulls, where the order of near ties does not matter.
+    In single precision: for counts and nulls, where the order of near ties does not matter. At least DEEPEST neighbors are sought, so that a
+    smaller k, asked for later, is there already.
     """
-    return remembered(vocabulary, ("bank neighbors", k, count, seed), lambda: _bank_neighbors(vocabulary, k, count, seed))
+    deep = max(k, DEEPEST)
+    similarity, ids = remembered(vocabulary, ("bank neighbors", null, deep, count, seed), lambda: _bank_neighbors(vocabulary, deep, count, seed, null))
+    return similarity[:, :k], ids[:, :k]
 
 
-def _bank_neighbors(vocabulary: Vocabulary, k: int, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def _bank_neighbors(vocabulary: Vocabulary, k: int, count: int, seed: int, null: Null) -> tuple[np.ndarray, np.ndarray]:
+    return rough_neighbors(bank(vocabulary, null, count, seed), vocabulary, k)
+
+
+def rough_neighbors(vectors: np.ndarray, vocabulary: Vocabulary, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Cosines [M, k] and ids [M, k] of the searchable rows nearest to vectors [M, H] in single precision: near ties stand in any order."""
     ids = vocabulary.searchable_ids
-    similarity, found = cosine_index(vocabulary).search(unit(gaussian_bank(vocabulary, count, seed)), min(k, len(ids)))
+    similarity, found = cosine_index(vocabulary).search(unit(vectors), min(k, len(ids)))
     return similarity, ids[found]
 
 

@@ -7,7 +7,7 @@ from importlib import import_module
 
 import streamlit as st
 
-HEAD_START = 2.0
+HEAD_START = 5.0
 """seconds that the first page has to itself"""
 READING = ("scipy.optimize", "scipy.spatial", "plotly.graph_objects")
 """what pages without the model need"""

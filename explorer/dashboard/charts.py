@@ -1,6 +1,6 @@
 """Figures as the pages show them: with what they show in words for those who do not see them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import streamlit as st
@@ -50,8 +50,20 @@ def selectable(figure: Figure, key: str) -> tuple[list[dict], list[np.ndarray]]:
     return chosen["points"], [np.column_stack([drawn["x"], drawn["y"]]) for drawn in chosen["lasso"]]
 
 
+def clicked(key: str, opened: Opened, position: int) -> bool:
+    """Whether that token is the point chosen on a map: it is marked there already, and another figure would lose zoom and choice."""
+    return _token(key) == (opened.name, position)
+
+
 def _chosen(key: str) -> None:
-    chosen = st.session_state[key]["selection"]
-    data = chosen["points"][0].get("customdata") if len(chosen["points"]) == 1 and not chosen["lasso"] else None
-    if isinstance(data, Sequence) and len(data) > 2 and data[0] in ("prompt", "initial"):
-        focus.choose(data[1], data[2])
+    if (token := _token(key)) is not None:
+        focus.choose(*token)
+
+
+def _token(key: str) -> tuple[str, int] | None:
+    """Prompt and position of the one token that is chosen on a map."""
+    chosen = st.session_state.get(key, {"selection": {"points": []}})["selection"]
+    data = chosen["points"][0].get("customdata") if len(chosen["points"]) == 1 and not chosen.get("lasso") else None
+    if isinstance(data, Mapping):
+        data = list(data.values())
+    return (str(data[1]), int(data[2])) if isinstance(data, Sequence) and len(data) > 2 and data[0] == "prompt" else None

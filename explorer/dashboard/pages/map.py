@@ -10,6 +10,7 @@ from explorer.dashboard.words import model_name, safe
 from explorer.figures import map_figure, point_at, readable
 
 LONGEST = 2000  # characters of a text
+DOTS = 10  # neighbors of a token that are drawn, whatever k is below the map
 
 st.title("Map", anchor=False)
 st.markdown("Where the tokens lie among the words. **UMAP is for looking, not for evidence**: it keeps neighborhoods, not distances.")
@@ -20,10 +21,9 @@ with st.container(horizontal=True, gap="large"):
     by = st.segmented_control(
         "Color by", ["prompt", "initialization"], default="prompt", required=True, key="color", bind="query-params"
     )
-    k = controls.k()
     drag = st.segmented_control("Dragging", ["moves the map", "draws a region"], default="moves the map", required=True, key="drag")
 with st.container(horizontal=True, gap="large"):
-    near = st.toggle("Neighbors", True, key="near", bind="query-params", help="The k nearest pieces of every token, as dots of its color")
+    near = st.toggle("Neighbors", True, key="near", bind="query-params", help=f"The {DOTS} nearest pieces of every token, as dots of its color")
     before = st.toggle("Before training", key="before", bind="query-params", help="Hollow marks where the tokens began")
     paths = st.toggle("Training paths", key="paths", bind="query-params", help="Lines through the saved training steps")
     named = st.toggle("Name every piece", key="names", bind="query-params", help="Name and click every word of the vocabulary; the figure doubles in size")
@@ -42,18 +42,17 @@ labels = tuple(dict.fromkeys(label for opened in chosen for label in opened.prom
 placements = [cached.placement(opened, vocabulary) for opened in chosen]
 placements += [cached.placement(opened, vocabulary, before_training=True) for opened in trained if before]
 placements += [cached.label_placement(labels, vocabulary)] if labels else []
-found = {opened.name: cached.neighbors(opened, vocabulary, k, "cosine") for opened in chosen}
 figure = map_figure(
     vocabulary_map,
     vocabulary,
     placements,
     trajectories={opened.name: cached.trajectory(opened, vocabulary) for opened in trained} if paths else None,
     groups={opened.name: opened.prompt.origin.initialization or "not recorded" for opened in chosen} if by == "initialization" else None,
-    neighbors=list(found.values()) if near else (),
+    neighbors=[cached.neighbors(opened, vocabulary, DOTS, "cosine") for opened in chosen] if near else (),
     name_vocabulary=named,
     weights={name: np.abs(one.leave_one_out) for name, one in rests.items()},
 )
-if (token := focus.position(opened)) is not None:
+if (token := focus.position(opened)) is not None and not charts.clicked("map", opened, token):
     point_at(figure, placements[chosen.index(opened)].xy[token], f"token {token}")
 figure.update_layout(dragmode="lasso" if drag == "draws a region" else "pan")
 points, outlines = charts.selectable(figure, "map")
@@ -66,13 +65,14 @@ frame = pd.concat([placement.to_frame() for placement in placements], ignore_ind
 tokens = frame[frame["kind"] == "prompt"]
 st.caption(
     f"UMAP of {len(vocabulary_map.token_ids):,} pieces of {model_name(vocabulary.name)} (cosine, {vocabulary_map.n_neighbors} neighbors, minimum distance "
-    f"{vocabulary_map.min_dist}, seed {vocabulary_map.seed}), fitted once per model; tokens are placed at the weighted mean of their nearest pieces. Trust "
+    f"{vocabulary_map.min_dist}, seed {vocabulary_map.seed}), fitted once per model; tokens are placed where their nearest pieces lie most densely. Trust "
     f"is the share of a token's nearest pieces that are also near it on the map: {tokens['trust'].mean():.0%} on average here, {tokens['trust'].min():.0%} at "
     "worst. Gray: vocabulary. Stars: class labels. Scroll to zoom, click a token, a label or a neighbor to read its neighbors."
 )
 
 selection.region(outlines, frame, vocabulary_map, vocabulary)
 if not outlines:
+    k = controls.k()
     selection.table(points, {opened.name: opened for opened in chosen}, vocabulary, k)
 
 tables.heading("Places on the map", frame, *(opened.name for opened in chosen[:3]), "map")
