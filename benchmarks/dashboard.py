@@ -2,7 +2,8 @@
 
 first: from the start of the server's process until the first page with its charts is drawn and at rest, wall-clock and the server's CPU time.
 changes: from a click that changes prompt, k or metric until the page is at rest again, each value for the first time.
-many: sessions that open pages and change settings without a pause; none may see an error or another's choice; memory before, during and after.
+many: sessions that open pages and change k almost without a pause; none may see an error or another's choice; the server's memory before, at the end
+and after. They speak the browser's protocol and draw nothing: ten tabs that draw on the server's two cores would be measured instead of it.
 Usage: python benchmarks/dashboard.py [first] [changes] [many] [--repeat 5] [--sessions 10] [--seconds 120]
 """
 
@@ -16,11 +17,17 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlencode
 
 from playwright.async_api import Browser, Page, async_playwright
+from streamlit.proto.Alert_pb2 import Alert
+from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from streamlit.proto.WidgetStates_pb2 import WidgetState
+from websockets.asyncio.client import connect
 
 ROOT = Path(__file__).resolve().parent.parent
 CHROMIUM = "/usr/bin/chromium"
@@ -29,15 +36,13 @@ FIRST, CHANGE, ANSWER, KEPT = 3.0, 0.5, 2.0, 1.2
 """asked for: seconds of the first page, of a change, of the median answer of many; memory after them beside one session's"""
 AT_REST = "[data-testid=stApp][data-test-script-state=notRunning]"
 PAGES = ("Prompts", "Neighbors", "Clusters", "Class labels", "Map", "Training", "Words", "Compare")
+ONE_EACH = tuple(f"{task}/{start}-{seed}" for seed in (0, 1) for task in ("sentiment", "subjectivity", "question-type") for start in ("random", "class-label"))
+"""what each of the many chooses"""
+PAUSE = 0.0, 0.4
+"""seconds between an answer and the next click"""
 PATIENCE = 60_000
-WATCH = """() => {
-    window.app = document.querySelector('[data-testid=stApp]');
-    window.runs = 0;
-    window.watch?.disconnect();
-    window.watch = new MutationObserver(() => { window.runs += window.app.dataset.testScriptState !== 'notRunning'; });
-    window.watch.observe(window.app, {attributes: true});
-}"""
-"""counts the script's starts from here on"""
+FORGOTTEN = float(os.environ.get("FORGOTTEN", 150))
+"""seconds until Streamlit forgets a visitor who left (it keeps them for 120)"""
 
 
 @contextmanager
@@ -110,14 +115,27 @@ async def first(browser: Browser, repeat: int) -> bool:
     return told("first page, the server's CPU time", cpus[1:], FIRST)
 
 
-async def changed(page: Page, act) -> float:
-    """Seconds from an action until the script that it starts has ended."""
-    await page.evaluate(WATCH)
-    started = time.perf_counter()
-    await act()
-    await page.wait_for_function("() => window.runs > 0 && window.app.dataset.testScriptState === 'notRunning'", polling=20)
-    await page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
-    return time.perf_counter() - started
+class Answers:
+    """Hears in a page's WebSocket when the server has ended a run of the script."""
+
+    def __init__(self, page: Page) -> None:
+        self.page, self.ended = page, asyncio.Event()
+        page.on("websocket", lambda socket: socket.on("framereceived", self._heard))
+
+    def _heard(self, frame: bytes | str) -> None:
+        message = ForwardMsg()
+        if isinstance(frame, bytes) and message.MergeFromString(frame) and message.WhichOneof("type") == "script_finished":
+            self.ended.set()
+
+    async def to(self, act: Callable[[], Awaitable[None]]) -> float:
+        """Seconds from an action until the script that it starts has ended and the page is at rest, two frames later."""
+        self.ended.clear()
+        started = time.perf_counter()
+        await act()
+        await asyncio.wait_for(self.ended.wait(), PATIENCE / 1000)
+        await self.page.wait_for_selector(AT_REST)
+        await self.page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        return time.perf_counter() - started
 
 
 async def changes(browser: Browser, repeat: int) -> bool:
@@ -129,21 +147,22 @@ async def changes(browser: Browser, repeat: int) -> bool:
             seconds: dict[str, list[float]] = {"prompt": [], "k": [], "metric": []}
             page = await browser.new_page(viewport={"width": 1280, "height": 900})
             page.set_default_timeout(PATIENCE)
+            answer = Answers(page).to
             await page.goto(f"{address}/{name}")
             await drawn(page)
             await page.wait_for_timeout(9000)  # somebody reads the page; imports go on meanwhile
             for turn in range(repeat):
                 if name in ("neighbors", "map", "clusters"):
                     up = page.get_by_test_id("stNumberInputStepUp" if turn < 10 else "stNumberInputStepDown").first
-                    seconds["k"].append(await changed(page, up.click))
+                    seconds["k"].append(await answer(up.click))
                 if name == "neighbors" and turn < 3:
                     button = page.get_by_role("radio", name=("csls", "l2", "dot")[turn]).or_(page.get_by_test_id("stBaseButton-segmented_control").nth(turn))
-                    seconds["metric"].append(await changed(page, button.first.click))
+                    seconds["metric"].append(await answer(button.first.click))
                 if turn < 2:
                     await page.get_by_role("combobox", name="In detail").click()
                     option = page.get_by_role("option").nth(turn + 1)
                     await option.wait_for()
-                    seconds["prompt"].append(await changed(page, option.click))
+                    seconds["prompt"].append(await answer(option.click))
             await page.close()
             for what, times in seconds.items():
                 if times:
@@ -151,60 +170,101 @@ async def changes(browser: Browser, repeat: int) -> bool:
     return late
 
 
-async def session(browser: Browser, address: str, number: int, until: float, times: list[float], wrong: list[str]) -> None:
-    """One visitor: opens pages and changes k, always with a choice of prompts that nobody else has."""
+class Visitor:
+    """A session that speaks Streamlit's protocol as a browser does, and draws nothing."""
+
+    def __init__(self, socket, name: str) -> None:
+        self.socket, self.name = socket, name
+        self.pages: dict[str, str] = {}
+        self.page = ""
+        self.widgets: dict[str, WidgetState] = {}
+        self.numbers: dict[str, tuple[str, float, float, float]] = {}
+        """label -> id, value, least and greatest of the number fields on the page"""
+        self.wrong: list[str] = []
+
+    async def run(self) -> float:
+        """Seconds from asking for a run of the script until the last of its answer is here."""
+        request = BackMsg()
+        state = request.rerun_script
+        state.query_string, state.page_script_hash = urlencode({"prompts": self.name}), self.page
+        state.widget_states.widgets.extend(self.widgets.values())
+        self.numbers = {}
+        started = time.perf_counter()
+        await self.socket.send(request.SerializeToString())
+        while True:
+            message = ForwardMsg.FromString(await asyncio.wait_for(self.socket.recv(), PATIENCE / 1000))
+            if message.WhichOneof("type") == "script_finished":
+                return time.perf_counter() - started
+            self._take(message)
+
+    def _take(self, message: ForwardMsg) -> None:
+        if message.HasField("navigation"):
+            self.pages = {page.page_name: page.page_script_hash for page in message.navigation.app_pages}
+        element = message.delta.new_element
+        kind = element.WhichOneof("type")
+        if kind == "exception" or (kind == "alert" and element.alert.format == Alert.ERROR):
+            self.wrong.append(f"{self.name}: {(element.exception.message or element.alert.body)[:200]}")
+        elif kind == "number_input":
+            field = element.number_input
+            self.numbers[field.label] = field.id, field.value if field.set_value else field.default, field.min, field.max
+        elif kind == "multiselect" and element.multiselect.label == "Prompts":
+            field = element.multiselect
+            seen = list(field.raw_values) if field.set_value else [field.options[place] for place in field.default]
+            if seen != [self.name] and field.id not in self.widgets:
+                self.wrong.append(f"{self.name}: sees {seen}")
+            self.widgets[field.id] = WidgetState(id=field.id)
+            self.widgets[field.id].string_array_value.data.append(self.name)
+        elif kind in ("heading", "markdown", "dataframe", "arrow_data_frame"):
+            said = element.heading.body + element.markdown.body
+            others = [name for name in ONE_EACH if name != self.name and name in said.replace("\\", "")]
+            if others and self.name not in said.replace("\\", ""):
+                self.wrong.append(f"{self.name}: reads of {others}")
+
+    async def act(self, dice: random.Random) -> float:
+        """Another page, or one more or one less in a number field."""
+        if self.numbers and dice.random() < 0.5:
+            name, value, least, most = self.numbers[dice.choice(sorted(self.numbers))]
+            value = self.widgets[name].double_value if name in self.widgets else value
+            self.widgets[name] = WidgetState(id=name, double_value=min(max(value + dice.choice((-1, 1)), least), most))
+        else:
+            self.page = self.pages[dice.choice([title for title in PAGES if self.pages[title] != self.page])]
+        return await self.run()
+
+
+async def session(address: str, number: int, until: float, times: list[float], wrong: list[str]) -> None:
+    """One visitor, always with a choice that nobody else has."""
     dice = random.Random(number)
-    mine = (("sentiment", "subjectivity", "question-type")[number % 3], ("class-label", "random", "sampled-vocab")[number // 3 % 3], number % 2)
-    name = "{}/{}-{}".format(*mine)
-    context = await browser.new_context(viewport={"width": 1280, "height": 900})
-    page = await context.new_page()
-    page.set_default_timeout(PATIENCE)
-    try:
-        await page.goto(f"{address}/neighbors?prompts={name}&k={5 + number}")
-        await drawn(page)
+    async with connect(f"{address.replace('http', 'ws')}/_stcore/stream", subprotocols=["streamlit"], max_size=None) as socket:
+        visitor = Visitor(socket, ONE_EACH[number % len(ONE_EACH)])
+        await visitor.run()
         while time.perf_counter() < until:
-            if dice.random() < 0.5:
-                link = page.get_by_test_id("stSidebarNav").get_by_text(dice.choice(PAGES), exact=True)
-                times.append(await changed(page, link.click))
-            elif await page.get_by_test_id("stNumberInputStepUp").count():
-                step = page.get_by_test_id(dice.choice(("stNumberInputStepUp", "stNumberInputStepDown"))).first
-                if await step.is_enabled():
-                    times.append(await changed(page, step.click))
-            if await page.locator("[data-testid=stException], [data-testid=stAlertContentError]").count():
-                wrong.append(f"session {number}: an error on {page.url}")
-            chosen = await page.get_by_test_id("stSidebar").locator("[data-baseweb=tag]").all_inner_texts()
-            if [text.strip() for text in chosen] != [name]:
-                wrong.append(f"session {number}: chose {name}, sees {chosen}")
-            await page.wait_for_timeout(dice.randint(0, 400))
-    except Exception as error:  # whatever ends a session is a figure of this benchmark
-        wrong.append(f"session {number}: {str(error).splitlines()[0]}")
-    finally:
-        await context.close()
+            times.append(await visitor.act(dice))
+            await asyncio.sleep(dice.uniform(*PAUSE))
+    wrong += visitor.wrong
 
 
-async def many(browser: Browser, sessions: int, seconds: float) -> bool:
-    """One visitor, then all at once, then none."""
-    times, wrong = [], []
+async def many(sessions: int, seconds: float) -> bool:
+    """One visitor on every page, then all at once, then none."""
+    times: list[float] = []
+    wrong: list[str] = []
     with served() as (address, server, _):
         await answering(address)
-        context = await browser.new_context(viewport={"width": 1280, "height": 900})
-        page = await context.new_page()
-        page.set_default_timeout(PATIENCE)
-        await page.goto(address)
-        await drawn(page)
-        for title in PAGES:
-            await changed(page, page.get_by_test_id("stSidebarNav").get_by_text(title, exact=True).click)
-        await page.wait_for_timeout(8000)  # imports ahead
-        one = memory(server)
-        await context.close()
+        async with connect(f"{address.replace('http', 'ws')}/_stcore/stream", subprotocols=["streamlit"], max_size=None) as socket:
+            visitor = Visitor(socket, ONE_EACH[0])
+            await visitor.run()
+            for title in PAGES:
+                visitor.page = visitor.pages[title]
+                await visitor.run()
+        await asyncio.sleep(12)  # imports ahead
+        one, began = memory(server), cpu_seconds(server)
         until = time.perf_counter() + seconds
-        await asyncio.gather(*(session(browser, address, number, until, times, wrong) for number in range(sessions)))
-        most = memory(server)
-        await asyncio.sleep(30)
+        await asyncio.gather(*(session(address, number, until, times, wrong) for number in range(sessions)))
+        most, busy = memory(server), cpu_seconds(server) - began
+        await asyncio.sleep(FORGOTTEN)
         after = memory(server)
     for line in wrong[:10]:
         print(line)
-    print(f"{sessions} sessions, {seconds:g} s: {len(times)} answers, {len(wrong)} errors")
+    print(f"{sessions} sessions, {seconds:g} s: {len(times)} answers, {len(wrong)} errors; {busy / len(times):.2f} s of CPU time an answer")
     told_memory = f"one session {one:.0f} MB, at the end of all {most:.0f} MB, after they left {after:.0f} MB"
     print(f"memory: {told_memory}: {after / one:.2f} of one session's; asked {KEPT}")
     return told("answer", times, ANSWER) or bool(wrong) or after > KEPT * one
@@ -215,7 +275,7 @@ async def measure(options: argparse.Namespace) -> bool:
     parts = {
         "first": lambda browser: first(browser, options.repeat),
         "changes": lambda browser: changes(browser, options.repeat),
-        "many": lambda browser: many(browser, options.sessions, options.seconds),
+        "many": lambda _: many(options.sessions, options.seconds),
     }
     async with async_playwright() as running:
         browser = await running.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))

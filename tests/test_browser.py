@@ -9,6 +9,8 @@ import sys
 import time
 import urllib.request
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -58,16 +60,22 @@ def house(tmp_path_factory, tiny_prompts, vocabulary) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def address(house, tmp_path_factory):
     """The app on a free port of this machine."""
+    with _served(house, tmp_path_factory.mktemp("server") / "log.txt") as address:
+        yield address
+
+
+@contextmanager
+def _served(house: dict[str, str], log: Path, *more: str) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    log = tmp_path_factory.mktemp("server") / "log.txt"
-    options = ["--server.port", str(port), "--server.address", "127.0.0.1", "--server.headless", "true", "--server.fileWatcherType", "none"]
+    options = ["--server.port", str(port), "--server.address", "127.0.0.1", "--server.headless", "true", "--server.fileWatcherType", "none", *more]
     with log.open("wb") as output:
         server = subprocess.Popen([sys.executable, "-m", "streamlit", "run", "app.py", *options], cwd=ROOT, env=house, stdout=output, stderr=output)
     try:
-        _wait_for(f"http://127.0.0.1:{port}/_stcore/health", server, log)
-        yield f"http://127.0.0.1:{port}"
+        base = f"/{more[more.index('--server.baseUrlPath') + 1]}" if more else ""
+        _wait_for(f"http://127.0.0.1:{port}{base}/_stcore/health", server, log)
+        yield f"http://127.0.0.1:{port}{base}"
     finally:
         server.terminate()
         server.wait(timeout=30)
@@ -159,8 +167,62 @@ def test_a_click_on_a_token_shows_its_neighbors(page, address):
     page.mouse.move(box["x"] + x, box["y"] + y)
     plot.locator(".hoverlayer .hovertext").first.wait_for()
     page.mouse.click(box["x"] + x, box["y"] + y)
-    page.get_by_role("heading", name=re.compile("^Neighbors of ")).wait_for()
+    page.get_by_role("heading", name=re.compile("^Neighbors of token 0 of ")).wait_for()
+    page.get_by_text("Token 0 of sentiment/random-0").wait_for()
+    assert "token=0" in page.url
     assert page.locator("[data-testid=stException]").count() == 0
+
+
+def test_a_region_drawn_on_the_map_lists_its_words_and_tokens(page, address):
+    _open(page, address, "map", "?prompts=sentiment/random-0&near=false")
+    page.get_by_text("draws a region").click()
+    page.wait_for_function("() => document.querySelector('.js-plotly-plot')?._fullLayout?.dragmode === 'lasso'")
+    plot = page.locator(".js-plotly-plot").first
+    plot.locator("canvas").first.wait_for()
+    plot.scroll_into_view_if_needed()
+    box = plot.bounding_box()
+    left, right, top, bottom = box["x"] + 40, box["x"] + box["width"] - 60, box["y"] + 80, box["y"] + box["height"] - 150
+    page.mouse.move(left, top)
+    page.mouse.down()
+    for x, y in ((right, top), (right, bottom), (left, bottom), (left, top + 5)):
+        page.mouse.move(x, y, steps=8)
+    page.mouse.up()
+    page.get_by_role("heading", name=re.compile(r"^[\d,]+ pieces in the region")).wait_for()
+    page.get_by_text("Median frequency rank").wait_for()
+    page.get_by_text(re.compile("Prompt tokens here: sentiment/random-0 ")).wait_for()
+    assert page.locator("[data-testid=stException]").count() == 0
+
+
+def test_the_report_downloads_what_the_command_line_writes(page, address, house, tmp_path):
+    _open(page, address, query="?prompts=sentiment/class-label-1&prompts=sentiment/random-0")
+    page.get_by_role("button", name="Make the report").click()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Report (zip)").click()
+    assert download.value.suggested_filename == "sentiment-class-label-1-sentiment-random-0-report.zip"
+    prompts = ["sentiment/class-label-1", "sentiment/random-0"]
+    written = tmp_path / "written"
+    command = [sys.executable, "-m", "explorer", "report", *prompts, "--out", str(written)]
+    shell = house | {"PYTHONPATH": str(ROOT)}
+    subprocess.run(command, cwd=house["EXPLORER_PROMPTS"], env=shell, check=True, capture_output=True, timeout=300)
+    with zipfile.ZipFile(download.value.path()) as archive:
+        assert sorted(archive.namelist()) == sorted(f"report/{file.name}" for file in written.iterdir())
+        for file in written.glob("*.csv"):
+            assert archive.read(f"report/{file.name}") == file.read_bytes(), file.name
+
+
+def test_a_read_only_dashboard_below_a_path_takes_no_files_and_runs_no_model(page, house, tmp_path):
+    with _served(house | {"EXPLORER_READ_ONLY": "1"}, tmp_path / "log.txt", "--server.baseUrlPath", "soft/prompts") as address:
+        _open(page, address)
+        assert page.url.endswith("/soft/prompts/")
+        assert page.get_by_text("Open your own prompt").count() == 0
+        links = page.get_by_test_id("stSidebarNav").get_by_role("link").all_inner_texts()
+        assert [name.splitlines()[-1] for name in links][-2:] == ["Compare", "Domain shift"]
+        _open(page, address, "map")
+        assert page.get_by_text("Ask the model here").count() == 0
+        page.get_by_test_id("stSidebarNav").get_by_text("Domain shift").click()
+        page.get_by_text("This dashboard is read-only").wait_for()
+        page.goto(f"{address}/playground")
+        page.get_by_text("Page not found").first.wait_for()
 
 
 @pytest.mark.parametrize(("query", "options"), [("", []), ("&metric=l2&k=3", ["--metric", "l2", "-k", "3"])], ids=["cosine", "l2"])
