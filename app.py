@@ -21,13 +21,16 @@ RUNNING = {"Run": [("playground", "Playground", "play_circle"), ("faithfulness",
 
 
 def page(name: str, title: str, icon: str) -> "st.Page":
-    """A page of its own address."""
-    return st.Page(f"explorer/dashboard/pages/{name}.py", title=title, icon=f":material/{icon}:", url_path=name, default=name == "prompts")
+    """A page of its own address; the first is at the root too."""
+    first = name == "prompts"
+    return st.Page(f"explorer/dashboard/pages/{name}.py", title=title, icon=f":material/{icon}:", url_path="start" if first else name, default=first)
 
 
 st.set_page_config(page_title="Soft Prompt Explorer", page_icon="🧭", layout="wide", initial_sidebar_state=340)
 sections = READING if read_only() else READING | RUNNING
-asked = st.navigation({section: [page(*known) for known in pages] for section, pages in sections.items()})
+shown = {section: [page(*known) for known in pages] for section, pages in sections.items()}
+shown[""] = [st.Page("explorer/dashboard/pages/prompts.py", title="Prompts", url_path="prompts", visibility="hidden")]
+asked = st.navigation(shown)
 
 from explorer.dashboard import ahead, choice, errors  # noqa: E402 - they take most of a second; the navigation is on the screen by now
 

@@ -112,7 +112,8 @@ def bundle(
         comparison = compare(prompts, vocabulary, k=settings.k, nulls=settings.nulls, seed=settings.seed)
         tables += _comparison_tables(comparison, prompts, given, vocabulary, settings)
     progress("drawing")
-    figures = [map_figure(vocabulary_map, vocabulary, placements, neighbors=[report.neighbors for report in reports] if settings.metric == "cosine" else ())]
+    near = [report.neighbors for report in reports] if settings.metric == "cosine" else ()
+    figures = [map_figure(vocabulary_map, vocabulary, placements, neighbors=near, told=True)]
     if comparison is not None:
         figures += [comparison_figure(comparison, measure) for measure in dict.fromkeys(comparison.summary()["measure"])]
     record = _record(prompts, given, vocabulary, vocabulary_map, settings, tables)

@@ -274,7 +274,7 @@ def test_a_click_on_a_token_in_a_chart_marks_it_on_every_page(page, address):
 def test_the_slider_moves_the_tokens_through_training(page, address):
     _open(page, address, "training")
     page.locator(".js-plotly-plot .slider-group").wait_for()
-    place = "document.querySelector('.js-plotly-plot')._fullData[1].x[0]"
+    place = "document.querySelector('.js-plotly-plot')._fullData[0].x[0]"
     last = page.evaluate(place)
     page.locator(".js-plotly-plot .slider-label", has_text=re.compile("^0$")).click(force=True)
     page.wait_for_function(f"{place} !== {last}")

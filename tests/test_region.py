@@ -4,8 +4,9 @@ import numpy as np
 import planted
 import pytest
 
+from explorer.analysis import region
 from explorer.analysis.projection import VocabularyMap
-from explorer.analysis.region import inside, pieces_inside
+from explorer.analysis.region import central_extent, inside, landmarks, pieces_inside
 
 SQUARE = np.array([[0, 0], [2, 0], [2, 2], [0, 2]], float)
 
@@ -51,6 +52,20 @@ def test_what_is_gone_round_twice_is_outside():
 @pytest.mark.parametrize("outline", [np.zeros((0, 2)), SQUARE[:2], np.zeros((5, 2))])
 def test_less_than_a_triangle_holds_nothing(outline):
     assert not inside(np.array([[0, 0], [1, 1]]), outline).any()
+
+
+def test_landmarks_are_frequent_whole_words_that_keep_their_distance():
+    pieces = ("▁with", "▁the", "▁from", "ing", "▁Film", "▁film", "▁good", "▁1990s", "▁movie")
+    vocabulary = planted.from_rows(np.random.default_rng(0).standard_normal((9, 4)), pieces)
+    xy = np.array([[0, 0], [5, 5], [0.5, 0], [3, 3], [4, 4], [10, 0], [10, 10], [7, 7], [5, 5]], np.float32)
+    drawn = VocabularyMap(np.arange(9), xy, vocabulary.fingerprint, 5, 0.1, 0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(region, "central_extent", lambda xy: (xy.min(axis=0), xy.max(axis=0)))
+        assert landmarks(drawn, vocabulary).tolist() == [0, 5, 6, 8]  # ▁from is too near to ▁with
+        assert landmarks(drawn, vocabulary, most=2).tolist() == [0, 5]
+    low, high = central_extent(np.concatenate([np.zeros((99, 2)), [[50, 50]]]))
+    assert (high < 50).all()
+    assert (low == 0).all()
 
 
 def test_words_of_a_region_come_with_their_frequency_ranks():

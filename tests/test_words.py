@@ -1,8 +1,12 @@
 """From words to tokens and through time: finding pieces, reverse neighbors, changes of the nearest piece."""
 
+import base64
+import io
+
 import numpy as np
 import planted
 import pytest
+from PIL import Image
 
 from explorer import figures
 from explorer.analysis.neighbors import METRICS, nearest_neighbors
@@ -10,6 +14,7 @@ from explorer.analysis.projection import VocabularyMap
 from explorer.analysis.trajectory import first_neighbors, neighbor_changes
 from explorer.analysis.words import find_pieces, frequency_ranks, tokens_near
 from explorer.errors import PromptError
+from explorer.figures import journey
 
 
 @pytest.fixture(scope="module")
@@ -59,9 +64,21 @@ def test_changes_are_those_of_the_nearest_piece(small):
 def test_the_journey_stands_where_each_prompt_was_last():
     ids, xy = np.arange(5), np.random.default_rng(0).normal(size=(5, 2)).astype(np.float32)
     trajectories = {"a": (np.array([0, 10, 20]), np.arange(12.0).reshape(3, 2, 2)), "b": (np.array([5, 20]), np.arange(4.0).reshape(2, 1, 2))}
-    figure = figures.journey_figure(VocabularyMap(ids, xy, "f", 3, 0.1, 0), trajectories, ("a", 1))
+    figure = figures.journey_figure(VocabularyMap(ids, xy, "f", 3, 0.1, 0), planted.vocabulary(rows=5, special=0), trajectories, ("a", 1))
     assert [frame.name for frame in figure.frames] == ["0", "5", "10", "20"]
     at = {frame.name: [list(trace.x) for trace in frame.data] for frame in figure.frames}
     assert at == {"0": [[0, 2], [0]], "5": [[0, 2], [0]], "10": [[4, 6], [0]], "20": [[8, 10], [2]]}
-    assert [list(trace.x) for trace in figure.data[1:]] == at["20"]
-    assert list(figure.data[1].marker.size) == [10, 19]
+    assert [list(trace.x) for trace in figure.data] == at["20"]
+    assert list(figure.data[0].marker.size) == [10, 19]
+
+
+def test_the_picture_of_the_vocabulary_lies_under_its_places():
+    xy = np.array([[0, 0], [10, 0], [10, 10]], np.float32)
+    content = journey._picture(xy, np.array([-5, -5]), np.array([15, 15])).removeprefix("data:image/png;base64,")
+    alpha = np.asarray(Image.open(io.BytesIO(base64.b64decode(content))))[..., 3]
+    height, width = alpha.shape
+    assert (width, height) == journey.PICTURE
+    for x, y in xy:
+        row, column = int(height * (15 - y) / 20), int(width * (x + 5) / 20)
+        assert alpha[row - 2 : row + 3, column - 2 : column + 3].max() > 80
+    assert (alpha > 0).sum() == 3 * 4

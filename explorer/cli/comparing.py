@@ -50,7 +50,7 @@ def draw_map(
     def page() -> str:
         from explorer.figures import html_page, map_figure
 
-        return html_page("Map of soft prompts", [map_figure(vocabulary_map, vocabulary, placements, paths, name_vocabulary=True)])
+        return html_page("Map of soft prompts", [map_figure(vocabulary_map, vocabulary, placements, paths, name_vocabulary=True, told=True)])
 
     output.write(lambda: records(frame), lambda: frame, lambda: frame_table(frame), page)
 

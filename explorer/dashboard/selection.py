@@ -9,7 +9,7 @@ import streamlit as st
 
 from explorer.analysis.projection import VocabularyMap
 from explorer.analysis.region import inside, pieces_inside
-from explorer.dashboard import cached, tables
+from explorer.dashboard import cached, controls, tables
 from explorer.dashboard.cached import Opened
 from explorer.dashboard.words import count, safe
 from explorer.figures import readable
@@ -17,13 +17,14 @@ from explorer.prompt import Origin, SoftPrompt
 from explorer.vocabulary import Vocabulary
 
 
-def table(points: Sequence[Mapping[str, object]], chosen: Mapping[str, Opened], vocabulary: Vocabulary, k: int) -> None:
+def table(points: Sequence[Mapping[str, object]], chosen: Mapping[str, Opened], vocabulary: Vocabulary) -> None:
     """The neighbors of the first chosen point, or how to choose one."""
     asked = _asked(points[0].get("customdata"), chosen, vocabulary) if points else None
     if asked is None:
         st.info("Click a token, a label or a neighbor on the map to read its neighbors; draw round a region to list its words.", icon=":material/ads_click:")
         return
     title, opened = asked
+    k = controls.k()
     frame = cached.neighbors(opened, vocabulary, k, "cosine").to_frame()
     tables.heading(title, frame, opened.name, "neighbors", "cosine", f"k{k}")
     tables.show(frame, "chosen-point", ["rank", "piece", "token", "token_id", "similarity"])

@@ -1,41 +1,57 @@
 """Prompt tokens on the map, saved step by saved step."""
 
+import base64
+import io
 from collections.abc import Mapping
 
 import numpy as np
 import plotly.graph_objects as go
 
 from explorer.analysis.projection import VocabularyMap
+from explorer.figures.mapping import Trajectory, first_view, tell_regions
 from explorer.figures.style import NEUTRAL, looks, plain, styled
+from explorer.vocabulary import Vocabulary
 
-Trajectory = tuple[np.ndarray, np.ndarray]
-"""steps [S] and places [S, P, 2]"""
+PICTURE = 1400, 800
+"""pixels of the vocabulary's picture"""
 STEP_MS, MOVE_MS = 700, 450
 """milliseconds a step is shown, and of these spent moving"""
 
 
-def journey_figure(vocabulary_map: VocabularyMap, trajectories: Mapping[str, Trajectory], marked: tuple[str, int] | None = None) -> go.Figure:
+def journey_figure(
+    vocabulary_map: VocabularyMap, vocabulary: Vocabulary, trajectories: Mapping[str, Trajectory], marked: tuple[str, int] | None = None
+) -> go.Figure:
     """The tokens of prompts where they were at each saved step, with a slider, play and pause; at first the last step.
 
+    The vocabulary is a picture behind them: Plotly moves only marks that it draws as SVG, and its WebGL points would lie above those.
     trajectories: by prompt name. A prompt that has no vectors of a step stands where it was last. marked: name and position of a token to
     draw larger.
     """
     steps = sorted({int(step) for own, _ in trajectories.values() for step in own})
     look = looks(trajectories)
-    x, y = vocabulary_map.xy.astype(np.float32).T
-    cloud = go.Scattergl(
-        x=x, y=y, mode="markers", marker={"color": NEUTRAL, "size": 3, "opacity": 0.35}, name=f"vocabulary ({len(x):,} pieces)", hoverinfo="skip"
-    )
-    figure = go.Figure([cloud, *(_tokens(name, trajectories[name], steps[-1], look[name], marked) for name in trajectories)])
-    numbers = list(range(1, len(trajectories) + 1))
-    figure.frames = [
-        go.Frame(name=str(step), data=[_tokens(name, trajectories[name], step, look[name], marked) for name in trajectories], traces=numbers) for step in steps
-    ]
+    figure = go.Figure([_tokens(name, trajectories[name], steps[-1], look[name], marked) for name in trajectories])
+    figure.frames = [go.Frame(name=str(step), data=[_tokens(name, trajectories[name], step, look[name], marked) for name in trajectories]) for step in steps]
     _controls(figure, steps)
-    figure.update_xaxes(visible=False)
-    figure.update_yaxes(visible=False)
+    low, high = first_view(figure, vocabulary_map, [places.reshape(-1, 2) for _, places in trajectories.values()])
+    place = {"xref": "x", "yref": "y", "x": low[0], "y": high[1], "sizex": high[0] - low[0], "sizey": high[1] - low[1], "sizing": "stretch", "layer": "below"}
+    figure.add_layout_image(source=_picture(vocabulary_map.xy, low, high), **place)
+    tell_regions(figure, vocabulary_map, vocabulary)
     styled(figure, "Where the tokens were at each saved step", 640, legend=True)
     return figure.update_layout(margin={"b": 90}, legend={"y": 1.0, "yanchor": "bottom"})
+
+
+def _picture(xy: np.ndarray, low: np.ndarray, high: np.ndarray) -> str:
+    """Points [N, 2] within two corners as a PNG in a data URI: gray, the denser the less transparent, for light and dark ground."""
+    from PIL import Image
+
+    across, up = PICTURE
+    counts = np.histogram2d(xy[:, 1], xy[:, 0], bins=(up // 2, across // 2), range=((low[1], high[1]), (low[0], high[0])))[0][::-1]
+    pixels = np.zeros((*counts.shape, 4), np.uint8)
+    pixels[..., :3] = [int(NEUTRAL[place : place + 2], 16) for place in (1, 3, 5)]
+    pixels[..., 3] = 255 * np.minimum(1 - 0.65**counts, 0.9)
+    content = io.BytesIO()
+    Image.fromarray(pixels).resize(PICTURE, Image.Resampling.NEAREST).save(content, "PNG", optimize=True)
+    return f"data:image/png;base64,{base64.b64encode(content.getvalue()).decode()}"
 
 
 def _tokens(name: str, trajectory: Trajectory, step: int, look, marked: tuple[str, int] | None) -> go.Scatter:

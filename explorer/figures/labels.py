@@ -40,7 +40,7 @@ def label_heatmap(reading: LabelReading) -> go.Figure:
         figure.add_shape(type="rect", **frame, line={"color": COLORS[4], "width": 3 if roomy else 1.5})
     token_axis(figure, length)
     figure.update_xaxes(showgrid=False)
-    figure.update_yaxes(showgrid=False, autorange="reversed", type="category")
+    figure.update_yaxes(showgrid=False, range=[len(reading.labels) - 0.5, -0.5], type="category")
     title = f"Cosine to each class label{'; numbers are its rank among all pieces' if roomy else ''}"
     return styled(figure, title, 150 + 46 * len(reading.labels))
 

@@ -8,11 +8,16 @@ import plotly.graph_objects as go
 from explorer.analysis.neighbors import NearestNeighbors
 from explorer.analysis.placement import Placement
 from explorer.analysis.projection import VocabularyMap
+from explorer.analysis.region import central_extent, landmarks
 from explorer.figures.style import COLORS, NEUTRAL, Look, looks, plain, readable, styled
 from explorer.vocabulary import Vocabulary
 
 SMALLEST, LARGEST = 5, 30
 """pixels across of the tokens with the least and the most weight"""
+FAINTEST, FULLY_TRUSTED = 0.35, 0.5
+"""opacity of a token none of whose neighbors is near on the map, and the trust from which on tokens are opaque"""
+MARGIN = 0.06
+"""of the first view, around what it shows"""
 Trajectory = tuple[np.ndarray, np.ndarray]
 """steps [S] and places [S, P, 2], as `place_trajectory` gives them"""
 
@@ -26,12 +31,14 @@ def map_figure(
     neighbors: Sequence[NearestNeighbors] = (),
     name_vocabulary: bool = False,
     weights: Mapping[str, np.ndarray] | None = None,
+    told: bool = False,
 ) -> go.Figure:
     """Prompt tokens (filled), the same before training (hollow), class labels (stars) and neighbors (dots) over the vocabulary.
 
     trajectories: by prompt name, drawn as lines. groups: what each prompt is colored by, by its name; by default itself.
     name_vocabulary: hover text for every piece, which doubles the figure's size. weights: [P] by prompt name, 0 or more: the area of a token grows
-    with its share of the largest. A point's customdata is its token id, or
+    with its share of the largest. told: words that tell the regions. The less of its neighborhood a place keeps (trust), the fainter the token; the first
+    view leaves out far islands without tokens. A point's customdata is its token id, or
     kind, prompt and position.
     """
     group_of = {placement.prompt: (groups or {}).get(placement.prompt, placement.prompt) for placement in placements if placement.kind != "label"}
@@ -51,8 +58,9 @@ def map_figure(
             listed.add(group)
         if placement.kind == "label":
             _name(figure, placement, np.ptp(vocabulary_map.xy, axis=0))
-    figure.update_xaxes(visible=False)
-    figure.update_yaxes(visible=False)
+    if told:
+        tell_regions(figure, vocabulary_map, vocabulary)
+    first_view(figure, vocabulary_map, [placement.xy for placement in placements])
     figure.update_layout(dragmode="pan")
     return styled(figure, "Prompt tokens among the words of the model", 640, legend=True)
 
@@ -116,12 +124,13 @@ def _points(placement: Placement, group: str, look: Look | None, weight: np.ndar
     what = "class label" if own else f"token %{{customdata[2]}} of {plain(placement.prompt)}{' before training' if placement.kind == 'initial' else ''}"
     symbol, color = ("star", COLORS[4]) if own or look is None else (look.symbol, look.color)
     size = _sizes(weight, 15 if own else 11)
+    opacity = 0.95 if own else FAINTEST + (1 - FAINTEST) * np.minimum(placement.trust / FULLY_TRUSTED, 1)
     return go.Scattergl(
         x=placement.xy[:, 0],
         y=placement.xy[:, 1],
         mode="markers",
         name=plain(group),
-        marker={"symbol": f"{symbol}-open" if placement.kind == "initial" else symbol, "color": color, "size": size, "opacity": 0.95},
+        marker={"symbol": f"{symbol}-open" if placement.kind == "initial" else symbol, "color": color, "size": size, "opacity": opacity},
         selected={"marker": {"size": 19}},
         unselected={"marker": {"opacity": 0.6}},
         text=names,
@@ -135,6 +144,24 @@ def _sizes(weight: np.ndarray | None, usual: int) -> int | np.ndarray:
     if weight is None or not weight.max() > 0:
         return usual
     return SMALLEST + (LARGEST - SMALLEST) * np.sqrt(weight / weight.max())
+
+
+def first_view(figure: go.Figure, vocabulary_map: VocabularyMap, shown: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Set the axes to the middle of the map and whatever else is shown, places [Q, 2] each: the corners [2], [2] of the view."""
+    corners = np.concatenate([np.stack(central_extent(vocabulary_map.xy)), *shown])
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    low, high = low - MARGIN * (high - low), high + MARGIN * (high - low)
+    figure.update_xaxes(visible=False, range=[low[0], high[0]])
+    figure.update_yaxes(visible=False, range=[low[1], high[1]])
+    return low, high
+
+
+def tell_regions(figure: go.Figure, vocabulary_map: VocabularyMap, vocabulary: Vocabulary) -> None:
+    """Frequent words at their places, as a map names towns."""
+    for number in landmarks(vocabulary_map, vocabulary):
+        x, y = vocabulary_map.xy[number]
+        word = plain(readable(vocabulary.pieces[vocabulary_map.token_ids[number]]), 20)
+        figure.add_annotation(x=float(x), y=float(y), text=f"<i>{word}</i>", showarrow=False, font={"color": NEUTRAL, "size": 13})
 
 
 def _name(figure: go.Figure, labels: Placement, span: np.ndarray) -> None:

@@ -101,5 +101,5 @@ def redundancy_heatmap(redundancy: Redundancy) -> go.Figure:
         choosable_cells(figure, [[f"tokens {row} and {column}: {value:.2f}" for column, value in enumerate(line)] for row, line in enumerate(shared)])
     token_axis(figure, len(shared))
     figure.update_xaxes(showgrid=False)
-    figure.update_yaxes(title="Prompt token (position)", showgrid=False, autorange="reversed")
+    figure.update_yaxes(title="Prompt token (position)", showgrid=False, range=[len(shared) - 0.5, -0.5])
     return styled(figure, f"Neighbors that two tokens of {plain(redundancy.prompt)} share", 420)

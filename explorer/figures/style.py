@@ -118,8 +118,12 @@ def mark_token(figure: go.Figure, position: int, down: bool = False) -> go.Figur
 
 
 def choosable_cells(figure: go.Figure, told: Sequence[Sequence[str]]) -> None:
-    """Unseen marks on the cells of a heat map whose columns are tokens: Plotly reports clicks on marks only. told: [rows][columns] hover texts."""
-    y, x = np.indices((len(told), len(told[0])))
+    """Unseen marks on the cells of a heat map, its first trace, whose columns are tokens: Plotly reports clicks on marks only.
+
+    told: [rows][columns] hover texts.
+    """
+    row, x = np.indices((len(told), len(told[0])))
+    y = row if figure.data[0].y is None else np.asarray(figure.data[0].y)[row]
     marker = {"symbol": "square", "size": max(4.0, min(22.0, 600 / len(told[0]))), "opacity": 0}
     figure.add_scatter(
         x=x.ravel(),

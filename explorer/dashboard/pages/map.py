@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from explorer.dashboard import cached, charts, choice, controls, focus, selection, tables
+from explorer.dashboard import cached, charts, choice, focus, selection, tables
 from explorer.dashboard.access import read_only
 from explorer.dashboard.words import model_name, safe
 from explorer.figures import map_figure, point_at, readable
@@ -26,6 +26,7 @@ with st.container(horizontal=True, gap="large"):
     near = st.toggle("Neighbors", True, key="near", bind="query-params", help=f"The {DOTS} nearest pieces of every token, as dots of its color")
     before = st.toggle("Before training", key="before", bind="query-params", help="Hollow marks where the tokens began")
     paths = st.toggle("Training paths", key="paths", bind="query-params", help="Lines through the saved training steps")
+    told = st.toggle("Landmarks", True, key="landmarks", bind="query-params", help="Frequent words at their places")
     named = st.toggle("Name every piece", key="names", bind="query-params", help="Name and click every word of the vocabulary; the figure doubles in size")
 
 text = ""
@@ -51,14 +52,16 @@ figure = map_figure(
     neighbors=[cached.neighbors(opened, vocabulary, DOTS, "cosine") for opened in chosen] if near else (),
     name_vocabulary=named,
     weights={name: np.abs(one.leave_one_out) for name, one in rests.items()},
+    told=told,
 )
 if (token := focus.position(opened)) is not None and not charts.clicked("map", opened, token):
     point_at(figure, placements[chosen.index(opened)].xy[token], f"token {token}")
 figure.update_layout(dragmode="lasso" if drag == "draws a region" else "pan")
 points, outlines = charts.selectable(figure, "map")
 if rests:
-    told = "; ".join(f"{name}: {one.answer} ({one.deletion[0]:.0%}), most moved by token {np.abs(one.leave_one_out).argmax()}" for name, one in rests.items())
-    st.caption(safe(f"Answers: {told}. ") + "A token's area is what the answer's log-probability changes when it is masked, by the largest of its prompt.")
+    moved = {name: np.abs(one.leave_one_out).argmax() for name, one in rests.items()}
+    answered = "; ".join(f"{name}: {one.answer} ({one.deletion[0]:.0%}), most moved by token {moved[name]}" for name, one in rests.items())
+    st.caption(safe(f"Answers: {answered}. ") + "A token's area is what the answer's log-probability changes when it is masked, by the largest of its prompt.")
 if (before or paths) and len(trained) < len(chosen):
     st.caption(safe(f"No saved training steps: {', '.join(opened.name for opened in chosen if opened not in trained)}."))
 frame = pd.concat([placement.to_frame() for placement in placements], ignore_index=True)
@@ -67,13 +70,12 @@ st.caption(
     f"UMAP of {len(vocabulary_map.token_ids):,} pieces of {model_name(vocabulary.name)} (cosine, {vocabulary_map.n_neighbors} neighbors, minimum distance "
     f"{vocabulary_map.min_dist}, seed {vocabulary_map.seed}), fitted once per model; tokens are placed where their nearest pieces lie most densely. Trust "
     f"is the share of a token's nearest pieces that are also near it on the map: {tokens['trust'].mean():.0%} on average here, {tokens['trust'].min():.0%} at "
-    "worst. Gray: vocabulary. Stars: class labels. Scroll to zoom, click a token, a label or a neighbor to read its neighbors."
+    "worst; the less, the fainter a token is drawn. Gray: vocabulary. Stars: class labels. Italics: frequent words. Scroll to zoom and to see far islands."
 )
 
 selection.region(outlines, frame, vocabulary_map, vocabulary)
 if not outlines:
-    k = controls.k()
-    selection.table(points, {opened.name: opened for opened in chosen}, vocabulary, k)
+    selection.table(points, {opened.name: opened for opened in chosen}, vocabulary)
 
 tables.heading("Places on the map", frame, *(opened.name for opened in chosen[:3]), "map")
 readable_names = [name if kind == "label" else readable(name) for name, kind in zip(frame["name"], frame["kind"], strict=True)]

@@ -21,7 +21,7 @@ if len(trained) < len(chosen):
 
 vocabulary_map = cached.vocabulary_map(vocabulary)
 marked = (opened.name, focus.position(opened)) if focus.position(opened) is not None else None
-charts.show(journey_figure(vocabulary_map, {one.name: cached.trajectory(one, vocabulary) for one in trained}, marked), "journey")
+charts.show(journey_figure(vocabulary_map, vocabulary, {one.name: cached.trajectory(one, vocabulary) for one in trained}, marked), "journey")
 st.caption(
     "Press play, or move the slider to a saved step. A token stands where it was at its last saved step by then; larger marks: the token in focus. "
     "UMAP keeps neighborhoods, not distances: a long way on the map need not be long in the original space."
