@@ -168,7 +168,7 @@ def test_a_click_on_a_token_shows_its_neighbors(page, address):
     plot.locator(".hoverlayer .hovertext").first.wait_for()
     page.mouse.click(box["x"] + x, box["y"] + y)
     page.get_by_role("heading", name=re.compile("^Neighbors of token 0 of ")).wait_for()
-    page.get_by_text("Token 0 of sentiment/random-0").wait_for()
+    page.get_by_text("Token 0 of sentiment/random-0, began as").wait_for()
     assert "token=0" in page.url
     assert page.locator("[data-testid=stException]").count() == 0
 

@@ -18,7 +18,7 @@ from explorer.analysis.projection import VocabularyMap
 from explorer.evaluation.attribution import attribute
 from explorer.evaluation.faithfulness import faithfulness
 from explorer.evaluation.scoring import Predictions
-from explorer.figures.mapping import SMALLEST
+from explorer.figures.mapping import FAINTEST, SMALLEST
 from explorer.figures.style import COLORS, SYMBOLS, looks, readable, without_common_folder
 from explorer.formats import find_prompts
 from explorer.prompt import INITIALIZATIONS, Origin, SoftPrompt
@@ -166,6 +166,15 @@ def test_map_names_every_piece_on_demand_and_stays_below_a_megabyte(prompts, voc
     assert len(figure.to_json()) < 1_000_000
 
 
+def test_the_less_a_place_is_trusted_the_fainter_its_token(prompts, vocabulary, planted_map):
+    placement = replace(place_prompt(prompts[0], vocabulary, planted_map), trust=np.linspace(0, 1, prompts[0].length, dtype=np.float32))
+    figure = figures.map_figure(planted_map, vocabulary, [placement])
+    (trace,) = [trace for trace in figure.data if trace.name == placement.prompt and not trace.showlegend]
+    opacity = np.asarray(trace.marker.opacity)
+    assert (np.diff(opacity) >= 0).all()
+    assert (opacity[0], opacity[-1]) == (FAINTEST, 1)
+
+
 def test_map_colors_by_group(prompts, vocabulary, planted_map):
     groups = {prompt.name: prompt.origin.initialization for prompt in prompts}
     figure = _whole_map(prompts, vocabulary, planted_map, groups=groups)
@@ -224,7 +233,7 @@ def test_tokens_grow_with_their_weight(planted_map, vocabulary, prompts):
 
     def sizes(weights):
         figure = figures.map_figure(planted_map, vocabulary, [placement], weights=weights)
-        (trace,) = [trace for trace in figure.data if trace.name == placement.prompt]
+        (trace,) = [trace for trace in figure.data if trace.name == placement.prompt and not trace.showlegend]
         return trace.marker.size
 
     area = (np.asarray(sizes({placement.prompt: weight})) - SMALLEST) ** 2

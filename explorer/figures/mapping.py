@@ -46,16 +46,20 @@ def map_figure(
     figure = go.Figure(_cloud(vocabulary_map, vocabulary, name_vocabulary))
     for found in neighbors:
         figure.add_trace(_neighbor_points(found, vocabulary_map, vocabulary, look[group_of[found.prompt]]))
+        figure.data[-1].legendgroup = group_of[found.prompt]
     for prompt, (steps, xy) in (trajectories or {}).items():
         figure.add_trace(_paths(prompt, steps, xy, look[group_of[prompt]]))
+        figure.data[-1].legendgroup = group_of[prompt]
     listed: set[str] = set()
     for placement in sorted(placements, key=lambda placement: ("initial", "prompt", "label").index(placement.kind)):
         group = group_of.get(placement.prompt, "class labels")
         weight = (weights or {}).get(placement.prompt) if placement.kind == "prompt" else None
-        figure.add_trace(_points(placement, group, look.get(group), weight))
-        figure.data[-1].showlegend = placement.kind != "initial" and group not in listed
-        if placement.kind != "initial":
+        points = _points(placement, group, look.get(group), weight)
+        figure.add_trace(points)
+        if placement.kind != "initial" and group not in listed:
             listed.add(group)
+            mark = {"symbol": points.marker.symbol, "color": points.marker.color, "size": 11}  # a token's own mark may be faint
+            figure.add_scattergl(x=[None], y=[None], mode="markers", name=plain(group), marker=mark, legendgroup=group, showlegend=True)
         if placement.kind == "label":
             _name(figure, placement, np.ptp(vocabulary_map.xy, axis=0))
     if told:
@@ -130,6 +134,8 @@ def _points(placement: Placement, group: str, look: Look | None, weight: np.ndar
         y=placement.xy[:, 1],
         mode="markers",
         name=plain(group),
+        legendgroup=group,
+        showlegend=False,
         marker={"symbol": f"{symbol}-open" if placement.kind == "initial" else symbol, "color": color, "size": size, "opacity": opacity},
         selected={"marker": {"size": 19}},
         unselected={"marker": {"opacity": 0.6}},
@@ -161,7 +167,7 @@ def tell_regions(figure: go.Figure, vocabulary_map: VocabularyMap, vocabulary: V
     for number in landmarks(vocabulary_map, vocabulary):
         x, y = vocabulary_map.xy[number]
         word = plain(readable(vocabulary.pieces[vocabulary_map.token_ids[number]]), 20)
-        figure.add_annotation(x=float(x), y=float(y), text=f"<i>{word}</i>", showarrow=False, font={"color": NEUTRAL, "size": 13})
+        figure.add_annotation(x=float(x), y=float(y), text=f"<i>{word}</i>", showarrow=False, bgcolor="rgba(138,143,152,0.28)", borderpad=1)
 
 
 def _name(figure: go.Figure, labels: Placement, span: np.ndarray) -> None:

@@ -79,7 +79,7 @@ def norm_figure(norms: Sequence[Norms]) -> go.Figure:
     _typical_line(figure)
     token_axis(figure, max(len(reading.norm) for reading in norms))
     figure.update_yaxes(title="Norm ÷ median row", type="log", tickvals=LOG_TICKS, tickformat="~r")
-    return styled(figure, "How long the prompt tokens are beside vocabulary rows", 340, legend=True)
+    return styled(figure, "How long the tokens are beside words", 340, legend=True)
 
 
 def norm_boxes(norms: Sequence[Norms], groups: Mapping[str, str]) -> go.Figure:

@@ -22,12 +22,12 @@ with st.container(horizontal=True, gap="large"):
         "Color by", ["prompt", "initialization"], default="prompt", required=True, key="color", bind="query-params"
     )
     drag = st.segmented_control("Dragging", ["moves the map", "draws a region"], default="moves the map", required=True, key="drag")
-with st.container(horizontal=True, gap="large"):
+with st.container(horizontal=True, gap="medium"):
     near = st.toggle("Neighbors", True, key="near", bind="query-params", help=f"The {DOTS} nearest pieces of every token, as dots of its color")
     before = st.toggle("Before training", key="before", bind="query-params", help="Hollow marks where the tokens began")
     paths = st.toggle("Training paths", key="paths", bind="query-params", help="Lines through the saved training steps")
     told = st.toggle("Landmarks", True, key="landmarks", bind="query-params", help="Frequent words at their places")
-    named = st.toggle("Name every piece", key="names", bind="query-params", help="Name and click every word of the vocabulary; the figure doubles in size")
+    named = st.toggle("All names", key="names", bind="query-params", help="Name and click every word of the vocabulary; the figure doubles in size")
 
 text = ""
 if not read_only():
