@@ -15,8 +15,6 @@ from explorer.formats import find_prompts, read_prompt
 from explorer.formats.archives import ZIP, Archive
 from explorer.formats.stored import starts_with
 
-LARGEST_MB = 64
-"""of an uploaded file"""
 _KEPT, _FOLDERS = "opened privately", "private folders"
 
 
@@ -38,7 +36,6 @@ def opener() -> None:
         st.file_uploader(
             "A checkpoint file, a zip of a checkpoint folder, or the files of one folder together",
             accept_multiple_files=True,
-            max_upload_size=LARGEST_MB,
             key="upload",
             on_change=_uploaded,
             help="PEFT, Google's code, T5X, OpenPrompt, AdapterHub, NeMo, KoboldAI, .npy .npz .safetensors .pt. No pickle is executed.",

@@ -9,7 +9,7 @@ from explorer.analysis.comparison import Comparison
 from explorer.figures.style import DIVERGING, LOG_TICKS, NEUTRAL, looks, plain, styled
 
 MEASURE_TITLES = {
-    "dev_accuracy": ("Accuracy on the dev set", "share right", ".0%"),
+    "dev_accuracy": ("Accuracy on the dev set", "share right", ".1%"),
     "coherence": ("Coherence of neighbors", "mean cosine", ".2f"),
     "called_share": ("Tokens with coherent neighbors (q ≤ 0.05)", "share of tokens", ".0%"),
     "label_persistence": ("Label tokens that stayed their label", "share of label tokens", ".0%"),

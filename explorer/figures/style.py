@@ -21,6 +21,8 @@ NEUTRAL = "#8a8f98"
 CLEAR = "rgba(0,0,0,0)"
 BLUES = ((0.0, "rgba(31,127,191,0.06)"), (1.0, "rgba(31,127,191,1)"))
 """from almost the page's own ground to blue"""
+PALE_BLUES = ((0.0, "#dfe4ea"), (1.0, "#1A6FA8"))
+"""from light gray to blue; opaque, for cells with text"""
 DIVERGING = ((0.0, "#C1560B"), (0.5, "#dfe4ea"), (1.0, "#1A6FA8"))
 """vermilion below, light gray at the middle, blue above; opaque, so that Plotly finds a color for text on it"""
 LOG_TICKS = tuple(digit * 10.0**power for power in range(-4, 7) for digit in (1, 2, 5))

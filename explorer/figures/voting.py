@@ -3,7 +3,7 @@
 import plotly.graph_objects as go
 
 from explorer.evaluation.ensemble import Ensemble
-from explorer.figures.style import BLUES, COLORS, NEUTRAL, plain, styled, without_common_folder
+from explorer.figures.style import COLORS, NEUTRAL, PALE_BLUES, plain, styled, without_common_folder
 
 LOOKS = {"member": (COLORS[0], "circle"), "average": (NEUTRAL, "square"), "best": (COLORS[2], "triangle-up"), "ensemble": (COLORS[1], "diamond")}
 """color and symbol of each kind of row"""
@@ -41,7 +41,7 @@ def agreement_heatmap(result: Ensemble) -> go.Figure:
             z=shown,
             x=labels,
             y=labels,
-            colorscale=BLUES,
+            colorscale=PALE_BLUES,
             zmax=1,
             texttemplate="%{z:.0%}" if len(labels) <= 10 else None,
             colorbar={"title": {"text": "alike"}, "thickness": 12, "tickformat": ".0%"},
