@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from explorer.dashboard import memory
 from explorer.dashboard.access import read_only
 
 READING = {
@@ -26,6 +27,7 @@ def page(name: str, title: str, icon: str) -> "st.Page":
     return st.Page(f"explorer/dashboard/pages/{name}.py", title=title, icon=f":material/{icon}:", url_path="start" if first else name, default=first)
 
 
+memory.bound()
 st.set_page_config(page_title="Soft Prompt Explorer", page_icon="🧭", layout="wide", initial_sidebar_state=340)
 sections = READING if read_only() else READING | RUNNING
 shown = {section: [page(*known) for known in pages] for section, pages in sections.items()}

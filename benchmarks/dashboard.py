@@ -41,7 +41,7 @@ ONE_EACH = tuple(f"{task}/{start}-{seed}" for seed in (0, 1) for task in ("senti
 PAUSE = 0.0, 0.4
 """seconds between an answer and the next click"""
 PATIENCE = 60_000
-FORGOTTEN = float(os.environ.get("FORGOTTEN", 150))
+FORGOTTEN = 150
 """seconds until Streamlit forgets a visitor who left (it keeps them for 120)"""
 
 
@@ -143,8 +143,8 @@ async def changes(browser: Browser, repeat: int) -> bool:
     late = False
     with served() as (address, _, _):
         await answering(address)
-        for name in os.environ.get("ONLY", "neighbors clusters labels map").split():
-            seconds: dict[str, list[float]] = {"prompt": [], "k": [], "metric": []}
+        for name in ("neighbors", "clusters", "labels", "map"):
+            seconds: dict[str, list[float]] = {"k": [], "metric": [], "prompt in detail": [], "choice of prompts": []}
             page = await browser.new_page(viewport={"width": 1280, "height": 900})
             page.set_default_timeout(PATIENCE)
             answer = Answers(page).to
@@ -152,7 +152,7 @@ async def changes(browser: Browser, repeat: int) -> bool:
             await drawn(page)
             await page.wait_for_timeout(9000)  # somebody reads the page; imports go on meanwhile
             for turn in range(repeat):
-                if name in ("neighbors", "map", "clusters"):
+                if name in ("neighbors", "clusters"):
                     up = page.get_by_test_id("stNumberInputStepUp" if turn < 10 else "stNumberInputStepDown").first
                     seconds["k"].append(await answer(up.click))
                 if name == "neighbors" and turn < 3:
@@ -162,7 +162,9 @@ async def changes(browser: Browser, repeat: int) -> bool:
                     await page.get_by_role("combobox", name="In detail").click()
                     option = page.get_by_role("option").nth(turn + 1)
                     await option.wait_for()
-                    seconds["prompt"].append(await answer(option.click))
+                    seconds["prompt in detail"].append(await answer(option.click))
+            for left_out in ("sentiment/sampled-vocab-0", "sentiment/random-0"):
+                seconds["choice of prompts"].append(await answer(page.get_by_role("button", name=f"Remove {left_out}").click))
             await page.close()
             for what, times in seconds.items():
                 if times:

@@ -12,7 +12,9 @@ from streamlit.testing.v1 import AppTest
 from explorer.analysis import projection
 from explorer.analysis.neighbors import nearest_neighbors
 from explorer.analysis.projection import VocabularyMap
+from explorer.dashboard import cached
 from explorer.dashboard.words import model_name, safe, slug
+from explorer.errors import ExplorerError
 from explorer.evaluation.ensemble import ensemble
 from explorer.formats import find_prompts, peft, read_prompt
 from explorer.t5 import FrozenT5
@@ -108,6 +110,27 @@ def test_a_broken_prompt_is_listed_and_the_rest_lives(put, house, page):
     if page == "prompts":
         assert "1 checkpoint cannot be read" in texts(app.warning)
         assert "cannot be read as safetensors" in app.dataframe[1].value["error"].iloc[0]
+
+
+RUNS_THE_MODEL = ("playground", "faithfulness", "ensemble")
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page not in RUNS_THE_MODEL])
+def test_a_read_only_page_shows_prompts_and_never_runs_the_model(put, page, monkeypatch):
+    put()
+    monkeypatch.setenv("EXPLORER_READ_ONLY", "1")
+    monkeypatch.setattr(FrozenT5, "load", lambda name: pytest.fail(f"{page} loads the model"))
+    app = open_page(page)
+    assert not app.exception
+    assert not app.error
+    assert app.title[0].value
+    assert not app.get("file_uploader")
+
+
+def test_a_read_only_dashboard_refuses_to_load_the_model(put, vocabulary, monkeypatch):
+    monkeypatch.setenv("EXPLORER_READ_ONLY", "1")
+    with pytest.raises(ExplorerError, match="read-only and runs no model"):
+        cached.model_memory(vocabulary)
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page != "prompts"])
@@ -269,6 +292,35 @@ def test_the_playground_answers_with_every_prompt_and_without_one(put):
     app.button[0].click().run()
     assert not app.exception
     assert "The text is empty" in texts(app.warning)
+
+
+STRANGE = {
+    "long": "a very long film " * 117,
+    "a thousand lines": "good\n" * 399,
+    "right to left": "\u202eסרט נהדר\u202c and فيلم رائع",
+    "emoji": "👩\u200d👩\u200d👧 loved it 🎬💯",
+    "odd": "a\u0000b\u200b\ufeff\u0301\U0001d54f \x1b[31m",
+    "markup": "<img src=x onerror=alert(1)> **bold** $x$ [link](http://x) :red[y]",
+}
+
+
+@pytest.mark.parametrize("text", STRANGE.values(), ids=STRANGE)
+def test_strange_texts_are_answered_and_shown_as_text(put, text):
+    put(1)
+    app = open_page("playground")
+    app.text_area(key="text").set_value(text)
+    app.button[0].click().run()
+    assert not app.exception
+    assert not app.error
+    (shown,) = [frame.value for frame in app.dataframe if "prompt" in frame.value]
+    assert len(shown) == 2
+    probabilities = shown[[column for column in shown if column.startswith("p(")]]
+    np.testing.assert_allclose(probabilities.sum(axis=1), 100, atol=0.1)
+    assert all("<img" not in element.value for element in [*app.markdown, *app.caption, *app.subheader])
+    app.switch_page("explorer/dashboard/pages/words.py").run()
+    app.text_input(key="word").set_value(text[:60]).run()
+    assert not app.exception
+    assert not app.error
 
 
 def test_the_playground_answers_each_set_of_labels_by_itself(put, house):

@@ -121,7 +121,7 @@ def _null(vocabulary: Vocabulary, name: Null, k: int, nulls: int, seed: int) -> 
 
 
 def bank_coherence(vocabulary: Vocabulary, name: Null, k: int, nulls: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Coherence [M] of a null's vectors, and for `gaussian` the same with variants merged [M]; in blocks of bounded memory."""
+    """Coherence [M] of a null's vectors, and for `gaussian` the same with variants merged [M]; their rows are gathered block by block."""
     found = bank_neighbors(vocabulary, k, nulls, seed, name)[1]
     plain, merged = [], []
     for start in range(0, nulls, QUERIES_PER_BLOCK):

@@ -20,7 +20,7 @@ PUSHES = 5
 FARTHEST = 4.0
 """a step's longest part along one axis, before the learning rate"""
 SMALLEST_POWER, LARGEST_POWER, BINS_A_POWER = -24, 20, 7
-"""the tables' range of squared distances as powers of two, and the binary digits of a bin within a power: forces within 0.5 %"""
+"""the tables' range of squared distances as powers of two, and the binary digits of a bin within a power: forces within 0.8 %"""
 
 
 def lay_out(graph: "spmatrix", start: np.ndarray, a: float, b: float, seed: int, epochs: int = EPOCHS) -> np.ndarray:
@@ -78,6 +78,8 @@ def _descend(
             for _ in range(PUSHES):
                 state = state * np.uint64(6364136223846793005) + np.uint64(1442695040888963407)  # Knuth's linear congruential generator
                 other = np.int64(((state >> np.uint64(33)) * points) >> np.uint64(31))
+                if other == head:
+                    continue
                 dx, dy = x - xy[other, 0], y - xy[other, 1]
                 force = push[min(max((np.float32(dx * dx + dy * dy).view(np.int32) >> shift) - first, 0), last)]
                 across += min(far, max(near, force * dx))

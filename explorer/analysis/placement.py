@@ -48,7 +48,7 @@ def place(vectors: np.ndarray, vocabulary: Vocabulary, vocabulary_map: Vocabular
 
 
 def _nearest_on_map(vectors: np.ndarray, vocabulary: Vocabulary, vocabulary_map: VocabularyMap) -> tuple[np.ndarray, np.ndarray]:
-    """As `_nearest` among the rows that are on the map; numbers count the map's rows."""
+    """Cosine distances [Q, k] of unit vectors to the nearest rows on the map, 0…2, ascending, and the map's numbers [Q, k] of these; exact."""
     ids, searchable = vocabulary_map.token_ids, vocabulary.searchable_ids
     k, index = min(vocabulary_map.n_neighbors, len(ids)), cosine_index(vocabulary)
     off_map = len(searchable) - len(ids)  # duplicates of rows that are on it

@@ -27,6 +27,8 @@ MAP_FILE = "map.npz"
 """a map shipped with a model lies in its folder under this name"""
 LARGEST_COMPARED = 2**23
 """values of a vocabulary whose rows are all compared in full; in larger ones candidates are sought among principal components"""
+LAYOUT = 2
+"""which layout kept maps were made with; another one makes them anew"""
 KEPT_WIDTH, CANDIDATES = 3, 8
 """the share of the width that candidates are sought in, 1 / 3, and how many there are to a neighbor"""
 LARGEST_WHOLE = 2**28
@@ -102,7 +104,7 @@ class VocabularyMap:
 def fit_map(
     vocabulary: Vocabulary, n_neighbors: int = 15, min_dist: float = 0.1, seed: int = 0, progress: Progress | None = None
 ) -> VocabularyMap:
-    """UMAP (cosine) of the searchable rows, from their exact nearest neighbors; the same seed gives the same map.
+    """UMAP (cosine) of the searchable rows, from their nearest neighbors (see `_nearest`); the same seed gives the same map.
 
     n_neighbors: fewer when the vocabulary is smaller. Some seconds for 16,000 rows. Duplicate directions are dropped, since
     UMAP is not deterministic with them. Raises ExplorerError for fewer than four distinct rows or settings out of range.
@@ -237,4 +239,4 @@ def _cache_file(vocabulary: Vocabulary) -> Path | None:
         cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     except RuntimeError:
         return None
-    return cache / "soft-prompt-explorer" / "maps" / f"{vocabulary.fingerprint}-cosine-15-0.1-0.npz"
+    return cache / "soft-prompt-explorer" / "maps" / f"{vocabulary.fingerprint}-cosine-15-0.1-0-{LAYOUT}.npz"

@@ -67,7 +67,9 @@ def app(
     prompts: Annotated[str | None, typer.Option("--prompts", metavar="DIR", help="Folder with prompts. Default: the bundled ones.")] = None,
     model: Annotated[str | None, typer.Option("--model", metavar="M", help="Model they are read with. Default: the bundled one.")] = None,
     port: Annotated[int | None, typer.Option("--port", min=1, max=65535, help="Where the dashboard listens. Default: 8501, or the next free one.")] = None,
-    host: Annotated[str, typer.Option("--host", metavar="ADDRESS", help="Who may connect: localhost is this machine only, 0.0.0.0 everybody.")] = "localhost",
+    host: Annotated[
+        str | None, typer.Option("--host", metavar="ADDRESS", help="Who may connect: 127.0.0.1 is this machine, 0.0.0.0 everybody. Default: this machine.")
+    ] = None,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open a browser.")] = False,
     read_only: Annotated[bool, typer.Option("--read-only", help="No uploads, and the model is never run: for a dashboard that others look at.")] = False,
     base_path: Annotated[str | None, typer.Option("--base-path", metavar="PATH", help="Where a proxy shows the dashboard, as /prompts.")] = None,
@@ -80,9 +82,11 @@ def app(
         environment["EXPLORER_MODEL"] = _checked_model(model)
     if not APP.is_file():
         raise ExplorerError(f"{APP}: the dashboard is not here; run it from a clone of the project")
+    if host is None and base_path is None:  # no proxy, nobody else: folders of this machine may be opened
+        environment["EXPLORER_FOLDERS"] = "1"
     if read_only:
         environment["EXPLORER_READ_ONLY"] = "1"
-    command = [sys.executable, "-m", "streamlit", "run", str(APP), "--server.address", host]
+    command = [sys.executable, "-m", "streamlit", "run", str(APP), "--server.address", host or "localhost"]
     command += ["--server.showEmailPrompt", "false", "--browser.gatherUsageStats", "false"]
     command += ["--server.port", str(port)] if port is not None else []
     command += ["--server.headless", "true"] if no_browser else []

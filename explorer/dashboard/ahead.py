@@ -26,5 +26,5 @@ def start(with_model: bool) -> threading.Thread:
 def _import(names: tuple[str, ...]) -> None:
     time.sleep(HEAD_START)
     for name in names:
-        with suppress(ImportError):  # whoever needs it will say what is missing
+        with suppress(ImportError, OSError):  # whoever needs it will say what is missing
             import_module(name)

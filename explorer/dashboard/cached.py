@@ -71,6 +71,11 @@ def collection() -> tuple[Opened | Broken, ...]:
     return _read(folder, state(folder), id(Opened))
 
 
+def without_folder(text: str | None) -> str | None:
+    """A message without the path of the folder of prompts."""
+    return None if text is None else text.replace(f"{os.environ.get('EXPLORER_PROMPTS') or PROMPTS}/", "")
+
+
 @st.cache_data(ttl=5, max_entries=4, show_spinner=False)
 def state(path: str) -> str:
     """Names, sizes and times of all files below a path; looked at again after some seconds."""
@@ -192,7 +197,7 @@ def likeness(everyone: tuple[Opened, ...]) -> np.ndarray:
 
 
 @st.cache_resource(
-    max_entries=2, hash_funcs=KEYS, show_spinner="Drawing the map of the vocabulary: a minute or two the first time, then it is kept", show_time=True
+    max_entries=2, hash_funcs=KEYS, show_spinner="Drawing the map of the vocabulary: some seconds the first time, then it is kept", show_time=True
 )
 def vocabulary_map(vocabulary: Vocabulary) -> projection.VocabularyMap:
     """See explorer.analysis.projection."""

@@ -50,13 +50,22 @@ def selectable(figure: Figure, key: str) -> tuple[list[dict], list[np.ndarray]]:
     return chosen["points"], [np.column_stack([drawn["x"], drawn["y"]]) for drawn in chosen["lasso"]]
 
 
-def clicked(key: str, opened: Opened, position: int) -> bool:
-    """Whether that token is the point chosen on a map: it is marked there already, and another figure would lose zoom and choice."""
-    return _token(key) == (opened.name, position)
+def arrow(key: str, opened: Opened) -> int | None:
+    """The token that an arrow on a map points at: the one in focus, unless it was chosen by a click on this very map. That one is marked
+    already, and with another arrow the map would be another chart, without its zoom and what was chosen in it.
+    """
+    kept = st.session_state.get(f"{key} kept", (None, None))
+    token = focus.position(opened)
+    now = (opened.name, token)
+    pointed = kept[1] if key in st.session_state and kept[0] == now else now
+    st.session_state[f"{key} kept"] = now, pointed
+    return pointed[1] if pointed is not None and pointed[0] == opened.name else None
 
 
 def _chosen(key: str) -> None:
     if (token := _token(key)) is not None:
+        _, pointed = st.session_state.get(f"{key} kept", (None, None))
+        st.session_state[f"{key} kept"] = token, pointed
         focus.choose(*token)
 
 

@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 import streamlit as st
 
 from explorer.dashboard import cached
-from explorer.dashboard.access import read_only
+from explorer.dashboard.access import folders, read_only
 from explorer.dashboard.cached import Broken, Opened
 from explorer.dashboard.words import slug
 from explorer.errors import ExplorerError, PromptError
@@ -40,7 +40,7 @@ def opener() -> None:
             on_change=_uploaded,
             help="PEFT, Google's code, T5X, OpenPrompt, AdapterHub, NeMo, KoboldAI, .npy .npz .safetensors .pt. No pickle is executed.",
         )
-        if st.context.ip_address is None:  # the browser runs on the server's own machine
+        if folders() and st.context.ip_address is None:  # the browser runs on the server's own machine
             st.text_input("or a folder on this machine", key="folder", on_change=_named, placeholder="/home/me/runs")
         if kept := st.session_state.get(_KEPT):
             st.caption(f"{len(kept)} opened in this session, seen by nobody else and gone when it ends.")

@@ -35,7 +35,7 @@ def section(chosen: tuple[Opened, ...], vocabulary: Vocabulary, k: int = 10) -> 
 
 
 def _made(chosen: tuple[Opened, ...], vocabulary: Vocabulary, k: int) -> bytes:
-    """The zip. A prompt is called by its name, which the commands in it find from the folder of prompts."""
+    """The zip. A prompt is called by its name, which its commands find from the folder of prompts; those of an uploaded one only where the file is."""
     from explorer.bundle import Settings, bundle
 
     settings = Settings(k=k, nulls=NULLS, model=os.environ.get("EXPLORER_MODEL"))

@@ -32,13 +32,14 @@ def map_figure(
     name_vocabulary: bool = False,
     weights: Mapping[str, np.ndarray] | None = None,
     told: bool = False,
+    also: Sequence[np.ndarray] = (),
 ) -> go.Figure:
     """Prompt tokens (filled), the same before training (hollow), class labels (stars) and neighbors (dots) over the vocabulary.
 
     trajectories: by prompt name, drawn as lines. groups: what each prompt is colored by, by its name; by default itself.
     name_vocabulary: hover text for every piece, which doubles the figure's size. weights: [P] by prompt name, 0 or more: the area of a token grows
     with its share of the largest. told: words that tell the regions. The less of its neighborhood a place keeps (trust), the fainter the token; the first
-    view leaves out far islands without tokens. A point's customdata is its token id, or
+    view leaves out far islands without tokens, unless they hold one of `also`, places [Q, 2] each. A point's customdata is its token id, or
     kind, prompt and position.
     """
     group_of = {placement.prompt: (groups or {}).get(placement.prompt, placement.prompt) for placement in placements if placement.kind != "label"}
@@ -64,7 +65,7 @@ def map_figure(
             _name(figure, placement, np.ptp(vocabulary_map.xy, axis=0))
     if told:
         tell_regions(figure, vocabulary_map, vocabulary)
-    first_view(figure, vocabulary_map, [placement.xy for placement in placements])
+    first_view(figure, vocabulary_map, [*(placement.xy for placement in placements), *(xy.reshape(-1, 2) for _, xy in (trajectories or {}).values()), *also])
     figure.update_layout(dragmode="pan")
     return styled(figure, "Prompt tokens among the words of the model", 640, legend=True)
 

@@ -54,7 +54,7 @@ figure = map_figure(
     weights={name: np.abs(one.leave_one_out) for name, one in rests.items()},
     told=told,
 )
-if (token := focus.position(opened)) is not None and not charts.clicked("map", opened, token):
+if (token := charts.arrow("map", opened)) is not None:
     point_at(figure, placements[chosen.index(opened)].xy[token], f"token {token}")
 figure.update_layout(dragmode="lasso" if drag == "draws a region" else "pan")
 points, outlines = charts.selectable(figure, "map")

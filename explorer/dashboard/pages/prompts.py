@@ -4,6 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from explorer.dashboard import cached, charts, choice, private, sharing, tables
+from explorer.dashboard.access import read_only
 from explorer.dashboard.words import count, model_name, safe
 from explorer.figures import accuracy_curve, norm_figure
 from explorer.report import card_in_words, list_prompts
@@ -20,6 +21,8 @@ if not found:
     st.stop()
 
 frame = list_prompts((one.path, one.prompt if isinstance(one, cached.Opened) else one.error) for one in found)
+if read_only():  # where things lie on the server is nobody's business
+    frame = frame.drop(columns="path").assign(error=frame["error"].map(cached.without_folder))
 whole, broken = frame[frame["error"].isna()], frame[frame["error"].notna()]
 shown = ["name", "task", "initialization", "seed", "length", "dev_accuracy", "norm", "base_model", "step", "format"]
 tables.heading(f"{count(len(whole), 'trained prompt')} to choose from", frame, "prompts")

@@ -30,7 +30,7 @@ chosen, vocabulary = choice.readable()
 labels = chosen[0].prompt.origin.labels or ()
 domains = texts.fitting(labels)
 if read_only():
-    st.info("This dashboard is read-only and runs no model: below is what was measured when these prompts were made.", icon=":material/lock:")
+    st.info("This dashboard is read-only and runs no model; what was measured of the bundled sentiment prompts stands below them.", icon=":material/lock:")
 elif len(domains) < 2:
     st.info(
         "The examples that ship have no second domain with this prompt's labels. "

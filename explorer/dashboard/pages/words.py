@@ -79,7 +79,7 @@ vocabulary_map = cached.vocabulary_map(vocabulary)
 placements = [cached.placement(opened, vocabulary) for opened in searched]
 place = np.searchsorted(vocabulary_map.token_ids, token_id)
 drawn = place < len(vocabulary_map.token_ids) and vocabulary_map.token_ids[place] == token_id
-figure = map_figure(vocabulary_map, vocabulary, placements, told=True)
+figure = map_figure(vocabulary_map, vocabulary, placements, told=True, also=[vocabulary_map.xy[place][None]] if drawn else ())
 if drawn:
     point_at(figure, vocabulary_map.xy[place], piece)
 charts.show(figure, "word-map")

@@ -1,0 +1,22 @@
+"""What visitors' arrays took goes back to the system when they are freed.
+
+Every run of a page is a thread of its own. glibc gives threads separate heaps, up to eight a core, and keeps in them what it once took for arrays of up
+to 32 MB: after ten visitors the server holds far more than it uses. See mallopt(3).
+"""
+
+import ctypes
+from contextlib import suppress
+
+M_MMAP_THRESHOLD, M_ARENA_MAX = -3, -8
+"""of malloc.h"""
+LARGE = 2**20
+"""bytes from which on an array has pages of its own"""
+HEAPS = 2
+
+
+def bound() -> None:
+    """Few heaps, and pages of their own for large arrays; nothing where the C library has no such settings."""
+    with suppress(OSError, AttributeError, TypeError):
+        library = ctypes.CDLL(None)
+        library.mallopt(M_ARENA_MAX, HEAPS)
+        library.mallopt(M_MMAP_THRESHOLD, LARGE)
