@@ -168,7 +168,8 @@ def tell_regions(figure: go.Figure, vocabulary_map: VocabularyMap, vocabulary: V
     for number in landmarks(vocabulary_map, vocabulary):
         x, y = vocabulary_map.xy[number]
         word = plain(readable(vocabulary.pieces[vocabulary_map.token_ids[number]]), 20)
-        figure.add_annotation(x=float(x), y=float(y), text=f"<i>{word}</i>", showarrow=False, bgcolor="rgba(138,143,152,0.28)", borderpad=1)
+        look = {"font": {"color": "white", "size": 11}, "bgcolor": "rgba(58,64,74,0.6)", "borderpad": 1}
+        figure.add_annotation(x=float(x), y=float(y), text=f"<i>{word}</i>", showarrow=False, **look)
 
 
 def _name(figure: go.Figure, labels: Placement, span: np.ndarray) -> None:
