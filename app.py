@@ -31,6 +31,7 @@ memory.bound()
 st.set_page_config(page_title="Soft Prompt Explorer", page_icon="🧭", layout="wide", initial_sidebar_state=340)
 sections = READING if read_only() else READING | RUNNING
 shown = {section: [page(*known) for known in pages] for section, pages in sections.items()}
+# the first page is at the root alone: links to /prompts lead to this one
 shown[""] = [st.Page("explorer/dashboard/pages/prompts.py", title="Prompts", url_path="prompts", visibility="hidden")]
 asked = st.navigation(shown)
 

@@ -135,6 +135,13 @@ def test_every_page_opens_without_an_exception_and_calls_nobody(page, address, n
     assert {host for host in asked if host} == {"127.0.0.1"}
 
 
+def test_the_first_page_has_an_address_of_its_own(page, address):
+    page.goto(f"{address}/prompts?prompts=sentiment/random-1")
+    page.get_by_role("heading", name="Prompts", exact=True).wait_for()
+    page.get_by_role("heading", name="Norms of the chosen prompts").wait_for()
+    assert page.get_by_text("Page not found").count() == 0
+
+
 def test_a_chart_draws(page, address):
     _open(page, address)
     chart = page.locator(".js-plotly-plot").first

@@ -1,5 +1,6 @@
 """The dashboard in AppTest: every page with no prompt, one, several and a broken one; what it says before any number."""
 
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ from streamlit.testing.v1 import AppTest
 from explorer.analysis import projection
 from explorer.analysis.neighbors import nearest_neighbors
 from explorer.analysis.projection import VocabularyMap
-from explorer.dashboard import cached
+from explorer.dashboard import ahead, live
 from explorer.dashboard.words import model_name, safe, slug
 from explorer.errors import ExplorerError
 from explorer.evaluation.ensemble import ensemble
@@ -127,10 +128,28 @@ def test_a_read_only_page_shows_prompts_and_never_runs_the_model(put, page, monk
     assert not app.get("file_uploader")
 
 
+def test_a_read_only_list_tells_no_path_of_the_server(put, house, monkeypatch):
+    put(2)
+    (house / "sentiment" / "class-label-0" / "adapter_model.safetensors").write_bytes(b"no tensors")
+    monkeypatch.setenv("EXPLORER_READ_ONLY", "1")
+    app = open_page("prompts")
+    assert not app.exception
+    whole, broken = app.dataframe[0].value, app.dataframe[1].value
+    assert len(whole) == len(broken) == 1
+    assert broken["error"].iloc[0].startswith("sentiment/class-label-0")
+    assert "path" not in whole
+    assert str(house) not in whole.to_csv() + broken.to_csv()
+
+
+@pytest.mark.parametrize("name", ahead.READING + ahead.RUNNING)
+def test_what_is_imported_ahead_exists(name):
+    assert importlib.util.find_spec(name)
+
+
 def test_a_read_only_dashboard_refuses_to_load_the_model(put, vocabulary, monkeypatch):
     monkeypatch.setenv("EXPLORER_READ_ONLY", "1")
     with pytest.raises(ExplorerError, match="read-only and runs no model"):
-        cached.model_memory(vocabulary)
+        live.model_memory(vocabulary)
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page != "prompts"])

@@ -4,8 +4,6 @@ import os
 
 READ_ONLY = "EXPLORER_READ_ONLY"
 """set to 1 by `python -m explorer app --read-only`"""
-
-
 FOLDERS = "EXPLORER_FOLDERS"
 """set to 1 by `python -m explorer app` for whoever sits at this machine; behind a proxy every visitor looks like that"""
 

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from explorer.dashboard import cached, charts, tables
+from explorer.dashboard import cached, charts, live, tables
 from explorer.dashboard.cached import Opened
 from explorer.dashboard.words import safe
 from explorer.figures import attribution_figure, deletion_figure, readable
@@ -19,7 +19,7 @@ def show(members: tuple[Opened, ...], vocabulary: Vocabulary, text: str, labels:
     name = left.selectbox("Prompt", names, key=f"attributed-{number}")
     measure = right.segmented_control("Measure", list(MEASURES), default="leave_one_out", required=True, format_func=NAMES.get, key=f"measure-{number}")
     opened = members[names.index(name)]
-    result = cached.attribution(opened, vocabulary, text, labels)
+    result = live.attribution(opened, vocabulary, text, labels)
     nearest = [readable(row[0]) for row in cached.neighbors(opened, vocabulary, 1, "cosine").pieces]
     charts.show(attribution_figure(result, nearest, measure), f"attribution-bars-{number}")
     worse = round((result.deletion_area < result.deletion_null).mean() * 100)

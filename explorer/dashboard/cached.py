@@ -1,10 +1,9 @@
-"""Every cache of the dashboard: thin wrappers over the modules below it.
+"""What pages read without the model, each reading made once: thin wrappers over the modules below. `live` has those that run the model.
 
 Keys are names, paths with the state of their files, and settings; never arrays. Everything is bounded.
 """
 
 import os
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -20,7 +19,6 @@ from explorer.analysis import hubness as hub
 from explorer.analysis import neighbors as nearest
 from explorer.analysis import placement as placing
 from explorer.analysis import trajectory as trajectories
-from explorer.dashboard.access import read_only
 from explorer.errors import DataError, ExplorerError, ModelError
 from explorer.formats import PROMPTS, find_prompts
 from explorer.prompt import SoftPrompt
@@ -71,9 +69,9 @@ def collection() -> tuple[Opened | Broken, ...]:
     return _read(folder, state(folder), id(Opened))
 
 
-def without_folder(text: str | None) -> str | None:
+def without_folder(text: str) -> str:
     """A message without the path of the folder of prompts."""
-    return None if text is None else text.replace(f"{os.environ.get('EXPLORER_PROMPTS') or PROMPTS}/", "")
+    return text.replace(f"{os.environ.get('EXPLORER_PROMPTS') or PROMPTS}/", "")
 
 
 @st.cache_data(ttl=5, max_entries=4, show_spinner=False)
@@ -105,13 +103,13 @@ def _opened(folder: str, path: Path, prompt: SoftPrompt | ExplorerError, names: 
 
 def vocabulary(model: str) -> Vocabulary:
     """The vocabulary of a model. Raises ModelError when it cannot be read."""
-    read = _vocabulary(model, _model_state(model), id(Vocabulary))
+    read = _vocabulary(model, model_state(model), id(Vocabulary))
     if isinstance(read, ModelError):
         raise read
     return read
 
 
-def _model_state(model: str) -> str:
+def model_state(model: str) -> str:
     """The state of a local model's files; empty for one that is not here."""
     return next((state(str(folder)) for folder in (Path(model), MODELS / model) if folder.is_dir()), "")
 
@@ -240,48 +238,6 @@ def domains() -> Iterator[str]:
     return (path.stem for path in sorted(EXAMPLES.glob("*.tsv")))
 
 
-@st.cache_resource(max_entries=1, show_spinner="Loading the frozen model (once; some seconds)", show_time=True)
-def _model(name: str, state: str):
-    """The frozen model, shared by all sessions: it has its own lock."""
-    if read_only():
-        raise ExplorerError("this dashboard is read-only and runs no model; start it without --read-only to ask the model")
-    from explorer.t5 import FrozenT5
-
-    return FrozenT5.load(name)
-
-
-def model_memory(vocabulary: Vocabulary) -> tuple[int, str, tuple[str, ...]]:
-    """Bytes that the frozen model's weights take, where they are, and what is odd about it."""
-    frozen = _model(vocabulary.name, _model_state(vocabulary.name))
-    return frozen.memory, str(frozen.device), frozen.doubts
-
-
-def unload_model() -> None:
-    """Forget the frozen model; the next question loads it again. Answers already given stay."""
-    import gc
-
-    import torch
-
-    _model.clear()
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-
-
-@st.cache_data(max_entries=32, hash_funcs=KEYS, show_spinner="The model answers", show_time=True)
-def answers(chosen: tuple[Opened, ...], vocabulary: Vocabulary, text: str, names: tuple[str, ...]):
-    """What every prompt, and no prompt, answers on a text, and the seconds it took."""
-    from explorer.evaluation.scoring import predict
-
-    frozen = _model(vocabulary.name, _model_state(vocabulary.name))
-    start = time.perf_counter()
-    predictions = predict(frozen, [*(opened.prompt for opened in chosen), None], [text], names)
-    return predictions, time.perf_counter() - start
-
-
-TASK_KEYS = {Task: lambda task: (task.name, hash((task.texts, task.answers, task.labels)))}
-
-
 @st.cache_data(max_entries=8, show_spinner=False)
 def uploaded(name: str, content: bytes, labels: tuple[str, ...]) -> Task:
     """Labelled texts of an uploaded file, read from a private temporary file. Raises DataError for what is no task of these labels."""
@@ -295,48 +251,6 @@ def uploaded(name: str, content: bytes, labels: tuple[str, ...]) -> Task:
     if len(task) > LONGEST_UPLOAD:
         raise DataError(f"{name}: {len(task):,} texts; expected at most {LONGEST_UPLOAD:,} here: use `python -m explorer faithfulness`")
     return replace(task, name=name)
-
-
-@st.cache_data(max_entries=16, hash_funcs=KEYS | TASK_KEYS, show_spinner="The model answers with every stand-in", show_time=True)
-def faithfulness(opened: Opened, vocabulary: Vocabulary, task: Task, names: tuple[str, ...]):
-    """See explorer.evaluation.faithfulness."""
-    from explorer.evaluation.faithfulness import faithfulness as run
-
-    return run(_model(vocabulary.name, _model_state(vocabulary.name)), vocabulary, opened.prompt, replace(task, labels=names))
-
-
-@st.cache_data(max_entries=32, hash_funcs=KEYS, show_spinner="Asking what the answer rests on", show_time=True)
-def attribution(opened: Opened, vocabulary: Vocabulary, text: str, names: tuple[str, ...]):
-    """See explorer.evaluation.attribution."""
-    from explorer.evaluation.attribution import attribute
-
-    return attribute(_model(vocabulary.name, _model_state(vocabulary.name)), vocabulary, opened.prompt, [text], names)
-
-
-@st.cache_data(max_entries=16, hash_funcs=KEYS | TASK_KEYS, show_spinner="Every prompt answers every text, in shared batches", show_time=True)
-def votes(members: tuple[Opened, ...], vocabulary: Vocabulary, task: Task, names: tuple[str, ...]):
-    """See explorer.evaluation.ensemble."""
-    from explorer.evaluation.ensemble import ensemble
-
-    return ensemble(_model(vocabulary.name, _model_state(vocabulary.name)), [opened.prompt for opened in members], replace(task, labels=names))
-
-
-@st.cache_data(max_entries=16, hash_funcs=KEYS, show_spinner="Timing one batch against separate passes", show_time=True)
-def pass_times(members: tuple[Opened, ...], vocabulary: Vocabulary, given: tuple[str, ...], names: tuple[str, ...]):
-    """See explorer.evaluation.ensemble."""
-    from explorer.evaluation.ensemble import pass_times
-
-    return pass_times(_model(vocabulary.name, _model_state(vocabulary.name)), [opened.prompt for opened in members], given, names)
-
-
-@st.cache_data(max_entries=16, hash_funcs=KEYS, show_spinner="Every prompt answers every domain", show_time=True)
-def shifted(members: tuple[Opened, ...], vocabulary: Vocabulary, domains: tuple[str, ...], names: tuple[str, ...]):
-    """See explorer.evaluation.domain_shift; the first of the domains of example texts is the source."""
-    from explorer.evaluation.domain_shift import DomainShift, answer
-
-    tasks = [replace(examples(domain), labels=names) for domain in domains]
-    frozen = _model(vocabulary.name, _model_state(vocabulary.name))
-    return DomainShift(domains, tuple(answer(frozen, [*(opened.prompt for opened in members), None], tasks, generate=False)))
 
 
 @st.cache_data(max_entries=8, show_spinner=False)

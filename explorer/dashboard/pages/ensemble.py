@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from explorer.dashboard import cached, charts, choice, tables, texts
+from explorer.dashboard import charts, choice, live, tables, texts
 from explorer.dashboard.words import count, safe
 from explorer.evaluation.ensemble import fleiss_kappa
 from explorer.figures import agreement_heatmap, ensemble_figure
@@ -23,7 +23,7 @@ if len(members) < 2:
     st.info("One prompt is no ensemble: choose at least two of one task in the sidebar.", icon=":material/how_to_vote:")
     st.stop()
 task = texts.labelled(labels)
-result = cached.votes(members, vocabulary, task, labels)
+result = live.votes(members, vocabulary, task, labels)
 
 frame = result.to_frame()
 rows = frame.set_index("prompt")
@@ -57,8 +57,8 @@ st.caption(
 )
 if st.button("Time one batch against separate passes", icon=":material/timer:", key="time") or st.session_state.get("timed") == (members, task.name):
     st.session_state.timed = (members, task.name)
-    times = cached.pass_times(members, vocabulary, task.texts[:1], labels)
-    several = cached.pass_times(members, vocabulary, task.texts[:16], labels)
+    times = live.pass_times(members, vocabulary, task.texts[:1], labels)
+    several = live.pass_times(members, vocabulary, task.texts[:16], labels)
     st.markdown(
         f"One text: **{1000 * times.together:.0f} ms** in one batch of {len(members)}, {1000 * times.apart:.0f} ms in {len(members)} passes "
         f"({times.ratio:.1f} times as long). Sixteen texts: {1000 * several.together:.0f} ms against {1000 * several.apart:.0f} ms ({several.ratio:.1f} times)."

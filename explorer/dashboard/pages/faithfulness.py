@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from explorer.dashboard import cached, charts, choice, private, tables, texts
+from explorer.dashboard import cached, charts, choice, live, private, tables, texts
 from explorer.dashboard.words import safe
 from explorer.figures import faithfulness_figure, interpolation_figure, readable, reading_title
 
@@ -19,7 +19,7 @@ if not labels:
     st.info("This prompt records no class labels, so there is nothing to rank.", icon=":material/label_off:")
     st.stop()
 task = texts.labelled(labels)
-result = cached.faithfulness(opened, vocabulary, task, labels)
+result = live.faithfulness(opened, vocabulary, task, labels)
 
 frame = result.to_frame()
 rows = frame.set_index("reading")

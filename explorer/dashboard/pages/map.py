@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from explorer.dashboard import cached, charts, choice, focus, selection, tables
+from explorer.dashboard import cached, charts, choice, focus, live, selection, tables
 from explorer.dashboard.access import read_only
 from explorer.dashboard.words import model_name, safe
 from explorer.figures import map_figure, point_at, readable
@@ -37,7 +37,7 @@ if not read_only():
 
 vocabulary_map = cached.vocabulary_map(vocabulary)
 asked = [opened for opened in chosen if opened.prompt.origin.labels] if text.strip() else []
-rests = {opened.name: cached.attribution(opened, vocabulary, text.strip(), opened.prompt.origin.labels) for opened in asked}
+rests = {opened.name: live.attribution(opened, vocabulary, text.strip(), opened.prompt.origin.labels) for opened in asked}
 trained = [opened for opened in chosen if opened.prompt.trajectory is not None]
 labels = tuple(dict.fromkeys(label for opened in chosen for label in opened.prompt.origin.labels or ()))
 placements = [cached.placement(opened, vocabulary) for opened in chosen]

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from explorer.dashboard import attributed, cached, charts, choice, tables
+from explorer.dashboard import attributed, cached, charts, choice, live, tables
 from explorer.dashboard.words import count, safe
 from explorer.figures import probability_bars
 
@@ -58,7 +58,7 @@ for number, labels in enumerate(sets):
         labels = tuple(dict.fromkeys(label.strip() for label in typed.split(",") if label.strip()))
         if len(labels) < 2:
             continue
-    predictions, seconds = cached.answers(members, vocabulary, st.session_state.asked, labels)
+    predictions, seconds = live.answers(members, vocabulary, st.session_state.asked, labels)
     if len(sets) > 1:
         st.subheader(safe(" / ".join(labels)), anchor=False)
     charts.show(probability_bars(predictions), f"bars-{number}")
@@ -76,9 +76,9 @@ for number, labels in enumerate(sets):
         if attribution.open:
             attributed.show(members, vocabulary, st.session_state.asked, labels, number)
 
-memory, device, doubts = cached.model_memory(vocabulary)
+memory, device, doubts = live.model_memory(vocabulary)
 for doubt in doubts:
     st.warning(safe(f"{vocabulary.name}: {doubt}"), icon=":material/help:")
 left, right = st.columns([4, 1], vertical_alignment="center")
 left.caption(f"The frozen model takes {memory / 2**20:,.0f} MB on {safe(device)}, once for everybody who looks.")
-right.button("Unload it", on_click=cached.unload_model, icon=":material/eject:", help="Frees the memory; the next question loads it again.")
+right.button("Unload it", on_click=live.unload_model, icon=":material/eject:", help="Frees the memory; the next question loads it again.")

@@ -22,7 +22,7 @@ if not found:
 
 frame = list_prompts((one.path, one.prompt if isinstance(one, cached.Opened) else one.error) for one in found)
 if read_only():  # where things lie on the server is nobody's business
-    frame = frame.drop(columns="path").assign(error=frame["error"].map(cached.without_folder))
+    frame = frame.drop(columns="path").assign(error=frame["error"].map(cached.without_folder, na_action="ignore"))
 whole, broken = frame[frame["error"].isna()], frame[frame["error"].notna()]
 shown = ["name", "task", "initialization", "seed", "length", "dev_accuracy", "norm", "base_model", "step", "format"]
 tables.heading(f"{count(len(whole), 'trained prompt')} to choose from", frame, "prompts")

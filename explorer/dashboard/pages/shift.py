@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from explorer.dashboard import cached, charts, choice, tables, texts
+from explorer.dashboard import cached, charts, choice, live, tables, texts
 from explorer.dashboard.access import read_only
 from explorer.dashboard.words import count
 from explorer.figures import shift_figure
@@ -46,7 +46,7 @@ else:
     if not targets:
         st.info("Choose at least one target.", icon=":material/alt_route:")
         st.stop()
-    result = cached.shifted(members, vocabulary, (source, *targets), labels)
+    result = live.shifted(members, vocabulary, (source, *targets), labels)
     summary, frame = result.summary(), result.to_frame()
     charts.show(shift_figure(summary), "shift")
     tables.heading("Means over seeds", summary, "shift", source, "summary")
