@@ -5,16 +5,19 @@ Usage: python benchmarks/search.py [--repeat 9]
 """
 
 import argparse
+import os
 import statistics
 import sys
 import time
 from pathlib import Path
 
-import faiss
-import numpy as np
+os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # as in the dashboard; else the idle threads of one search take the processor from the next
+
+import faiss  # noqa: E402
+import numpy as np  # noqa: E402
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from explorer.analysis.hubness import filled
+from explorer.analysis.hubness import filled  # noqa: E402
 
 SHAPES = {"mini-t5": (16_000, 256), "T5 base": (32_128, 768)}
 TOKENS, K = (20, 100), 10

@@ -102,7 +102,7 @@ def filled(index: "faiss.IndexFlat", table: np.ndarray, rows: np.ndarray, change
     """
     import faiss
 
-    faiss.cvar.distance_compute_blas_threshold = 1  # by default faiss 1.15 multiplies matrices only from 128,000 values on, 3 to 10 times as slow
+    faiss.cvar.distance_compute_blas_threshold = 1  # by default faiss 1.15 multiplies matrices only from 128,000 values on, several times as slow
     index.codes.resize(len(rows) * index.d * 4)
     storage = faiss.rev_swig_ptr(index.get_xb(), len(rows) * index.d).reshape(len(rows), index.d)
     for start in range(0, len(rows), ROWS_PER_BLOCK):
