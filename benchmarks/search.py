@@ -13,11 +13,11 @@ from pathlib import Path
 
 os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # as in the dashboard; else the idle threads of one search take the processor from the next
 
-import faiss  # noqa: E402
-import numpy as np  # noqa: E402
+import faiss
+import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from explorer.analysis.hubness import filled  # noqa: E402
+from explorer.analysis.hubness import filled
 
 SHAPES = {"mini-t5": (16_000, 256), "T5 base": (32_128, 768)}
 TOKENS, K = (20, 100), 10
