@@ -2,7 +2,6 @@
 
 import streamlit as st
 
-from explorer.dashboard import memory
 from explorer.dashboard.access import read_only
 
 READING = {
@@ -35,7 +34,7 @@ shown = {section: [page(*known) for known in pages] for section, pages in sectio
 shown[""] = [st.Page("explorer/dashboard/pages/prompts.py", title="Prompts", url_path="prompts", visibility="hidden")]
 asked = st.navigation(shown)
 
-from explorer.dashboard import ahead, choice, errors  # noqa: E402 - they take most of a second; the navigation is on the screen by now
+from explorer.dashboard import choice, errors  # noqa: E402 - they take most of a second; the navigation is on the screen by now
 
 ahead.start(with_model=not read_only())
 with errors.shown():

@@ -49,7 +49,7 @@ def fit(who: str, folder: Path) -> None:
 
 
 def _fitted(folder: Path):
-    from explorer.analysis.projection import fit_map
+    from explorer.analysis.map.fit import fit_map
 
     return fit_map(_vocabulary(folder))
 
@@ -69,8 +69,8 @@ def put(who: str, folder: Path) -> None:
 
     tokens = np.load(folder / "tokens.npy")
     if who == OURS:
-        from explorer.analysis.placement import place
-        from explorer.analysis.projection import VocabularyMap
+        from explorer.analysis.map.fit import VocabularyMap
+        from explorer.analysis.map.place import place
 
         vocabulary, drawn = _vocabulary(folder), VocabularyMap.read(folder / "map.npz")
 
@@ -129,7 +129,7 @@ def quality(folder: Path) -> dict[str, tuple[float, float, float]]:
     import numpy as np
     from sklearn.manifold import trustworthiness
 
-    from explorer.analysis.hubness import unit
+    from explorer.analysis.vectors import unit
 
     rows, tokens = unit(np.load(folder / "rows.npy")), unit(np.load(folder / "tokens.npy"))
     sample = np.random.default_rng(0).choice(len(rows), SAMPLE, replace=False)
@@ -172,8 +172,7 @@ def recall(folder: Path) -> tuple[float, float]:
     components alone, as the largest are (T5 XXL's is not, mT5 XXL's is)."""
     import numpy as np
 
-    from explorer.analysis import projection
-    from explorer.analysis.hubness import unit
+    from explorer.analysis.vectors import unit
 
     vocabulary = _vocabulary(folder)
     rows, reduced = unit(vocabulary.embedding), projection._principal(vocabulary, vocabulary.searchable_ids, projection.COMPONENTS)

@@ -14,9 +14,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from explorer.analysis.clusters import bank_coherence, coherence
-from explorer.analysis.hubness import unit
-from explorer.analysis.nulls import gaussian_bank
+from explorer.analysis.clusters import coherence, null_coherence
+from explorer.analysis.nulls import gaussian_vectors
+from explorer.analysis.vectors import unit
 from explorer.prompt import Origin, SoftPrompt
 from explorer.vocabulary import Vocabulary
 
@@ -47,12 +47,12 @@ def main() -> None:
     prompt = SoftPrompt(np.random.default_rng(1).standard_normal((LENGTH, WIDTH)).astype(np.float32), "random", Origin(format="benchmark"))
     index = faiss.IndexFlatIP(WIDTH)
     index.add(unit(vocabulary.embedding))
-    queries = unit(gaussian_bank(vocabulary, NULLS, 0))
+    queries = unit(gaussian_vectors(vocabulary, NULLS, 0))
     coherence(prompt, vocabulary, K, nulls=10)  # what is made once per vocabulary: its index and its covariance
     one, four = [], []
     for seed in range(1, repeat + 1):
         search = seconds(lambda: index.search(queries, K))
-        one.append(seconds(lambda seed=seed: bank_coherence(vocabulary, "gaussian", K, NULLS, seed)) / search)
+        one.append(seconds(lambda seed=seed: null_coherence(vocabulary, "gaussian", K, NULLS, seed)) / search)
         four.append(seconds(lambda seed=seed: coherence(prompt, vocabulary, K, NULLS, seed + 1000)) / search)
     for name, ratios in (("the verdict's null alone", one), (f"coherence of {LENGTH} tokens with all four nulls", four)):
         low, middle, high = np.quantile(ratios, [0, 0.5, 1])

@@ -17,7 +17,7 @@ import faiss
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from explorer.analysis.hubness import filled
+from explorer.analysis.vectors import filled
 
 SHAPES = {"mini-t5": (16_000, 256), "T5 base": (32_128, 768)}
 TOKENS, K = (20, 100), 10

@@ -21,13 +21,13 @@ from transformers.optimization import Adafactor
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from explorer.prompt import INITIALIZATIONS
-from explorer.t5 import FrozenT5
+from explorer.choices import INITIALIZATIONS
+from explorer.models.encoder_decoder import FrozenT5
+from explorer.models.loading import DEFAULT_MODEL
 from explorer.tasks import Task, read_task
+from explorer.tuning.loop import Tuning
 from explorer.tuning.settings import Run, TuningConfig
-from explorer.tuning.training import Tuning
 from explorer.vocabulary import Vocabulary
-from explorer.weights import DEFAULT_MODEL
 
 ROOT = Path(__file__).resolve().parent.parent
 SHAPES = {
@@ -79,7 +79,7 @@ def seconds(work, *arguments) -> float:
 
 def ours(tuning: Tuning, steps: int) -> None:
     """Every run of a tuning, `steps` further steps each; nothing is measured on dev."""
-    from explorer.tuning.training import _chunks, _in_parallel
+    from explorer.tuning.loop import _chunks, _in_parallel
 
     def advance(group: list) -> bool:
         for _ in range(steps):

@@ -1,32 +1,37 @@
 """Soft Prompt Explorer: what a trained soft prompt learned, and how far that reading can be trusted.
 
-Data flows one way: formats + vocabulary -> analysis -> report -> figures -> (command line | pages), and
-tasks + t5 -> tuning, evaluation -> (command line | pages). Names below are imported on first use.
+`explorer.open("my-adapter", model="google/flan-t5-small")` gives a `Session`; its methods are the readings. Names are imported on first use.
 """
 
 from importlib import import_module
 
 _PUBLIC = {
-    "ExplorerError": "errors",
-    "SoftPrompt": "prompt",
-    "read_prompt": "formats",
-    "find_prompts": "formats",
-    "Vocabulary": "vocabulary",
-    "Task": "tasks",
-    "read_task": "tasks",
-    "FrozenT5": "t5",
-    "nearest_neighbors": "analysis.neighbors",
-    "PromptReport": "report",
-    "tune": "tuning.tuned",
+    "open": ("session", "open_session"),
+    "Session": ("session", "Session"),
+    "Settings": ("session", "Settings"),
+    "read_prompt": ("formats", "read_prompt"),
+    "find_prompts": ("formats", "find_prompts"),
+    "SoftPrompt": ("prompt", "SoftPrompt"),
+    "Origin": ("prompt", "Origin"),
+    "Vocabulary": ("vocabulary", "Vocabulary"),
+    "FrozenT5": ("models.encoder_decoder", "FrozenT5"),
+    "nearest_neighbors": ("analysis.neighbors", "nearest_neighbors"),
+    "Task": ("tasks", "Task"),
+    "read_task": ("tasks", "read_task"),
+    "tune": ("tuning.tune", "tune"),
+    "Run": ("tuning.settings", "Run"),
+    "TuningConfig": ("tuning.settings", "TuningConfig"),
+    "ExplorerError": ("errors", "ExplorerError"),
 }
 __all__ = list(_PUBLIC)
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 
 def __getattr__(name: str):
     if name not in _PUBLIC:
         raise AttributeError(f"module 'explorer' has no attribute {name!r}")
-    return getattr(import_module(f"explorer.{_PUBLIC[name]}"), name)
+    module, attribute = _PUBLIC[name]
+    return getattr(import_module(f"explorer.{module}"), attribute)
 
 
 def __dir__() -> list[str]:

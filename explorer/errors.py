@@ -4,9 +4,14 @@
 class ExplorerError(Exception):
     """Base of every error that bad input can cause. One line, no traceback."""
 
+    def __init__(self, message: str, setting: str | None = None):
+        """setting: the name of the setting that mends it, such as `model`; the command line adds its flag, a page its control."""
+        super().__init__(message)
+        self.setting = setting
+
 
 class PromptError(ExplorerError):
-    """A checkpoint that is no soft prompt, is damaged, or does not fit the model."""
+    """A checkpoint that is not a soft prompt, is damaged, or does not fit the model."""
 
 
 class ModelError(ExplorerError):
@@ -15,3 +20,7 @@ class ModelError(ExplorerError):
 
 class DataError(ExplorerError):
     """A data file, text or label that cannot be used."""
+
+
+class WriteError(ExplorerError):
+    """A file or folder that cannot be written, or exists and may not be replaced."""

@@ -7,8 +7,6 @@ import numpy as np
 
 from explorer.errors import PromptError
 
-INITIALIZATIONS = ("random", "sampled-vocab", "class-label")
-
 
 @dataclass(frozen=True)
 class RowSource:
@@ -36,7 +34,8 @@ class Evaluation:
 class Origin:
     """Where a prompt came from. What a format does not record stays None."""
 
-    format: str
+    format: str = "memory"
+    """`memory` for vectors that were not read from a file"""
     path: Path | None = None
     key: str | None = None
     """name of the array inside the file"""
@@ -71,7 +70,7 @@ class Origin:
         return at_step[-1] if at_step else None
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Trajectory:
     """A prompt's vectors at saved training steps; the first are the initialization where `from_start` says so.
 
@@ -97,6 +96,10 @@ class Trajectory:
             raise PromptError("trajectory holds NaN or infinity; training has probably diverged: use an earlier checkpoint or delete the trajectory")
         object.__setattr__(self, "vectors", vectors)
 
+    def __repr__(self) -> str:
+        """One line: steps and shape."""
+        return f"<Trajectory: {len(self.steps)} steps, {self.steps[0]} to {self.steps[-1]}, of {self.vectors.shape[1]} × {self.vectors.shape[2]}>"
+
     @property
     def initial(self) -> np.ndarray | None:
         """[P, H] float32, the vectors before training; None when they were not saved."""
@@ -109,7 +112,7 @@ def _single_precision(array: np.ndarray) -> np.ndarray:
         return np.ascontiguousarray(array, np.float32)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class SoftPrompt:
     """A trained soft prompt: P vectors that stand before the embedded text of a frozen model.
 
@@ -119,8 +122,8 @@ class SoftPrompt:
 
     vectors: np.ndarray
     """[P, H] float32"""
-    name: str
-    origin: Origin
+    name: str = "prompt"
+    origin: Origin = Origin()
     trajectory: Trajectory | None = None
 
     def __post_init__(self) -> None:
@@ -143,6 +146,12 @@ class SoftPrompt:
             raise PromptError(f"{self.name}: {len(vectors)} prompt tokens, but the origin of {len(self.origin.rows)} is recorded; expected one each")
         object.__setattr__(self, "vectors", vectors)
 
+    def __repr__(self) -> str:
+        """One line: name, shape, where it comes from."""
+        origin = self.origin
+        told = [part for part in (origin.task, origin.initialization, origin.format) if part]
+        return f"<SoftPrompt {self.name}: {self.length} × {self.dimension}; {', '.join(told)}>"
+
     @property
     def length(self) -> int:
         """P, the number of prompt tokens."""
@@ -163,6 +172,14 @@ class SoftPrompt:
         if self.trajectory is None:
             raise PromptError(f"{self.name} has no saved trajectory")
         step = int(self.trajectory.steps[index])
-        return replace(
-            self, vectors=self.trajectory.vectors[index], name=f"{self.name}@{step}", origin=replace(self.origin, step=step), trajectory=None
-        )
+        return replace(self, vectors=self.trajectory.vectors[index], name=f"{self.name}@{step}", origin=replace(self.origin, step=step), trajectory=None)
+
+    def save(self, folder: str | Path, overwrite: bool = False) -> Path:
+        """Write the prompt as an adapter folder that PEFT loads, with its record and trajectory; returns the folder.
+
+        Raises WriteError when the folder exists and `overwrite` is False, or when it cannot be written.
+        """
+        from explorer.formats import peft
+
+        peft.write(self, Path(folder), overwrite=overwrite)
+        return Path(folder)

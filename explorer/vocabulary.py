@@ -8,14 +8,16 @@ from pathlib import Path
 import numpy as np
 
 from explorer.errors import ModelError, PromptError
-from explorer.tokenizer import Tokenizer, read_tokenizer
-from explorer.weights import DEFAULT_MODEL, model_folder, read_embedding
+from explorer.models.loading import DEFAULT_MODEL, model_folder
+from explorer.models.tokenizer import Tokenizer, read_tokenizer
+from explorer.models.weights import read_embedding
+from explorer.pieces import bare_word, spaced, stems
 
 ROWS_PER_BLOCK = 1024
 """rows of a table that are looked at together"""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Vocabulary:
     """The embedding table of a model and the pieces its rows stand for. Two are equal only when they are one object.
 
@@ -42,13 +44,15 @@ class Vocabulary:
             raise ModelError(f"{self.name}: {bad} of {rows} embeddings hold NaN or infinity; expected finite weights: get the model again")
 
     @classmethod
-    def load(cls, model: str | Path = DEFAULT_MODEL) -> "Vocabulary":
+    def load(cls, model: str | Path = DEFAULT_MODEL, embedding: np.ndarray | None = None) -> "Vocabulary":
         """Read the input embeddings and the tokenizer of a model folder, a bundled model's name or a Hugging Face id.
+
+        embedding: the table [V, H] float32 where it has been read already.
 
         Raises ModelError when the model, its embedding table or its tokenizer cannot be read.
         """
         folder = model_folder(model, weights=True)
-        embedding = read_embedding(folder)
+        embedding = read_embedding(folder) if embedding is None else embedding
         tokenizer = read_tokenizer(folder)
         pieces, special = tokenizer.pieces, tokenizer.special
         rows = len(embedding)
@@ -58,6 +62,10 @@ class Vocabulary:
         names = [f"<row {index}>" if piece is None else piece for index, piece in enumerate(pieces)]
         names += [f"<row {index}>" for index in range(len(pieces), rows)]
         return cls(embedding, tuple(names), searchable, str(model), folder)
+
+    def __repr__(self) -> str:
+        """One line: name, rows, width."""
+        return f"<Vocabulary of {self.name}: {len(self):,} rows × {self.dimension}, {len(self.searchable_ids):,} stand for text>"
 
     @property
     def dimension(self) -> int:
@@ -76,7 +84,7 @@ class Vocabulary:
     @cached_property
     def tokens(self) -> tuple[str, ...]:
         """[V] the pieces as people read them: a leading space for `▁`."""
-        return tuple(piece.replace("▁", " ").replace("Ġ", " ") for piece in self.pieces)
+        return tuple(spaced(piece) for piece in self.pieces)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -91,13 +99,13 @@ class Vocabulary:
     def word_groups(self) -> np.ndarray:
         """[V] int64: pieces that are the same word but for case and leading space have the same number."""
         groups: dict[str, int] = {}
-        return np.array([groups.setdefault(_bare_word(piece) or piece, index) for index, piece in enumerate(self.pieces)])
+        return np.array([groups.setdefault(bare_word(piece) or piece, index) for index, piece in enumerate(self.pieces)])
 
     @cached_property
     def stem_groups(self) -> np.ndarray:
-        """[V] int64: pieces whose words share a stem, the first letters of inflected forms (at least four, endings cut), have the same number."""
+        """[V] int64: pieces whose words share a stem have the same number."""
         groups: dict[str, int] = {}
-        return np.array([groups.setdefault(_stem(_bare_word(piece)), index) for index, piece in enumerate(self.pieces)])
+        return np.array([groups.setdefault(stem, index) for index, stem in enumerate(stems([bare_word(piece) for piece in self.pieces]))])
 
     @cached_property
     def _tokenizer(self) -> Tokenizer:
@@ -124,17 +132,6 @@ class Vocabulary:
         """Raise PromptError when vectors [P, H] have another width than this table."""
         if vectors.shape[1] != self.dimension:
             raise PromptError(
-                f"{name}: vectors of width {vectors.shape[1]}, but {self.name} has embeddings of width {self.dimension}; "
-                "give the prompt's own base model with --model"
+                f"{name}: vectors of width {vectors.shape[1]}, but {self.name} has embeddings of width {self.dimension}; give the prompt's own base model",
+                "model",
             )
-
-
-def _bare_word(piece: str) -> str:
-    return piece.lstrip("▁Ġ ").casefold()
-
-
-def _stem(word: str) -> str:
-    for ending in ("ations", "ation", "ments", "ment", "ings", "ing", "ness", "edly", "ies", "ied", "ers", "est", "ed", "er", "es", "ly", "s", "y", "e"):
-        if word.endswith(ending) and len(word) - len(ending) >= 4:
-            return word[: -len(ending)]
-    return word

@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from explorer.choices import INITIALIZATIONS
 from explorer.formats import peft
-from explorer.prompt import INITIALIZATIONS, Evaluation, Origin, RowSource, SoftPrompt, Trajectory
+from explorer.prompt import Evaluation, Origin, RowSource, SoftPrompt, Trajectory
 from explorer.vocabulary import Vocabulary
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -88,7 +89,7 @@ def vocabulary() -> Vocabulary:
 @pytest.fixture(scope="session")
 def model():
     """The bundled model on the CPU in float32."""
-    from explorer.t5 import FrozenT5
+    from explorer.models.encoder_decoder import FrozenT5
 
     return FrozenT5.load(device="cpu", dtype="float32")
 
@@ -117,10 +118,7 @@ def small_prompt(vocabulary: Vocabulary, initialization: str, seed: int, length:
         seed=seed,
         step=TRAJECTORY_STEPS[-1],
         rows=tuple(rows),
-        history=tuple(
-            Evaluation(step, None if step == 0 else 1.0 / step, accuracy)
-            for step, accuracy in zip(TRAJECTORY_STEPS, accuracies, strict=True)
-        ),
+        history=tuple(Evaluation(step, None if step == 0 else 1.0 / step, accuracy) for step, accuracy in zip(TRAJECTORY_STEPS, accuracies, strict=True)),
         hyperparameters={"learning_rate": 0.3, "batch_size": 32},
         data={"train": {"name": "planted", "examples": 8}},
     )

@@ -6,8 +6,8 @@ import pytest
 from explorer.errors import DataError, ExplorerError, PromptError
 from explorer.evaluation.attribution import COMPLETENESS, _curves, _Question, attribute
 from explorer.formats import read_prompt
+from explorer.models.encoder_decoder import FrozenT5
 from explorer.prompt import Origin, SoftPrompt
-from explorer.t5 import FrozenT5
 from explorer.vocabulary import Vocabulary
 
 LABELS = ("negative", "positive")

@@ -18,8 +18,7 @@ import foreign
 import numpy as np
 import pytest
 
-from explorer.analysis import projection
-from explorer.analysis.projection import VocabularyMap
+from explorer.analysis.map.fit import VocabularyMap
 
 ROOT = Path(__file__).resolve().parent.parent
 CHROMIUM = Path("/usr/bin/chromium")
@@ -51,7 +50,7 @@ def house(tmp_path_factory, tiny_prompts, vocabulary) -> dict[str, str]:
     xy = np.random.default_rng(0).normal(size=(len(ids), 2)).astype(np.float32)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(cache))
-        VocabularyMap(ids, xy, vocabulary.fingerprint, 15, 0.1, 0).save(projection._cache_file(vocabulary))
+        VocabularyMap(ids, xy, vocabulary.fingerprint, 15, 0.1, 0).save(projection.kept_file(vocabulary))
     environment = {**os.environ, "EXPLORER_PROMPTS": str(tiny_prompts), "XDG_CACHE_HOME": str(cache), "HF_HUB_OFFLINE": "1"}
     environment.pop("EXPLORER_MODEL", None)
     return environment

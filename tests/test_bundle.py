@@ -11,10 +11,10 @@ import pytest
 from test_cli import run
 from test_cli_errors import fails
 
-from explorer.bundle import PAGE, RECORD, Settings, bundle
 from explorer.errors import ExplorerError
+from explorer.files import safe_csv
 from explorer.formats import find_prompts
-from explorer.report import safe_csv
+from explorer.report.bundle import PAGE, RECORD, Settings, bundle
 
 QUICK = ("-k", "4", "--nulls", "50", "--seed", "3")
 

@@ -8,14 +8,14 @@ import pandas as pd
 import pytest
 
 from explorer.analysis.hubness import row_crowding
-from explorer.analysis.neighbors import METRICS, nearest_neighbors
+from explorer.analysis.neighbors import nearest_neighbors
+from explorer.choices import INITIALIZATIONS, METRICS
 from explorer.errors import ExplorerError
-from explorer.formats import PROMPTS, find_prompts
-from explorer.prompt import INITIALIZATIONS
-from explorer.t5 import FrozenT5
+from explorer.files import MODELS, PROMPTS
+from explorer.formats import find_prompts
+from explorer.models.encoder_decoder import FrozenT5
 from explorer.tuning.initialization import initialize, sentence_rows
 from explorer.vocabulary import Vocabulary
-from explorer.weights import MODELS
 
 STUDY = MODELS.parent / "study"
 TASKS = {"sentiment": 2, "subjectivity": 2, "question-type": 6}

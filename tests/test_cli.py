@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from explorer.analysis.neighbors import METRICS, nearest_neighbors
+from explorer.analysis.neighbors import nearest_neighbors
+from explorer.choices import METRICS
 from explorer.cli import app
 from explorer.cli.running import APP
 from explorer.formats import find_prompts, read_prompt
@@ -323,7 +324,7 @@ def _with_record(prompt: str, copy, **changes: object) -> None:
 @pytest.fixture
 def some_map(vocabulary, tmp_path, monkeypatch):
     """A kept map of the bundled model, to spare the minute that fitting takes; where the pieces lie does not matter here."""
-    from explorer.analysis.projection import VocabularyMap, _cache_file
+    from explorer.analysis.map.fit import VocabularyMap, _cache_file
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     xy = np.random.default_rng(0).normal(size=(len(vocabulary.searchable_ids), 2)).astype(np.float32)
@@ -494,7 +495,6 @@ def test_train_several_lengths(tiny_t5_folder, tmp_path):
     assert [row["group"] for row in frame] == ["1", "3"]
 
 
-
 # train, pretrain, app
 
 
@@ -531,8 +531,8 @@ def test_train_makes_a_prompt_that_reads_as_a_sentence(tiny_t5_folder, tmp_path)
 
 def test_train_calls_a_bundled_model_by_its_name():
     from explorer.cli.making import _lasting_name
+    from explorer.files import MODELS
     from explorer.tasks import task_name
-    from explorer.weights import MODELS
 
     assert _lasting_name("mini-t5") == _lasting_name(str(MODELS / "mini-t5")) == "mini-t5"
     assert [task_name(data) for data in ("data/mr/train.tsv", "films.tsv.xz", "hf:nyu-mll/glue/sst2:train", "train.csv")] == ["mr", "films", "sst2", "train"]

@@ -6,9 +6,11 @@ import pytest
 
 from explorer.analysis import clusters
 from explorer.analysis.clusters import coherence, redundancy
-from explorer.analysis.hubness import bank_neighbors, rough_neighbors, unit
-from explorer.analysis.neighbors import search
-from explorer.analysis.nulls import NULLS, bank, gaussian_bank
+from explorer.analysis.hubness import null_neighbors
+from explorer.analysis.nulls import gaussian_vectors, null_vectors
+from explorer.analysis.search import search
+from explorer.analysis.vectors import rough_neighbors, unit
+from explorer.choices import NULLS
 from explorer.errors import ExplorerError, PromptError
 
 
@@ -32,7 +34,7 @@ def test_coherence_is_the_mean_pairwise_cosine_of_the_neighbors():
 
 def test_p_is_uniform_for_prompts_drawn_from_the_null_itself():
     vocabulary, _ = planted.clustered()
-    drawn = gaussian_bank(vocabulary, 3000, seed=99)
+    drawn = gaussian_vectors(vocabulary, 3000, seed=99)
     p = coherence(planted.prompt(drawn), vocabulary, k=6).p
     assert abs((p <= 0.05).mean() - 0.05) < 0.02
     assert abs(p.mean() - 0.5) < 0.05
@@ -52,7 +54,7 @@ def test_coherence_does_not_depend_on_length_or_on_the_order_of_the_vocabulary()
 def test_the_null_is_computed_once_for_all_prompts(monkeypatch):
     vocabulary, centers = planted.clustered()
     first = coherence(planted.prompt(centers[:3]), vocabulary, nulls=30)
-    monkeypatch.setattr(clusters, "bank_coherence", None)
+    monkeypatch.setattr(clusters, "null_coherence", None)
     assert coherence(planted.prompt(centers[5:]), vocabulary, nulls=30).null is first.null
 
 
@@ -123,9 +125,9 @@ def test_rotations_keep_the_gram_matrix_and_are_uniform(monkeypatch):
 @pytest.mark.parametrize("null", NULLS)
 def test_a_smaller_k_of_a_bank_is_the_head_of_a_larger_one_and_exact(null):
     vocabulary = planted.vocabulary()
-    vectors = bank(vocabulary, null, 50, 3)
+    vectors = null_vectors(vocabulary, null, 50, 3)
     for k in (4, 30, 45):
-        similarity, ids = bank_neighbors(vocabulary, k, 50, 3, null)
+        similarity, ids = null_neighbors(vocabulary, k, 50, 3, null)
         true, scores = search(vectors, vocabulary, k)
         assert (ids == true).mean() > 0.99  # near ties may change places
         np.testing.assert_allclose(similarity, scores, atol=1e-5)
@@ -176,7 +178,7 @@ def test_fresh_null_prompts_are_called_at_their_rate_and_planted_clusters_nearly
     """
     vocabulary, centers = planted.clustered(clusters=4)
     fresh = np.random.default_rng().integers(1, 2**31)
-    null = coherence(planted.prompt(gaussian_bank(vocabulary, 1000, int(fresh))), vocabulary, k=8)
+    null = coherence(planted.prompt(gaussian_vectors(vocabulary, 1000, int(fresh))), vocabulary, k=8)
     assert 0.02 < (null.p <= 0.05).mean() < 0.09, f"seed {fresh}"
     assert null.called.mean() < 0.03, f"seed {fresh}"
     generator = np.random.default_rng(fresh)

@@ -7,7 +7,7 @@ import planted
 import pytest
 
 from explorer.analysis.clusters import coherence
-from explorer.analysis.comparison import MEASURES, ComparedPrompt, Comparison, _interval, compare
+from explorer.analysis.compare.groups import MEASURES, ComparedPrompt, Comparison, _interval, compare
 from explorer.analysis.labels import read_labels
 from explorer.analysis.norms import read_norms
 from explorer.errors import ExplorerError, PromptError
@@ -15,7 +15,7 @@ from explorer.formats import find_prompts
 from explorer.prompt import RowSource
 
 COLUMNS = [
-    *("prompt", "group", "seed", "length", "dev_accuracy", "coherence", "called_share", "label_persistence"),
+    *("prompt", "group", "seed", "length", "dev_accuracy", "coherence", "significant_share", "label_persistence"),
     *("own_label_rank", "dispersion", "norm_ratio", "drift_cosine"),
 ]
 
@@ -39,7 +39,7 @@ def test_every_measure_is_that_of_the_single_reading(prompts, vocabulary, compar
         assert (row["prompt"], row["group"], row["seed"], row["length"]) == (prompt.name, prompt.origin.initialization, prompt.origin.seed, 6)
         assert row["dev_accuracy"] == prompt.origin.dev_accuracy
         assert row["coherence"] == clusters.coherence.mean()
-        assert row["called_share"] == (clusters.q <= 0.05).mean()
+        assert row["significant_share"] == (clusters.q <= 0.05).mean()
         assert row["dispersion"] == labels.dispersion
         assert row["norm_ratio"] == np.median(norms.ratio)
         assert row["drift_cosine"] == norms.drift_cosine.mean()

@@ -10,15 +10,14 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from explorer.analysis import projection
+from explorer.analysis.map.fit import VocabularyMap
 from explorer.analysis.neighbors import nearest_neighbors
-from explorer.analysis.projection import VocabularyMap
-from explorer.dashboard import ahead, live
-from explorer.dashboard.words import model_name, safe, slug
+from explorer.dashboard import live
+from explorer.dashboard.markdown import model_name, safe, slug
 from explorer.errors import ExplorerError
 from explorer.evaluation.ensemble import ensemble
 from explorer.formats import find_prompts, peft, read_prompt
-from explorer.t5 import FrozenT5
+from explorer.models.encoder_decoder import FrozenT5
 from explorer.tasks import read_task
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -44,7 +43,7 @@ def plant_map(vocabulary) -> None:
     """Keep a map of random places where the app looks for one."""
     ids = vocabulary.searchable_ids
     xy = np.random.default_rng(0).normal(size=(len(ids), 2)).astype(np.float32)
-    VocabularyMap(ids, xy, vocabulary.fingerprint, 15, 0.1, 0).save(projection._cache_file(vocabulary))
+    VocabularyMap(ids, xy, vocabulary.fingerprint, 15, 0.1, 0).save(projection.kept_file(vocabulary))
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ import planted
 import pytest
 from scipy import stats
 
-from explorer.analysis.comparison import compare
-from explorer.analysis.differences import differences, permutation_test
+from explorer.analysis.compare.differences import differences, permutation_test
+from explorer.analysis.compare.groups import compare
 from explorer.prompt import Evaluation
 
 

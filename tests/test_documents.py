@@ -112,8 +112,7 @@ def _default(command: str, option: str) -> object:
 
 
 def test_choices_in_the_help_are_those_of_the_code():
-    from explorer.analysis.neighbors import METRICS
-    from explorer.prompt import INITIALIZATIONS
+    from explorer.choices import INITIALIZATIONS, METRICS
 
     assert get_args(options.Metric) == METRICS
     assert get_args(making.Initialization) == INITIALIZATIONS
@@ -139,7 +138,8 @@ def test_train_has_the_defaults_of_the_code(option, field):
 
 
 def test_train_has_the_usual_length_and_rate_of_the_code():
-    from explorer.tuning.settings import Schedule, TuningConfig
+    from explorer.choices import Schedule
+    from explorer.tuning.settings import TuningConfig
 
     assert _default("train", "--length") == str(TuningConfig.length)
     assert f"Default: {TuningConfig.learning_rate}," in _cli()["train"]["--lr"].help
@@ -147,7 +147,7 @@ def test_train_has_the_usual_length_and_rate_of_the_code():
 
 
 def test_pretrain_has_every_setting_of_the_code_with_its_default():
-    from explorer.pretraining.pipeline import PretrainingConfig
+    from research.pretraining.pipeline import PretrainingConfig
 
     renamed = {"learning_rate": "--lr", "embedding_learning_rate": "--embedding-lr", "corpora": "--corpus", "probe": "--probe-train"}
     for field in fields(PretrainingConfig):

@@ -6,8 +6,8 @@ from sklearn.metrics import accuracy_score, f1_score
 
 from explorer.errors import DataError
 from explorer.evaluation.domain_shift import MODEL_TUNING, PROMPT_TUNING, Answered, DomainShift, answer, answer_with_model, mapped
+from explorer.models.encoder_decoder import FrozenT5
 from explorer.prompt import Origin, SoftPrompt
-from explorer.t5 import FrozenT5
 from explorer.tasks import Task
 
 LABELS = ("bad", "good")

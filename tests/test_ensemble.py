@@ -8,8 +8,8 @@ from sklearn.metrics import accuracy_score, cohen_kappa_score, f1_score
 
 from explorer.errors import DataError
 from explorer.evaluation.ensemble import Ensemble, calibration_error, ensemble, fleiss_kappa, pass_times
+from explorer.models.encoder_decoder import FrozenT5
 from explorer.prompt import Origin, SoftPrompt
-from explorer.t5 import FrozenT5
 from explorer.tasks import Task
 
 LABELS = ("bad", "good", "sort")

@@ -9,19 +9,20 @@ import pytest
 
 from explorer import figures
 from explorer.analysis.clusters import coherence, redundancy
-from explorer.analysis.comparison import CALLED_AT, compare
+from explorer.analysis.compare.groups import SIGNIFICANT_AT, compare
 from explorer.analysis.labels import read_labels
+from explorer.analysis.map.fit import VocabularyMap
+from explorer.analysis.map.place import place_labels, place_prompt, place_trajectory
 from explorer.analysis.neighbors import nearest_neighbors
 from explorer.analysis.norms import read_norms
-from explorer.analysis.placement import place_labels, place_prompt, place_trajectory
-from explorer.analysis.projection import VocabularyMap
+from explorer.choices import INITIALIZATIONS
 from explorer.evaluation.attribution import attribute
 from explorer.evaluation.faithfulness import faithfulness
 from explorer.evaluation.scoring import Predictions
-from explorer.figures.mapping import FAINTEST, SMALLEST
+from explorer.figures.map import FAINTEST, SMALLEST
 from explorer.figures.style import COLORS, SYMBOLS, looks, readable, without_common_folder
 from explorer.formats import find_prompts
-from explorer.prompt import INITIALIZATIONS, Origin, SoftPrompt
+from explorer.prompt import Origin, SoftPrompt
 from explorer.tasks import Task
 
 EVIL = "<b>evil</b> & <a href='x'>link</a>"
@@ -86,8 +87,8 @@ def test_coherence_figure_tells_called_tokens_by_symbol_and_color(prompts, vocab
     result = coherence(prompts[0], vocabulary, k=5, nulls=50)
     result = replace(result, q=np.where(np.arange(len(result.q)) < 2, 0.01, 0.5))
     called, others, band = figures.coherence_figure(result).data
-    assert list(called.x) == list(np.flatnonzero(result.q <= CALLED_AT))
-    assert list(others.x) == list(np.flatnonzero(result.q > CALLED_AT))
+    assert list(called.x) == list(np.flatnonzero(result.q <= SIGNIFICANT_AT))
+    assert list(others.x) == list(np.flatnonzero(result.q > SIGNIFICANT_AT))
     assert (called.marker.symbol, called.marker.color) != (others.marker.symbol, others.marker.color)
     assert "random vectors" in band.name
 

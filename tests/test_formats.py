@@ -11,7 +11,8 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from explorer.errors import ExplorerError, PromptError
-from explorer.formats import PROMPTS, arrays, find_prompts, peft, prompt_name, read_prompt
+from explorer.files import PROMPTS
+from explorer.formats import arrays, find_prompts, peft, prompt_name, read_prompt
 from explorer.prompt import Origin, SoftPrompt
 
 IGNORE_PEFT = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")  # PEFT asks transformers for it

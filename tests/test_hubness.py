@@ -4,9 +4,10 @@ import numpy as np
 import planted
 from scipy.stats import skew
 
-from explorer.analysis.hubness import CSLS_SEED, k_occurrence, row_crowding, unit
-from explorer.analysis.neighbors import search
-from explorer.analysis.nulls import gaussian_bank
+from explorer.analysis.hubness import CSLS_SEED, k_occurrence, row_crowding
+from explorer.analysis.nulls import gaussian_vectors
+from explorer.analysis.search import search
+from explorer.analysis.vectors import unit
 
 
 def test_unit_rows_have_length_one_at_any_scale_and_zeros_stay():
@@ -33,7 +34,7 @@ def test_even_neighbors_have_no_skewness():
 
 def test_row_crowding_is_the_mean_cosine_to_the_ten_nearest_draws():
     vocabulary = planted.vocabulary()
-    cosine = unit(vocabulary.embedding) @ unit(gaussian_bank(vocabulary, 1000, CSLS_SEED)).T
+    cosine = unit(vocabulary.embedding) @ unit(gaussian_vectors(vocabulary, 1000, CSLS_SEED)).T
     np.testing.assert_allclose(row_crowding(vocabulary), np.sort(cosine, axis=1)[:, -10:].mean(axis=1), atol=1e-5)
 
 
@@ -41,7 +42,7 @@ def test_csls_makes_hubs_rarer():
     """Rows near the mean direction of an off-center vocabulary are everybody's neighbors in cosine."""
     generator = np.random.default_rng(1)
     vocabulary = planted.from_rows(generator.standard_normal((800, 30)) * generator.uniform(0.3, 2, (800, 1)) + 0.4)
-    queries = gaussian_bank(vocabulary, 500, 7)
+    queries = gaussian_vectors(vocabulary, 500, 7)
     cosine, csls = (k_occurrence(search(queries, vocabulary, 10, metric)[0], vocabulary) for metric in ("cosine", "csls"))
     assert csls.skewness < 0.8 * cosine.skewness
     assert csls.hub_share < cosine.hub_share

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from explorer.choices import INITIALIZATIONS
 from explorer.errors import DataError, PromptError
-from explorer.prompt import INITIALIZATIONS, RowSource
+from explorer.prompt import RowSource
 from explorer.tuning.initialization import COMMON_PIECES, initialize, sentence_rows
 from explorer.vocabulary import Vocabulary
 

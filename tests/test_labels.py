@@ -8,9 +8,9 @@ import planted
 import pytest
 from safetensors.numpy import save_file
 
-from explorer.analysis.hubness import unit
 from explorer.analysis.labels import in_words, read_labels
-from explorer.analysis.nulls import gaussian_bank
+from explorer.analysis.nulls import gaussian_vectors
+from explorer.analysis.vectors import unit
 from explorer.errors import DataError, ModelError, PromptError
 from explorer.formats import read_prompt
 from explorer.prompt import RowSource
@@ -51,7 +51,7 @@ def test_rank_counts_the_rows_that_are_nearer(vocabulary):
 
 
 def test_p_is_uniform_for_vectors_drawn_from_the_null(vocabulary):
-    drawn = planted.prompt(gaussian_bank(vocabulary, 2000, 31))
+    drawn = planted.prompt(gaussian_vectors(vocabulary, 2000, 31))
     p = read_labels(drawn, vocabulary, ["good"], nulls=2000).p[:, 0]
     assert abs(p.mean() - 0.5) < 0.04
     assert abs((p <= 0.05).mean() - 0.05) < 0.02

@@ -6,8 +6,8 @@ import numpy as np
 import planted
 import pytest
 
-from explorer.analysis.hubness import unit
-from explorer.analysis.matching import _turned, matched_positions, mean_token_similarity, pairs
+from explorer.analysis.compare.matching import _turned, matched_positions, mean_token_similarity, pairs
+from explorer.analysis.vectors import unit
 from explorer.errors import ExplorerError, PromptError
 
 

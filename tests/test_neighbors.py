@@ -10,8 +10,10 @@ import planted
 import pytest
 
 from explorer.analysis.hubness import row_crowding
-from explorer.analysis.neighbors import COMPARABLE, METRICS, centered_neighbors, nearest_neighbors, search
-from explorer.analysis.nulls import gaussian_bank
+from explorer.analysis.neighbors import COMPARABLE, centered_neighbors, nearest_neighbors
+from explorer.analysis.nulls import gaussian_vectors
+from explorer.analysis.search import search
+from explorer.choices import METRICS
 from explorer.errors import ExplorerError, PromptError
 from explorer.vocabulary import Vocabulary
 
@@ -201,7 +203,7 @@ def test_similarity_is_called_no_more_often_than_chance_for_vectors_of_the_null(
     """Calibration over 1,000 fresh positions: p at most 0.05 for 5 % of them, at every rank."""
     vocabulary, _ = planted.clustered()
     fresh = int(np.random.default_rng().integers(1, 2**31))
-    result = nearest_neighbors(planted.prompt(gaussian_bank(vocabulary, 1000, fresh)), vocabulary, k=3, metric=metric, nulls=2000)
+    result = nearest_neighbors(planted.prompt(gaussian_vectors(vocabulary, 1000, fresh)), vocabulary, k=3, metric=metric, nulls=2000)
     called = (result.p <= 0.05).mean(axis=0)
     assert (called >= 0.02).all(), f"seed {fresh}"
     assert (called <= 0.09).all(), f"seed {fresh}"

@@ -6,8 +6,8 @@ import torch
 from transformers import MT5Config, MT5ForConditionalGeneration, T5Config, T5ForConditionalGeneration, UMT5Config, UMT5ForConditionalGeneration
 
 from explorer.errors import ModelError
-from explorer.t5 import FrozenT5, attention_mask
-from explorer.tuning.network import Network
+from explorer.models.encoder_decoder import FrozenT5, attention_mask
+from explorer.models.network import Network
 
 SIZES = {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 3, "num_decoder_layers": 2, "num_heads": 2, "dropout_rate": 0.1}
 SIZES |= {"vocab_size": 60, "decoder_start_token_id": 0}

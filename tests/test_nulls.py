@@ -5,7 +5,8 @@ import planted
 import pytest
 from scipy.stats import false_discovery_control, kstest
 
-from explorer.analysis.nulls import NULLS, bank, benjamini_hochberg, gaussian_bank, p_values, percentiles
+from explorer.analysis.nulls import benjamini_hochberg, gaussian_vectors, null_vectors, p_values, percentiles
+from explorer.choices import NULLS
 from explorer.errors import ExplorerError
 
 
@@ -13,7 +14,7 @@ def test_the_bank_has_the_mean_and_covariance_of_the_searchable_rows():
     generator = np.random.default_rng(0)
     mixed = generator.standard_normal((300, 6)) @ generator.standard_normal((6, 6)) + 3
     vocabulary = planted.from_rows(np.concatenate([mixed, np.full((5, 6), 100)]), special=5)
-    bank = gaussian_bank(vocabulary, 200_000, 1)
+    bank = gaussian_vectors(vocabulary, 200_000, 1)
     rows = vocabulary.embedding[:300]
     np.testing.assert_allclose(bank.mean(axis=0), rows.mean(axis=0), atol=0.05)
     np.testing.assert_allclose(np.cov(bank.T), np.cov(rows.T), atol=0.25)
@@ -21,13 +22,13 @@ def test_the_bank_has_the_mean_and_covariance_of_the_searchable_rows():
 
 def test_the_bank_depends_on_its_seed_alone():
     vocabulary = planted.vocabulary()
-    np.testing.assert_array_equal(gaussian_bank(vocabulary, 50, 3), gaussian_bank(vocabulary, 50, 3))
-    assert not np.array_equal(gaussian_bank(vocabulary, 50, 3), gaussian_bank(vocabulary, 50, 4))
+    np.testing.assert_array_equal(gaussian_vectors(vocabulary, 50, 3), gaussian_vectors(vocabulary, 50, 3))
+    assert not np.array_equal(gaussian_vectors(vocabulary, 50, 3), gaussian_vectors(vocabulary, 50, 4))
 
 
 def test_fewer_rows_than_dimensions_still_span_their_own_space():
     vocabulary = planted.vocabulary(rows=9, width=16, special=2)
-    bank, rows = gaussian_bank(vocabulary, 500, 0), vocabulary.embedding[:7]
+    bank, rows = gaussian_vectors(vocabulary, 500, 0), vocabulary.embedding[:7]
     centered = (rows - rows.mean(axis=0)).astype(np.float64)
     _, _, directions = np.linalg.svd(centered, full_matrices=False)
     moved = bank - rows.mean(axis=0)
@@ -37,15 +38,15 @@ def test_fewer_rows_than_dimensions_still_span_their_own_space():
 def test_the_bank_is_not_what_the_bare_seed_draws():
     """A prompt drawn with the seed of its null would be found in it."""
     embedding = np.random.default_rng(0).standard_normal((400, 16))
-    bank = gaussian_bank(planted.from_rows(embedding), 400, 0)
+    bank = gaussian_vectors(planted.from_rows(embedding), 400, 0)
     assert abs(np.corrcoef(bank.ravel(), embedding.ravel())[0, 1]) < 0.05
 
 
 def test_no_draws_is_refused():
     with pytest.raises(ExplorerError, match="found 0 null draws; expected at least 1"):
-        gaussian_bank(planted.vocabulary(), 0, 0)
+        gaussian_vectors(planted.vocabulary(), 0, 0)
     with pytest.raises(ExplorerError, match="found the seed -1; expected 0 or more"):
-        gaussian_bank(planted.vocabulary(), 5, -1)
+        gaussian_vectors(planted.vocabulary(), 5, -1)
 
 
 def test_p_counts_the_null_at_least_as_extreme():
@@ -78,9 +79,9 @@ def test_benjamini_hochberg_leaves_nan_out():
 def test_every_bank_is_what_its_name_says():
     vocabulary, _ = planted.clustered()
     rows = vocabulary.embedding[vocabulary.searchable_ids]
-    drawn = {name: bank(vocabulary, name, 2000, 0) for name in NULLS}
+    drawn = {name: null_vectors(vocabulary, name, 2000, 0) for name in NULLS}
     assert all(vectors.shape == (2000, vocabulary.dimension) and vectors.dtype == np.float32 for vectors in drawn.values())
-    np.testing.assert_array_equal(drawn["gaussian"], gaussian_bank(vocabulary, 2000, 0))
+    np.testing.assert_array_equal(drawn["gaussian"], gaussian_vectors(vocabulary, 2000, 0))
     known = {row.tobytes() for row in rows}
     assert all(vector.tobytes() in known for vector in drawn["rows"])
     assert len({vector.tobytes() for vector in drawn["rows"]}) > 800, "drawn from all of them"
@@ -89,17 +90,17 @@ def test_every_bank_is_what_its_name_says():
     assert (np.linalg.norm(drawn["mixtures"], axis=1) <= np.linalg.norm(rows, axis=1).max()).all()
     np.testing.assert_allclose(drawn["mixtures"].mean(axis=0), rows.mean(axis=0), atol=0.15)
     for name in NULLS:
-        np.testing.assert_array_equal(drawn[name], bank(vocabulary, name, 2000, 0))
-        assert not np.array_equal(drawn[name], bank(vocabulary, name, 2000, 1))
+        np.testing.assert_array_equal(drawn[name], null_vectors(vocabulary, name, 2000, 0))
+        assert not np.array_equal(drawn[name], null_vectors(vocabulary, name, 2000, 1))
 
 
 def test_what_bad_banks_say():
     vocabulary = planted.vocabulary()
     with pytest.raises(ExplorerError, match="found the null 'tea leaves'; expected one of gaussian, isotropic, rows, mixtures"):
-        bank(vocabulary, "tea leaves", 10, 0)
+        null_vectors(vocabulary, "tea leaves", 10, 0)
     for name in NULLS:
         with pytest.raises(ExplorerError, match="found 0 null draws; expected at least 1"):
-            bank(vocabulary, name, 0, 0)
+            null_vectors(vocabulary, name, 0, 0)
 
 
 def test_percentiles_count_what_lies_below_and_half_of_ties():

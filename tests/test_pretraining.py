@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 
 from explorer.errors import DataError, ModelError
-from explorer.pretraining.embeddings import cooccurrence, positive_pmi, warm_start
-from explorer.pretraining.loop import Pretrainer, learning_rate_factor
-from explorer.pretraining.objectives import EOS, PAD, prefix_language_modelling, span_corruption
-from explorer.pretraining.pipeline import PretrainingConfig, pretrain
-from explorer.pretraining.preparation import prepare_streams, prepare_vocabulary
-from explorer.pretraining.quality import RELATED_WORDS, linear_probe, related_pairs_found
-from explorer.pretraining.supervised import load_supervised
-from explorer.pretraining.tokenizer import t5_tokenizer
 from explorer.vocabulary import Vocabulary
+from research.pretraining.embeddings import cooccurrence, positive_pmi, warm_start
+from research.pretraining.loop import Pretrainer, learning_rate_factor
+from research.pretraining.objectives import EOS, PAD, prefix_language_modelling, span_corruption
+from research.pretraining.pipeline import PretrainingConfig, pretrain
+from research.pretraining.preparation import prepare_streams, prepare_vocabulary
+from research.pretraining.quality import RELATED_WORDS, linear_probe, related_pairs_found
+from research.pretraining.supervised import load_supervised
+from research.pretraining.tokenizer import t5_tokenizer
 
 ANIMALS = ("cat", "dog", "horse", "cow", "bird", "sheep")
 VERBS = ("sees", "likes", "follows", "avoids", "hears")
@@ -34,8 +34,12 @@ def corpus(tmp_path_factory):
         for _ in range(3000)
     ]
     (folder / "text.txt").write_text("\n".join(lines))
-    rows = [f"The {animal} was {'lovely' if good else 'awful'}. It {verb} me.\t{'positive' if good else 'negative'}"
-            for animal in ANIMALS for verb in VERBS for good in (True, False)]
+    rows = [
+        f"The {animal} was {'lovely' if good else 'awful'}. It {verb} me.\t{'positive' if good else 'negative'}"
+        for animal in ANIMALS
+        for verb in VERBS
+        for good in (True, False)
+    ]
     (folder / "reviews.tsv").write_text("text\tlabel\n" + "\n".join(rows) + "\n")
     return folder
 
@@ -150,7 +154,7 @@ def test_a_run_makes_a_model_and_says_how(config, tmp_path, capsys):
     assert {"span_loss", "lm_loss", "related_words"} <= set(record["final"])
     assert record["config"]["corpora"][0][0] == "text.txt"
 
-    from explorer.t5 import FrozenT5
+    from explorer.models.encoder_decoder import FrozenT5
 
     model = FrozenT5.load(tmp_path / "tiny")
     probabilities = model.label_probabilities([None], ["The cat was lovely."], ["negative", "positive"])

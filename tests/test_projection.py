@@ -11,11 +11,13 @@ import numpy as np
 import planted
 import pytest
 
-from explorer.analysis import layout, placement, projection
-from explorer.analysis.hubness import unit
-from explorer.analysis.placement import place, place_labels, place_prompt, place_trajectory
-from explorer.analysis.projection import VocabularyMap, fit_map, load_map
+from explorer.analysis.map import layout, place
+from explorer.analysis.map.store import load_map
+from explorer.analysis.map.fit import VocabularyMap, fit_map
+from explorer.analysis.map.place import place, place_labels, place_prompt, place_trajectory
+from explorer.analysis.vectors import unit
 from explorer.errors import ExplorerError, PromptError
+from explorer.models.loading import placement
 from explorer.vocabulary import Vocabulary
 
 
@@ -196,7 +198,7 @@ def test_foreign_and_damaged_maps_are_passed_over_and_said(tmp_path, small, fitt
     monkeypatch.setattr(projection, "fit_map", lambda vocabulary, progress=None: fitted)
     model = replace(small, path=tmp_path)
     replace(fitted, fingerprint="another").save(tmp_path / "map.npz")
-    cached = projection._cache_file(model)
+    cached = projection.kept_file(model)
     cached.parent.mkdir(parents=True)
     cached.write_bytes(b"damaged")
     said = []
@@ -247,7 +249,7 @@ def test_what_bad_calls_say(small, fitted):
 
 def test_placing_imports_no_umap():
     program = (
-        "import sys, numpy as np; sys.path.insert(0, 'tests'); import planted; from explorer.analysis.placement import *;"
+        "import sys, numpy as np; sys.path.insert(0, 'tests'); import planted; from explorer.analysis.map.place import *;"
         "v = planted.vocabulary(); m = VocabularyMap(v.searchable_ids, v.embedding[v.searchable, :2], v.fingerprint, 15, 0.1, 0);"
         "place_prompt(planted.prompt(v.embedding[:3]), v, m); print([n for n in ('umap', 'numba', 'sklearn', 'torch') if n in sys.modules])"
     )

@@ -13,7 +13,7 @@ from test_formats import IGNORE_PEFT
 
 from explorer.errors import PromptError
 from explorer.formats import find_prompts, peft, read_prompt
-from explorer.report import card_in_words, what_was_read
+from explorer.report.tables import card_in_words, what_was_read
 
 VECTORS = np.random.default_rng(5).standard_normal((5, 12)).astype(np.float32)
 ROUNDED = VECTORS.astype(foreign.BFLOAT16).astype(np.float32)

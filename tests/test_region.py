@@ -4,9 +4,8 @@ import numpy as np
 import planted
 import pytest
 
-from explorer.analysis import region
-from explorer.analysis.projection import VocabularyMap
-from explorer.analysis.region import central_extent, inside, landmarks, pieces_inside
+from explorer.analysis.map.fit import VocabularyMap
+from explorer.analysis.map.regions import central_extent, inside, landmarks, pieces_inside
 
 SQUARE = np.array([[0, 0], [2, 0], [2, 2], [0, 2]], float)
 

@@ -10,8 +10,9 @@ import pytest
 
 from explorer.analysis.neighbors import nearest_neighbors
 from explorer.errors import PromptError
+from explorer.files import safe_csv
 from explorer.formats import find_prompts, read_prompt
-from explorer.report import PromptReport, list_prompts, safe_csv
+from explorer.report.tables import PromptReport, list_prompts
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ from sklearn.metrics import accuracy_score, f1_score
 
 from explorer.errors import DataError, PromptError
 from explorer.evaluation.scoring import NO_PROMPT, evaluate, predict
+from explorer.models.encoder_decoder import FrozenT5
 from explorer.prompt import Origin, SoftPrompt
-from explorer.t5 import FrozenT5
 from explorer.tasks import Task
 
 LABELS = ("negative", "positive", "true")

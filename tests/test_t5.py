@@ -10,11 +10,12 @@ import torch
 from transformers import AutoConfig, AutoModelForSeq2SeqLM, MT5Config, UMT5Config
 
 from explorer.errors import DataError, ModelError, PromptError
+from explorer.files import MODELS
 from explorer.formats import peft as peft_format
+from explorer.models.encoder_decoder import LONGEST_INPUT, FrozenT5, attention_mask, split_by_length
+from explorer.models.loading import DEFAULT_MODEL, model_folder
 from explorer.prompt import Origin, SoftPrompt
-from explorer.t5 import LONGEST_INPUT, FrozenT5, attention_mask, split_by_length
 from explorer.tasks import LONGEST_TEXT
-from explorer.weights import DEFAULT_MODEL, MODELS, model_folder
 
 TEXTS = ["a good film", "the waiter was slow and the food was bad , but a charming place after all", "good music"]
 LABELS = ("negative", "positive", "not so bad")
@@ -60,7 +61,7 @@ def test_one_batch_equals_separate_runs_on_the_bundled_model(model, vocabulary):
 
 def test_the_result_does_not_depend_on_the_size_of_a_pass(tiny, prompts, monkeypatch):
     expected = tiny.label_log_probabilities(prompts, TEXTS, LABELS)
-    monkeypatch.setattr("explorer.t5.split_by_length", lambda lengths, *_: iter(np.arange(len(lengths))[:, None]))
+    monkeypatch.setattr("explorer.models.encoder_decoder.split_by_length", lambda lengths, *_: iter(np.arange(len(lengths))[:, None]))
     np.testing.assert_allclose(tiny.label_log_probabilities(prompts, TEXTS, LABELS), expected, atol=1e-4)
 
 

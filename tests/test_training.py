@@ -8,13 +8,13 @@ import pytest
 
 from explorer.errors import ModelError, PromptError
 from explorer.formats import find_prompts, read_prompt
-from explorer.t5 import FrozenT5
+from explorer.models.encoder_decoder import FrozenT5
 from explorer.tasks import Task
-from explorer.tuning.progress import PromptRun
+from explorer.tuning.loop import ModelTuning, Tuning
+from explorer.tuning.runs import PromptRun
 from explorer.tuning.settings import Run, TuningConfig
-from explorer.tuning.training import ModelTuning, Tuning
-from explorer.tuning.tuned import tune, tune_to_folder
-from explorer.tuning.tuned_models import read_tuned_model, tune_models_to_folder
+from explorer.tuning.tune import tune, tune_to_folder
+from explorer.tuning.whole_models import read_tuned_model, tune_models_to_folder
 from explorer.vocabulary import Vocabulary
 
 RUNS = [Run("random", 0), Run("sampled-vocab", 1), Run("class-label", 0)]

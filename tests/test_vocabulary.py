@@ -12,8 +12,9 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from explorer.errors import ModelError, PromptError
+from explorer.models.loading import model_folder
+from explorer.models.weights import EMBEDDING_KEYS
 from explorer.vocabulary import Vocabulary
-from explorer.weights import EMBEDDING_KEYS, model_folder
 
 
 @pytest.fixture
@@ -257,7 +258,7 @@ def test_another_models_prompts_are_read_and_its_model_is_not_run(tiny_t5_folder
     from explorer.analysis.clusters import coherence
     from explorer.analysis.neighbors import nearest_neighbors
     from explorer.formats import read_prompt
-    from explorer.t5 import FrozenT5
+    from explorer.models.encoder_decoder import FrozenT5
 
     folder = tmp_path / "llama"
     torch.manual_seed(0)

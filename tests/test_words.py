@@ -9,12 +9,12 @@ import pytest
 from PIL import Image
 
 from explorer import figures
-from explorer.analysis.neighbors import METRICS, nearest_neighbors
-from explorer.analysis.projection import VocabularyMap
+from explorer.analysis.map.fit import VocabularyMap
+from explorer.analysis.neighbors import nearest_neighbors
 from explorer.analysis.trajectory import first_neighbors, neighbor_changes
 from explorer.analysis.words import find_pieces, frequency_ranks, tokens_near
+from explorer.choices import METRICS
 from explorer.errors import PromptError
-from explorer.figures import journey
 
 
 @pytest.fixture(scope="module")

@@ -6,19 +6,22 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from explorer.analysis.hubness import bank_neighbors, rough_neighbors, unit
-from explorer.analysis.neighbors import search
-from explorer.analysis.nulls import CALLED_AT, NULLS, Null, benjamini_hochberg, p_values, percentiles, stream
-from explorer.analysis.remembered import remembered
+from explorer.analysis.hubness import null_neighbors
+from explorer.analysis.memo import remembered
+from explorer.analysis.nulls import SIGNIFICANT_AT, benjamini_hochberg, p_values, percentiles, stream
+from explorer.analysis.search import search
+from explorer.analysis.vectors import rough_neighbors, unit
+from explorer.choices import NULLS, Null
 from explorer.prompt import SoftPrompt
+from explorer.results import Result
 from explorer.vocabulary import Vocabulary
 
 QUERIES_PER_BLOCK = 2048
 """queries searched at once; bounds the memory of a bank of nulls"""
 
 
-@dataclass(frozen=True, eq=False)
-class Coherence:
+@dataclass(frozen=True, eq=False, repr=False)
+class Coherence(Result):
     """How much each prompt token's k nearest rows (cosine) resemble one another, beside the same for the vocabulary's Gaussian."""
 
     prompt: str
@@ -46,15 +49,15 @@ class Coherence:
     the prompt's own tokens before training, only P of them; nan where those were not saved"""
 
     @property
-    def called(self) -> np.ndarray:
+    def significant(self) -> np.ndarray:
         """[P] bool: q ≤ 0.05."""
-        return self.q <= CALLED_AT
+        return self.q <= SIGNIFICANT_AT
 
     @property
     def kind(self) -> list[str]:
-        """[P] `semantic` where a called token stays called with variants merged, `lexical` where it does not, else empty."""
-        merged = self.q_merged <= CALLED_AT
-        return ["" if not called else "semantic" if still else "lexical" for called, still in zip(self.called, merged, strict=True)]
+        """[P] `semantic` where a significant token stays so with variants merged, `lexical` where it does not, else empty."""
+        merged = self.q_merged <= SIGNIFICANT_AT
+        return ["" if not found else "semantic" if still else "lexical" for found, still in zip(self.significant, merged, strict=True)]
 
     @property
     def null_mean(self) -> float:
@@ -117,12 +120,12 @@ def coherence(prompt: SoftPrompt, vocabulary: Vocabulary, k: int = 10, nulls: in
 
 def _null(vocabulary: Vocabulary, name: Null, k: int, nulls: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Coherence [M] of a bank, and for the verdict's bank the same with variants merged; computed once for all prompts."""
-    return remembered(vocabulary, ("coherence", name, k, nulls, seed), lambda: bank_coherence(vocabulary, name, k, nulls, seed))
+    return remembered(vocabulary, ("coherence", name, k, nulls, seed), lambda: null_coherence(vocabulary, name, k, nulls, seed))
 
 
-def bank_coherence(vocabulary: Vocabulary, name: Null, k: int, nulls: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def null_coherence(vocabulary: Vocabulary, name: Null, k: int, nulls: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Coherence [M] of a null's vectors, and for `gaussian` the same with variants merged [M]; their rows are gathered block by block."""
-    found = bank_neighbors(vocabulary, k, nulls, seed, name)[1]
+    found = null_neighbors(vocabulary, k, nulls, seed, name)[1]
     plain, merged = [], []
     for start in range(0, nulls, QUERIES_PER_BLOCK):
         ids = found[start : start + QUERIES_PER_BLOCK]
@@ -157,8 +160,8 @@ def _merged(ids: np.ndarray, vocabulary: Vocabulary) -> tuple[np.ndarray, np.nda
     return _mean_cosine(ids, vocabulary, ~repeated), share
 
 
-@dataclass(frozen=True, eq=False)
-class Redundancy:
+@dataclass(frozen=True, eq=False, repr=False)
+class Redundancy(Result):
     """How much the positions of a prompt repeat each other."""
 
     prompt: str

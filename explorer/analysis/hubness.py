@@ -3,20 +3,17 @@
 Radovanović et al. 2010 for k-occurrence; Conneau et al. 2018, §2.3, for CSLS, which takes the crowding back out.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from explorer.analysis.nulls import ROWS_PER_BLOCK, Null, bank, gaussian_bank
-from explorer.analysis.remembered import remembered
+from explorer.analysis.memo import remembered
+from explorer.analysis.nulls import gaussian_vectors, null_vectors
+from explorer.analysis.vectors import ROWS_PER_BLOCK, rough_neighbors, unit
+from explorer.choices import Null
 from explorer.vocabulary import Vocabulary
 
-if TYPE_CHECKING:
-    import faiss
-
-BANK_SIZE, BANK_SEED, CSLS_SEED = 1000, 0, 2**40
+QUERIES, QUERY_SEED, CSLS_SEED = 1000, 0, 2**40
 """the query bank of CSLS: draws from the vocabulary's Gaussian, since the tokens of one prompt are too few for a mean.
 Its seed is far from any seed of a null: null vectors that stood in the query bank themselves would score too low"""
 CSLS_NEIGHBORS = 10
@@ -24,19 +21,10 @@ DEEPEST = 30
 """neighbors that are sought of a null's vectors, however few are asked for first"""
 
 
-def unit(vectors: np.ndarray) -> np.ndarray:
-    """Rows scaled to length 1, zero rows left as they are: [N, H] float32. Norms are taken in double precision."""
-    norms = np.sqrt(np.einsum("nh,nh->n", vectors, vectors, dtype=np.float64))
-    norms = np.where(norms > 0, norms, 1)[:, None]
-    if (norms > 1e-30).all() and (norms < 1e30).all():  # else single precision cannot hold the norms
-        norms = norms.astype(np.float32)
-    return (vectors / norms).astype(np.float32, copy=False)
-
-
 def row_crowding(vocabulary: Vocabulary) -> np.ndarray:
     """r_Q of CSLS: each row's mean cosine to its 10 nearest in the query bank, [V] float32, −1…1, higher is more of a hub.
 
-    The bank is 1,000 draws of `gaussian_bank` with a seed of its own: the same for every prompt, so that scores are comparable.
+    The bank is 1,000 draws of `gaussian_vectors` with a seed of its own: the same for every prompt, so that scores are comparable.
     """
     return remembered(vocabulary, "row crowding", lambda: _row_crowding(vocabulary))
 
@@ -45,7 +33,7 @@ def _row_crowding(vocabulary: Vocabulary) -> np.ndarray:
     import faiss
 
     index = faiss.IndexFlatIP(vocabulary.dimension)
-    index.add(unit(gaussian_bank(vocabulary, BANK_SIZE, CSLS_SEED)))
+    index.add(unit(gaussian_vectors(vocabulary, QUERIES, CSLS_SEED)))
     table = vocabulary.embedding
     blocks = (unit(table[start : start + ROWS_PER_BLOCK]) for start in range(0, len(table), ROWS_PER_BLOCK))
     return np.concatenate([index.search(block, CSLS_NEIGHBORS)[0].mean(axis=1) for block in blocks])
@@ -57,62 +45,25 @@ def hubness(vocabulary: Vocabulary, k: int = 10) -> "Hubness":
 
 
 def _hubness(vocabulary: Vocabulary, k: int) -> "Hubness":
-    return k_occurrence(bank_neighbors(vocabulary, k)[1], vocabulary)
+    return k_occurrence(null_neighbors(vocabulary, k)[1], vocabulary)
 
 
-def bank_neighbors(
-    vocabulary: Vocabulary, k: int, count: int = BANK_SIZE, seed: int = BANK_SEED, null: Null = "gaussian"
-) -> tuple[np.ndarray, np.ndarray]:
+def null_neighbors(vocabulary: Vocabulary, k: int, count: int = QUERIES, seed: int = QUERY_SEED, null: Null = "gaussian") -> tuple[np.ndarray, np.ndarray]:
     """Cosines [M, k] and ids [M, k] of the searchable rows nearest to M = count vectors of a null; k is clipped to the number of rows.
 
     In single precision: for counts and nulls, where the order of near ties does not matter. At least DEEPEST neighbors are sought, so that a
     smaller k, asked for later, is there already.
     """
     deep = max(k, DEEPEST)
-    similarity, ids = remembered(vocabulary, ("bank neighbors", null, deep, count, seed), lambda: _bank_neighbors(vocabulary, deep, count, seed, null))
+    similarity, ids = remembered(vocabulary, ("bank neighbors", null, deep, count, seed), lambda: _null_neighbors(vocabulary, deep, count, seed, null))
     return similarity[:, :k], ids[:, :k]
 
 
-def _bank_neighbors(vocabulary: Vocabulary, k: int, count: int, seed: int, null: Null) -> tuple[np.ndarray, np.ndarray]:
-    return rough_neighbors(bank(vocabulary, null, count, seed), vocabulary, k)
+def _null_neighbors(vocabulary: Vocabulary, k: int, count: int, seed: int, null: Null) -> tuple[np.ndarray, np.ndarray]:
+    return rough_neighbors(null_vectors(vocabulary, null, count, seed), vocabulary, k)
 
 
-def rough_neighbors(vectors: np.ndarray, vocabulary: Vocabulary, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Cosines [M, k] and ids [M, k] of the searchable rows nearest to vectors [M, H] in single precision: near ties stand in any order."""
-    ids = vocabulary.searchable_ids
-    similarity, found = cosine_index(vocabulary).search(unit(vectors), min(k, len(ids)))
-    return similarity, ids[found]
-
-
-def cosine_index(vocabulary: Vocabulary) -> "faiss.IndexFlatIP":
-    """The searchable rows at length 1, in the order of their ids, built once."""
-    return remembered(vocabulary, "cosine index", lambda: _cosine_index(vocabulary))
-
-
-def _cosine_index(vocabulary: Vocabulary) -> "faiss.IndexFlatIP":
-    import faiss
-
-    return filled(faiss.IndexFlatIP(vocabulary.dimension), vocabulary.embedding, vocabulary.searchable_ids, lambda rows, _: unit(rows))
-
-
-def filled(index: "faiss.IndexFlat", table: np.ndarray, rows: np.ndarray, change: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> "faiss.IndexFlat":
-    """The index with the given rows of a table, changed in blocks: no second copy of a large table is ever in memory.
-
-    `IndexFlat.add` would grow its storage by doubling. change: rows [R, H] and their ids [R] -> [R, d] float32, d the index's dimension.
-    """
-    import faiss
-
-    faiss.cvar.distance_compute_blas_threshold = 1  # by default faiss 1.15 multiplies matrices only from 128,000 values on, several times as slow
-    index.codes.resize(len(rows) * index.d * 4)
-    storage = faiss.rev_swig_ptr(index.get_xb(), len(rows) * index.d).reshape(len(rows), index.d)
-    for start in range(0, len(rows), ROWS_PER_BLOCK):
-        ids = rows[start : start + ROWS_PER_BLOCK]
-        storage[start : start + ROWS_PER_BLOCK] = change(table[ids], ids)
-    index.ntotal = len(rows)
-    return index
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Hubness:
     """How unevenly the neighbor slots of a bank of queries fall on the searchable rows."""
 

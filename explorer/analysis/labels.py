@@ -6,11 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from explorer.analysis.hubness import unit
-from explorer.analysis.nulls import gaussian_bank, p_values
-from explorer.analysis.remembered import remembered
+from explorer.analysis.memo import remembered
+from explorer.analysis.nulls import gaussian_vectors, p_values
+from explorer.analysis.vectors import unit
 from explorer.errors import DataError
 from explorer.prompt import SoftPrompt
+from explorer.results import Result
 from explorer.vocabulary import Vocabulary
 
 TIE = 1e-6
@@ -43,8 +44,8 @@ class Persistence:
     """the same over labels of other tasks; nan where none were given"""
 
 
-@dataclass(frozen=True, eq=False)
-class LabelReading:
+@dataclass(frozen=True, eq=False, repr=False)
+class LabelReading(Result):
     """Similarity of every prompt token to every class label; a label's vector is the mean of its pieces' embeddings."""
 
     prompt: str
@@ -68,11 +69,7 @@ class LabelReading:
     @property
     def kept(self) -> tuple[Persistence, ...]:
         """Tokens that began as a label and still rank it first, before every piece and every other label."""
-        return tuple(
-            one
-            for one in self.persistence
-            if one.rank == 1 and self.similarity[one.position].argmax() == self.labels.index(one.label)
-        )
+        return tuple(one for one in self.persistence if one.rank == 1 and self.similarity[one.position].argmax() == self.labels.index(one.label))
 
     @property
     def first(self) -> np.ndarray:
@@ -124,11 +121,11 @@ def read_labels(
     vocabulary.check_width(prompt.vectors, prompt.name)
     names = tuple(prompt.origin.labels or ()) if labels is None else tuple(labels)
     if not names:
-        raise DataError(f"{prompt.name} records no class labels; give them with --labels, such as --labels negative,positive")
+        raise DataError(f"{prompt.name} records no class labels; name them, such as negative and positive", "labels")
     targets = unit(np.stack([vocabulary.text_vector(name) for name in names]))  # [C, H]
     similarity = unit(prompt.vectors) @ targets.T
     rank = _ranks(prompt.vectors, similarity, vocabulary)
-    null = unit(gaussian_bank(vocabulary, nulls, seed)) @ targets.T  # [M, C]
+    null = unit(gaussian_vectors(vocabulary, nulls, seed)) @ targets.T  # [M, C]
     p = np.column_stack([p_values(similarity[:, c], null[:, c]) for c in range(len(names))])
     initial = prompt.initial
     return LabelReading(

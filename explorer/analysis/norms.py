@@ -5,10 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from explorer.analysis.hubness import unit
-from explorer.analysis.neighbors import search
-from explorer.analysis.remembered import remembered
+from explorer.analysis.memo import remembered
+from explorer.analysis.search import search
+from explorer.analysis.vectors import unit
 from explorer.prompt import SoftPrompt
+from explorer.results import Result
 from explorer.vocabulary import Vocabulary
 
 SPAN_ENERGY = 0.9
@@ -17,8 +18,8 @@ SAMPLED_ROWS, SAMPLE_SEED = 1000, 0
 """rows from which the typical distance between neighboring rows is taken"""
 
 
-@dataclass(frozen=True, eq=False)
-class Norms:
+@dataclass(frozen=True, eq=False, repr=False)
+class Norms(Result):
     """Length and place of every prompt token beside the vocabulary's rows."""
 
     prompt: str

@@ -1,39 +1,33 @@
-"""What a score is compared with: banks of vectors that hold no prompt, p-values against them, and their correction.
+"""What a score is compared with: null distributions, p-values against them, and their correction.
 
 The default null is the vocabulary's Gaussian: directions with the mean and covariance of the searchable rows, which have the
 vocabulary's anisotropy and hubs but none of its words.
 """
 
-from typing import Literal, get_args
-
 import numpy as np
 
-from explorer.analysis.remembered import remembered
+from explorer.analysis.memo import remembered
+from explorer.analysis.vectors import ROWS_PER_BLOCK
+from explorer.choices import NULLS, Null
 from explorer.errors import ExplorerError
 from explorer.vocabulary import Vocabulary
 
-ROWS_PER_BLOCK = 1024
-"""rows of the vocabulary that are worked on at once, so that memory stays bounded"""
-CALLED_AT = 0.05
-"""a position is called where its q is at most this"""
+SIGNIFICANT_AT = 0.05
+"""a position is significant where its q is at most this: false-discovery rate 5 %"""
 
-Null = Literal["gaussian", "isotropic", "rows", "mixtures"]
-NULLS: tuple[Null, ...] = get_args(Null)
-"""`gaussian` gives the verdict; `isotropic`: random directions; `rows`: random vocabulary rows, what a real word looks like and so the
-upper anchor; `mixtures`: convex combinations of a few rows"""
 MIXED_ROWS = 3
 
 
-def bank(vocabulary: Vocabulary, null: Null, count: int, seed: int) -> np.ndarray:
+def null_vectors(vocabulary: Vocabulary, null: Null, count: int, seed: int) -> np.ndarray:
     """`count` vectors that hold no prompt: [M, H] float32, the same for the same vocabulary, null, count and seed.
 
     isotropic: standard normal. rows: searchable rows, with replacement. mixtures: of 3 searchable rows, weights uniform on the
-    simplex. gaussian: see `gaussian_bank`. Raises ExplorerError for an unknown null, a count below 1 or a negative seed.
+    simplex. gaussian: see `gaussian_vectors`. Raises ExplorerError for an unknown null, a count below 1 or a negative seed.
     """
     if null not in NULLS:
         raise ExplorerError(f"found the null {null!r}; expected one of {', '.join(NULLS)}")
     if null == "gaussian":
-        return gaussian_bank(vocabulary, count, seed)
+        return gaussian_vectors(vocabulary, count, seed)
     _check_count(count)
     generator = stream(seed, null)
     if null == "isotropic":
@@ -48,7 +42,7 @@ def _check_count(count: int) -> None:
         raise ExplorerError(f"found {count} null draws; expected at least 1 (1,000 or more give p-values with three digits)")
 
 
-def gaussian_bank(vocabulary: Vocabulary, count: int, seed: int) -> np.ndarray:
+def gaussian_vectors(vocabulary: Vocabulary, count: int, seed: int) -> np.ndarray:
     """Draws from the Gaussian with the mean and covariance of the searchable rows: [M, H] float32, M = count.
 
     Deterministic in (vocabulary's rows as a set, count, seed). Raises ExplorerError when count is below 1 or seed negative.
@@ -105,7 +99,7 @@ def percentiles(observed: np.ndarray, null: np.ndarray) -> np.ndarray:
 
 
 def benjamini_hochberg(p: np.ndarray) -> np.ndarray:
-    """q: the smallest false-discovery rate at which a position would be called, [P], 0…1; nan where p is nan.
+    """q: the smallest false-discovery rate at which a position would be significant, [P], 0…1; nan where p is nan.
 
     Source: Benjamini and Hochberg 1995.
     """

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from explorer.analysis.neighbors import search
+from explorer.analysis.search import search
 from explorer.errors import PromptError
 from explorer.prompt import SoftPrompt
 from explorer.vocabulary import Vocabulary

@@ -9,8 +9,8 @@ from explorer.cli.output import note
 from explorer.errors import DataError, ModelError, PromptError
 
 if TYPE_CHECKING:
+    from explorer.models.encoder_decoder import FrozenT5
     from explorer.prompt import SoftPrompt
-    from explorer.t5 import FrozenT5
     from explorer.vocabulary import Vocabulary
 
 
@@ -76,7 +76,7 @@ class Vocabularies:
         return self.loaded[model]
 
     def _own(self, prompt: "SoftPrompt") -> "Vocabulary":
-        from explorer.weights import DEFAULT_MODEL, model_folder
+        from explorer.models.loading import DEFAULT_MODEL, model_folder
 
         base, reason = prompt.origin.base_model, "records no base model"
         if base is not None:
@@ -122,7 +122,7 @@ def class_labels(prompts: "Sequence[SoftPrompt]", labels: str | None) -> tuple[s
 def load_model(prompts: "Sequence[SoftPrompt]", model: str | None, device: str = "auto") -> "FrozenT5":
     """The frozen model all prompts belong to; widths are checked before the weights are read."""
     vocabulary = Vocabularies(model).shared_by(prompts)
-    from explorer.t5 import FrozenT5
+    from explorer.models.encoder_decoder import FrozenT5
 
     frozen = FrozenT5.load(vocabulary.name, device=device)
     for doubt in frozen.doubts:

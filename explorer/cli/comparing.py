@@ -7,15 +7,16 @@ import typer
 
 from explorer.cli.choosing import Vocabularies, read_prompts, values
 from explorer.cli.options import Csv, Html, Json, K, Labels, Metric, Model, Nulls, Overwrite, Prompts, Seed
-from explorer.cli.output import Output, check_folder, frame_table, note, records, write_folder
+from explorer.cli.output import Output, frame_table, note, records
+from explorer.files import check_folder, write_folder
 
 if TYPE_CHECKING:
-    from explorer.analysis.placement import Placement
-    from explorer.analysis.projection import VocabularyMap
+    from explorer.analysis.map.fit import VocabularyMap
+    from explorer.analysis.map.place import Placement
     from explorer.prompt import SoftPrompt
     from explorer.vocabulary import Vocabulary
 
-By = Literal["initialization", "task", "length", "prompt"]
+Grouping = Literal["initialization", "task", "length", "prompt"]
 
 
 def draw_map(
@@ -37,8 +38,8 @@ def draw_map(
     vocabulary = Vocabularies(model).shared_by(read)
     import pandas as pd
 
-    from explorer.analysis.placement import place_trajectory
-    from explorer.analysis.projection import load_map
+    from explorer.analysis.map.place import place_trajectory
+    from explorer.analysis.map.store import load_map
 
     chosen = values(labels, "--labels") or list(dict.fromkeys(label for prompt in read for label in prompt.origin.labels or ()))
     vocabulary_map = load_map(vocabulary, progress=note)
@@ -48,18 +49,17 @@ def draw_map(
     paths = {prompt.name: place_trajectory(prompt, vocabulary, vocabulary_map) for prompt in read} if trajectory else None
 
     def page() -> str:
-        from explorer.figures import html_page, map_figure
+        from explorer.figures import map_figure
+        from explorer.report.html import html_page
 
         return html_page("Map of soft prompts", [map_figure(vocabulary_map, vocabulary, placements, paths, name_vocabulary=True, told=True)])
 
     output.write(lambda: records(frame), lambda: frame, lambda: frame_table(frame), page)
 
 
-def _placements(
-    prompts: "list[SoftPrompt]", labels: list[str], vocabulary: "Vocabulary", vocabulary_map: "VocabularyMap"
-) -> "list[Placement]":
+def _placements(prompts: "list[SoftPrompt]", labels: list[str], vocabulary: "Vocabulary", vocabulary_map: "VocabularyMap") -> "list[Placement]":
     """Every prompt, then the labels."""
-    from explorer.analysis.placement import place_labels, place_prompt
+    from explorer.analysis.map.place import place_labels, place_prompt
 
     placed = [place_prompt(prompt, vocabulary, vocabulary_map) for prompt in prompts]
     return [*placed, place_labels(labels, vocabulary, vocabulary_map)] if labels else placed
@@ -67,7 +67,7 @@ def _placements(
 
 def compare(
     prompts: Prompts,
-    by: Annotated[By, typer.Option("--by", help="What puts prompts into one group.")] = "initialization",
+    by: Annotated[Grouping, typer.Option("--by", help="What puts prompts into one group.")] = "initialization",
     k: K = 10,
     nulls: Nulls = 1000,
     seed: Seed = 0,
@@ -86,15 +86,16 @@ def compare(
     output = Output(as_json, csv, html, overwrite)
     read = read_prompts(prompts)
     vocabulary = Vocabularies(model).shared_by(read)
-    from explorer.analysis.comparison import compare as run
-    from explorer.analysis.differences import differences
-    from explorer.analysis.matching import pairs
+    from explorer.analysis.compare.differences import differences
+    from explorer.analysis.compare.groups import compare as run
+    from explorer.analysis.compare.matching import pairs
 
     comparison = run(read, vocabulary, by=by, k=k, nulls=nulls, seed=seed, progress=note)
     rows, summary, tests, alike = comparison.to_frame(), comparison.summary(), differences(comparison), pairs(read, vocabulary, seed=seed)
 
     def page() -> str:
-        from explorer.figures import comparison_figure, html_page
+        from explorer.figures import comparison_figure
+        from explorer.report.html import html_page
 
         return html_page("Soft prompts compared", [comparison_figure(comparison, measure) for measure in dict.fromkeys(summary["measure"])])
 
@@ -127,7 +128,7 @@ def report(
     check_folder(out, overwrite)
     read, chosen = read_prompts(prompts), tuple(values(labels, "--labels")) or None
     vocabulary = Vocabularies(model).shared_by(read)
-    from explorer.bundle import Settings, bundle
+    from explorer.report.bundle import Settings, bundle
 
     files = bundle(read, prompts, vocabulary, Settings(k, metric, nulls, seed, chosen, model), progress=note)
     write_folder(out, files, overwrite)

@@ -165,7 +165,7 @@ def train(
     examples, held_out = _examples(data, dev)
     name = _lasting_name(model)
     from explorer.cli.processes import Processes
-    from explorer.t5 import FrozenT5
+    from explorer.models.encoder_decoder import FrozenT5
     from explorer.tasks import task_name as named
     from explorer.tuning.settings import Run, TuningConfig
     from explorer.vocabulary import Vocabulary
@@ -189,11 +189,11 @@ def train(
     try:
         with processes.failing_together():
             if tune == "model":
-                from explorer.tuning.tuned_models import tune_models_to_folder
+                from explorer.tuning.whole_models import tune_models_to_folder
 
                 folders += tune_models_to_folder(frozen, vocabulary, examples, held_out, processes.share(chosen_seeds), config, task_name, **said)
             else:
-                from explorer.tuning.tuned import tune_to_folder
+                from explorer.tuning.tune import tune_to_folder
 
                 runs = [(one, Run(initialization, seed)) for one in lengths for initialization in initializations for seed in chosen_seeds]
                 mine = processes.share(runs)
@@ -261,7 +261,8 @@ def _hold_out(task: "Task") -> "tuple[Task, Task]":
 
 def _lasting_name(model: str) -> str:
     """How prompts record their base model: a bundled model's name, a hub id, or a folder's full path."""
-    from explorer.weights import MODELS, model_folder
+    from explorer.files import MODELS
+    from explorer.models.loading import model_folder
 
     folder = model_folder(model, weights=True)
     if folder.parent == MODELS:

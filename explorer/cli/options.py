@@ -17,9 +17,7 @@ Model = Annotated[
 Labels = Annotated[str | None, typer.Option("--labels", metavar="A,B", help="Class labels, with commas. Default: those the prompts record.")]
 NoPrompt = Annotated[bool, typer.Option("--no-prompt", help="Also run the model without any prompt.")]
 Data = Annotated[str, typer.Option("--data", metavar="FILE", show_default=False, help="TSV, CSV or JSONL with text and label, or hf:NAME[/CONFIG]:SPLIT.")]
-Key = Annotated[
-    str | None, typer.Option("--key", metavar="KEY", help="Which array, task or step, where several could be meant. Other commands: PATH#KEY.")
-]
+Key = Annotated[str | None, typer.Option("--key", metavar="KEY", help="Which array, task or step, where several could be meant. Other commands: PATH#KEY.")]
 Json = Annotated[bool, typer.Option("--json", help="Everything as JSON on stdout.")]
 Csv = Annotated[str | None, typer.Option("--csv", metavar="FILE", help="The table as CSV in a file; - is stdout.")]
 Html = Annotated[str | None, typer.Option("--html", metavar="FILE", help="The figure as one self-contained HTML page; - is stdout.")]

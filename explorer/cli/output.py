@@ -54,7 +54,7 @@ class Output:
         if self.html is not None:
             self._put(self.html, page())
         if self.csv is not None:
-            from explorer.report import safe_csv
+            from explorer.files import safe_csv
 
             self._put(self.csv, safe_csv(frame()))
         if self.as_json:

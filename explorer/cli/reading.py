@@ -7,7 +7,8 @@ import typer
 
 from explorer.cli.choosing import Vocabularies, read_prompts, values
 from explorer.cli.options import PROMPT_HELP, Csv, Json, K, Key, Labels, Metric, Model, Nulls, Overwrite, Prompts, Seed
-from explorer.cli.output import Output, cell, check_target, frame_table, note, plain, printable, records, table, write_file
+from explorer.cli.output import Output, cell, frame_table, note, plain, printable, records, table
+from explorer.files import check_target, write_file
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,7 +27,7 @@ def prompts(
     """List the prompts found below a folder, one row each."""
     output = Output(as_json, csv, overwrite=overwrite)
     from explorer.formats import find_prompts
-    from explorer.report import list_prompts
+    from explorer.report.tables import list_prompts
 
     frame = list_prompts(find_prompts(folder))
     if frame.empty:
@@ -43,7 +44,7 @@ def inspect(
     """Say what was read: format, shape, origin, norms, warnings."""
     output = Output(as_json)
     from explorer.formats import read_prompt
-    from explorer.report import card_in_words, what_was_read
+    from explorer.report.tables import card_in_words, what_was_read
 
     prompt = read_prompt(path, key)
     lines = {"name": prompt.name, **card_in_words(prompt)}

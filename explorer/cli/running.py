@@ -16,6 +16,7 @@ from explorer.errors import DataError, ExplorerError
 
 APP = Path(__file__).resolve().parent.parent.parent / "app.py"
 
+
 def predict(
     prompts: Prompts,
     text: Annotated[list[str] | None, typer.Option("--text", metavar="T", show_default=False, help="A text to classify; may be repeated.")] = None,

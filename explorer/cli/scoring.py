@@ -74,9 +74,9 @@ def shift(
     chosen = class_labels(read, labels)
     from explorer.cli.processes import Processes
     from explorer.evaluation.domain_shift import DomainShift, answer, answer_with_model, mapped
-    from explorer.t5 import FrozenT5
+    from explorer.models.encoder_decoder import FrozenT5
     from explorer.tasks import read_task, task_name
-    from explorer.tuning.tuned_models import read_tuned_model
+    from explorer.tuning.whole_models import read_tuned_model
 
     names, domains = _renaming(renamed or []), [task_name(file) for file in (source, *target)]
     if len(set(domains)) < len(domains):

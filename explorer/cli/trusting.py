@@ -37,7 +37,7 @@ def faithfulness(
 
     task, vocabulary = read_task(data, chosen), Vocabularies(model).of(read)
     from explorer.evaluation.faithfulness import faithfulness as run
-    from explorer.t5 import FrozenT5
+    from explorer.models.encoder_decoder import FrozenT5
 
     result = run(FrozenT5.load(vocabulary.name), vocabulary, read, task, draws, points, seed)
     if read.initial is None:
@@ -85,7 +85,7 @@ def attribution(
     vocabulary = Vocabularies(model).of(read)
     from explorer.analysis.neighbors import nearest_neighbors
     from explorer.evaluation.attribution import attribute
-    from explorer.t5 import FrozenT5
+    from explorer.models.encoder_decoder import FrozenT5
 
     result = attribute(FrozenT5.load(vocabulary.name), vocabulary, read, texts, chosen, label, orders, seed, note if len(texts) > 1 else None)
     frame = result.to_frame()

@@ -14,17 +14,19 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from explorer.analysis import clusters, comparison, labels, matching, norms, projection
+from explorer.analysis import clusters, labels, norms
 from explorer.analysis import hubness as hub
 from explorer.analysis import neighbors as nearest
-from explorer.analysis import placement as placing
 from explorer.analysis import trajectory as trajectories
+from explorer.analysis.compare import matching
+from explorer.analysis.map import place as placing
 from explorer.errors import DataError, ExplorerError, ModelError
-from explorer.formats import PROMPTS, find_prompts
+from explorer.files import MODELS, PROMPTS
+from explorer.formats import find_prompts
+from explorer.models.loading import model_folder
 from explorer.prompt import SoftPrompt
 from explorer.tasks import Task, read_task
 from explorer.vocabulary import Vocabulary
-from explorer.weights import MODELS, model_folder
 
 EXAMPLES = Path(__file__).resolve().parent.parent.parent / "examples"
 STUDY = MODELS.parent / "study"
@@ -177,20 +179,20 @@ def norm_reading(opened: Opened, vocabulary: Vocabulary) -> norms.Norms:
 
 
 @st.cache_data(max_entries=16, hash_funcs=KEYS, show_spinner="Reading every prompt", show_time=True)
-def compared(chosen: tuple[Opened, ...], vocabulary: Vocabulary, by: comparison.By, k: int) -> comparison.Comparison:
-    """See explorer.analysis.comparison."""
+def compared(chosen: tuple[Opened, ...], vocabulary: Vocabulary, by: comparison.Grouping, k: int) -> comparison.Comparison:
+    """See explorer.analysis.compare.groups."""
     return comparison.compare([opened.prompt for opened in chosen], vocabulary, by, k, NULLS)
 
 
 @st.cache_data(max_entries=8, hash_funcs=KEYS, show_spinner="Matching prompt against prompt", show_time=True)
 def pairs(chosen: tuple[Opened, ...], vocabulary: Vocabulary) -> pd.DataFrame:
-    """See explorer.analysis.matching."""
+    """See explorer.analysis.compare.matching."""
     return matching.pairs([opened.prompt for opened in chosen], vocabulary)
 
 
 @st.cache_data(max_entries=8, hash_funcs=KEYS, show_spinner=False)
 def likeness(everyone: tuple[Opened, ...]) -> np.ndarray:
-    """Cosine of mean tokens [N, N]; see explorer.analysis.matching."""
+    """Cosine of mean tokens [N, N]; see explorer.analysis.compare.matching."""
     return matching.mean_token_similarity([opened.prompt for opened in everyone])
 
 
@@ -198,7 +200,7 @@ def likeness(everyone: tuple[Opened, ...]) -> np.ndarray:
     max_entries=2, hash_funcs=KEYS, show_spinner="Drawing the map of the vocabulary: some seconds the first time, then it is kept", show_time=True
 )
 def vocabulary_map(vocabulary: Vocabulary) -> projection.VocabularyMap:
-    """See explorer.analysis.projection."""
+    """See explorer.analysis.map.fit."""
     return projection.load_map(vocabulary)
 
 

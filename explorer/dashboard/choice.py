@@ -4,13 +4,13 @@ import os
 
 import streamlit as st
 
-from explorer.dashboard import cached, focus, private
+from explorer.dashboard import cached, focus
 from explorer.dashboard.cached import Broken, Opened
-from explorer.dashboard.words import count, safe
+from explorer.dashboard.markdown import count, safe
 from explorer.errors import ModelError
-from explorer.report import what_was_read
+from explorer.models.loading import DEFAULT_MODEL
+from explorer.report.tables import what_was_read
 from explorer.vocabulary import Vocabulary
-from explorer.weights import DEFAULT_MODEL
 
 
 def sidebar() -> None:
@@ -137,4 +137,3 @@ def _doubts(fitting: tuple[Opened, ...], vocabulary: Vocabulary) -> None:
     for opened in fitting:
         for warning in opened.prompt.origin.warnings:
             st.info(safe(f"{opened.name}: {warning}"), icon=":material/info:")
-

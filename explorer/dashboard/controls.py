@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from explorer.analysis.neighbors import METRICS, Metric
+from explorer.choices import METRICS, Metric
 
 LARGEST_K = 30
 DIRECTION = {"cosine": "higher is closer", "csls": "higher is closer", "dot": "higher is closer", "l2": "a distance: smaller is closer"}

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import streamlit as st
 
-from explorer.dashboard.words import safe
+from explorer.dashboard.markdown import safe
 from explorer.errors import ExplorerError
 
 

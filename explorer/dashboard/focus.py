@@ -6,7 +6,7 @@ import streamlit as st
 
 from explorer.dashboard import cached
 from explorer.dashboard.cached import Opened
-from explorer.dashboard.words import safe
+from explorer.dashboard.markdown import safe
 from explorer.figures import readable
 from explorer.vocabulary import Vocabulary
 

@@ -23,7 +23,7 @@ def _model(name: str, state: str):
     """The frozen model, shared by all sessions: it has its own lock."""
     if read_only():
         raise ExplorerError("this dashboard is read-only and runs no model; start it without --read-only to ask the model")
-    from explorer.t5 import FrozenT5
+    from explorer.models.encoder_decoder import FrozenT5
 
     return FrozenT5.load(name)
 

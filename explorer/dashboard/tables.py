@@ -9,9 +9,9 @@ import streamlit as st
 from explorer.analysis.neighbors import NearestNeighbors
 from explorer.dashboard import focus
 from explorer.dashboard.cached import Opened
-from explorer.dashboard.words import count, slug
+from explorer.dashboard.markdown import count, slug
 from explorer.figures import readable
-from explorer.report import safe_csv
+from explorer.files import safe_csv
 
 _number, _text = st.column_config.NumberColumn, st.column_config.TextColumn
 
@@ -87,7 +87,7 @@ COLUMNS = {
     "x": _number("x", format="%.2f", width=70),
     "y": _number("y", format="%.2f", width=70),
     "kind": _text("Kind"),
-    "called_share": _number("Called", format="%.0f%%", help="Share of tokens with q ≤ 0.05"),
+    "significant_share": _number("Called", format="%.0f%%", help="Share of tokens with q ≤ 0.05"),
     "label_persistence": _number("Labels kept", format="%.0f%%", help="Share of label tokens whose own label is still nearest"),
     "own_label_rank": _number("Own label's rank", format="localized", help="Median rank at label tokens; 1 is nearest"),
     "dispersion": _number("Spread", format="%.2f", help="0: label similarity in one token, 1: in all alike"),
@@ -112,7 +112,7 @@ COLUMNS = {
 }
 
 
-SHARES = ("dev_accuracy", "trust", "variant_share", "called_share", "label_persistence")
+SHARES = ("dev_accuracy", "trust", "variant_share", "significant_share", "label_persistence")
 """columns shown as percentages; files hold 0…1"""
 
 
@@ -141,9 +141,7 @@ def show(frame: pd.DataFrame, key: str, columns: Sequence[str] | None = None, mo
     known = {name: COLUMNS[name] for name in frame.columns if name in COLUMNS}
     frame = frame.assign(**{name: 100 * frame[name] for name in SHARES if name in frame})
     said = f"Table of {count(len(frame), 'row')}: {', '.join(map(str, columns or frame.columns))}."
-    return st.dataframe(
-        frame, hide_index=True, column_order=columns, column_config={**known, **(more or {})}, key=key, placeholder="–", alt=said, **given
-    )
+    return st.dataframe(frame, hide_index=True, column_order=columns, column_config={**known, **(more or {})}, key=key, placeholder="–", alt=said, **given)
 
 
 def tokens(frame: pd.DataFrame, key: str, opened: Opened, columns: Sequence[str] | None = None, more: Mapping[str, object] | None = None, **size: int) -> None:

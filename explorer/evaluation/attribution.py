@@ -13,8 +13,9 @@ import pandas as pd
 
 from explorer.analysis.nulls import p_values, stream
 from explorer.errors import DataError, ExplorerError
+from explorer.models.encoder_decoder import FrozenT5
 from explorer.prompt import SoftPrompt
-from explorer.t5 import FrozenT5
+from explorer.results import Result
 from explorer.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -32,8 +33,8 @@ SMALLEST_CHANGE = 1e-3
 Progress = Callable[[str], None]
 
 
-@dataclass(frozen=True, eq=False)
-class Attribution:
+@dataclass(frozen=True, eq=False, repr=False)
+class Attribution(Result):
     """How much each prompt token carries of the model's answer on one text, or on the mean over several."""
 
     prompt: str

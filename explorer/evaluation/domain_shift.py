@@ -12,14 +12,15 @@ import pandas as pd
 from explorer.errors import DataError
 from explorer.evaluation.bootstrap import LEVEL, interval, resamples
 from explorer.evaluation.scoring import NO_PROMPT, evaluate
+from explorer.models.encoder_decoder import FrozenT5
 from explorer.prompt import SoftPrompt
-from explorer.t5 import FrozenT5
+from explorer.results import Result
 from explorer.tasks import Task
 
 PROMPT_TUNING, MODEL_TUNING, UNTUNED = "prompt tuning", "model tuning", "no tuning"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Answered:
     """How one prompt or one tuned model does on the source and on every target."""
 
@@ -37,8 +38,8 @@ class Answered:
     """share of generated texts that are no label, 0…1; nan where nothing was generated"""
 
 
-@dataclass(frozen=True, eq=False)
-class DomainShift:
+@dataclass(frozen=True, eq=False, repr=False)
+class DomainShift(Result):
     """What was tuned on a source, on the source and on targets."""
 
     domains: tuple[str, ...]
@@ -179,5 +180,5 @@ def mapped(task: Task, names: dict[str, str], labels: tuple[str, ...]) -> Task:
     answers = tuple(names.get(answer, answer) for answer in task.answers)
     if unknown := sorted(set(answers) - set(labels)):
         found = f"{task.name}: found the label {unknown[0]!r}; the source has {', '.join(labels)}"
-        raise DataError(f"{found}: say what it stands for, such as --map {unknown[0]}={labels[0]}")
+        raise DataError(f"{found}: say what it stands for, such as {unknown[0]}={labels[0]}", "map")
     return Task(task.texts, answers, labels, task.name)

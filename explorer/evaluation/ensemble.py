@@ -11,8 +11,9 @@ from tqdm import tqdm
 from explorer.errors import DataError
 from explorer.evaluation.bootstrap import interval, resamples
 from explorer.evaluation.scoring import names
+from explorer.models.encoder_decoder import FrozenT5
 from explorer.prompt import SoftPrompt
-from explorer.t5 import FrozenT5
+from explorer.results import Result
 from explorer.tasks import Task
 
 CALIBRATION_BINS = 10
@@ -21,8 +22,8 @@ TEXTS_PER_BATCH = 64
 AVERAGE, BEST, MAJORITY, MEAN_PROBABILITY = "members on average", "best member", "majority vote", "mean probability"
 
 
-@dataclass(frozen=True, eq=False)
-class Ensemble:
+@dataclass(frozen=True, eq=False, repr=False)
+class Ensemble(Result):
     """What N prompts answer on B labelled texts over C labels, alone and together."""
 
     members: tuple[str, ...]
@@ -155,9 +156,7 @@ class Ensemble:
         }
 
 
-def ensemble(
-    model: FrozenT5, prompts: Sequence[SoftPrompt], task: Task, progress: Callable[[float], None] | None = None, seed: int = 0
-) -> Ensemble:
+def ensemble(model: FrozenT5, prompts: Sequence[SoftPrompt], task: Task, progress: Callable[[float], None] | None = None, seed: int = 0) -> Ensemble:
     """Answer every text with every prompt in shared batches. progress: told the share done, 0…1.
 
     Raises DataError for fewer than two prompts or for prompts of one name, and what `FrozenT5.label_probabilities` raises.

@@ -11,12 +11,14 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from explorer.analysis.neighbors import METRICS, search
 from explorer.analysis.nulls import stream
+from explorer.analysis.search import search
+from explorer.choices import METRICS
 from explorer.errors import ExplorerError
 from explorer.evaluation.bootstrap import interval, resamples
+from explorer.models.encoder_decoder import FrozenT5
 from explorer.prompt import SoftPrompt
-from explorer.t5 import FrozenT5
+from explorer.results import Result
 from explorer.tasks import Task
 from explorer.vocabulary import Vocabulary
 
@@ -25,7 +27,7 @@ RANDOM_WORDS = "random-words"
 TEXTS_PER_PASS = 32
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Reading:
     """One way to replace a prompt, and what the model then answers on B texts."""
 
@@ -36,8 +38,8 @@ class Reading:
     """[D, B, C] float32, rows sum to 1; D draws, more than one for random words only"""
 
 
-@dataclass(frozen=True, eq=False)
-class Faithfulness:
+@dataclass(frozen=True, eq=False, repr=False)
+class Faithfulness(Result):
     """What the model answers with a prompt and with everything that could stand in its place."""
 
     prompt: str

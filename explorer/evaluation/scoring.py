@@ -8,16 +8,17 @@ import pandas as pd
 from tqdm import tqdm
 
 from explorer.errors import DataError
+from explorer.models.encoder_decoder import FrozenT5
 from explorer.prompt import SoftPrompt
-from explorer.t5 import FrozenT5
+from explorer.results import Result
 from explorer.tasks import Task
 
 NO_PROMPT = "no prompt"
 """how the model without any prompt is called"""
 
 
-@dataclass(frozen=True, eq=False)
-class Predictions:
+@dataclass(frozen=True, eq=False, repr=False)
+class Predictions(Result):
     """Answers of N prompts on B texts over C labels."""
 
     prompts: tuple[str, ...]
@@ -59,8 +60,8 @@ class Predictions:
         return pd.DataFrame(rows)
 
 
-@dataclass(frozen=True, eq=False)
-class Scores:
+@dataclass(frozen=True, eq=False, repr=False)
+class Scores(Result):
     """How well each prompt does on labelled texts."""
 
     prompts: tuple[str, ...]
@@ -77,9 +78,7 @@ class Scores:
 
     def to_frame(self) -> pd.DataFrame:
         """One row per prompt: prompt, n, accuracy, macro_f1, invalid_rate."""
-        return pd.DataFrame(
-            {"prompt": self.prompts, "n": self.n, "accuracy": self.accuracy, "macro_f1": self.macro_f1, "invalid_rate": self.invalid_rate}
-        )
+        return pd.DataFrame({"prompt": self.prompts, "n": self.n, "accuracy": self.accuracy, "macro_f1": self.macro_f1, "invalid_rate": self.invalid_rate})
 
 
 def predict(

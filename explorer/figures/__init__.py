@@ -3,24 +3,25 @@
 Backgrounds are transparent and text has no color of its own, so that a figure takes the theme of the page it stands on.
 """
 
-from explorer.figures.answers import probability_bars
+from plotly.graph_objects import Figure
+
 from explorer.figures.attribution import attribution_figure, deletion_figure
-from explorer.figures.comparing import MEASURE_TITLES, comparison_figure, likeness_heatmap
+from explorer.figures.clusters import coherence_figure, redundancy_heatmap
+from explorer.figures.compare import MEASURE_TITLES, comparison_figure, likeness_heatmap
+from explorer.figures.domain_shift import shift_figure
+from explorer.figures.ensemble import agreement_heatmap, ensemble_figure
 from explorer.figures.faithfulness import faithfulness_figure, interpolation_figure, reading_title
-from explorer.figures.journey import journey_figure
 from explorer.figures.labels import label_heatmap, persistence_figure
-from explorer.figures.mapping import map_figure, point_at
-from explorer.figures.neighborhoods import coherence_figure, redundancy_heatmap, similarity_figure
-from explorer.figures.page import Figure, Part, html_page
-from explorer.figures.shifting import shift_figure
+from explorer.figures.map import map_figure, point_at
+from explorer.figures.neighbors import similarity_figure
+from explorer.figures.predict import probability_bars
 from explorer.figures.style import alternative_text, mark_token, readable
 from explorer.figures.training import accuracy_curve, length_figure, norm_boxes, norm_figure, training_cost
-from explorer.figures.voting import agreement_heatmap, ensemble_figure
+from explorer.figures.trajectory import journey_figure
 
 __all__ = [
     "MEASURE_TITLES",
     "Figure",
-    "Part",
     "accuracy_curve",
     "agreement_heatmap",
     "alternative_text",
@@ -30,7 +31,6 @@ __all__ = [
     "deletion_figure",
     "ensemble_figure",
     "faithfulness_figure",
-    "html_page",
     "interpolation_figure",
     "journey_figure",
     "label_heatmap",

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import plotly.graph_objects as go
 
-from explorer.prompt import INITIALIZATIONS
+from explorer.choices import INITIALIZATIONS
+from explorer.pieces import readable
 
 COLORS = ("#1F7FBF", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 """after Okabe and Ito 2008, the blue a little lighter: told apart by color-blind readers, on light and on dark ground"""
@@ -65,13 +66,6 @@ def without_common_folder(names: Sequence[str]) -> list[str]:
     """Names as `task/name` without the task where all have the same: shorter ticks."""
     folders = {name.rpartition("/")[0] for name in names}
     return [name.rpartition("/")[2] for name in names] if len(folders) == 1 else list(names)
-
-
-def readable(piece: str) -> str:
-    """A piece as people read it: the mark of a leading space is left out, a piece without one gets a dot in front (`·ing`)."""
-    if piece.startswith(("▁", "Ġ")):
-        return piece[1:].replace("▁", " ").replace("Ġ", " ") or "␣"
-    return piece if piece.startswith("<") else f"·{piece}"
 
 
 def words(pieces: Sequence[str], count: int = 6) -> str:

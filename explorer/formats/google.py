@@ -34,7 +34,7 @@ def read(path: Path, name: str, key: str | None = None) -> SoftPrompt:
     if key is not None:
         steps = {step: file for step, file in steps.items() if step is not None and (not key.isdecimal() or step <= int(key))}
         if not key.isdecimal() or int(key) not in steps:
-            raise PromptError(f"{path}: no step {key}; name one of those in the folder, such as --key {next(iter(steps), 0)}")
+            raise PromptError(f"{path}: no step {key}; name one of those in the folder, such as {next(iter(steps), 0)}", "key")
     last = max(steps, key=lambda step: step or 0)
     file, stored = steps[last], list_npy(steps[last])[""]
     vectors = load(file, "", stored)

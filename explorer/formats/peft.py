@@ -4,13 +4,12 @@ Our own checkpoints are the first kind, with `explorer.json` and a trajectory be
 """
 
 import json
-import os
-import shutil
 from pathlib import Path
 
 import numpy as np
 
-from explorer.errors import PromptError
+from explorer.errors import PromptError, WriteError
+from explorer.files import written_whole
 from explorer.formats.record import RECORD, TRAJECTORY, checked, read_trajectory, record_of
 from explorer.formats.safetensors_arrays import list_safetensors
 from explorer.formats.stored import Stored, listing, load, read_json
@@ -98,7 +97,7 @@ def _of_task(file: Path, arrays: dict[str, Stored], table: np.ndarray, key: str 
         key = "0"
     if key is None or not key.isdecimal() or int(key) >= tasks:
         asked = "" if key is None else f" (asked for {key})"
-        raise PromptError(f"{file}: a prompt for each of {tasks} tasks{asked}; name one by its number, 0 to {tasks - 1}: --key 0, or {file.parent.name}#0")
+        raise PromptError(f"{file}: a prompt for each of {tasks} tasks{asked}; name one by its number, 0 to {tasks - 1}, such as {file.parent.name}#0", "key")
     columns, rows = (load(file, name, arrays[name])[int(key)].astype(np.float32) for name in (COLUMNS, ROWS))
     with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is reported as such
         return table.astype(np.float32) * (columns @ rows), f"{TABLE}, task {key}"
@@ -135,32 +134,25 @@ def _base_model(config: dict) -> str | None:
     return name if isinstance(name, str) and name else None
 
 
-def write(prompt: SoftPrompt, folder: Path, versions: dict[str, str], overwrite: bool = False) -> None:
+def write(prompt: SoftPrompt, folder: Path, versions: dict[str, str] | None = None, overwrite: bool = False) -> None:
     """Write a prompt as a PEFT adapter with our record and trajectory: the folder appears whole or not at all.
 
-    Raises PromptError when the folder exists and `overwrite` is False, or when it cannot be written.
+    versions: of the libraries that made it. Raises WriteError when the folder exists and `overwrite` is False, or when it cannot be written.
     """
     from safetensors.numpy import save_file
 
+    import explorer
+
     if folder.exists() and not overwrite:
-        raise PromptError(f"{folder} exists already; choose another folder or pass --overwrite")
-    partial, old = folder.with_name(f".{folder.name}.partial"), folder.with_name(f".{folder.name}.old")
-    try:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
+        raise WriteError(f"{folder} exists already; choose another folder or overwrite it", "overwrite")
+    with written_whole(folder) as partial:
+        partial.mkdir()
         (partial / CONFIG).write_text(json.dumps(_adapter_config(prompt), indent=1) + "\n")
         save_file({TABLE: prompt.vectors}, partial / WEIGHTS)
-        (partial / RECORD).write_text(json.dumps(record_of(prompt, versions), indent=1) + "\n")
+        (partial / RECORD).write_text(json.dumps(record_of(prompt, versions or {"explorer": explorer.__version__}), indent=1) + "\n")
         if prompt.trajectory is not None:
             arrays = {"vectors": np.ascontiguousarray(prompt.trajectory.vectors, np.float32), "steps": prompt.trajectory.steps.astype(np.int64)}
             save_file(arrays, partial / TRAJECTORY)
-        if folder.exists():
-            os.replace(folder, old)
-        os.replace(partial, folder)
-        shutil.rmtree(old, ignore_errors=True)
-    except OSError as error:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise PromptError(f"{folder}: cannot be written ({error})") from error
 
 
 def _adapter_config(prompt: SoftPrompt) -> dict:

@@ -73,8 +73,11 @@ def choose(path: Path, arrays: Mapping[str, Stored], key: str | None, candidates
         candidates = {name: stored for name, stored in matrices.items() if stored.floating} or matrices
     if len(candidates) == 1:
         return next(iter(candidates))
-    way_out = f"; name one: --key {next(iter(candidates))}, or {path.name}#{next(iter(candidates))}" if candidates else ""
-    raise PromptError(f"{path}: found {listing(candidates or arrays)}; expected exactly one array of prompt tokens × embedding size, [P, H]{way_out}")
+    way_out = f"; name one, such as {path.name}#{next(iter(candidates))}" if candidates else ""
+    raise PromptError(
+        f"{path}: found {listing(candidates or arrays)}; expected exactly one array of prompt tokens × embedding size, [P, H]{way_out}",
+        "key" if candidates else None,
+    )
 
 
 def listing(arrays: Mapping[str, Stored]) -> str:

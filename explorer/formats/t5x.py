@@ -33,9 +33,7 @@ def read(path: Path, name: str, key: str | None = None) -> SoftPrompt:
     Raises PromptError when there is none or several could be meant, and for damaged and Orbax checkpoints.
     """
     if _orbax(path) and not (path / INDEX).is_file():
-        raise PromptError(
-            f"{path}: an Orbax checkpoint, which is not read; save its prompt where it was trained with numpy.save, and open that .npy file"
-        )
+        raise PromptError(f"{path}: an Orbax checkpoint, which is not read; save its prompt where it was trained with numpy.save, and open that .npy file")
     arrays: dict[str, Stored] = {}
     try:
         size = (path / INDEX).stat().st_size

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
-from explorer.t5 import FrozenT5, attention_mask
+from explorer.models.encoder_decoder import FrozenT5, attention_mask
 from explorer.tasks import Task
 
 BATCHES_PER_POOL = 16

@@ -1,15 +1,14 @@
 """The initialization strategies of prompt tuning (Lester et al. 2021, §2.2)."""
 
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 
+from explorer.choices import INITIALIZATIONS, RandomRange
 from explorer.errors import DataError, PromptError
-from explorer.prompt import INITIALIZATIONS, RowSource
+from explorer.prompt import RowSource
 from explorer.vocabulary import Vocabulary
 
-RandomRange = Literal["symmetric", "released"]
 RANDOM_RANGES: dict[RandomRange, tuple[float, float]] = {"symmetric": (-0.5, 0.5), "released": (0.0, 0.5)}
 """`symmetric` as the paper prints it; `released` as its configuration draws: fresh rows then have cosine 0.75"""
 COMMON_PIECES = 5000

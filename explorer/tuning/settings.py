@@ -3,9 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from explorer.tuning.initialization import RandomRange
-
-Schedule = Literal["constant", "linear"]
+from explorer.choices import RandomRange, Schedule
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,9 @@
 
 import streamlit as st
 
-from explorer.analysis.nulls import CALLED_AT
+from explorer.analysis.nulls import SIGNIFICANT_AT
 from explorer.dashboard import cached, charts, choice, controls, focus, tables
-from explorer.dashboard.words import safe
+from explorer.dashboard.markdown import safe
 from explorer.figures import coherence_figure, readable, redundancy_heatmap
 
 st.title("Clusters", anchor=False)
@@ -27,7 +27,7 @@ columns += ["p_isotropic", "p_mixtures", "p_rows", "p_initial", "neighbors"]
 tables.tokens(shown, "coherence-table", opened, columns, height=min(38 + 35 * len(shown), 738))
 st.caption(
     f"Cosine, k = {k}. p compares with {cached.NULLS:,} vectors drawn from the Gaussian with the vocabulary's mean and covariance (mean coherence "
-    f"{coherence.null_mean:.3f}); q is p after Benjamini–Hochberg over the tokens, and called means q ≤ {CALLED_AT}. Merged leaves out pieces that are "
+    f"{coherence.null_mean:.3f}); q is p after Benjamini–Hochberg over the tokens, and called means q ≤ {SIGNIFICANT_AT}. Merged leaves out pieces that are "
     "a nearer one but for case or space; variants is the share of pairs that are one word or share a stem. Kind: a called token is semantic if it stays "
     "called with variants merged, else lexical. The other p's compare with other nulls, for context; none of them decides."
 )

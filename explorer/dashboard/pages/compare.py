@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from explorer.analysis.differences import differences
-from explorer.dashboard import cached, charts, choice, controls, private, tables
-from explorer.dashboard.words import count, safe
+from explorer.analysis.compare.differences import differences
+from explorer.dashboard import cached, charts, choice, controls, tables
+from explorer.dashboard.markdown import count, safe
 from explorer.figures import MEASURE_TITLES, accuracy_curve, comparison_figure, length_figure, likeness_heatmap, map_figure, norm_boxes, readable
 
 MOST_PAIRED = 12  # prompts matched in pairs, a second or two

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from explorer.dashboard import charts, choice, live, tables, texts
-from explorer.dashboard.words import count, safe
+from explorer.dashboard.markdown import count, safe
 from explorer.evaluation.ensemble import fleiss_kappa
 from explorer.figures import agreement_heatmap, ensemble_figure
 

@@ -2,8 +2,8 @@
 
 import streamlit as st
 
-from explorer.dashboard import cached, charts, choice, live, private, tables, texts
-from explorer.dashboard.words import safe
+from explorer.dashboard import cached, charts, choice, live, tables, texts
+from explorer.dashboard.markdown import safe
 from explorer.figures import faithfulness_figure, interpolation_figure, readable, reading_title
 
 st.title("Faithfulness", anchor=False)

@@ -3,8 +3,8 @@
 import streamlit as st
 
 from explorer.analysis.labels import in_words
-from explorer.dashboard import cached, charts, choice, focus, private, tables
-from explorer.dashboard.words import safe
+from explorer.dashboard import cached, charts, choice, focus, tables
+from explorer.dashboard.markdown import safe
 from explorer.figures import label_heatmap, persistence_figure
 
 TOLD = 6  # label tokens told in words; more are in the table

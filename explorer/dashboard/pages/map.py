@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from explorer.dashboard import cached, charts, choice, focus, live, selection, tables
+from explorer.dashboard import cached, charts, choice, focus, live, tables
 from explorer.dashboard.access import read_only
-from explorer.dashboard.words import model_name, safe
+from explorer.dashboard.markdown import model_name, safe
+from explorer.dashboard.panels import selection
 from explorer.figures import map_figure, point_at, readable
 
 LONGEST = 2000  # characters of a text
@@ -18,9 +19,7 @@ chosen, vocabulary = choice.readable()
 opened = focus.opened(chosen)
 focus.panel(opened, vocabulary, "map")
 with st.container(horizontal=True, gap="large"):
-    by = st.segmented_control(
-        "Color by", ["prompt", "initialization"], default="prompt", required=True, key="color", bind="query-params"
-    )
+    by = st.segmented_control("Color by", ["prompt", "initialization"], default="prompt", required=True, key="color", bind="query-params")
     drag = st.segmented_control("Dragging", ["moves the map", "draws a region"], default="moves the map", required=True, key="drag")
 with st.container(horizontal=True, gap="medium"):
     near = st.toggle("Neighbors", True, key="near", bind="query-params", help=f"The {DOTS} nearest pieces of every token, as dots of its color")

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from explorer.analysis.nulls import CALLED_AT
+from explorer.analysis.nulls import SIGNIFICANT_AT
 from explorer.dashboard import cached, charts, choice, controls, focus, tables
-from explorer.dashboard.words import model_name, safe
+from explorer.dashboard.markdown import model_name, safe
 from explorer.figures import readable, similarity_figure
 
 st.title("Neighbors", anchor=False)
@@ -25,7 +25,7 @@ searched = len(vocabulary) if special else len(vocabulary.searchable_ids)
 
 name = (opened.name, "neighbors", metric, f"k{k}")
 wide = tables.neighbor_rows(opened, found)
-called = f": {(found.q[:, 0] <= CALLED_AT).sum()} of {len(wide)} nearer than chance" if found.null is not None else ""
+called = f": {(found.q[:, 0] <= SIGNIFICANT_AT).sum()} of {len(wide)} nearer than chance" if found.null is not None else ""
 tables.heading(safe(f"Nearest pieces of {opened.name}{called}"), wide, *name, "wide")
 ranks = {column: st.column_config.TextColumn(column, width=86) for column in wide.columns if column.isdigit()}
 tables.tokens(wide, "wide-table", opened, more=ranks, height=min(38 + 35 * len(wide), 738))

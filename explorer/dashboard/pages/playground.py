@@ -2,8 +2,9 @@
 
 import streamlit as st
 
-from explorer.dashboard import attributed, cached, charts, choice, live, tables
-from explorer.dashboard.words import count, safe
+from explorer.dashboard import cached, charts, choice, live, tables
+from explorer.dashboard.markdown import count, safe
+from explorer.dashboard.panels import attribution
 from explorer.figures import probability_bars
 
 LONGEST = 2000  # characters of a text, so that one session cannot hold the model for long

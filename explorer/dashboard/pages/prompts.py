@@ -3,11 +3,11 @@
 import pandas as pd
 import streamlit as st
 
-from explorer.dashboard import cached, charts, choice, private, sharing, tables
+from explorer.dashboard import cached, charts, choice, tables
 from explorer.dashboard.access import read_only
-from explorer.dashboard.words import count, model_name, safe
+from explorer.dashboard.markdown import count, model_name, safe
 from explorer.figures import accuracy_curve, norm_figure
-from explorer.report import card_in_words, list_prompts
+from explorer.report.tables import card_in_words, list_prompts
 
 st.title("Prompts", anchor=False)
 st.markdown(
@@ -27,10 +27,7 @@ whole, broken = frame[frame["error"].isna()], frame[frame["error"].notna()]
 shown = ["name", "task", "initialization", "seed", "length", "dev_accuracy", "norm", "base_model", "step", "format"]
 tables.heading(f"{count(len(whole), 'trained prompt')} to choose from", frame, "prompts")
 tables.show(whole, "prompts-table", shown, height=min(38 + 35 * len(whole), 388))
-st.caption(
-    "Dev accuracy: share right on the task's dev set at the step shown, as recorded in training. Norm: median Euclidean length of "
-    "a prompt's tokens."
-)
+st.caption("Dev accuracy: share right on the task's dev set at the step shown, as recorded in training. Norm: median Euclidean length of a prompt's tokens.")
 if len(broken):
     st.warning(f"{count(len(broken), 'checkpoint')} cannot be read; the others are not affected.", icon=":material/broken_image:")
     tables.show(broken, "broken-table", ["name", "error"])

@@ -4,9 +4,9 @@ import streamlit as st
 
 from explorer.dashboard import cached, charts, choice, live, tables, texts
 from explorer.dashboard.access import read_only
-from explorer.dashboard.words import count
+from explorer.dashboard.markdown import count
 from explorer.figures import shift_figure
-from explorer.weights import DEFAULT_MODEL
+from explorer.models.loading import DEFAULT_MODEL
 
 MOST = 15  # prompts, a few seconds on two cores
 SUMMARY = ["method", "initialization", "target", "runs", "accuracy", "deviation", "drop", "drop_low", "drop_high"]

@@ -4,7 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from explorer.dashboard import cached, charts, choice, focus, tables
-from explorer.dashboard.words import count, safe
+from explorer.dashboard.markdown import count, safe
 from explorer.figures import accuracy_curve, journey_figure, readable
 
 st.title("Training", anchor=False)

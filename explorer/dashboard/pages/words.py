@@ -6,7 +6,7 @@ import streamlit as st
 
 from explorer.analysis.words import find_pieces, frequency_ranks, tokens_near
 from explorer.dashboard import cached, charts, choice, controls, focus, tables
-from explorer.dashboard.words import count, model_name, safe
+from explorer.dashboard.markdown import count, model_name, safe
 from explorer.figures import map_figure, point_at, readable
 
 LONGEST = 60  # characters of a word
@@ -19,9 +19,7 @@ everyone = choice.peers(chosen, vocabulary)
 with st.container(horizontal=True, gap="large", vertical_alignment="bottom"):
     word = st.text_input("A word, or a part of one", key="word", bind="query-params", max_chars=LONGEST, placeholder="good", width=260)
     k = controls.k()
-    scope = st.segmented_control(
-        "Prompts searched", ["chosen only", "same task"], default="chosen only", required=True, key="among", bind="query-params"
-    )
+    scope = st.segmented_control("Prompts searched", ["chosen only", "same task"], default="chosen only", required=True, key="among", bind="query-params")
 if not word or not word.strip():
     st.info("Type a word to see its pieces, where they lie, and the prompt tokens near to them.", icon=":material/search:")
     st.stop()

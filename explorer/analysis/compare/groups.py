@@ -1,0 +1,151 @@
+"""Prompts side by side: one row of readings each, and means with intervals over the prompts of a group, such as the seeds of one
+initialization. One prompt gives no interval, and nothing should be concluded from it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+import pandas as pd
+
+from explorer.analysis.clusters import coherence
+from explorer.analysis.labels import LabelReading, read_labels
+from explorer.analysis.norms import read_norms
+from explorer.analysis.nulls import SIGNIFICANT_AT, stream
+from explorer.choices import GROUPINGS, Grouping
+from explorer.errors import ExplorerError
+from explorer.prompt import SoftPrompt
+from explorer.results import Result
+from explorer.vocabulary import Vocabulary
+
+PERSISTS_WITHIN = 10
+"""a label still counts as a token's own while it ranks among so many nearest rows"""
+RESAMPLES, LEVEL = 10_000, 0.95
+
+
+@dataclass(frozen=True)
+class ComparedPrompt:
+    """The readings of one prompt; nan for what it does not record."""
+
+    prompt: str
+    group: str
+    seed: int | None
+    length: int
+    dev_accuracy: float
+    """0…1, higher is better"""
+    coherence: float
+    """mean over positions, −1…1, higher is closer"""
+    significant_share: float
+    """0…1, share of positions whose coherence is significant against the vocabulary's Gaussian, q ≤ 0.05"""
+    label_persistence: float
+    """0…1, share of label-initialized positions whose own label is still the nearest label and among the 10 nearest rows"""
+    own_label_rank: float
+    """median rank of their own label at label-initialized positions, from 1, smaller is closer"""
+    dispersion: float
+    """0…1, how evenly label similarity spreads over positions"""
+    norm_ratio: float
+    """median over positions of the norm over the vocabulary's median norm"""
+    drift_cosine: float
+    """mean over positions of the cosine to the initial vector, 1 is unturned"""
+
+
+MEASURES = tuple(field.name for field in fields(ComparedPrompt) if field.type is float)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Comparison(Result):
+    """Prompts side by side."""
+
+    rows: tuple[ComparedPrompt, ...]
+    """one per prompt, in the order given"""
+    by: Grouping
+    seed: int
+    """of the bootstrap"""
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per prompt: prompt, group, seed, length and the measures."""
+        frame = pd.DataFrame([{field.name: getattr(row, field.name) for field in fields(row)} for row in self.rows])
+        return frame.astype({"seed": "Int64"})
+
+    def summary(self) -> pd.DataFrame:
+        """Per group and measure: group, measure, n, mean, low, high.
+
+        n counts the prompts that have the measure. low and high are the 95 % percentile bootstrap interval of the mean over
+        prompts: nan for one prompt, and too narrow for a handful, so read three seeds as three points.
+        """
+        frame = self.to_frame()
+        rows = []
+        for group in dict.fromkeys(frame["group"]):
+            for measure in MEASURES:
+                values = frame.loc[frame["group"] == group, measure].to_numpy(np.float64)
+                values = values[np.isfinite(values)]
+                rows.append((group, measure, len(values), values.mean() if len(values) else np.nan, *_interval(values, self.seed)))
+        return pd.DataFrame(rows, columns=["group", "measure", "n", "mean", "low", "high"])
+
+
+def _interval(values: np.ndarray, seed: int) -> tuple[float, float]:
+    """Percentile bootstrap interval of the mean of values [n] (Efron 1979), nan for fewer than two."""
+    if len(values) < 2:
+        return float("nan"), float("nan")
+    draws = stream(seed, "bootstrap").integers(len(values), size=(RESAMPLES, len(values)))
+    low, high = np.quantile(values[draws].mean(axis=1), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)
+
+
+def compare(
+    prompts: Sequence[SoftPrompt],
+    vocabulary: Vocabulary,
+    by: Grouping = "initialization",
+    k: int = 10,
+    nulls: int = 1000,
+    seed: int = 0,
+    progress: Callable[[str], None] | None = None,
+) -> Comparison:
+    """Read every prompt and group the readings.
+
+    by: what puts prompts into one group; one that does not record it is in the group `unknown`. All prompts share the
+    nulls. Raises ExplorerError for no prompts or an unknown grouping, PromptError for a prompt of another width.
+    """
+    if by not in GROUPINGS:
+        raise ExplorerError(f"found the grouping {by!r}; expected one of {', '.join(GROUPINGS)}")
+    if not prompts:
+        raise ExplorerError("no prompts to compare; expected at least one")
+    rows = []
+    for number, prompt in enumerate(prompts, start=1):
+        if progress is not None:
+            progress(f"reading {prompt.name} ({number} of {len(prompts)})")
+        rows.append(_row(prompt, vocabulary, _group(prompt, by), k, nulls, seed))
+    return Comparison(tuple(rows), by, seed)
+
+
+def _group(prompt: SoftPrompt, by: Grouping) -> str:
+    if by == "prompt":
+        return prompt.name
+    return str(prompt.length) if by == "length" else getattr(prompt.origin, by) or "unknown"
+
+
+def _row(prompt: SoftPrompt, vocabulary: Vocabulary, group: str, k: int, nulls: int, seed: int) -> ComparedPrompt:
+    origin, clusters, norms = prompt.origin, coherence(prompt, vocabulary, k, nulls, seed), read_norms(prompt, vocabulary)
+    labels = read_labels(prompt, vocabulary, None, nulls, seed) if origin.labels else None
+    persistence, rank = (float("nan"), float("nan")) if labels is None else _own_labels(labels)
+    return ComparedPrompt(
+        prompt=prompt.name,
+        group=group,
+        seed=origin.seed,
+        length=prompt.length,
+        dev_accuracy=float("nan") if origin.dev_accuracy is None else float(origin.dev_accuracy),
+        coherence=float(clusters.coherence.mean()),
+        significant_share=float((clusters.q <= SIGNIFICANT_AT).mean()),
+        label_persistence=persistence,
+        own_label_rank=rank,
+        dispersion=float("nan") if labels is None else labels.dispersion,
+        norm_ratio=float(np.median(norms.ratio)),
+        drift_cosine=float("nan") if norms.drift_cosine is None else float(norms.drift_cosine.mean()),
+    )
+
+
+def _own_labels(labels: LabelReading) -> tuple[float, float]:
+    """Share of label-initialized positions that kept their label, and the median rank of it; nan where there are none."""
+    if not labels.persistence:
+        return float("nan"), float("nan")
+    kept = [one.rank <= PERSISTS_WITHIN and labels.similarity[one.position].argmax() == labels.labels.index(one.label) for one in labels.persistence]
+    return float(np.mean(kept)), float(np.median([one.rank for one in labels.persistence]))

@@ -1,0 +1,76 @@
+"""A vocabulary's map as it is kept: without pickles, in the model's folder or the user's cache; fitted where it is nowhere."""
+
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from explorer.analysis.map.fit import FITTING, LAYOUT, VocabularyMap, fit_map
+from explorer.errors import ExplorerError
+from explorer.files import cache_folder, written_whole
+from explorer.vocabulary import Vocabulary
+
+Progress = Callable[[str], None]
+
+MAP_FILE = "map.npz"
+"""a map shipped with a model lies in its folder under this name"""
+
+
+def save_map(vocabulary_map: VocabularyMap, path: Path) -> None:
+    """Write the map as an .npz file that appears whole or not at all. Raises WriteError when it cannot be written."""
+    with written_whole(path) as partial, partial.open("wb") as file:
+        np.savez_compressed(
+            file,
+            token_ids=vocabulary_map.token_ids.astype(np.int64),
+            xy=vocabulary_map.xy.astype(np.float32),
+            fingerprint=np.array(vocabulary_map.fingerprint),
+            settings=np.array([vocabulary_map.n_neighbors, vocabulary_map.min_dist, vocabulary_map.seed], np.float64),
+        )
+
+
+def read_map(path: Path) -> VocabularyMap:
+    """Read a map that `save_map` wrote; nothing in the file is executed. Raises ExplorerError when it is damaged or no map."""
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:  # given a path, NumPy leaves damaged files open
+            n_neighbors, min_dist, seed = (float(value) for value in stored["settings"])
+            return VocabularyMap(stored["token_ids"], stored["xy"], str(stored["fingerprint"]), int(n_neighbors), min_dist, int(seed))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
+        raise ExplorerError(f"{path}: cannot be read as a map ({error}); delete it and the map is fitted again") from error
+
+
+def load_map(vocabulary: Vocabulary, progress: Progress | None = None) -> VocabularyMap:
+    """The map of a vocabulary: shipped in the model's folder, else kept in the user's cache, else fitted now and kept.
+
+    A map of another vocabulary and a damaged file are passed over, which `progress` is told. Where the cache
+    (`kept_file`) cannot be written the map is not kept.
+    """
+    cached = kept_file(vocabulary)
+    with FITTING:
+        for path in (None if vocabulary.path is None else vocabulary.path / MAP_FILE, cached):
+            if path is not None and path.is_file():
+                try:
+                    known = read_map(path)
+                except ExplorerError as error:
+                    reason = str(error)
+                else:
+                    if known.belongs_to(vocabulary):
+                        return known
+                    reason = f"{path}: a map of another vocabulary"
+                if progress is not None:
+                    progress(f"passed over: {reason}")
+        fitted = fit_map(vocabulary, progress=progress)
+        if cached is not None:
+            try:
+                save_map(fitted, cached)
+            except ExplorerError as error:
+                if progress is not None:
+                    progress(f"the map is not kept: {error}")
+        return fitted
+
+
+def kept_file(vocabulary: Vocabulary) -> Path | None:
+    """Where this vocabulary's map is kept; None for a user without a home."""
+    cache = cache_folder()
+    return None if cache is None else cache / "maps" / f"{vocabulary.fingerprint}-cosine-15-0.1-0-{LAYOUT}.npz"

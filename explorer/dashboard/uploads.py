@@ -1,0 +1,122 @@
+"""Prompts that one session opened: uploaded files and zips, and folders of this machine. They are nobody else's and go with the session."""
+
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import streamlit as st
+
+from explorer.dashboard import cached
+from explorer.dashboard.access import folders, read_only
+from explorer.dashboard.cached import Broken, Opened
+from explorer.dashboard.markdown import slug
+from explorer.errors import ExplorerError, PromptError
+from explorer.formats import find_prompts, read_prompt
+from explorer.formats.archives import ZIP, Archive
+from explorer.formats.stored import starts_with
+
+_KEPT, _FOLDERS = "opened privately", "private folders"
+
+
+def collection() -> tuple[Opened | Broken, ...]:
+    """Everything that can be chosen here: what lies in the folder of prompts, then what this session opened."""
+    return cached.collection() + tuple(st.session_state.get(_KEPT, {}).values())
+
+
+def names() -> set[str]:
+    """Of what this session opened."""
+    return set(st.session_state.get(_KEPT, {}))
+
+
+def opener() -> None:
+    """Where files are dropped and folders named. What is found joins the choice in the sidebar and becomes what is shown."""
+    if read_only():
+        return
+    with st.expander("Open your own prompt", icon=":material/upload_file:", expanded=bool(st.session_state.get(_KEPT))):
+        st.file_uploader(
+            "A checkpoint file, a zip of a checkpoint folder, or the files of one folder together",
+            accept_multiple_files=True,
+            key="upload",
+            on_change=_uploaded,
+            help="PEFT, Google's code, T5X, OpenPrompt, AdapterHub, NeMo, KoboldAI, .npy .npz .safetensors .pt. No pickle is executed.",
+        )
+        if folders() and st.context.ip_address is None:  # the browser runs on the server's own machine
+            st.text_input("or a folder on this machine", key="folder", on_change=_named, placeholder="/home/me/runs")
+        if kept := st.session_state.get(_KEPT):
+            st.caption(f"{len(kept)} opened in this session, seen by nobody else and gone when it ends.")
+            st.button("Forget them", on_click=_forget, icon=":material/delete:")
+
+
+def _uploaded() -> None:
+    """Put what was uploaded together into one private folder and read it."""
+    files = [file for file in st.session_state.upload or () if file.file_id not in st.session_state.setdefault("uploads seen", set())]
+    if not files:
+        return
+    folder = TemporaryDirectory(prefix="explorer-")
+    st.session_state.setdefault(_FOLDERS, []).append(folder)  # removed from the disk when the session's state is
+    for file in files:
+        st.session_state["uploads seen"].add(file.file_id)
+        target = Path(folder.name) / (slug(Path(file.name).name) or "file")
+        target.write_bytes(file.getvalue())
+        try:
+            _unpack(target)
+        except ExplorerError as error:
+            target.unlink()
+            _keep(f"uploaded/{target.name}", Broken(target, PromptError(str(error).replace(f"{folder.name}/", ""))))
+    _open(Path(folder.name), "uploaded", files[0].file_id, hide=f"{folder.name}/")
+
+
+def _unpack(target: Path) -> None:
+    """Replace a zip that is no prompt itself by its content."""
+    if not starts_with(target, *ZIP):
+        return
+    try:
+        read_prompt(target)
+    except ExplorerError:
+        with Archive(target) as archive:
+            if any(name.endswith("data.pkl") for name in archive.names) or (archive.names and all(name.endswith(".npy") for name in archive.names)):
+                return
+            inside = target.with_name(f"{target.stem}-unpacked")
+            archive.unpack(inside)
+        target.unlink()
+        inside.rename(target.with_name(target.stem))
+
+
+def _named() -> None:
+    """Read a folder of this machine."""
+    name = st.session_state.folder.strip()
+    if name:
+        path = Path(name).expanduser()
+        _open(path, path.name, cached.state(str(path)))
+
+
+def _open(path: Path, title: str, state: str, hide: str = "") -> None:
+    """Read everything below a path and choose it; what cannot be read is listed with the reason."""
+    try:
+        found = list(find_prompts(path)) if path.is_dir() else []
+        if not found:
+            found = [(path, read_prompt(next((file for file in path.iterdir()), path) if hide else path))]
+    except (ExplorerError, OSError) as error:
+        found = [(path, PromptError(str(error)))]
+    fresh = []
+    for place, prompt in found:
+        inside = place.resolve().relative_to(path.resolve()).with_suffix("").as_posix() if place.resolve() != path.resolve() else ""
+        name = "/".join(part for part in (title, inside) if part and part != ".")
+        if isinstance(prompt, ExplorerError):
+            _keep(name, Broken(place, PromptError(str(prompt).replace(hide, "") if hide else str(prompt))))
+        else:
+            _keep(name, Opened(replace(prompt, name=name), place, state))
+            fresh.append(name)
+    if fresh:
+        st.session_state["prompts"] = fresh
+
+
+def _keep(name: str, one: Opened | Broken) -> None:
+    st.session_state.setdefault(_KEPT, {})[name] = one
+
+
+def _forget() -> None:
+    names = set(st.session_state.pop(_KEPT, {}))
+    st.session_state["prompts"] = [name for name in st.session_state.get("prompts", []) if name not in names]
+    for folder in st.session_state.pop(_FOLDERS, []):
+        folder.cleanup()

@@ -1,0 +1,63 @@
+"""Coherence of the neighbors of prompt tokens beside the null, and overlap between tokens."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+
+from explorer.analysis.clusters import Coherence, Redundancy
+from explorer.figures.style import BLUES, COLORS, NEUTRAL, choosable_cells, null_band, plain, styled, token_axis, words
+
+MOST_CELLS = 40
+"""tokens along one side of a heat map whose cells can be chosen"""
+
+
+def coherence_figure(coherence: Coherence, neighbors: Sequence[Sequence[str]] | None = None) -> go.Figure:
+    """Coherence of each prompt token's neighbors above the null's band; significant tokens have another symbol and color.
+
+    neighbors: [P, k] pieces, for the hover text.
+    """
+    significant = coherence.significant
+    hover = [words(row) for row in neighbors] if neighbors is not None else [""] * len(significant)
+    figure = go.Figure()
+    kinds = (("significant (FDR 5 %)", significant, COLORS[1], "diamond", 12), ("not significant", ~significant, NEUTRAL, "circle-open", 10))
+    for name, mask, color, symbol, size in kinds:
+        rows = np.flatnonzero(mask)
+        figure.add_scatter(
+            x=rows,
+            y=coherence.coherence[rows],
+            mode="markers",
+            name=name,
+            marker={"color": color, "symbol": symbol, "size": size, "line": {"width": 2, "color": color}},
+            customdata=[(coherence.q[row], hover[row]) for row in rows],
+            hovertemplate="token %{x}: coherence %{y:.3f}, q %{customdata[0]:.3f}<br>%{customdata[1]}<extra></extra>",
+        )
+    null_band(figure, coherence.null, f"random vectors (M = {len(coherence.null):,}), central 95 %")
+    token_axis(figure, len(significant))
+    figure.update_yaxes(title="Mean cosine among them")
+    return styled(figure, f"How much the {coherence.k} neighbors of a token resemble each other", 360, legend=True)
+
+
+def redundancy_heatmap(redundancy: Redundancy) -> go.Figure:
+    """How many neighbors two prompt tokens share, Jaccard 0…1; the diagonal is left out."""
+    shared = redundancy.jaccard.astype(np.float32)
+    np.fill_diagonal(shared, np.nan)
+    highest = float(np.nanmax(shared)) if len(shared) > 1 else 0.0
+    figure = go.Figure(
+        go.Heatmap(
+            z=shared,
+            colorscale=BLUES,
+            zmin=0,
+            zmax=max(highest, 0.1),
+            xgap=1 if len(shared) <= 40 else 0,
+            ygap=1 if len(shared) <= 40 else 0,
+            colorbar={"title": {"text": "Jaccard"}, "thickness": 12, "tickformat": ".2f"},
+            hovertemplate="tokens %{y} and %{x}: %{z:.2f}<extra></extra>",
+        )
+    )
+    if len(shared) <= MOST_CELLS:
+        choosable_cells(figure, [[f"tokens {row} and {column}: {value:.2f}" for column, value in enumerate(line)] for row, line in enumerate(shared)])
+    token_axis(figure, len(shared))
+    figure.update_xaxes(showgrid=False)
+    figure.update_yaxes(title="Prompt token (position)", showgrid=False, range=[len(shared) - 0.5, -0.5])
+    return styled(figure, f"Neighbors that two tokens of {plain(redundancy.prompt)} share", 420)

@@ -1,0 +1,194 @@
+"""The map: the vocabulary behind, prompts, labels and their neighbors in front. For looking, never for evidence."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+
+from explorer.analysis.map.fit import VocabularyMap
+from explorer.analysis.map.place import Placement
+from explorer.analysis.map.regions import central_extent, landmarks
+from explorer.analysis.neighbors import NearestNeighbors
+from explorer.figures.style import COLORS, NEUTRAL, Look, looks, plain, readable, styled
+from explorer.vocabulary import Vocabulary
+
+SMALLEST, LARGEST = 5, 30
+"""pixels across of the tokens with the least and the most weight"""
+FAINTEST, FULLY_TRUSTED = 0.35, 0.5
+"""opacity of a token none of whose neighbors is near on the map, and the trust from which on tokens are opaque"""
+MARGIN = 0.06
+"""of the first view, around what it shows"""
+Trajectory = tuple[np.ndarray, np.ndarray]
+"""steps [S] and places [S, P, 2], as `place_trajectory` gives them"""
+
+
+def map_figure(
+    vocabulary_map: VocabularyMap,
+    vocabulary: Vocabulary,
+    placements: Sequence[Placement],
+    trajectories: Mapping[str, Trajectory] | None = None,
+    groups: Mapping[str, str] | None = None,
+    neighbors: Sequence[NearestNeighbors] = (),
+    name_vocabulary: bool = False,
+    weights: Mapping[str, np.ndarray] | None = None,
+    told: bool = False,
+    also: Sequence[np.ndarray] = (),
+) -> go.Figure:
+    """Prompt tokens (filled), the same before training (hollow), class labels (stars) and neighbors (dots) over the vocabulary.
+
+    trajectories: by prompt name, drawn as lines. groups: what each prompt is colored by, by its name; by default itself.
+    name_vocabulary: hover text for every piece, which doubles the figure's size. weights: [P] by prompt name, 0 or more: the area of a token grows
+    with its share of the largest. told: words that tell the regions. The less of its neighborhood a place keeps (trust), the fainter the token; the first
+    view leaves out far islands without tokens, unless they hold one of `also`, places [Q, 2] each. A point's customdata is its token id, or
+    kind, prompt and position.
+    """
+    group_of = {placement.prompt: (groups or {}).get(placement.prompt, placement.prompt) for placement in placements if placement.kind != "label"}
+    look = looks(group_of.values())
+    figure = go.Figure(_cloud(vocabulary_map, vocabulary, name_vocabulary))
+    for found in neighbors:
+        figure.add_trace(_neighbor_points(found, vocabulary_map, vocabulary, look[group_of[found.prompt]]))
+        figure.data[-1].legendgroup = group_of[found.prompt]
+    for prompt, (steps, xy) in (trajectories or {}).items():
+        figure.add_trace(_paths(prompt, steps, xy, look[group_of[prompt]]))
+        figure.data[-1].legendgroup = group_of[prompt]
+    listed: set[str] = set()
+    for placement in sorted(placements, key=lambda placement: ("initial", "prompt", "label").index(placement.kind)):
+        group = group_of.get(placement.prompt, "class labels")
+        weight = (weights or {}).get(placement.prompt) if placement.kind == "prompt" else None
+        points = _points(placement, group, look.get(group), weight)
+        figure.add_trace(points)
+        if placement.kind != "initial" and group not in listed:
+            listed.add(group)
+            mark = {"symbol": points.marker.symbol, "color": points.marker.color, "size": 11}  # a token's own mark may be faint
+            figure.add_scattergl(x=[None], y=[None], mode="markers", name=plain(group), marker=mark, legendgroup=group, showlegend=True)
+        if placement.kind == "label":
+            _name(figure, placement, np.ptp(vocabulary_map.xy, axis=0))
+    if told:
+        tell_regions(figure, vocabulary_map, vocabulary)
+    first_view(figure, vocabulary_map, [*(placement.xy for placement in placements), *(xy.reshape(-1, 2) for _, xy in (trajectories or {}).values()), *also])
+    figure.update_layout(dragmode="pan")
+    return styled(figure, "Prompt tokens among the words of the model", 640, legend=True)
+
+
+def _cloud(vocabulary_map: VocabularyMap, vocabulary: Vocabulary, named: bool) -> go.Scattergl:
+    ids = vocabulary_map.token_ids
+    return go.Scattergl(
+        x=vocabulary_map.xy[:, 0].astype(np.float32),
+        y=vocabulary_map.xy[:, 1].astype(np.float32),
+        mode="markers",
+        name=f"vocabulary ({len(ids):,} pieces)",
+        marker={"color": NEUTRAL, "size": 3, "opacity": 0.35},
+        selected={"marker": {"color": COLORS[1], "size": 9, "opacity": 1}},
+        unselected={"marker": {"opacity": 0.35}},
+        customdata=ids.astype(np.int32),
+        text=[plain(readable(vocabulary.pieces[token_id]), 30) for token_id in ids] if named else None,
+        hovertemplate="%{text}<extra></extra>" if named else None,
+        hoverinfo=None if named else "skip",  # else an unnamed piece under a token would take its hover and click
+    )
+
+
+def _neighbor_points(found: NearestNeighbors, vocabulary_map: VocabularyMap, vocabulary: Vocabulary, look: Look) -> go.Scattergl:
+    """Every vocabulary row that is a neighbor of one of the prompt's tokens, if it is on the map."""
+    ids = np.intersect1d(found.token_ids, vocabulary_map.token_ids)
+    xy = vocabulary_map.xy[np.searchsorted(vocabulary_map.token_ids, ids)]
+    return go.Scattergl(
+        x=xy[:, 0],
+        y=xy[:, 1],
+        mode="markers",
+        name=f"neighbors of {plain(found.prompt)}",
+        showlegend=False,
+        marker={"color": look.color, "size": 5, "opacity": 0.65},
+        unselected={"marker": {"opacity": 0.65}},
+        customdata=ids.astype(np.int32),
+        text=[plain(readable(vocabulary.pieces[token_id]), 30) for token_id in ids],
+        hovertemplate="%{text}<br>a neighbor<extra></extra>",
+    )
+
+
+def _paths(prompt: str, steps: np.ndarray, xy: np.ndarray, look: Look) -> go.Scattergl:
+    """One line a prompt token, from the first saved step to the last."""
+    length = xy.shape[1]
+    broken = np.concatenate([xy.transpose(1, 0, 2), np.full((length, 1, 2), np.nan, np.float32)], axis=1).reshape(-1, 2)
+    return go.Scattergl(
+        x=broken[:, 0],
+        y=broken[:, 1],
+        mode="lines",
+        name=f"path of {plain(prompt)}",
+        showlegend=False,
+        line={"color": look.color, "width": 1},
+        opacity=0.6,
+        hoverinfo="skip",
+    )
+
+
+def _points(placement: Placement, group: str, look: Look | None, weight: np.ndarray | None = None) -> go.Scattergl:
+    """The points of one placement, which tell their names on hover."""
+    names = [plain(name if placement.kind == "label" else readable(name), 30) for name in placement.names]
+    positions = [int(position) for position in placement.positions]
+    own = placement.kind == "label"
+    what = "class label" if own else f"token %{{customdata[2]}} of {plain(placement.prompt)}{' before training' if placement.kind == 'initial' else ''}"
+    symbol, color = ("star", COLORS[4]) if own or look is None else (look.symbol, look.color)
+    size = _sizes(weight, 15 if own else 11)
+    opacity = 0.95 if own else FAINTEST + (1 - FAINTEST) * np.minimum(placement.trust / FULLY_TRUSTED, 1)
+    return go.Scattergl(
+        x=placement.xy[:, 0],
+        y=placement.xy[:, 1],
+        mode="markers",
+        name=plain(group),
+        legendgroup=group,
+        showlegend=False,
+        marker={"symbol": f"{symbol}-open" if placement.kind == "initial" else symbol, "color": color, "size": size, "opacity": opacity},
+        selected={"marker": {"size": 19}},
+        unselected={"marker": {"opacity": 0.6}},
+        text=names,
+        customdata=[(placement.kind, placement.prompt, position, round(float(trust), 2)) for position, trust in zip(positions, placement.trust, strict=True)],
+        hovertemplate=f"{what}<br>%{{text}}<br>trust %{{customdata[3]}}<extra></extra>",
+    )
+
+
+def _sizes(weight: np.ndarray | None, usual: int) -> int | np.ndarray:
+    """Diameters in pixels: the usual one, or [P] with areas by weight."""
+    if weight is None or not weight.max() > 0:
+        return usual
+    return SMALLEST + (LARGEST - SMALLEST) * np.sqrt(weight / weight.max())
+
+
+def first_view(figure: go.Figure, vocabulary_map: VocabularyMap, shown: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Set the axes to the middle of the map and whatever else is shown, places [Q, 2] each: the corners [2], [2] of the view."""
+    corners = np.concatenate([np.stack(central_extent(vocabulary_map.xy)), *shown])
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    low, high = low - MARGIN * (high - low), high + MARGIN * (high - low)
+    figure.update_xaxes(visible=False, range=[low[0], high[0]])
+    figure.update_yaxes(visible=False, range=[low[1], high[1]])
+    return low, high
+
+
+def tell_regions(figure: go.Figure, vocabulary_map: VocabularyMap, vocabulary: Vocabulary) -> None:
+    """Frequent words at their places, as a map names towns."""
+    for number in landmarks(vocabulary_map, vocabulary):
+        x, y = vocabulary_map.xy[number]
+        word = plain(readable(vocabulary.pieces[vocabulary_map.token_ids[number]]), 20)
+        look = {"font": {"color": "white", "size": 11}, "bgcolor": "rgba(58,64,74,0.6)", "borderpad": 1}
+        figure.add_annotation(x=float(x), y=float(y), text=f"<i>{word}</i>", showarrow=False, **look)
+
+
+def _name(figure: go.Figure, labels: Placement, span: np.ndarray) -> None:
+    """The labels' names beside their stars; names of stars that lie together stand above and below in turn."""
+    for number, (name, (x, y)) in enumerate(zip(labels.names, labels.xy, strict=True)):
+        near = (np.abs(labels.xy[:number] - labels.xy[number]) < span * (0.12, 0.05)).all(axis=1).sum()
+        figure.add_annotation(
+            x=x,
+            y=y,
+            text=plain(name, 30),
+            showarrow=False,
+            yshift=(18 + 17 * (near // 2)) * (1 if near % 2 == 0 else -1),
+            font={"color": "white", "size": 12},
+            bgcolor="rgba(58,64,74,0.85)",
+            borderpad=2,
+        )
+
+
+def point_at(figure: go.Figure, xy: np.ndarray, text: str) -> go.Figure:
+    """An arrow with a text to a place [2] on a map; the same figure."""
+    look = {"font": {"color": "white", "size": 12}, "bgcolor": "rgba(58,64,74,0.85)", "borderpad": 2}
+    return figure.add_annotation(x=float(xy[0]), y=float(xy[1]), text=plain(text, 30), arrowhead=2, arrowcolor=NEUTRAL, ax=0, ay=-40, **look)

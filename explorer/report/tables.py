@@ -1,0 +1,145 @@
+"""Tables that the command line, the pages and the report show alike: what is here, what was read, each token with its neighbors."""
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from explorer.analysis.neighbors import NearestNeighbors
+from explorer.errors import ExplorerError
+from explorer.formats import prompt_name
+from explorer.pieces import readable
+from explorer.prompt import SoftPrompt
+from explorer.session import Session
+
+T5_SIZES = {512: "small", 768: "base", 1024: "large", 2048: "XL", 4096: "XXL"}
+
+
+def what_was_read(prompt: SoftPrompt) -> dict[str, object]:
+    """The card of a checkpoint: where it lay and in which format, what of it is the prompt, what was dropped, where it comes from.
+
+    Keys: name, path, format, key, length, dimension, dtype, dropped_rows, likely_base (a guess from the width, None where the
+    base model is recorded or the width tells nothing), norms [P], trajectory_steps, warnings, origin.
+    """
+    origin = asdict(prompt.origin)
+    size = T5_SIZES.get(prompt.dimension)
+    return {
+        "name": prompt.name,
+        "path": origin.pop("path"),
+        "format": origin.pop("format"),
+        "key": origin.pop("key"),
+        "length": prompt.length,
+        "dimension": prompt.dimension,
+        "dtype": origin.pop("dtype"),
+        "dropped_rows": origin.pop("dropped_rows"),
+        "likely_base": f"T5 {size}, by its width" if size and prompt.origin.base_model is None else None,
+        "norms": np.linalg.norm(prompt.vectors, axis=1),
+        "trajectory_steps": None if prompt.trajectory is None else prompt.trajectory.steps,
+        "warnings": origin.pop("warnings"),
+        "origin": origin | {"dev_accuracy": prompt.origin.dev_accuracy},
+    }
+
+
+def card_in_words(prompt: SoftPrompt) -> dict[str, str]:
+    """The card for people: one short text for each entry that is known."""
+    card, origin = what_was_read(prompt), prompt.origin
+    norms = np.sort(card["norms"])
+    steps = card["trajectory_steps"]
+    words = {
+        "format": origin.format,
+        "path": origin.path,
+        "array": origin.key,
+        "shape": f"{prompt.length} tokens × {prompt.dimension}",
+        "dtype": origin.dtype,
+        "rows dropped": f"{origin.dropped_rows}" if origin.dropped_rows else "none",
+        "base model": origin.base_model or (f"not recorded; probably {card['likely_base']}" if card["likely_base"] else "not recorded"),
+        "task": origin.task,
+        "labels": ", ".join(origin.labels or ()) or None,
+        "initialization": origin.initialization or "not recorded",
+        "began as": ", ".join(map(str, origin.rows)) if origin.rows else None,
+        "seed": origin.seed,
+        "step": origin.step,
+        "dev accuracy": None if origin.dev_accuracy is None else f"{origin.dev_accuracy:.3f}",
+        "norms": f"{norms[0]:.4g} to {norms[-1]:.4g}, median {np.median(norms):.4g}",
+        "trajectory": None if steps is None else f"{len(steps)} steps, {steps[0]} to {steps[-1]}{'' if prompt.initial is not None else ', begun before'}",
+        "history": f"{len(origin.history)} measurements" if origin.history else None,
+        "warnings": "; ".join(origin.warnings) or "none",
+    }
+    return {name: str(word) for name, word in words.items() if word is not None}
+
+
+def list_prompts(found: Iterable[tuple[Path, SoftPrompt | ExplorerError]]) -> pd.DataFrame:
+    """One row per prompt found: name, path, format, base_model, task, initialization, seed, length, dimension, step,
+    dev_accuracy, norm (median over its tokens), error. A broken prompt has its name, path and error only.
+    """
+    columns = ["name", "path", "format", "base_model", "task", "initialization", "seed", "length", "dimension", "step", "dev_accuracy", "norm", "error"]
+    rows = [_broken(path, prompt) if isinstance(prompt, ExplorerError) else _row(path, prompt) for path, prompt in found]
+    frame = pd.DataFrame([dict.fromkeys(columns) | row for row in rows], columns=columns)
+    return frame.astype(dict.fromkeys(("seed", "length", "dimension", "step"), "Int64") | dict.fromkeys(("dev_accuracy", "norm"), "float64"))
+
+
+def _row(path: Path, prompt: SoftPrompt) -> dict[str, object]:
+    origin = prompt.origin
+    return {
+        "name": prompt.name,
+        "path": str(path),
+        "format": origin.format,
+        "base_model": origin.base_model,
+        "task": origin.task,
+        "initialization": origin.initialization,
+        "seed": origin.seed,
+        "length": prompt.length,
+        "dimension": prompt.dimension,
+        "step": origin.step,
+        "dev_accuracy": origin.dev_accuracy,
+        "norm": float(np.median(np.linalg.norm(prompt.vectors, axis=1))),
+    }
+
+
+def _broken(path: Path, error: ExplorerError) -> dict[str, object]:
+    return {"name": prompt_name(path.resolve()), "path": str(path), "error": str(error)}
+
+
+def readings(session: Session) -> dict[str, pd.DataFrame]:
+    """The readings of the vectors by name: neighbors, coherence, redundancy, norms and, where there are labels, labels, persistence, dispersion.
+
+    The rows of all prompts stand in one table of each kind.
+    """
+    frames = {
+        "neighbors": session.neighbors().to_frame(),
+        "coherence": session.clusters().to_frame(),
+        "redundancy": session.redundancy().to_frame(),
+        "norms": session.norms().to_frame(),
+    }
+    labelled = [prompt.name for prompt in session.prompts if session.settings.labels or prompt.origin.labels]
+    if labelled:
+        found = session.only(*labelled).labels()
+        frames["labels"] = found.to_frame()
+        frames["persistence"] = pd.concat([one.persistence_frame() for one in found], ignore_index=True)
+        frames["dispersion"] = pd.concat([one.dispersion_frame() for one in found], ignore_index=True)
+    return frames
+
+
+def sources(prompt: SoftPrompt) -> list[str]:
+    """What each token began as, for people; empty where it is not recorded."""
+    rows = prompt.origin.rows
+    return [""] * prompt.length if rows is None else [readable(str(row)) if row.piece is not None else str(row) for row in rows]
+
+
+def neighbor_table(prompt: SoftPrompt, found: NearestNeighbors) -> pd.DataFrame:
+    """One row a token, for people: position, source, its neighbors in columns 1 … k (hubs with an asterisk), first and last (scores), margin,
+    and p and q of the first where there is a null.
+    """
+    frame = pd.DataFrame({"position": np.arange(prompt.length), "source": sources(prompt)})
+    scores = pd.DataFrame({"first": found.similarity[:, 0], "last": found.similarity[:, -1], "margin": found.margin})
+    if found.null is not None:
+        scores = scores.assign(p=found.p[:, 0], q=found.q[:, 0])
+    return pd.concat([frame, ranked_words(found), scores], axis=1)
+
+
+def ranked_words(found: NearestNeighbors) -> pd.DataFrame:
+    """The neighbors of each token in columns 1 … k as people read them, hubs with an asterisk."""
+    words = [[readable(piece) + " *" * bool(hub) for piece, hub in zip(*row, strict=True)] for row in zip(found.pieces, found.hub, strict=True)]
+    return pd.DataFrame(words, columns=[str(rank) for rank in range(1, found.token_ids.shape[1] + 1)])

@@ -1,0 +1,98 @@
+"""Whole models tuned on a task, in folders that transformers itself loads, with a record of how they came about."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from explorer.errors import ModelError
+from explorer.files import written_whole
+from explorer.models.encoder_decoder import FrozenT5
+from explorer.tasks import Task
+from explorer.tuning.loop import ModelTuning
+from explorer.tuning.runs import ModelRun
+from explorer.tuning.settings import Run, TuningConfig
+from explorer.tuning.tune import begun_with, described_data, pending_runs, unfinished, versions
+from explorer.vocabulary import Vocabulary
+
+RECORD, KIND = "explorer.json", "tuned model"
+MODEL_TUNING = "model"
+"""how runs of whole models are called where prompts have their initialization"""
+
+
+@dataclass(frozen=True)
+class TunedModel:
+    """What the record of a tuned model says."""
+
+    path: Path
+    name: str
+    task: str
+    labels: tuple[str, ...]
+    seed: int
+    base_model: str
+
+
+def tune_models_to_folder(
+    model: FrozenT5,
+    vocabulary: Vocabulary,
+    train: Task,
+    dev: Task,
+    seeds: Sequence[int],
+    config: TuningConfig,
+    task_name: str,
+    out: Path,
+    progress: Callable[[str], None] | None = None,
+) -> list[Path]:
+    """Tune every weight of a copy of the model for each seed; writes `out`/<task>/model-<seed> with the weights of the step with the
+    best dev accuracy, and returns the folders.
+
+    A seed is the data order's. Folders that exist are left, stopped runs go on, errors are as in `tuned.tune_to_folder`.
+    """
+    folders = {Run(MODEL_TUNING, seed): out / task_name / f"{MODEL_TUNING}-{seed}" for seed in seeds}
+    data = described_data(train, dev, config)
+    for run in pending_runs(folders, progress):
+        folder = folders[run]
+        tuning = ModelTuning(model, vocabulary, train, dev, run, config, unfinished(folder), begun_with(task_name, vocabulary, data))
+        for state in tuning.run(progress):
+            record = {
+                "kind": KIND,
+                "task": task_name,
+                "labels": list(train.labels),
+                "seed": run.seed,
+                "base_model": model.name,
+                "base_fingerprint": vocabulary.fingerprint,
+                "step": state.best.step,
+                "steps": state.history[-1].step,
+                "history": [asdict(evaluation) for evaluation in state.history],
+                "hyperparameters": {**asdict(tuning.config), "optimizer": "Adafactor", "bfloat16": tuning.bfloat16},
+                "data": data,
+                "versions": versions(),
+            }
+            _write(state, record, folder)
+            state.file.unlink(missing_ok=True)
+            if progress:
+                progress(f"{task_name}/{folder.name}: dev accuracy {state.best.dev_accuracy:.3f} at step {state.best.step}")
+    return list(folders.values())
+
+
+def _write(state: ModelRun, record: dict, folder: Path) -> None:
+    """Weights of the best step, tokenizer and record: whole or not at all. Raises WriteError when the disk does not take them."""
+    network = state.model.model
+    network.load_state_dict(state.best_weights)
+    with written_whole(folder) as partial:
+        network.save_pretrained(partial)
+        state.model.tokenizer.save_pretrained(partial)
+        (partial / RECORD).write_text(json.dumps(record, indent=1) + "\n")
+
+
+def read_tuned_model(path: str | Path) -> TunedModel:
+    """The record of a tuned model. Raises ModelError for a folder without one."""
+    file = Path(path) / RECORD
+    try:
+        record = json.loads(file.read_text(encoding="utf-8"))
+        if record["kind"] != KIND:
+            raise KeyError("kind")
+        name, labels = f"{record['task']}/{Path(path).resolve().name}", tuple(map(str, record["labels"]))
+        return TunedModel(Path(path), name, str(record["task"]), labels, int(record["seed"]), str(record["base_model"]))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{path}: not a tuned model (no {RECORD} that says so); expected the folder of a model that was tuned whole") from error

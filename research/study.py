@@ -1,0 +1,112 @@
+"""Measures the bundled prompts on their tasks' test texts and writes the tables of `study/`: `python checkpoints/study.py DATA MODELS`.
+
+DATA holds the folder `tasks`, MODELS the models that make.sh tuned whole on the same film sentences (`sentiment/model-0`, …).
+`python checkpoints/tables.py` prints the tables as README.md shows them, `python checkpoints/plots.py` draws them.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+from explorer.choices import INITIALIZATIONS
+from explorer.cli.output import plain  # noqa: E402
+from explorer.evaluation.domain_shift import DomainShift, answer, answer_with_model  # noqa: E402
+from explorer.evaluation.ensemble import AVERAGE, MAJORITY, MEAN_PROBABILITY, ensemble, fleiss_kappa  # noqa: E402
+from explorer.evaluation.scoring import evaluate  # noqa: E402
+from explorer.formats import find_prompts  # noqa: E402
+from explorer.models.encoder_decoder import FrozenT5  # noqa: E402
+from explorer.prompt import SoftPrompt  # noqa: E402
+from explorer.tasks import Task, read_task  # noqa: E402
+from explorer.tuning.whole_models import read_tuned_model  # noqa: E402
+
+STUDY = HERE / "study"
+TEST_SETS = {"sentiment": "mr", "subjectivity": "subj", "question-type": "trec"}
+TARGETS = ("cr", "amazon-books", "amazon-dvd", "amazon-electronics", "amazon-kitchen")
+USUAL_LENGTH = 20
+
+
+def prompt_scores(model: FrozenT5, prompts: list[SoftPrompt], tests: dict[str, Task]) -> pd.DataFrame:
+    """One row per prompt, and per task one of the bare model: dev accuracy (recorded), test accuracy and invalid output (measured)."""
+    rows = []
+    for task, test in tests.items():
+        of_task = [prompt for prompt in prompts if prompt.origin.task == task]
+        majority = max(test.answers.count(label) for label in test.labels) / len(test)
+        scores = evaluate(model, [*of_task, None], test, progress=print).to_frame()
+        for prompt, score in zip([*of_task, None], scores.itertuples(), strict=True):
+            known = {"initialization": "no prompt", "length": 0, "seed": None, "dev": None, "step": None}
+            if prompt is not None:
+                origin = prompt.origin
+                known = {"initialization": origin.initialization, "length": prompt.length, "seed": origin.seed, "dev": origin.dev_accuracy, "step": origin.step}
+            measured = {"n": len(test), "test": score.accuracy, "macro_f1": score.macro_f1, "invalid_rate": score.invalid_rate, "majority": majority}
+            rows.append({"prompt": score.prompt, "task": task, **known, **measured})
+    return pd.DataFrame(rows).astype({"seed": "Int64", "step": "Int64"})
+
+
+def votes(model: FrozenT5, prompts: list[SoftPrompt], tests: dict[str, Task]) -> pd.DataFrame:
+    """Ensembles of each task: the seeds of one initialization, and all of them."""
+    rows = []
+    for task, test in tests.items():
+        for group in (*INITIALIZATIONS, "all"):
+            members = [p for p in prompts if p.origin.task == task and p.length == USUAL_LENGTH and group in (p.origin.initialization, "all")]
+            members = [p for p in members if p.origin.initialization in INITIALIZATIONS]
+            result = ensemble(model, members, test)
+            frame = result.to_frame().set_index("prompt")
+            best = frame[frame["kind"] == "best"].iloc[0]
+            vote, mean, average = (frame.loc[name] for name in (MAJORITY, MEAN_PROBABILITY, AVERAGE))
+            rows.append(
+                {
+                    "task": task,
+                    "members": group,
+                    "prompts": len(members),
+                    "average": average.accuracy,
+                    "best": best.accuracy,
+                    "majority": vote.accuracy,
+                    "mean_probability": mean.accuracy,
+                    "gain_over_average": -average.difference,
+                    "gain_low": -average.difference_high,
+                    "gain_high": -average.difference_low,
+                    "kappa": fleiss_kappa(result.votes),
+                    "disagreement": result.disagreement,
+                    "calibration_error_members": average.calibration_error,
+                    "calibration_error_mean_probability": mean.calibration_error,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def shifted(model: FrozenT5, prompts: list[SoftPrompt], tasks: Path, models: Path) -> DomainShift:
+    """Sentiment prompts of the usual length, models tuned whole on the same texts, and the bare model, on films and on the targets."""
+    members = [p for p in prompts if p.origin.task == "sentiment" and p.length == USUAL_LENGTH and p.origin.initialization in INITIALIZATIONS]
+    domains = (TEST_SETS["sentiment"], *TARGETS)
+    tests = [read_task(tasks / domain / "test.tsv", members[0].origin.labels) for domain in domains]
+    found = answer(model, [*members, None], tests, progress=print)
+    for folder in sorted(models.glob("sentiment/model-*")):
+        tuned = read_tuned_model(folder)
+        found.append(answer_with_model(FrozenT5.load(folder), tuned.name, tuned.seed, tests, progress=print))
+    return DomainShift(domains, tuple(found))
+
+
+def main(data: Path, models: Path) -> None:
+    """Write every table."""
+    STUDY.mkdir(exist_ok=True)
+    model, prompts = FrozenT5.load(), [prompt for _, prompt in find_prompts()]
+    labels = {task: next(p.origin.labels for p in prompts if p.origin.task == task) for task in TEST_SETS}
+    tests = {task: read_task(data / "tasks" / folder / "test.tsv", labels[task]) for task, folder in TEST_SETS.items()}
+    prompt_scores(model, prompts, tests).to_csv(STUDY / "prompts.csv", index=False)
+    votes(model, prompts, tests).to_csv(STUDY / "ensembles.csv", index=False)
+    shift = shifted(model, prompts, data / "tasks", models)
+    shift.to_frame().to_csv(STUDY / "shift.csv", index=False)
+    shift.summary().to_csv(STUDY / "shift-summary.csv", index=False)
+    shift.differences().to_csv(STUDY / "shift-differences.csv", index=False)
+    everything = {"prompts": shift.to_frame(), "summary": shift.summary(), "differences": shift.differences()}
+    records = {name: plain(frame.astype(object).where(frame.notna(), None).to_dict("records")) for name, frame in everything.items()}
+    (STUDY / "shift.json").write_text(json.dumps({"command": "python checkpoints/study.py DATA MODELS", **records}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
