@@ -2,9 +2,10 @@
 
 from typing import Literal, get_args
 
-Metric = Literal["cosine", "l2", "dot", "csls"]
+Metric = Literal["cosine", "whitened", "l2", "dot", "csls"]
 METRICS: tuple[Metric, ...] = get_args(Metric)
-"""how near a prompt token is to a vocabulary row; l2 is a distance, smaller is closer"""
+"""how near a prompt token is to a vocabulary row: `whitened` is the cosine after the vocabulary has the same energy in every direction; l2 is a
+distance, smaller is closer"""
 
 Null = Literal["gaussian", "isotropic", "rows", "mixtures"]
 NULLS: tuple[Null, ...] = get_args(Null)

@@ -20,13 +20,14 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    from explorer.analysis.clusters import Coherence, Redundancy
+    from explorer.analysis.clusters import Clusters
     from explorer.analysis.compare.groups import Comparison
     from explorer.analysis.labels import LabelReading
     from explorer.analysis.map.fit import VocabularyMap
     from explorer.analysis.map.place import Placement
     from explorer.analysis.neighbors import NearestNeighbors
     from explorer.analysis.norms import Norms
+    from explorer.analysis.redundancy import Redundancy
     from explorer.evaluation.attribution import Attribution
     from explorer.evaluation.domain_shift import Answered
     from explorer.evaluation.ensemble import Ensemble
@@ -301,15 +302,15 @@ class Session:
 
         return self._each("centered neighbors", (self.settings.k,), centered_neighbors)
 
-    def clusters(self) -> "Readings[Coherence]":
+    def clusters(self) -> "Readings[Clusters]":
         """Do a token's neighbors belong together? See analysis.clusters."""
-        from explorer.analysis.clusters import coherence
+        from explorer.analysis.clusters import clusters
 
-        return self._each("clusters", (self.settings.k, self.settings.nulls, self.settings.seed), coherence)
+        return self._each("clusters", (self.settings.k, self.settings.nulls, self.settings.seed), clusters)
 
     def redundancy(self) -> "Readings[Redundancy]":
         """Do the tokens of a prompt repeat each other? See analysis.clusters."""
-        from explorer.analysis.clusters import redundancy
+        from explorer.analysis.redundancy import redundancy
 
         k, seed = self.settings.k, self.settings.seed
         return self._each("redundancy", (k, seed), lambda prompt, vocabulary, *_: redundancy(prompt, vocabulary, k, seed=seed))

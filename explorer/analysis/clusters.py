@@ -1,6 +1,10 @@
-"""Do a prompt token's neighbors belong together, and do the positions of a prompt repeat each other? Both against nulls."""
+"""Is a prompt token near to a group of words that belong together? The verdict on each token, and on the whole prompt.
 
-from contextlib import AbstractContextManager
+The verdict is taken in the whitened space, where every direction of the vocabulary has the same energy, and asks for both at once: several words
+near to the token, and those words near to each other. Coherence, how much the neighbors of a token resemble one another, stays as a description:
+it measures the vocabulary rather than the token, since a random vector that points vaguely at a dense clump has ten neighbors out of that clump.
+"""
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,45 +12,63 @@ import pandas as pd
 
 from explorer.analysis.hubness import null_neighbors
 from explorer.analysis.memo import remembered
-from explorer.analysis.nulls import SIGNIFICANT_AT, benjamini_hochberg, p_values, percentiles, stream
+from explorer.analysis.nulls import SIGNIFICANT_AT, benjamini_hochberg, mean_row, p_values, percentiles, stream
 from explorer.analysis.search import search
-from explorer.analysis.vectors import rough_neighbors, unit
+from explorer.analysis.vectors import index_of, rough_neighbors, stored_rows, unit, whitening
 from explorer.choices import NULLS, Null
+from explorer.pieces import readable
 from explorer.prompt import SoftPrompt
 from explorer.results import Result
 from explorer.vocabulary import Vocabulary
+from explorer.wording import count as counted
 
+GROUP = 5
+"""words that the verdict looks at; ten are easily fooled by a mean of unrelated words"""
+DRAWS_PER_POSITION, MOST_DRAWS = 40, 20_000
+"""null vectors: at least so many for each position, or no single one could ever be significant after correction; never more than that"""
+FEWEST_ROTATIONS, MOST_ROTATIONS, ROTATED = 99, 399, 8000
+"""rotations of the whole prompt: about so many tokens in all"""
+LEXICAL_FROM = 0.3
+"""share of the pairs of a group that are variants of one word or share a stem, from which it is lexical: three of five words are forms of one"""
 QUERIES_PER_BLOCK = 2048
-"""queries searched at once; bounds the memory of a bank of nulls"""
+"""queries worked on at once; bounds the memory of a null distribution"""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Coherence(Result):
-    """How much each prompt token's k nearest rows (cosine) resemble one another, beside the same for the vocabulary's Gaussian."""
+class Clusters(Result):
+    """What group of words each prompt token lies near to, if any, and how far that is beyond chance."""
 
     prompt: str
-    coherence: np.ndarray
-    """[P] float64, −1…1, mean pairwise cosine among the neighbors, higher is closer; nan for k = 1"""
-    coherence_merged: np.ndarray
-    """[P] the same without the neighbors that are a nearer one but for case or space; nan where fewer than two are left"""
-    variant_share: np.ndarray
-    """[P] 0…1, share of neighbor pairs that are variants of one word or share a stem: what is lexical rather than semantic"""
+    statistic: np.ndarray
+    """[P] float64, about −1…1, higher is more of a group; nan for a token of zeros"""
     p: np.ndarray
     """[P] against `null`; smaller is more surprising"""
     q: np.ndarray
     """[P] p after Benjamini–Hochberg over the positions"""
     null: np.ndarray
-    """[M] the coherence of vectors drawn from the vocabulary's Gaussian"""
-    k: int
+    """[M] the statistic of vectors drawn from the vocabulary's Gaussian"""
+    group_ids: np.ndarray
+    """[P, 5] int64, the rows the statistic is about: the nearest in the whitened space; fewer where the vocabulary has fewer"""
+    groups: tuple[tuple[str, ...], ...]
+    """[P][5] the same as people read them"""
+    group_variants: np.ndarray
+    """[P] 0…1, share of the pairs of a group that are variants of one word or share a stem"""
+    coherence: np.ndarray
+    """[P] float64, −1…1, mean pairwise cosine among the k nearest rows (cosine), higher is closer; nan for k = 1"""
+    coherence_merged: np.ndarray
+    """[P] the same without the neighbors that are a nearer one but for case or space; nan where fewer than two are left"""
+    variant_share: np.ndarray
+    """[P] 0…1, share of pairs of the k nearest rows that are variants of one word or share a stem"""
     percentile: np.ndarray
-    """[P] 0…100, share of `null` below"""
-    p_merged: np.ndarray
-    """[P] of `coherence_merged`, against the same of the null"""
-    q_merged: np.ndarray
-    """[P] p_merged after Benjamini–Hochberg"""
+    """[P] 0…100, share of random vocabulary rows whose coherence is lower"""
+    k: int
     others: dict[str, np.ndarray]
-    """[P] p against the other nulls: `isotropic`, `rows` (few real words are less coherent: the upper anchor), `mixtures`, and `initial`,
-    the prompt's own tokens before training, only P of them; nan where those were not saved"""
+    """[P] p of the statistic against other nulls: `isotropic`, `rows` (few real words are less of a group: the upper anchor), `mixtures`, and
+    `initial`, the prompt's own tokens before training, only P of them; nan where those were not saved"""
+    higher_criticism: float
+    """of the positions' p: large when more of them are small than chance gives (Donoho and Jin 2004)"""
+    rotations: np.ndarray
+    """[R] the same of random rotations of the whole prompt"""
 
     @property
     def significant(self) -> np.ndarray:
@@ -54,88 +76,180 @@ class Coherence(Result):
         return self.q <= SIGNIFICANT_AT
 
     @property
-    def kind(self) -> list[str]:
-        """[P] `semantic` where a significant token stays so with variants merged, `lexical` where it does not, else empty."""
-        merged = self.q_merged <= SIGNIFICANT_AT
-        return ["" if not found else "semantic" if still else "lexical" for found, still in zip(self.significant, merged, strict=True)]
+    def prompt_p(self) -> float:
+        """Of the whole prompt: share of rotations of it that hold as many groups or more; smaller is more surprising."""
+        return float(p_values(np.array(self.higher_criticism), self.rotations))
 
     @property
-    def null_mean(self) -> float:
-        """Mean coherence of the null."""
-        return float(self.null.mean())
+    def kind(self) -> list[str]:
+        """[P] of significant tokens `lexical` where the group is mostly forms of one word, else `semantic`; empty for the others."""
+        return [
+            "" if not found else "lexical" if share >= LEXICAL_FROM else "semantic" for found, share in zip(self.significant, self.group_variants, strict=True)
+        ]
+
+    @property
+    def conclusion(self) -> str:
+        """What to conclude, in one sentence."""
+        found = np.flatnonzero(self.significant)
+        total = f"{len(found)} of {counted(len(self.p), 'token')}"
+        if not len(found):
+            said = f"{total} lie among words that belong together"
+        else:
+            strongest = found[np.argsort(self.p[found] - 1e-9 * self.statistic[found], kind="stable")][:2]
+            named = ", ".join(f"{{{', '.join(self.groups[position][:3])}}}" for position in strongest)
+            more = ", …" if len(found) > len(strongest) else ""
+            said = f"{total} lie{'s' if len(found) == 1 else ''} among words that belong together: {named}{more}"
+        chance = f"in {self.prompt_p:.1%} of draws" if self.prompt_p > 1 / (1 + len(self.rotations)) else f"in fewer than 1 of {len(self.rotations):,} draws"
+        return f"{said}; a random prompt of this shape holds as many groups {chance}."
 
     def to_frame(self) -> pd.DataFrame:
-        """One row per prompt token: prompt, position, coherence, coherence_merged, variant_share, p, q, percentile, p_merged, q_merged,
-        kind, p_isotropic, p_rows, p_mixtures, p_initial."""
+        """One row per prompt token: prompt, position, statistic, coherence, coherence_merged, variant_share, p, q, percentile, kind, group,
+        group_variants, p_isotropic, p_rows, p_mixtures, p_initial."""
         return pd.DataFrame(
             {
                 "prompt": self.prompt,
-                "position": np.arange(len(self.coherence)),
+                "position": np.arange(len(self.p)),
+                "statistic": self.statistic,
                 "coherence": self.coherence,
                 "coherence_merged": self.coherence_merged,
                 "variant_share": self.variant_share,
                 "p": self.p,
                 "q": self.q,
                 "percentile": self.percentile,
-                "p_merged": self.p_merged,
-                "q_merged": self.q_merged,
                 "kind": self.kind,
+                "group": [" ".join(words) for words in self.groups],
+                "group_variants": self.group_variants,
                 **{f"p_{name}": values for name, values in self.others.items()},
             }
         )
 
+    def prompt_frame(self) -> pd.DataFrame:
+        """One row: prompt, significant (tokens), tokens, p (of the whole prompt), higher_criticism."""
+        row = {"significant": int(self.significant.sum()), "tokens": len(self.p), "p": self.prompt_p, "higher_criticism": self.higher_criticism}
+        return pd.DataFrame([{"prompt": self.prompt, **row}])
 
-def coherence(prompt: SoftPrompt, vocabulary: Vocabulary, k: int = 10, nulls: int = 1000, seed: int = 0) -> Coherence:
-    """Mean pairwise cosine among the vocabulary vectors of each token's k nearest neighbors, the token itself left out.
 
-    nulls: draws from the vocabulary's Gaussian, seeded, the same for every prompt. k is clipped to the searchable rows.
-    Raises PromptError when the widths differ and ExplorerError for k or nulls below 1 or a negative seed.
+def clusters(prompt: SoftPrompt, vocabulary: Vocabulary, k: int = 10, nulls: int = 1000, seed: int = 0) -> Clusters:
+    """The verdict on each token and on the whole prompt.
+
+    k: neighbors that coherence is taken over, clipped to the searchable rows. nulls: draws from the vocabulary's Gaussian, seeded, the same for every
+    prompt; raised to 40 for each position, at most 20,000. Raises PromptError when the widths differ and ExplorerError for k or nulls below 1 or a
+    negative seed.
     """
     vocabulary.check_width(prompt.vectors, prompt.name)
-    ids, _ = search(prompt.vectors, vocabulary, k)
-    observed = _mean_cosine(ids, vocabulary)
-    merged, variants = _merged(ids, vocabulary)
-    null = {name: _null(vocabulary, name, k, nulls, seed) for name in NULLS}
-    verdict, verdict_merged = null["gaussian"]
-    p, p_merged = p_values(observed, verdict), p_values(merged, verdict_merged[~np.isnan(verdict_merged)])
-    others = {name: p_values(observed, null[name][0]) for name in NULLS if name != "gaussian"}
-    others["initial"] = np.full(len(ids), np.nan)
-    if prompt.initial is not None:
-        others["initial"] = p_values(observed, _mean_cosine(search(prompt.initial, vocabulary, k)[0], vocabulary))
-    return Coherence(
-        prompt.name,
-        observed,
-        merged,
-        variants,
-        p,
-        benjamini_hochberg(p),
-        verdict,
-        ids.shape[1],
-        percentiles(observed, verdict),
-        p_merged,
-        benjamini_hochberg(p_merged),
-        others,
+    draws = enough(nulls, prompt.length)
+    statistic, ids = group_statistic(prompt.vectors, vocabulary)
+    null = {name: null_statistic(vocabulary, name, draws if name == "gaussian" else nulls, seed) for name in NULLS}
+    p = p_values(statistic, null["gaussian"])
+    others = {name: p_values(statistic, null[name]) for name in NULLS if name != "gaussian"}
+    initial = prompt.initial
+    others["initial"] = np.full(len(p), np.nan) if initial is None else p_values(statistic, group_statistic(initial, vocabulary)[0])
+    near = search(prompt.vectors, vocabulary, k)[0]
+    coherence = mean_cosine(near, vocabulary)
+    merged, variants = merged_coherence(near, vocabulary)
+    return Clusters(
+        prompt=prompt.name,
+        statistic=statistic,
+        p=p,
+        q=benjamini_hochberg(p),
+        null=null["gaussian"],
+        group_ids=ids,
+        groups=tuple(tuple(readable(vocabulary.pieces[token_id]) for token_id in row) for row in ids),
+        group_variants=merged_coherence(ids, vocabulary)[1],
+        coherence=coherence,
+        coherence_merged=merged,
+        variant_share=variants,
+        percentile=percentiles(coherence, _row_coherence(vocabulary, k, nulls, seed)),
+        k=near.shape[1],
+        others=others,
+        higher_criticism=float(higher_criticism(p[None])[0]),
+        rotations=_rotated(prompt.vectors, vocabulary, null["gaussian"], seed),
     )
 
 
-def _null(vocabulary: Vocabulary, name: Null, k: int, nulls: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Coherence [M] of a bank, and for the verdict's bank the same with variants merged; computed once for all prompts."""
-    return remembered(vocabulary, ("coherence", name, k, nulls, seed), lambda: null_coherence(vocabulary, name, k, nulls, seed))
+def enough(nulls: int, length: int) -> int:
+    """How many null vectors what is corrected over `length` positions is compared with: `nulls`, or more."""
+    return max(nulls, min(DRAWS_PER_POSITION * length, MOST_DRAWS))
 
 
-def null_coherence(vocabulary: Vocabulary, name: Null, k: int, nulls: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Coherence [M] of a null's vectors, and for `gaussian` the same with variants merged [M]; their rows are gathered block by block."""
-    found = null_neighbors(vocabulary, k, nulls, seed, name)[1]
-    plain, merged = [], []
-    for start in range(0, nulls, QUERIES_PER_BLOCK):
-        ids = found[start : start + QUERIES_PER_BLOCK]
-        plain.append(_mean_cosine(ids, vocabulary))
-        merged.append(_merged(ids, vocabulary)[0] if name == "gaussian" else np.empty(0))
-    return np.concatenate(plain), np.concatenate(merged)
+def group_statistic(vectors: np.ndarray, vocabulary: Vocabulary) -> tuple[np.ndarray, np.ndarray]:
+    """How much each vector [Q, H] lies near a group of words: [Q] float64, and the group: ids [Q, 5] int64, the nearest first.
+
+    The mean over the pairs (i, j) of the five rows nearest in the whitened space of s_i · s_j · cos(v_i, v_j), s the cosine of the vector to the row.
+    nan for a vector of zeros, and where the vocabulary has fewer than two rows.
+    """
+    similarity, ids = rough_neighbors(vectors, vocabulary, GROUP, "whitened")
+    statistic = _pair_products(similarity, ids, vocabulary)
+    statistic[~np.asarray(vectors).any(axis=1)] = np.nan
+    return statistic, ids
 
 
-def _mean_cosine(ids: np.ndarray, vocabulary: Vocabulary, kept: np.ndarray | None = None) -> np.ndarray:
-    """Mean pairwise cosine of the rows in each line of ids [Q, k], or of those kept [Q, k]: [Q] float64, nan for fewer than two.
+def _pair_products(similarity: np.ndarray, ids: np.ndarray, vocabulary: Vocabulary) -> np.ndarray:
+    """The statistic [Q] float64 of neighbors [Q, k] and their cosines [Q, k]: Σ_{i≠j} = ‖Σ s_i v_i‖² − Σ s_i², v_i of length 1."""
+    pairs = ids.shape[1] * (ids.shape[1] - 1)
+    found, table = np.full(len(ids), np.nan), stored_rows(index_of(vocabulary, "whitened"))
+    for start in range(0, len(ids), QUERIES_PER_BLOCK):
+        block = slice(start, start + QUERIES_PER_BLOCK)
+        rows = table[np.searchsorted(vocabulary.searchable_ids, ids[block])]  # [q, k, H]
+        near = similarity[block].astype(np.float64)
+        total = np.einsum("qk,qkh->qh", near, rows)
+        own = (near**2 * np.einsum("qkh,qkh->qk", rows, rows, dtype=np.float64)).sum(axis=1)
+        if pairs:
+            found[block] = ((total**2).sum(axis=1) - own) / pairs
+    return found
+
+
+def null_statistic(vocabulary: Vocabulary, null: Null, count: int, seed: int) -> np.ndarray:
+    """The statistic of `count` vectors of a null distribution: [M] float64, computed once for all prompts."""
+
+    def make() -> np.ndarray:
+        similarity, ids = null_neighbors(vocabulary, GROUP, count, seed, null, "whitened")
+        return _pair_products(similarity, ids, vocabulary)
+
+    return remembered(vocabulary, ("group statistic", null, count, seed), make)
+
+
+def higher_criticism(p: np.ndarray) -> np.ndarray:
+    """How many more small p there are than chance gives, over the smaller half of p [..., P]: [...]; nan are left out of the count.
+
+    max over i of √P (i / P − p_(i)) / √(p_(i) (1 − p_(i))). Source: Donoho and Jin 2004.
+    """
+    ordered = np.sort(np.where(np.isnan(p), 1.0, p), axis=-1)
+    length = ordered.shape[-1]
+    half = max(1, length // 2)
+    expected, smaller = np.arange(1, half + 1) / length, ordered[..., :half].clip(1e-9, 1 - 1e-9)
+    return (np.sqrt(length) * (expected - smaller) / np.sqrt(smaller * (1 - smaller))).max(axis=-1)
+
+
+def _rotated(vectors: np.ndarray, vocabulary: Vocabulary, null: np.ndarray, seed: int) -> np.ndarray:
+    """Higher criticism of random rotations of the whole prompt in the whitened space: [R].
+
+    A rotation keeps every cosine between the tokens, so that repeated tokens count in the null as they count in the prompt; what the tokens share with
+    the mean word of the vocabulary is kept too, since random vectors share it.
+    """
+    white, index = whitening(vocabulary), index_of(vocabulary, "whitened")
+    turned = white(vectors).astype(np.float64)
+    axis = white(mean_row(vocabulary)[None])[0].astype(np.float64)
+    along = turned @ axis
+    left, values, _ = np.linalg.svd(turned - along[:, None] * axis, full_matrices=False)
+    scores = (left * values)[:, values > 1e-9 * max(values.max(), 1e-30)]
+    rotations = int(np.clip(ROTATED // len(vectors), FEWEST_ROTATIONS, MOST_ROTATIONS))
+    generator, found = stream(seed, "whole prompt"), []
+    at_once = max(1, QUERIES_PER_BLOCK // len(vectors))
+    while len(found) < rotations:
+        count = min(at_once, rotations - len(found))
+        normal = generator.standard_normal((count, vocabulary.dimension, max(1, scores.shape[1])))
+        normal -= axis[:, None] * (axis @ normal)[:, None, :]
+        frames = np.linalg.qr(normal)[0][:, :, : scores.shape[1]]
+        drawn = along[:, None] * axis + scores @ frames.transpose(0, 2, 1)  # [count, P, H], whitened
+        similarity, places = index.search(unit(drawn.reshape(-1, drawn.shape[-1])), min(GROUP, index.ntotal))
+        p = p_values(_pair_products(similarity, vocabulary.searchable_ids[places], vocabulary), null)
+        found += higher_criticism(p.reshape(count, -1)).tolist()
+    return np.array(found)
+
+
+def mean_cosine(ids: np.ndarray, vocabulary: Vocabulary, kept: np.ndarray | None = None) -> np.ndarray:
+    """Mean pairwise cosine of the rows in each line of ids [Q, k], or of those kept [Q, k] bool: [Q] float64, nan for fewer than two.
 
     Σ_{i≠j} u_i·u_j = ‖Σ u‖² − Σ ‖u‖².
     """
@@ -149,7 +263,7 @@ def _mean_cosine(ids: np.ndarray, vocabulary: Vocabulary, kept: np.ndarray | Non
     return np.divide((total**2).sum(axis=1) - own, pairs, out=np.full(len(ids), np.nan), where=pairs > 0)
 
 
-def _merged(ids: np.ndarray, vocabulary: Vocabulary) -> tuple[np.ndarray, np.ndarray]:
+def merged_coherence(ids: np.ndarray, vocabulary: Vocabulary) -> tuple[np.ndarray, np.ndarray]:
     """Coherence of neighbors [Q, k] with variants left out: [Q]; and the share of pairs that are variants or share a stem: [Q]."""
     words, stems = vocabulary.word_groups[ids], vocabulary.stem_groups[ids]
     pairs = np.triu_indices(ids.shape[1], 1)
@@ -157,116 +271,14 @@ def _merged(ids: np.ndarray, vocabulary: Vocabulary) -> tuple[np.ndarray, np.nda
     repeated = np.zeros(ids.shape, bool)  # the same word as a nearer neighbor
     np.logical_or.at(repeated, (slice(None), pairs[1]), words[:, pairs[0]] == words[:, pairs[1]])
     share = alike.mean(axis=1) if alike.shape[1] else np.full(len(ids), np.nan)
-    return _mean_cosine(ids, vocabulary, ~repeated), share
+    return mean_cosine(ids, vocabulary, ~repeated), share
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class Redundancy(Result):
-    """How much the positions of a prompt repeat each other."""
+def _row_coherence(vocabulary: Vocabulary, k: int, count: int, seed: int) -> np.ndarray:
+    """Coherence of random vocabulary rows: [M], in blocks, computed once for all prompts."""
 
-    prompt: str
-    shared_first: float
-    """0…1, share of positions whose first neighbor is another position's too"""
-    mean_cosine: float
-    """−1…1, mean pairwise cosine of the positions; nan for a prompt of one token"""
-    effective_rank: float
-    """1…P, exp of the entropy of the normalized squared singular values"""
-    mean_jaccard: float
-    """0…1, mean over pairs of positions of |A ∩ B| / |A ∪ B| of their neighbor sets; nan for a prompt of one token"""
-    p: float
-    """of `mean_jaccard`, against random rotations of the prompt, which keep every cosine between its positions;
-    nan for a prompt of one token"""
-    jaccard: np.ndarray
-    """[P, P] float64, 0…1, 1 on the diagonal"""
-    p_shared_first: float
-    """of `shared_first`, against the same rotations; nan for a prompt of one token"""
+    def make() -> np.ndarray:
+        ids = null_neighbors(vocabulary, k, count, seed, "rows")[1]
+        return np.concatenate([mean_cosine(ids[start : start + QUERIES_PER_BLOCK], vocabulary) for start in range(0, len(ids), QUERIES_PER_BLOCK)])
 
-    def to_frame(self) -> pd.DataFrame:
-        """One row: prompt, shared_first, mean_cosine, effective_rank, p, mean_jaccard (which p is about), p_shared_first."""
-        columns = ("prompt", "shared_first", "mean_cosine", "effective_rank", "p", "mean_jaccard", "p_shared_first")
-        return pd.DataFrame([{column: getattr(self, column) for column in columns}])
-
-
-def redundancy(prompt: SoftPrompt, vocabulary: Vocabulary, k: int = 10, nulls: int = 200, seed: int = 0) -> Redundancy:
-    """Overlap of neighbor sets, pairwise cosine and effective rank of a prompt's positions.
-
-    The null rotates the whole prompt at random: the Gram matrix stays, the words are gone, the vocabulary's hubs remain. It
-    asks whether positions share more neighbors than their directions alone and the vocabulary's hubs make them share.
-    Raises PromptError when the widths differ and ExplorerError for k below 1.
-    """
-    vocabulary.check_width(prompt.vectors, prompt.name)
-    ids, _ = search(prompt.vectors, vocabulary, k)
-    directions = unit(prompt.vectors).astype(np.float64)
-    with _one_thread():
-        left, values, _ = np.linalg.svd(prompt.vectors.astype(np.float64), full_matrices=False)
-        jaccard, cosine = _jaccard(ids), directions @ directions.T
-    observed, shared = _mean_of_pairs(jaccard), _shared_first(ids)
-    null = _rotated_overlap(left * values, vocabulary, k, nulls, seed) if prompt.length > 1 else np.empty((2, 0))
-    return Redundancy(
-        prompt.name,
-        shared,
-        _mean_of_pairs(cosine),
-        _effective_rank(values),
-        observed,
-        float(p_values(np.array(observed), null[0])),
-        jaccard,
-        float(p_values(np.array(shared), null[1])) if prompt.length > 1 else float("nan"),
-    )
-
-
-def _one_thread() -> AbstractContextManager:
-    """Linear algebra on one thread: those of many small products wait for each other far longer than they work."""
-    from threadpoolctl import threadpool_limits
-
-    return threadpool_limits(1, "blas")
-
-
-def _rotated_overlap(scores: np.ndarray, vocabulary: Vocabulary, k: int, nulls: int, seed: int) -> np.ndarray:
-    """Mean Jaccard and share of shared first neighbors of `nulls` random rotations of a prompt U S Vᵀ: [2, nulls].
-
-    Given U S [P, r], only V needs to be drawn, as a random frame.
-    """
-    generator = stream(seed, "rotations")
-    length, rank = scores.shape
-    at_once = max(1, QUERIES_PER_BLOCK // length)
-    overlap: list[tuple[float, float]] = []
-    while len(overlap) < nulls:
-        count = min(at_once, nulls - len(overlap))
-        normal = generator.standard_normal((count, rank, vocabulary.dimension))
-        with _one_thread():  # L⁻¹ normal is a uniform frame (Mezzadri 2007), without a QR
-            lower = np.linalg.cholesky(normal @ normal.transpose(0, 2, 1))
-            rotated = np.linalg.solve(lower.transpose(0, 2, 1), scores.T[None]).transpose(0, 2, 1) @ normal
-        ids = rough_neighbors(rotated.reshape(count * length, -1).astype(np.float32), vocabulary, k)[1]
-        with _one_thread():
-            overlap += [(_mean_of_pairs(_jaccard(one)), _shared_first(one)) for one in ids.reshape(count, length, -1)]
-    return np.array(overlap).T
-
-
-def _shared_first(ids: np.ndarray) -> float:
-    """Share of positions whose first neighbor in ids [P, k] is another position's too, 0…1."""
-    _, counts = np.unique(ids[:, 0], return_counts=True)
-    return float(counts[counts > 1].sum() / len(ids))
-
-
-def _jaccard(ids: np.ndarray) -> np.ndarray:
-    """Jaccard similarity of the neighbor sets ids [P, k]: [P, P]."""
-    distinct, column = np.unique(ids, return_inverse=True)
-    member = np.zeros((len(ids), len(distinct)), np.float32)
-    member[np.arange(len(ids))[:, None], column.reshape(ids.shape)] = 1
-    shared = (member @ member.T).astype(np.float64)
-    return shared / (2 * ids.shape[1] - shared)
-
-
-def _mean_of_pairs(square: np.ndarray) -> float:
-    """Mean of a symmetric matrix without its diagonal; nan for one row."""
-    count = len(square)
-    return float((square.sum() - np.trace(square)) / (count * (count - 1))) if count > 1 else float("nan")
-
-
-def _effective_rank(singular_values: np.ndarray) -> float:
-    """exp(entropy of the normalized squared singular values), Roy and Vetterli 2007; nan for a prompt of zeros."""
-    energy = singular_values**2
-    if not energy.sum() > 0:
-        return float("nan")
-    share = energy[energy > 0] / energy.sum()
-    return float(np.exp(-(share * np.log(share)).sum()))
+    return remembered(vocabulary, ("row coherence", k, count, seed), make)

@@ -9,7 +9,7 @@ import numpy as np
 
 from explorer.analysis.memo import remembered
 from explorer.analysis.nulls import gaussian_vectors, null_vectors
-from explorer.analysis.vectors import ROWS_PER_BLOCK, rough_neighbors, unit
+from explorer.analysis.vectors import ROWS_PER_BLOCK, Space, rough_neighbors, unit
 from explorer.choices import Null
 from explorer.vocabulary import Vocabulary
 
@@ -48,19 +48,23 @@ def _hubness(vocabulary: Vocabulary, k: int) -> "Hubness":
     return k_occurrence(null_neighbors(vocabulary, k)[1], vocabulary)
 
 
-def null_neighbors(vocabulary: Vocabulary, k: int, count: int = QUERIES, seed: int = QUERY_SEED, null: Null = "gaussian") -> tuple[np.ndarray, np.ndarray]:
-    """Cosines [M, k] and ids [M, k] of the searchable rows nearest to M = count vectors of a null; k is clipped to the number of rows.
+def null_neighbors(
+    vocabulary: Vocabulary, k: int, count: int = QUERIES, seed: int = QUERY_SEED, null: Null = "gaussian", space: Space = "cosine"
+) -> tuple[np.ndarray, np.ndarray]:
+    """Cosines [M, k] in a space and ids [M, k] of the searchable rows nearest to M = count vectors of a null; k is clipped to the number of rows.
 
     In single precision: for counts and nulls, where the order of near ties does not matter. At least DEEPEST neighbors are sought, so that a
     smaller k, asked for later, is there already.
     """
     deep = max(k, DEEPEST)
-    similarity, ids = remembered(vocabulary, ("bank neighbors", null, deep, count, seed), lambda: _null_neighbors(vocabulary, deep, count, seed, null))
+    similarity, ids = remembered(
+        vocabulary, ("null neighbors", null, space, deep, count, seed), lambda: _null_neighbors(vocabulary, deep, count, seed, null, space)
+    )
     return similarity[:, :k], ids[:, :k]
 
 
-def _null_neighbors(vocabulary: Vocabulary, k: int, count: int, seed: int, null: Null) -> tuple[np.ndarray, np.ndarray]:
-    return rough_neighbors(null_vectors(vocabulary, null, count, seed), vocabulary, k)
+def _null_neighbors(vocabulary: Vocabulary, k: int, count: int, seed: int, null: Null, space: Space) -> tuple[np.ndarray, np.ndarray]:
+    return rough_neighbors(null_vectors(vocabulary, null, count, seed), vocabulary, k, space)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -18,7 +18,7 @@ from explorer.prompt import Origin, SoftPrompt
 from explorer.results import Result
 from explorer.vocabulary import Vocabulary
 
-COMPARABLE: tuple[Metric, ...] = ("cosine", "csls")
+COMPARABLE: tuple[Metric, ...] = ("cosine", "whitened", "csls")
 """metrics that do not depend on a prompt token's length, so that random vectors compare"""
 
 
@@ -84,7 +84,7 @@ def nearest_neighbors(
 ) -> NearestNeighbors:
     """The k nearest vocabulary rows of every prompt token, by exact search.
 
-    metric: `cosine`, `dot`, `csls` (higher is closer) or `l2` (a distance, smaller is closer). include_special: search
+    metric: `cosine`, `whitened`, `dot`, `csls` (higher is closer) or `l2` (a distance, smaller is closer). include_special: search
     control pieces, sentinels and padding rows too. merge_variants: leave out a piece that is the same word as a nearer one
     but for case and leading space. When the vocabulary has fewer than k rows (or words) to offer, all of them are returned.
     nulls: seeded draws from the vocabulary's Gaussian that cosine and CSLS are compared with, the same for every prompt; 0 for none.
@@ -103,8 +103,8 @@ def nearest_neighbors(
     null = None
     if nulls and metric in COMPARABLE:
         k = ids.shape[1]
-        if metric == "cosine" and not include_special and not merge_variants:
-            null = null_neighbors(vocabulary, k, nulls, seed)[0]
+        if metric in ("cosine", "whitened") and not include_special and not merge_variants:
+            null = null_neighbors(vocabulary, k, nulls, seed, space=metric)[0]
         else:
             key = ("nearest null", k, metric, include_special, merge_variants, nulls, seed)
             null = remembered(vocabulary, key, lambda: find(gaussian_vectors(vocabulary, nulls, seed), vocabulary, k, metric, include_special)[1])

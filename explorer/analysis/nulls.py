@@ -62,6 +62,11 @@ def stream(seed: int, purpose: str) -> np.random.Generator:
     return np.random.default_rng([seed, *purpose.encode()])
 
 
+def mean_row(vocabulary: Vocabulary) -> np.ndarray:
+    """The mean of the searchable rows: [H] float32."""
+    return remembered(vocabulary, "gaussian", lambda: _mean_and_root(vocabulary))[0].astype(np.float32)
+
+
 def _mean_and_root(vocabulary: Vocabulary) -> tuple[np.ndarray, np.ndarray]:
     """Mean [H] and a root R [H, H] of the covariance, RᵀR = C, both float64."""
     rows = vocabulary.searchable_ids

@@ -7,7 +7,7 @@ import numpy as np
 
 from explorer.analysis.hubness import CSLS_NEIGHBORS, row_crowding
 from explorer.analysis.memo import remembered
-from explorer.analysis.vectors import cosine_index, filled, unit
+from explorer.analysis.vectors import filled, index_of, stored_rows, unit, whitening
 from explorer.choices import METRICS, Metric
 from explorer.errors import ExplorerError, PromptError
 from explorer.vocabulary import Vocabulary
@@ -33,6 +33,8 @@ def search(queries: np.ndarray, vocabulary: Vocabulary, k: int, metric: Metric =
     if bad := int((~np.isfinite(queries)).any(axis=1).sum()):
         raise PromptError(f"{bad} of {len(queries)} vectors to search for hold NaN or infinity; expected finite values")
     index = remembered(vocabulary, ("index", metric, include_special), lambda: _Index.of(vocabulary, metric, include_special))
+    if metric == "whitened":
+        queries = whitening(vocabulary)(queries)
     k = min(k, len(index.token_ids))
     crowding = search(queries, vocabulary, CSLS_NEIGHBORS)[1].mean(axis=1) if metric == "csls" else np.zeros(len(queries), np.float32)
     ids, scores = np.empty((len(queries), k), np.int64), np.empty((len(queries), k), np.float32)
@@ -66,17 +68,16 @@ class _Index:
 
     @classmethod
     def of(cls, vocabulary: Vocabulary, metric: Metric, include_special: bool) -> "_Index":
-        if metric == "cosine" and not include_special:
-            return cls(cosine_index(vocabulary), vocabulary.searchable_ids, metric, 1.0)
+        if metric in ("cosine", "whitened") and not include_special:
+            return cls(index_of(vocabulary, metric), vocabulary.searchable_ids, metric, 1.0)
         token_ids = np.arange(len(vocabulary)) if include_special else vocabulary.searchable_ids
         if metric == "csls":  # 2 cos(x, y) − r(y) is the inner product of (2x, 1) and (y, −r(y))
             crowding, width = row_crowding(vocabulary), vocabulary.dimension + 1
             index = filled(faiss.IndexFlatIP(width), vocabulary.embedding, token_ids, lambda rows, ids: np.column_stack([unit(rows), -crowding[ids]]))
         else:
             kind = faiss.IndexFlatL2 if metric == "l2" else faiss.IndexFlatIP
-            change = (lambda rows, _: unit(rows)) if metric == "cosine" else (lambda rows, _: rows)
-            index = filled(kind(vocabulary.dimension), vocabulary.embedding, token_ids, change)
-        rows = faiss.rev_swig_ptr(index.get_xb(), index.ntotal * index.d).reshape(index.ntotal, index.d)
+            index = filled(kind(vocabulary.dimension), vocabulary.embedding, token_ids, lambda rows, _: _as_compared(rows, vocabulary, metric))
+        rows = stored_rows(index)
         return cls(index, token_ids, metric, float(np.sqrt(np.einsum("rh,rh->r", rows, rows).max())))
 
     def propose(self, queries: np.ndarray, k: int, wanted: int) -> tuple[np.ndarray, np.ndarray]:
@@ -102,14 +103,25 @@ class _Index:
         for start in range(0, len(queries), step):
             block = slice(start, start + step)
             with np.errstate(over="ignore"):
-                scores[block] = _scores(queries[block], ids[block], vocabulary, self.metric, crowding[block])
+                rows = stored_rows(self.faiss)[found[block]] if self.metric == "whitened" else vocabulary.embedding[ids[block]]
+                scores[block] = _scores(queries[block], rows, self.metric)
+                if self.metric == "csls":
+                    scores[block] = 2 * scores[block] - crowding[block][:, None] - row_crowding(vocabulary)[ids[block]]
         order = np.argsort(scores if self.metric == "l2" else -scores, axis=1, kind="stable")[:, :k]
         return np.take_along_axis(ids, order, 1), np.take_along_axis(scores, order, 1)
 
 
-def _scores(queries: np.ndarray, ids: np.ndarray, vocabulary: Vocabulary, metric: Metric, crowding: np.ndarray) -> np.ndarray:
-    """Scores [Q, c] of given rows in double precision. einsum sums every row in the same order: equal rows score equal."""
-    queries, rows = queries.astype(np.float64), vocabulary.embedding[ids].astype(np.float64)
+def _as_compared(rows: np.ndarray, vocabulary: Vocabulary, metric: Metric) -> np.ndarray:
+    """Rows [R, H] of the table as the metric's index holds them."""
+    return unit(rows) if metric == "cosine" else whitening(vocabulary)(rows) if metric == "whitened" else rows
+
+
+def _scores(queries: np.ndarray, rows: np.ndarray, metric: Metric) -> np.ndarray:
+    """Scores [Q, c] of given rows [Q, c, H] in double precision: distances for l2, inner products for dot, else cosines.
+
+    einsum sums every row in the same order: equal rows score equal.
+    """
+    queries, rows = queries.astype(np.float64), rows.astype(np.float64)
     if metric == "l2":
         difference = rows - queries[:, None]
         return np.sqrt(np.einsum("qch,qch->qc", difference, difference))
@@ -117,5 +129,4 @@ def _scores(queries: np.ndarray, ids: np.ndarray, vocabulary: Vocabulary, metric
     if metric == "dot":
         return scores
     lengths = np.sqrt(np.einsum("qch,qch->qc", rows, rows)) * np.linalg.norm(queries, axis=1)[:, None]
-    cosine = np.divide(scores, lengths, out=np.zeros_like(scores), where=lengths > 0)
-    return cosine if metric == "cosine" else 2 * cosine - crowding[:, None] - row_crowding(vocabulary)[ids]
+    return np.divide(scores, lengths, out=np.zeros_like(scores), where=lengths > 0)

@@ -1,7 +1,8 @@
 """Vectors: rows of length 1, and exact FAISS indexes over the vocabulary's rows that never hold a second copy of a large table."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -13,6 +14,12 @@ if TYPE_CHECKING:
 
 ROWS_PER_BLOCK = 1024
 """rows of the vocabulary that are worked on at once, so that memory stays bounded"""
+SMALLEST_ENERGY = 1e-9
+"""of a direction, in units of the mean: directions that no row has are not blown up beyond what single precision holds"""
+
+
+Space = Literal["cosine", "whitened"]
+"""where directions are compared: as they are, or whitened"""
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
@@ -52,8 +59,75 @@ def filled(index: "faiss.IndexFlat", table: np.ndarray, rows: np.ndarray, change
     return index
 
 
-def rough_neighbors(vectors: np.ndarray, vocabulary: Vocabulary, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Cosines [M, k] and ids [M, k] of the searchable rows nearest to vectors [M, H] in single precision: near ties stand in any order."""
+@dataclass(frozen=True, eq=False, repr=False)
+class Whitening:
+    """A linear map after which the searchable rows have the same energy in every direction (Mu and Viswanath 2018; Su et al. 2021)."""
+
+    matrix: np.ndarray
+    """[H, H] float32, symmetric: the inverse root of the rows' shrunk second moment about the origin"""
+    shrinkage: float
+    """0…1, share of the isotropic part in that moment (Ledoit and Wolf 2004)"""
+
+    def __call__(self, vectors: np.ndarray) -> np.ndarray:
+        """Directions of vectors [N, H] in the whitened space: [N, H] float32 of length 1, zero rows left as they are."""
+        return unit(unit(vectors) @ self.matrix)
+
+
+def whitening(vocabulary: Vocabulary) -> Whitening:
+    """The whitening of a vocabulary, computed once.
+
+    W = ((1 − ρ) S + ρ μ I)^(−1/2) with S = EᵀE / V over the searchable rows E, μ the mean eigenvalue of S. About the origin, so that a token's
+    length does not matter. ρ is the shrinkage that minimizes the expected squared error of the moment (Ledoit and Wolf 2004), which a table of
+    fewer rows than dimensions needs; it is no choice of ours.
+    """
+    return remembered(vocabulary, "whitening", lambda: _whitening(vocabulary))
+
+
+def _whitening(vocabulary: Vocabulary) -> Whitening:
+    rows, width = vocabulary.searchable_ids, vocabulary.dimension
+    moment, fourth = np.zeros((width, width)), 0.0
+    for start in range(0, len(rows), ROWS_PER_BLOCK):
+        block = vocabulary.embedding[rows[start : start + ROWS_PER_BLOCK]].astype(np.float64)
+        moment += block.T @ block
+        fourth += float((np.einsum("rh,rh->r", block, block) ** 2).sum())
+    moment /= len(rows)
+    mean, energy = np.trace(moment) / width, float((moment**2).sum())
+    if not mean > 0:
+        return Whitening(np.eye(width, dtype=np.float32), 1.0)
+    apart = energy - width * mean**2  # ‖S − μI‖²
+    noise = (fourth / len(rows) - energy) / len(rows)  # expected ‖S − Σ‖²
+    shrinkage = float(np.clip(noise / apart, 0.0, 1.0)) if apart > 0 else 1.0
+    values, directions = np.linalg.eigh((1 - shrinkage) * moment + shrinkage * mean * np.eye(width))
+    values = values.clip(min=SMALLEST_ENERGY * mean)
+    return Whitening(((directions / np.sqrt(values / mean)) @ directions.T).astype(np.float32), shrinkage)
+
+
+def index_of(vocabulary: Vocabulary, space: Space) -> "faiss.IndexFlatIP":
+    """The searchable rows as directions of a space, in the order of their ids, built once."""
+    return cosine_index(vocabulary) if space == "cosine" else remembered(vocabulary, "whitened index", lambda: _whitened_index(vocabulary))
+
+
+def _whitened_index(vocabulary: Vocabulary) -> "faiss.IndexFlatIP":
+    import faiss
+
+    white = whitening(vocabulary)
+    return filled(faiss.IndexFlatIP(vocabulary.dimension), vocabulary.embedding, vocabulary.searchable_ids, lambda rows, _: white(rows))
+
+
+def directions(vectors: np.ndarray, vocabulary: Vocabulary, space: Space) -> np.ndarray:
+    """Vectors [N, H] as directions of a space: [N, H] float32 of length 1."""
+    return unit(vectors) if space == "cosine" else whitening(vocabulary)(vectors)
+
+
+def stored_rows(index: "faiss.IndexFlat") -> np.ndarray:
+    """The rows that an index holds, without a copy: [R, d] float32."""
+    import faiss
+
+    return faiss.rev_swig_ptr(index.get_xb(), index.ntotal * index.d).reshape(index.ntotal, index.d)
+
+
+def rough_neighbors(vectors: np.ndarray, vocabulary: Vocabulary, k: int, space: Space = "cosine") -> tuple[np.ndarray, np.ndarray]:
+    """Cosines [M, k] in a space and ids [M, k] of the searchable rows nearest to vectors [M, H], in single precision: near ties stand in any order."""
     ids = vocabulary.searchable_ids
-    similarity, found = cosine_index(vocabulary).search(unit(vectors), min(k, len(ids)))
+    similarity, found = index_of(vocabulary, space).search(directions(vectors, vocabulary, space), min(k, len(ids)))
     return similarity, ids[found]

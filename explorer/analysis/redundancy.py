@@ -1,0 +1,129 @@
+"""Do the positions of a prompt repeat each other, more than their directions alone and the vocabulary's hubs make them?"""
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from explorer.analysis.nulls import p_values, stream
+from explorer.analysis.search import search
+from explorer.analysis.vectors import rough_neighbors, unit
+from explorer.prompt import SoftPrompt
+from explorer.results import Result
+from explorer.vocabulary import Vocabulary
+
+QUERIES_PER_BLOCK = 2048
+"""queries searched at once; bounds the memory of a null distribution"""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Redundancy(Result):
+    """How much the positions of a prompt repeat each other."""
+
+    prompt: str
+    shared_first: float
+    """0…1, share of positions whose first neighbor is another position's too"""
+    mean_cosine: float
+    """−1…1, mean pairwise cosine of the positions; nan for a prompt of one token"""
+    effective_rank: float
+    """1…P, exp of the entropy of the normalized squared singular values"""
+    mean_jaccard: float
+    """0…1, mean over pairs of positions of |A ∩ B| / |A ∪ B| of their neighbor sets; nan for a prompt of one token"""
+    p: float
+    """of `mean_jaccard`, against random rotations of the prompt, which keep every cosine between its positions;
+    nan for a prompt of one token"""
+    jaccard: np.ndarray
+    """[P, P] float64, 0…1, 1 on the diagonal"""
+    p_shared_first: float
+    """of `shared_first`, against the same rotations; nan for a prompt of one token"""
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row: prompt, shared_first, mean_cosine, effective_rank, p, mean_jaccard (which p is about), p_shared_first."""
+        columns = ("prompt", "shared_first", "mean_cosine", "effective_rank", "p", "mean_jaccard", "p_shared_first")
+        return pd.DataFrame([{column: getattr(self, column) for column in columns}])
+
+
+def redundancy(prompt: SoftPrompt, vocabulary: Vocabulary, k: int = 10, nulls: int = 200, seed: int = 0) -> Redundancy:
+    """Overlap of neighbor sets, pairwise cosine and effective rank of a prompt's positions.
+
+    The null rotates the whole prompt at random: the Gram matrix stays, the words are gone, the vocabulary's hubs remain. It
+    asks whether positions share more neighbors than their directions alone and the vocabulary's hubs make them share.
+    Raises PromptError when the widths differ and ExplorerError for k below 1.
+    """
+    vocabulary.check_width(prompt.vectors, prompt.name)
+    ids, _ = search(prompt.vectors, vocabulary, k)
+    directions = unit(prompt.vectors).astype(np.float64)
+    with _one_thread():
+        left, values, _ = np.linalg.svd(prompt.vectors.astype(np.float64), full_matrices=False)
+        jaccard, cosine = _jaccard(ids), directions @ directions.T
+    observed, shared = _mean_of_pairs(jaccard), _shared_first(ids)
+    null = _rotated_overlap(left * values, vocabulary, k, nulls, seed) if prompt.length > 1 else np.empty((2, 0))
+    return Redundancy(
+        prompt.name,
+        shared,
+        _mean_of_pairs(cosine),
+        _effective_rank(values),
+        observed,
+        float(p_values(np.array(observed), null[0])),
+        jaccard,
+        float(p_values(np.array(shared), null[1])) if prompt.length > 1 else float("nan"),
+    )
+
+
+def _one_thread() -> AbstractContextManager:
+    """Linear algebra on one thread: those of many small products wait for each other far longer than they work."""
+    from threadpoolctl import threadpool_limits
+
+    return threadpool_limits(1, "blas")
+
+
+def _rotated_overlap(scores: np.ndarray, vocabulary: Vocabulary, k: int, nulls: int, seed: int) -> np.ndarray:
+    """Mean Jaccard and share of shared first neighbors of `nulls` random rotations of a prompt U S Vᵀ: [2, nulls].
+
+    Given U S [P, r], only V needs to be drawn, as a random frame.
+    """
+    generator = stream(seed, "rotations")
+    length, rank = scores.shape
+    at_once = max(1, QUERIES_PER_BLOCK // length)
+    overlap: list[tuple[float, float]] = []
+    while len(overlap) < nulls:
+        count = min(at_once, nulls - len(overlap))
+        normal = generator.standard_normal((count, rank, vocabulary.dimension))
+        with _one_thread():  # L⁻¹ normal is a uniform frame (Mezzadri 2007), without a QR
+            lower = np.linalg.cholesky(normal @ normal.transpose(0, 2, 1))
+            rotated = np.linalg.solve(lower.transpose(0, 2, 1), scores.T[None]).transpose(0, 2, 1) @ normal
+        ids = rough_neighbors(rotated.reshape(count * length, -1).astype(np.float32), vocabulary, k)[1]
+        with _one_thread():
+            overlap += [(_mean_of_pairs(_jaccard(one)), _shared_first(one)) for one in ids.reshape(count, length, -1)]
+    return np.array(overlap).T
+
+
+def _shared_first(ids: np.ndarray) -> float:
+    """Share of positions whose first neighbor in ids [P, k] is another position's too, 0…1."""
+    _, counts = np.unique(ids[:, 0], return_counts=True)
+    return float(counts[counts > 1].sum() / len(ids))
+
+
+def _jaccard(ids: np.ndarray) -> np.ndarray:
+    """Jaccard similarity of the neighbor sets ids [P, k]: [P, P]."""
+    distinct, column = np.unique(ids, return_inverse=True)
+    member = np.zeros((len(ids), len(distinct)), np.float32)
+    member[np.arange(len(ids))[:, None], column.reshape(ids.shape)] = 1
+    shared = (member @ member.T).astype(np.float64)
+    return shared / (2 * ids.shape[1] - shared)
+
+
+def _mean_of_pairs(square: np.ndarray) -> float:
+    """Mean of a symmetric matrix without its diagonal; nan for one row."""
+    count = len(square)
+    return float((square.sum() - np.trace(square)) / (count * (count - 1))) if count > 1 else float("nan")
+
+
+def _effective_rank(singular_values: np.ndarray) -> float:
+    """exp(entropy of the normalized squared singular values), Roy and Vetterli 2007; nan for a prompt of zeros."""
+    energy = singular_values**2
+    if not energy.sum() > 0:
+        return float("nan")
+    share = energy[energy > 0] / energy.sum()
+    return float(np.exp(-(share * np.log(share)).sum()))
