@@ -12,7 +12,7 @@ import pandas as pd
 
 from explorer.analysis.hubness import null_neighbors
 from explorer.analysis.memo import remembered
-from explorer.analysis.nulls import SIGNIFICANT_AT, benjamini_hochberg, mean_row, p_values, percentiles, stream
+from explorer.analysis.nulls import SIGNIFICANT_AT, benjamini_hochberg, enough, mean_row, p_values, percentiles, stream
 from explorer.analysis.search import search
 from explorer.analysis.vectors import index_of, rough_neighbors, stored_rows, unit, whitening
 from explorer.choices import NULLS, Null
@@ -24,8 +24,6 @@ from explorer.wording import count as counted
 
 GROUP = 5
 """words that the verdict looks at; ten are easily fooled by a mean of unrelated words"""
-DRAWS_PER_POSITION, MOST_DRAWS = 40, 20_000
-"""null vectors: at least so many for each position, or no single one could ever be significant after correction; never more than that"""
 FEWEST_ROTATIONS, MOST_ROTATIONS, ROTATED = 99, 399, 8000
 """rotations of the whole prompt: about so many tokens in all"""
 LEXICAL_FROM = 0.3
@@ -165,11 +163,6 @@ def clusters(prompt: SoftPrompt, vocabulary: Vocabulary, k: int = 10, nulls: int
         higher_criticism=float(higher_criticism(p[None])[0]),
         rotations=_rotated(prompt.vectors, vocabulary, null["gaussian"], seed),
     )
-
-
-def enough(nulls: int, length: int) -> int:
-    """How many null vectors what is corrected over `length` positions is compared with: `nulls`, or more."""
-    return max(nulls, min(DRAWS_PER_POSITION * length, MOST_DRAWS))
 
 
 def group_statistic(vectors: np.ndarray, vocabulary: Vocabulary) -> tuple[np.ndarray, np.ndarray]:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from explorer.analysis.memo import remembered
-from explorer.analysis.nulls import gaussian_vectors, p_values
+from explorer.analysis.nulls import benjamini_hochberg, enough, gaussian_vectors, p_values
 from explorer.analysis.vectors import unit
 from explorer.errors import DataError
 from explorer.prompt import SoftPrompt
@@ -56,6 +56,8 @@ class LabelReading(Result):
     """[P, C] int64: where the label would stand among the searchable rows; 1 means nearer than every row"""
     p: np.ndarray
     """[P, C] against vectors drawn from the vocabulary's Gaussian; smaller is more surprising"""
+    q: np.ndarray
+    """[P, C] p after Benjamini–Hochberg over positions and labels together"""
     persistence: tuple[Persistence, ...]
     """one for each token initialized from one of `labels`"""
     drift: np.ndarray | None
@@ -77,7 +79,7 @@ class LabelReading(Result):
         return np.flatnonzero((self.rank == 1).any(axis=1))
 
     def to_frame(self) -> pd.DataFrame:
-        """One row per prompt token and label: prompt, position, label, similarity, rank, p."""
+        """One row per prompt token and label: prompt, position, label, similarity, rank, p, q."""
         length, count = self.similarity.shape
         return pd.DataFrame(
             {
@@ -87,6 +89,7 @@ class LabelReading(Result):
                 "similarity": self.similarity.ravel(),
                 "rank": self.rank.ravel(),
                 "p": self.p.ravel(),
+                "q": self.q.ravel(),
             }
         )
 
@@ -125,7 +128,7 @@ def read_labels(
     targets = unit(np.stack([vocabulary.text_vector(name) for name in names]))  # [C, H]
     similarity = unit(prompt.vectors) @ targets.T
     rank = _ranks(prompt.vectors, similarity, vocabulary)
-    null = unit(gaussian_vectors(vocabulary, nulls, seed)) @ targets.T  # [M, C]
+    null = unit(gaussian_vectors(vocabulary, enough(nulls, similarity.size), seed)) @ targets.T  # [M, C]
     p = np.column_stack([p_values(similarity[:, c], null[:, c]) for c in range(len(names))])
     initial = prompt.initial
     return LabelReading(
@@ -134,6 +137,7 @@ def read_labels(
         similarity,
         rank,
         p,
+        benjamini_hochberg(p.ravel()).reshape(p.shape),
         _persistence(prompt, names, targets, similarity, rank, vocabulary, [other for other in other_labels if other not in names]),
         None if initial is None else (unit(prompt.vectors) * unit(initial)).sum(axis=1),
         _dispersion(similarity),

@@ -10,7 +10,7 @@ import pandas as pd
 
 from explorer.analysis.hubness import hubness, null_neighbors
 from explorer.analysis.memo import remembered
-from explorer.analysis.nulls import benjamini_hochberg, gaussian_vectors, p_values, percentiles
+from explorer.analysis.nulls import benjamini_hochberg, enough, gaussian_vectors, p_values, percentiles
 from explorer.analysis.search import check, search
 from explorer.choices import Metric
 from explorer.errors import ExplorerError
@@ -87,7 +87,8 @@ def nearest_neighbors(
     metric: `cosine`, `whitened`, `dot`, `csls` (higher is closer) or `l2` (a distance, smaller is closer). include_special: search
     control pieces, sentinels and padding rows too. merge_variants: leave out a piece that is the same word as a nearer one
     but for case and leading space. When the vocabulary has fewer than k rows (or words) to offer, all of them are returned.
-    nulls: seeded draws from the vocabulary's Gaussian that cosine and CSLS are compared with, the same for every prompt; 0 for none.
+    nulls: seeded draws from the vocabulary's Gaussian that cosine, whitened cosine and CSLS are compared with, the same for every prompt, raised to 40
+    for each position; 0 for none.
     Raises PromptError when the widths differ and ExplorerError for k below 1, nulls or seed below 0, or an unknown metric.
     """
     vocabulary.check_width(prompt.vectors, prompt.name)
@@ -102,7 +103,7 @@ def nearest_neighbors(
         raise ExplorerError(f"found {nulls} nulls; expected 0 or more")
     null = None
     if nulls and metric in COMPARABLE:
-        k = ids.shape[1]
+        k, nulls = ids.shape[1], enough(nulls, prompt.length)
         if metric in ("cosine", "whitened") and not include_special and not merge_variants:
             null = null_neighbors(vocabulary, k, nulls, seed, space=metric)[0]
         else:

@@ -16,6 +16,8 @@ SIGNIFICANT_AT = 0.05
 """a position is significant where its q is at most this: false-discovery rate 5 %"""
 
 MIXED_ROWS = 3
+DRAWS_FOR_EACH, MOST_DRAWS = 40, 20_000
+"""null vectors: at least so many for each score that is corrected together, or no single one could ever be significant; never more than that"""
 
 
 def null_vectors(vocabulary: Vocabulary, null: Null, count: int, seed: int) -> np.ndarray:
@@ -60,6 +62,11 @@ def stream(seed: int, purpose: str) -> np.random.Generator:
     if seed < 0:
         raise ExplorerError(f"found the seed {seed}; expected 0 or more")
     return np.random.default_rng([seed, *purpose.encode()])
+
+
+def enough(nulls: int, scores: int) -> int:
+    """How many null vectors `scores` scores that are corrected together are compared with: `nulls`, or more."""
+    return max(nulls, min(DRAWS_FOR_EACH * scores, MOST_DRAWS))
 
 
 def mean_row(vocabulary: Vocabulary) -> np.ndarray:
