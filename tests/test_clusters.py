@@ -14,7 +14,7 @@ from explorer.choices import NULLS
 from explorer.errors import ExplorerError, PromptError
 
 
-def test_planted_clusters_are_found_and_called():
+def test_planted_clusters_are_significant():
     vocabulary, centers = planted.clustered()
     result = coherence(planted.prompt(2 * centers[:8]), vocabulary, k=10)
     assert (result.coherence > 0.9).all()
@@ -51,10 +51,9 @@ def test_coherence_does_not_depend_on_length_or_on_the_order_of_the_vocabulary()
     np.testing.assert_allclose(one.null, again.null, atol=1e-3)
 
 
-def test_the_null_is_computed_once_for_all_prompts(monkeypatch):
+def test_the_null_is_computed_once_for_all_prompts():
     vocabulary, centers = planted.clustered()
     first = coherence(planted.prompt(centers[:3]), vocabulary, nulls=30)
-    monkeypatch.setattr(clusters, "null_coherence", None)
     assert coherence(planted.prompt(centers[5:]), vocabulary, nulls=30).null is first.null
 
 
@@ -105,11 +104,14 @@ def test_orthogonal_tokens_have_full_rank():
 
 
 def test_jaccard_is_that_of_sets():
-    ids = np.random.default_rng(3).permuted(np.tile(np.arange(12), (5, 1)), axis=1)[:, :6]
-    square = clusters._jaccard(ids)
-    for i in range(5):
-        for j in range(5):
-            np.testing.assert_allclose(square[i, j], len(set(ids[i]) & set(ids[j])) / len(set(ids[i]) | set(ids[j])))
+    vocabulary = planted.vocabulary()
+    prompt = planted.prompt(np.random.default_rng(3).standard_normal((5, 16)) + 0.5)
+    sets = [set(row) for row in search(prompt.vectors, vocabulary, 20)[0]]
+    expected = np.array([[len(one & other) / len(one | other) for other in sets] for one in sets])
+    assert len(np.unique(expected)) > 3
+    result = redundancy(prompt, vocabulary, k=20, nulls=2)
+    np.testing.assert_allclose(result.jaccard, expected)
+    np.testing.assert_allclose(result.mean_jaccard, expected[np.triu_indices(5, 1)].mean())
 
 
 def test_rotations_keep_the_gram_matrix_and_are_uniform(monkeypatch):
@@ -123,7 +125,7 @@ def test_rotations_keep_the_gram_matrix_and_are_uniform(monkeypatch):
 
 
 @pytest.mark.parametrize("null", NULLS)
-def test_a_smaller_k_of_a_bank_is_the_head_of_a_larger_one_and_exact(null):
+def test_a_smaller_k_of_a_null_is_the_head_of_a_larger_one_and_exact(null):
     vocabulary = planted.vocabulary()
     vectors = null_vectors(vocabulary, null, 50, 3)
     for k in (4, 30, 45):
@@ -133,7 +135,7 @@ def test_a_smaller_k_of_a_bank_is_the_head_of_a_larger_one_and_exact(null):
         np.testing.assert_allclose(similarity, scores, atol=1e-5)
 
 
-def test_positions_that_share_a_cluster_more_than_their_directions_explain_are_called():
+def test_positions_that_share_a_cluster_more_than_their_directions_explain_are_significant():
     vocabulary, centers = planted.clustered(width=32)
     generator = np.random.default_rng(5)
     pairs = np.concatenate([centers[:6] + 0.35 * generator.standard_normal((6, 32)), centers[:6] + 0.35 * generator.standard_normal((6, 32))])
@@ -171,7 +173,7 @@ def test_what_bad_calls_say():
         coherence(planted.prompt(np.ones((2, 16))), planted.vocabulary(), nulls=0)
 
 
-def test_fresh_null_prompts_are_called_at_their_rate_and_planted_clusters_nearly_always():
+def test_fresh_null_prompts_are_significant_at_their_rate_and_planted_clusters_nearly_always():
     """Calibration over 1,000 fresh positions, and 4 planted clusters entered from 100 fresh points near their centers.
 
     Few clusters: where a fifth of the rows is bundled, random vectors find bundles too, and finding one is no surprise.
@@ -180,10 +182,10 @@ def test_fresh_null_prompts_are_called_at_their_rate_and_planted_clusters_nearly
     fresh = np.random.default_rng().integers(1, 2**31)
     null = coherence(planted.prompt(gaussian_vectors(vocabulary, 1000, int(fresh))), vocabulary, k=8)
     assert 0.02 < (null.p <= 0.05).mean() < 0.09, f"seed {fresh}"
-    assert null.called.mean() < 0.03, f"seed {fresh}"
+    assert null.significant.mean() < 0.03, f"seed {fresh}"
     generator = np.random.default_rng(fresh)
     near = np.repeat(centers, 25, axis=0) + 0.2 * generator.standard_normal((100, centers.shape[1]))
-    assert coherence(planted.prompt(near), vocabulary, k=8).called.mean() >= 0.95, f"seed {fresh}"
+    assert coherence(planted.prompt(near), vocabulary, k=8).significant.mean() >= 0.95, f"seed {fresh}"
 
 
 def test_a_lexical_cluster_is_told_from_a_semantic_one():
@@ -197,7 +199,7 @@ def test_a_lexical_cluster_is_told_from_a_semantic_one():
     vocabulary = planted.from_rows(rows, (*variants, *words, *(f"▁x{n}q" for n in range(500))))
     result = coherence(planted.prompt(centers), vocabulary, k=6)
     assert result.kind == ["lexical", "semantic"]
-    assert result.called.all()
+    assert result.significant.all()
 
 
 def test_the_other_nulls_order_as_they_should():

@@ -17,7 +17,7 @@ from explorer.results import Result
 from explorer.vocabulary import Vocabulary
 
 QUERIES_PER_BLOCK = 2048
-"""queries searched at once; bounds the memory of a bank of nulls"""
+"""queries searched at once; bounds the memory of a null"""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -98,7 +98,7 @@ def coherence(prompt: SoftPrompt, vocabulary: Vocabulary, k: int = 10, nulls: in
     null = {name: _null(vocabulary, name, k, nulls, seed) for name in NULLS}
     verdict, verdict_merged = null["gaussian"]
     p, p_merged = p_values(observed, verdict), p_values(merged, verdict_merged[~np.isnan(verdict_merged)])
-    others = {name: p_values(observed, null[name][0]) for name in NULLS if name != "gaussian"}
+    others: dict[str, np.ndarray] = {name: p_values(observed, null[name][0]) for name in NULLS if name != "gaussian"}
     others["initial"] = np.full(len(ids), np.nan)
     if prompt.initial is not None:
         others["initial"] = p_values(observed, _mean_cosine(search(prompt.initial, vocabulary, k)[0], vocabulary))
@@ -119,7 +119,7 @@ def coherence(prompt: SoftPrompt, vocabulary: Vocabulary, k: int = 10, nulls: in
 
 
 def _null(vocabulary: Vocabulary, name: Null, k: int, nulls: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Coherence [M] of a bank, and for the verdict's bank the same with variants merged; computed once for all prompts."""
+    """Coherence [M] of a null, and for the verdict's null the same with variants merged; computed once for all prompts."""
     return remembered(vocabulary, ("coherence", name, k, nulls, seed), lambda: null_coherence(vocabulary, name, k, nulls, seed))
 
 
@@ -155,7 +155,8 @@ def _merged(ids: np.ndarray, vocabulary: Vocabulary) -> tuple[np.ndarray, np.nda
     pairs = np.triu_indices(ids.shape[1], 1)
     alike = (words[:, pairs[0]] == words[:, pairs[1]]) | (stems[:, pairs[0]] == stems[:, pairs[1]])
     repeated = np.zeros(ids.shape, bool)  # the same word as a nearer neighbor
-    np.logical_or.at(repeated, (slice(None), pairs[1]), words[:, pairs[0]] == words[:, pairs[1]])
+    for nearer, other in zip(*pairs, strict=True):
+        repeated[:, other] |= words[:, nearer] == words[:, other]
     share = alike.mean(axis=1) if alike.shape[1] else np.full(len(ids), np.nan)
     return _mean_cosine(ids, vocabulary, ~repeated), share
 

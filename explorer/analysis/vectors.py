@@ -1,7 +1,7 @@
 """Vectors: rows of length 1, and exact FAISS indexes over the vocabulary's rows that never hold a second copy of a large table."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -10,6 +10,8 @@ from explorer.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     import faiss
+
+    Index = TypeVar("Index", bound=faiss.IndexFlat)
 
 ROWS_PER_BLOCK = 1024
 """rows of the vocabulary that are worked on at once, so that memory stays bounded"""
@@ -35,7 +37,7 @@ def _cosine_index(vocabulary: Vocabulary) -> "faiss.IndexFlatIP":
     return filled(faiss.IndexFlatIP(vocabulary.dimension), vocabulary.embedding, vocabulary.searchable_ids, lambda rows, _: unit(rows))
 
 
-def filled(index: "faiss.IndexFlat", table: np.ndarray, rows: np.ndarray, change: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> "faiss.IndexFlat":
+def filled(index: "Index", table: np.ndarray, rows: np.ndarray, change: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> "Index":
     """The index with the given rows of a table, changed in blocks: no second copy of a large table is ever in memory.
 
     `IndexFlat.add` would grow its storage by doubling. change: rows [R, H] and their ids [R] -> [R, d] float32, d the index's dimension.

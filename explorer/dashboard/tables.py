@@ -1,17 +1,15 @@
-"""Tables as the pages show them, each with its download: the same text as the command line's --csv."""
+"""Tables as the pages show them, each with its download: the same bytes as the command line writes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
-import numpy as np
 import pandas as pd
 import streamlit as st
 
-from explorer.analysis.neighbors import NearestNeighbors
 from explorer.dashboard import focus
-from explorer.dashboard.cached import Opened
-from explorer.dashboard.markdown import count, slug
-from explorer.figures import readable
-from explorer.files import safe_csv
+from explorer.dashboard.markdown import slug
+from explorer.files import csv_bytes
+from explorer.prompt import SoftPrompt
+from explorer.wording import count
 
 _number, _text = st.column_config.NumberColumn, st.column_config.TextColumn
 
@@ -53,8 +51,8 @@ COLUMNS = {
     "coherence": _number("Coherence", format="%.3f", help="Mean cosine among the neighbors"),
     "coherence_merged": _number("Merged", format="%.3f", help="Coherence with case and space variants left out"),
     "variant_share": _number("Variants", format="%.0f%%", help="Share of neighbor pairs that are variants of one word or share a stem"),
-    "called": st.column_config.CheckboxColumn("Called", help="q ≤ 0.05", width=70),
-    "neighbors": _text("Neighbors", width="large"),
+    "significant": st.column_config.CheckboxColumn("Significant", help="q ≤ 0.05", width=85),
+    "neighbors": _text("Neighbors", width=330),
     "label": _text("Label"),
     "initial_rank": _number("Rank before", format="localized", help="Rank of its label before training; 1 is nearest"),
     "initial_p": _number("p before", format="%.3f", help="The same p before training", width=80),
@@ -87,7 +85,7 @@ COLUMNS = {
     "x": _number("x", format="%.2f", width=70),
     "y": _number("y", format="%.2f", width=70),
     "kind": _text("Kind"),
-    "significant_share": _number("Called", format="%.0f%%", help="Share of tokens with q ≤ 0.05"),
+    "significant_share": _number("Significant", format="%.0f%%", help="Share of tokens with q ≤ 0.05"),
     "label_persistence": _number("Labels kept", format="%.0f%%", help="Share of label tokens whose own label is still nearest"),
     "own_label_rank": _number("Own label's rank", format="localized", help="Median rank at label tokens; 1 is nearest"),
     "dispersion": _number("Spread", format="%.2f", help="0: label similarity in one token, 1: in all alike"),
@@ -98,7 +96,7 @@ COLUMNS = {
     "leave_one_out": _number("Leave one out", format="%.4f", help="Nats the answer loses when the token is masked"),
     "gate": _number("Gate", format="%.4f", help="|slope| of a factor on the token, nats"),
     "integrated_gradients": _number("Integrated gradients", format="%.4f", help="Nats, signed"),
-    "reading": _text("In the prompt's place", width=190),
+    "reading": _text("In the prompt's place", width=215),
     "accuracy": _number("Accuracy", format="%.3f", help="Share right"),
     "macro_f1": _number("Macro F1", format="%.3f", help="Mean over labels, 0…1"),
     "calibration_error": _number("Calibration error", format="%.3f", help="0…1, lower is better"),
@@ -124,7 +122,7 @@ def heading(title: str, frame: pd.DataFrame, *file: object) -> None:
     with right.container(horizontal=True, horizontal_alignment="right"):
         st.download_button(
             "CSV",
-            data=lambda: safe_csv(frame).encode("utf-8", "backslashreplace"),
+            data=lambda: csv_bytes(frame),
             file_name=f"{name}.csv",
             mime="text/csv",
             on_click="ignore",
@@ -144,37 +142,30 @@ def show(frame: pd.DataFrame, key: str, columns: Sequence[str] | None = None, mo
     return st.dataframe(frame, hide_index=True, column_order=columns, column_config={**known, **(more or {})}, key=key, placeholder="–", alt=said, **given)
 
 
-def tokens(frame: pd.DataFrame, key: str, opened: Opened, columns: Sequence[str] | None = None, more: Mapping[str, object] | None = None, **size: int) -> None:
+def tokens(
+    frame: pd.DataFrame, key: str, prompt: SoftPrompt, columns: Sequence[str] | None = None, more: Mapping[str, object] | None = None, **size: int
+) -> None:
     """As `show`, for a frame with a column `position` of a prompt's tokens: those in focus are marked, choosing a row puts another into focus."""
     positions = frame["position"].tolist()
-    token = focus.position(opened)
+    token = focus.position(prompt)
     marked = [row for row, position in enumerate(positions) if position == token][:1]
-    key = f"{key}-{opened.name}-{token}"  # a table of another selection is another table
+    key = f"{key}-{prompt.name}-{token}"  # a table of another selection is another table
 
     def chosen() -> None:
         rows = st.session_state[key]["selection"]["rows"]
-        focus.choose(opened.name, positions[rows[0]] if rows else None)
+        focus.choose(prompt.name, positions[rows[0]] if rows else None)
 
     selection = {"on_select": chosen, "selection_mode": "single-row", "selection_default": {"selection": {"rows": marked}}}
     show(frame, key, columns, more, **selection, **size)
 
 
-def sources(opened: Opened) -> list[str]:
-    """What each prompt token began as, for people; empty where it is not recorded."""
-    rows = opened.prompt.origin.rows
-    return [""] * opened.prompt.length if rows is None else [readable(str(row)) if row.piece is not None else str(row) for row in rows]
+def leading(frame: pd.DataFrame, key: str, visible: Collection[str], more: Mapping[str, object] | None = None, **size: int) -> None:
+    """As `show`, for a frame with the columns `prompt` and `position`: choosing a row puts its token into focus, if its prompt is one of `visible`."""
+    rows = list(zip(frame["prompt"], frame["position"].tolist(), strict=True))
 
+    def chosen() -> None:
+        asked = st.session_state[key]["selection"]["rows"]
+        if asked and rows[asked[0]][0] in visible:
+            focus.choose(*rows[asked[0]])
 
-def neighbor_rows(opened: Opened, found: NearestNeighbors) -> pd.DataFrame:
-    """One row a prompt token: position, source, first, p and q of the first (where there is a null), its neighbors in columns
-    1 … k, hubs marked; margin."""
-    frame = pd.DataFrame({"position": np.arange(len(found.token_ids)), "source": sources(opened), "first": found.similarity[:, 0]})
-    if found.null is not None:
-        frame["p"], frame["q"] = found.p[:, 0], found.q[:, 0]
-    return pd.concat([frame, ranked(found), pd.DataFrame({"margin": found.margin})], axis=1)
-
-
-def ranked(found: NearestNeighbors) -> pd.DataFrame:
-    """The neighbors of each prompt token in columns 1 … k, hubs with an asterisk."""
-    words = [[readable(piece) + " *" * bool(hub) for piece, hub in zip(*row, strict=True)] for row in zip(found.pieces, found.hub, strict=True)]
-    return pd.DataFrame(words, columns=[str(rank) for rank in range(1, found.token_ids.shape[1] + 1)])
+    show(frame, key, more=more, on_select=chosen, selection_mode="single-row", **size)

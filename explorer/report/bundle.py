@@ -12,7 +12,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import pandas as pd
 
 import explorer
@@ -180,7 +179,7 @@ def _prompt_record(prompt: SoftPrompt, given: str, vocabulary: Vocabulary) -> di
     return {
         "name": prompt.name,
         "given": given,
-        "fingerprint": blake2b(np.ascontiguousarray(prompt.vectors), digest_size=8).hexdigest(),
+        "fingerprint": blake2b(prompt.vectors.data, digest_size=8).hexdigest(),
         "length": prompt.length,
         "base_model": prompt.origin.base_model,
         "base_fingerprint": prompt.origin.base_fingerprint,

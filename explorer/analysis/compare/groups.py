@@ -13,7 +13,7 @@ from explorer.analysis.norms import read_norms
 from explorer.analysis.nulls import SIGNIFICANT_AT, stream
 from explorer.choices import GROUPINGS, Grouping
 from explorer.errors import ExplorerError
-from explorer.prompt import SoftPrompt
+from explorer.prompt import SoftPrompt, prompt_list
 from explorer.results import Result
 from explorer.vocabulary import Vocabulary
 
@@ -107,7 +107,7 @@ def compare(
     """
     if by not in GROUPINGS:
         raise ExplorerError(f"found the grouping {by!r}; expected one of {', '.join(GROUPINGS)}")
-    if not prompts:
+    if not (prompts := prompt_list(prompts)):
         raise ExplorerError("no prompts to compare; expected at least one")
     rows = []
     for number, prompt in enumerate(prompts, start=1):
