@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from explorer.figures import length_figure, shift_figure
 from explorer.files import STUDY
-from explorer.formats import find_prompts
+from research.study import bundled
 
 
 def draw(figure: go.Figure, file: Path) -> None:
@@ -29,6 +29,6 @@ def draw(figure: go.Figure, file: Path) -> None:
 
 
 if __name__ == "__main__":
-    sentiment = [prompt for _, prompt in find_prompts() if prompt.origin.task == "sentiment" and not prompt.origin.read_as]
+    sentiment = [prompt for prompt in bundled() if prompt.origin.task == "sentiment" and not prompt.origin.read_as]
     draw(length_figure(sentiment), STUDY / "lengths.png")
     draw(shift_figure(pd.read_csv(STUDY / "shift-summary.csv")), STUDY / "shift.png")

@@ -18,13 +18,13 @@ from explorer.analysis.norms import read_norms
 from explorer.analysis.nulls import SIGNIFICANT_AT, null_vectors
 from explorer.evaluation.attribution import attribute
 from explorer.evaluation.faithfulness import faithfulness
-from explorer.formats import find_prompts, read_prompt
+from explorer.formats import read_prompt
 from explorer.models.encoder_decoder import FrozenT5
 from explorer.prompt import Origin, SoftPrompt
 from explorer.tasks import read_task
 from explorer.vocabulary import Vocabulary
+from research.study import TEST_SETS, bundled
 
-TEST_SETS = {"sentiment": "mr", "subjectivity": "subj", "question-type": "trec"}
 TEXTS, ATTRIBUTED = 300, 10
 RUN = (
     "sentiment/wayward-0",
@@ -55,7 +55,7 @@ def calibration(vocabulary: Vocabulary) -> pd.DataFrame:
 def readings(vocabulary: Vocabulary) -> pd.DataFrame:
     """Every bundled prompt's readings, by task and initialization."""
     rows = []
-    for _, prompt in find_prompts():
+    for prompt in bundled():
         near, clusters, norms, labels = (
             nearest_neighbors(prompt, vocabulary),
             coherence(prompt, vocabulary),
@@ -66,7 +66,7 @@ def readings(vocabulary: Vocabulary) -> pd.DataFrame:
         rows.append(
             {
                 "task": prompt.origin.task,
-                "initialization": prompt.origin.initialization + ("" if prompt.length == 20 else f", length {prompt.length}"),
+                "initialization": f"{prompt.origin.initialization}" + ("" if prompt.length == 20 else f", length {prompt.length}"),
                 "prompts": 1,
                 "nearest significant": float((near.q[:, 0] <= SIGNIFICANT_AT).mean()),
                 "coherence significant": float(clusters.significant.mean()),
@@ -88,7 +88,7 @@ def trials(model: FrozenT5, vocabulary: Vocabulary, tasks: Path) -> tuple[pd.Dat
     faith, rests = [], []
     for name in RUN:
         prompt = read_prompt(name)
-        task = read_task(tasks / TEST_SETS[prompt.origin.task] / "test.tsv", prompt.origin.labels)
+        task = read_task(tasks / TEST_SETS[prompt.origin.task or ""] / "test.tsv", prompt.origin.labels)
         task = replace(task, texts=task.texts[:TEXTS], answers=task.answers[:TEXTS])
         frame = faithfulness(model, vocabulary, prompt, task).to_frame().set_index("reading")
         words = frame.loc["cosine"]

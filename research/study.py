@@ -12,6 +12,7 @@ import pandas as pd
 
 from explorer.choices import INITIALIZATIONS
 from explorer.cli.output import plain
+from explorer.errors import ExplorerError
 from explorer.evaluation.domain_shift import DomainShift, answer, answer_with_model
 from explorer.evaluation.ensemble import AVERAGE, MAJORITY, MEAN_PROBABILITY, ensemble, fleiss_kappa
 from explorer.evaluation.scoring import evaluate
@@ -25,6 +26,16 @@ from explorer.tuning.whole_models import read_tuned_model
 TEST_SETS = {"sentiment": "mr", "subjectivity": "subj", "question-type": "trec"}
 TARGETS = ("cr", "amazon-books", "amazon-dvd", "amazon-electronics", "amazon-kitchen")
 USUAL_LENGTH = 20
+
+
+def bundled() -> list[SoftPrompt]:
+    """Every bundled prompt. Raises what is wrong with one that cannot be read."""
+    found = []
+    for _, prompt in find_prompts():
+        if isinstance(prompt, ExplorerError):
+            raise prompt
+        found.append(prompt)
+    return found
 
 
 def prompt_scores(model: FrozenT5, prompts: list[SoftPrompt], tests: dict[str, Task]) -> pd.DataFrame:
@@ -91,7 +102,7 @@ def shifted(model: FrozenT5, prompts: list[SoftPrompt], tasks: Path, models: Pat
 def main(data: Path, models: Path) -> None:
     """Write every table."""
     STUDY.mkdir(exist_ok=True)
-    model, prompts = FrozenT5.load(), [prompt for _, prompt in find_prompts()]
+    model, prompts = FrozenT5.load(), bundled()
     labels = {task: next(p.origin.labels for p in prompts if p.origin.task == task) for task in TEST_SETS}
     tests = {task: read_task(data / "tasks" / folder / "test.tsv", labels[task]) for task, folder in TEST_SETS.items()}
     prompt_scores(model, prompts, tests).to_csv(STUDY / "prompts.csv", index=False)

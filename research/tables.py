@@ -1,6 +1,7 @@
 """Prints the tables of checkpoints/README.md as Markdown, from what research/study.py measured: `python -m research.tables`."""
 
 import json
+from collections.abc import Sequence
 
 import pandas as pd
 
@@ -11,7 +12,8 @@ USUAL_LENGTH = 20
 
 def markdown(header: list[str], rows: list[list[object]]) -> str:
     """A Markdown table."""
-    return "\n".join("| " + " | ".join(map(str, row)) + " |" for row in [header, ["---"] * len(header), *rows])
+    lines: list[Sequence[object]] = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
 
 
 def model_table() -> str:

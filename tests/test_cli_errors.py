@@ -107,7 +107,9 @@ def test_names_and_texts_that_are_not_utf_8(prompt, tmp_path):
     import shutil
 
     shutil.copytree(prompt, tmp_path / "\udcff")
-    assert "'\\udcff', which is not UTF-8; rename the file" in fails("neighbors", tmp_path / "\udcff", "--json")
+    from test_cli import as_json
+
+    assert {row["prompt"] for row in as_json("neighbors", tmp_path / "\udcff", "-k", 1)} == {"\\udcff"}, "a name is escaped"
     assert "which is not UTF-8; rename the file or change the text" in fails("predict", prompt, "--text", "caf\udce9")
     assert "which is not UTF-8; rename the file or change the text" in fails("labels", prompt, "--labels", "caf\udce9")
 

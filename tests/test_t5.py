@@ -375,6 +375,15 @@ def test_another_architecture_is_refused(tiny_t5_folder, tmp_path):
         FrozenT5.load(folder)
 
 
+def test_devices_are_named_as_torch_names_them(tiny, tiny_t5_folder):
+    table = Vocabulary.load(tiny_t5_folder).embedding
+    numbered = FrozenT5.load(tiny_t5_folder, device="cpu:0", embedding=table)
+    assert np.shares_memory(numbered.embedding, table)
+    np.testing.assert_array_equal(numbered.label_probabilities([None], TEXTS, LABELS), tiny.label_probabilities([None], TEXTS, LABELS))
+    with pytest.raises(ModelError, match="found the device 'gpu0'; expected auto, cpu, cuda, split or such as cuda:1"):
+        FrozenT5.load(tiny_t5_folder, device="gpu0")
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
 def test_a_gpu_that_is_not_there_is_named(tiny_t5_folder):
     with pytest.raises(ModelError, match="torch sees no GPU; use cpu"):

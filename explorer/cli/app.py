@@ -60,7 +60,7 @@ def _checked_folder(folder: str) -> Path:
 
 def _checked_model(model: str) -> str:
     """The model as the dashboard may name it, from wherever it runs. Raises ModelError when it is missing or damaged."""
-    from explorer.session import Loader
+    from explorer.resolve import Loader
 
     Loader().vocabulary(model)
     return str(Path(model).resolve()) if Path(model).is_dir() else model

@@ -44,7 +44,6 @@ def attribution(
     texts = list(read_task(data, session.class_labels).texts) if data is not None else list(text)
     check_texts(texts)
     load_model(session)
-    session.progress(f"{session.prompts[0].name}: attributing the answer on {count(len(texts), 'text')}")
     (result,) = session.attribution(texts, label, orders)
     frame = result.to_frame()
     output.write(lambda: records(frame), lambda: frame, lambda: _text(session, result, wide))

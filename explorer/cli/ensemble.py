@@ -34,7 +34,6 @@ def ensemble(
 
     task = read_task(data, session.class_labels)
     load_model(session)
-    session.progress(f"voting on {count(len(task), 'text')} with {count(len(session.prompts), 'prompt')}")
     result = session.ensemble(task)
     frame, record = result.to_frame(), result.to_record()
 

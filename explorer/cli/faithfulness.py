@@ -44,7 +44,6 @@ def faithfulness(
 
     task, (read,) = read_task(data, session.class_labels), session.prompts
     load_model(session)
-    session.progress(f"{read.name}: running it and what could stand in its place on {count(len(task), 'text')}")
     (result,) = session.faithfulness(task, draws, points)
     if read.initial is None:
         session.progress(f"{read.name}: no initial vectors were saved, so the reading `initial` is left out")

@@ -23,11 +23,12 @@ def open_session(
 ) -> "Session":
     """Read prompts given by path or name, and find the vocabulary of each.
 
-    settings: fields of `explorer.session.Settings`. Raises PromptError for a prompt that is missing, damaged or of another width
+    settings: fields of `explorer.resolve.Settings`. Raises PromptError for a prompt that is missing, damaged or of another width
     than the model, ModelError for a model that is missing.
     """
     from explorer.formats import read_prompt
-    from explorer.session import Loader, Session, Settings
+    from explorer.resolve import Loader, Settings
+    from explorer.session import Session
 
     prompts = told_apart([read_prompt(prompt) for prompt in typed])
     session = Session(prompts, model, Settings(**settings), Loader(device, dtype), progress)

@@ -120,7 +120,7 @@ def _answers(session: "Session", tasks: "list[Task]", no_prompt: bool, generate:
 def _of_model(one: "TunedModel", session: "Session", tasks: "list[Task]", generate: bool) -> "Answered":
     """What a tuned model answers; it is loaded for this alone, and forgotten."""
     from explorer.evaluation.domain_shift import answer_with_model
-    from explorer.session import Loader
+    from explorer.resolve import Loader
 
     session.progress(f"loading {one.path}")
     frozen = Loader(session.loader.device, session.loader.dtype).frozen(str(one.path))

@@ -14,7 +14,7 @@ from explorer.errors import WriteError
 from explorer.wording import count
 
 if TYPE_CHECKING:
-    from explorer.session import Loader
+    from explorer.resolve import Loader
     from explorer.tasks import Task
     from explorer.tuning.settings import TuningConfig
 
@@ -62,7 +62,7 @@ def train(
         raise WriteError(f"{out}: is a file; expected a folder for the prompts")
     examples, held = _examples(data, dev)
     from explorer.models.loading import lasting_name
-    from explorer.session import Loader
+    from explorer.resolve import Loader
     from explorer.tasks import task_name
     from explorer.tuning.settings import TuningConfig
 

@@ -197,8 +197,12 @@ def _waiting(said: str) -> Iterator[None]:
     """As long as this takes the page shows `said`, the seconds, and below it what is being done."""
     with st.spinner(said, show_time=True):
         place = st.empty()
+
+        def heard(message: str) -> None:
+            place.caption(safe(message))
+
         try:
-            with telling(lambda message: place.caption(safe(message))):
+            with telling(heard):
                 yield
         finally:
             place.empty()

@@ -27,9 +27,9 @@ def metric() -> Metric:
     return chosen or METRICS[0]
 
 
-def labels(title: str, **given: object) -> tuple[str, ...]:
-    """Different labels typed with commas between them; given: what else st.text_input takes."""
-    typed = st.text_input(title, max_chars=500, **given) or ""
+def labels(title: str, key: str, placeholder: str, help: str | None = None, linked: bool = False) -> tuple[str, ...]:
+    """Different labels typed with commas between them; linked: the address holds them."""
+    typed = st.text_input(title, max_chars=500, key=key, placeholder=placeholder, help=help, bind="query-params" if linked else None) or ""
     return tuple(dict.fromkeys(label.strip() for label in typed.split(",") if label.strip()))
 
 

@@ -9,6 +9,7 @@ from explorer.dashboard.markdown import safe
 from explorer.files import PACKAGE
 from explorer.pieces import readable
 from explorer.prompt import SoftPrompt
+from explorer.report.tables import sources
 from explorer.session import Session
 
 PROMPT, TOKEN = "prompt", "token"
@@ -62,8 +63,7 @@ def panel(session: Session, here: str) -> None:
     if token is None:
         return
     found = cache.reading("Searching the neighbors", session.only(one.name).neighbors)[0]
-    rows = one.origin.rows
-    began = f", began as {safe(readable(rows[token].piece) if rows[token].piece else rows[token])}" if rows else ""
+    began = f", began as {safe(sources(one)[token])}" if one.origin.rows else ""
     words = safe(", ".join(map(readable, found.pieces[token][:5])))
     with st.container(border=True):
         st.markdown(f"**Token {token}** of {safe(one.name)}{began}. Nearest by cosine: {words} ({found.similarity[token, 0]:.2f}, q {found.q[token, 0]:.3f}).")

@@ -1,6 +1,7 @@
 """Tables as the pages show them, each with its download: the same bytes as the command line writes."""
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -131,7 +132,7 @@ def heading(title: str, frame: pd.DataFrame, *file: object) -> None:
         )
 
 
-def show(frame: pd.DataFrame, key: str, columns: Sequence[str] | None = None, more: Mapping[str, object] | None = None, **given: object) -> object:
+def show(frame: pd.DataFrame, key: str, columns: Sequence[str] | None = None, more: Mapping[str, Any] | None = None, **given: Any) -> Any:
     """A frame with names and digits for people; `columns` says which and in what order, `more` how those not in COLUMNS look.
 
     given: what else st.dataframe takes: height and row_height in pixels, selection. Returns what it returns.
@@ -142,9 +143,7 @@ def show(frame: pd.DataFrame, key: str, columns: Sequence[str] | None = None, mo
     return st.dataframe(frame, hide_index=True, column_order=columns, column_config={**known, **(more or {})}, key=key, placeholder="–", alt=said, **given)
 
 
-def tokens(
-    frame: pd.DataFrame, key: str, prompt: SoftPrompt, columns: Sequence[str] | None = None, more: Mapping[str, object] | None = None, **size: int
-) -> None:
+def tokens(frame: pd.DataFrame, key: str, prompt: SoftPrompt, columns: Sequence[str] | None = None, more: Mapping[str, Any] | None = None, **size: int) -> None:
     """As `show`, for a frame with a column `position` of a prompt's tokens: those in focus are marked, choosing a row puts another into focus."""
     positions = frame["position"].tolist()
     token = focus.position(prompt)
@@ -159,7 +158,7 @@ def tokens(
     show(frame, key, columns, more, **selection, **size)
 
 
-def leading(frame: pd.DataFrame, key: str, visible: Collection[str], more: Mapping[str, object] | None = None, **size: int) -> None:
+def leading(frame: pd.DataFrame, key: str, visible: Collection[str], more: Mapping[str, Any] | None = None, **size: int) -> None:
     """As `show`, for a frame with the columns `prompt` and `position`: choosing a row puts its token into focus, if its prompt is one of `visible`."""
     rows = list(zip(frame["prompt"], frame["position"].tolist(), strict=True))
 
@@ -168,4 +167,4 @@ def leading(frame: pd.DataFrame, key: str, visible: Collection[str], more: Mappi
         if asked and rows[asked[0]][0] in visible:
             focus.choose(*rows[asked[0]])
 
-    show(frame, key, more=more, on_select=chosen, selection_mode="single-row", **size)
+    show(frame, key, None, more, on_select=chosen, selection_mode="single-row", **size)

@@ -65,12 +65,15 @@ class FrozenT5:
         import torch
 
         folder = model_folder(model, weights=True)
-        device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-        if str(device).startswith("cuda") and not torch.cuda.is_available():
+        device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else str(device)
+        try:
+            on_gpu = torch.cuda.is_available() if device == "split" else torch.device(device).type == "cuda"
+        except RuntimeError as error:
+            raise ModelError(f"found the device {device!r}; expected auto, cpu, cuda, split or such as cuda:1", "device") from error
+        if on_gpu and not torch.cuda.is_available():
             raise ModelError(f"device {device} was asked for, but torch sees no GPU; use cpu", "device")
-        on_gpu = str(device).startswith("cuda") or (device == "split" and torch.cuda.is_available())
         precision = ("bfloat16" if on_gpu else "float32") if dtype == "auto" else dtype
-        network = read_network(folder, str(device), getattr(torch, precision), embedding)
+        network = read_network(folder, device, getattr(torch, precision), embedding)
         name = folder.name if folder.parent == MODELS else str(model)
         return cls(network, read_tokenizer(folder), name, folder, doubts(network, folder))
 

@@ -93,8 +93,9 @@ def _tensors(folder: Path, made: Architecture, device: str, dtype: "torch.dtype"
     """The weights by name, checked, without copies of the embedding table; None for a stack that has another table, which is not our own."""
     import torch
 
+    shared = table is not None and torch.device(device).type == "cpu" and dtype == torch.float32 and table.flags.writeable
     shapes, copies = made.shapes(), (HEAD, *EMBEDDING_KEYS[1:2], "decoder.embed_tokens.weight")
-    given = {SHARED: torch.from_numpy(table)} if table is not None and device == "cpu" and dtype == torch.float32 and table.flags.writeable else {}
+    given = {SHARED: torch.from_numpy(table)} if shared else {}
     try:
         found = read_tensors(folder, {*shapes, *copies}, device, dtype, given)
     except ModelError as error:

@@ -64,11 +64,14 @@ def read_tensors(
     On a processor weights that have that precision in their file are not copied but mapped. given: what need not be read.
     Raises ModelError for files that are missing or damaged.
     """
+    import torch
+
     found = dict(given or {})
+    straight = "cpu" if torch.device(device).type == "cpu" else device
     files = {key: file for key, file in weight_files(folder).items() if key in names and key not in found}
     for file in dict.fromkeys(files.values()):
         wanted = [key for key in files if files[key] == file]
-        found |= {key: tensor.to(device=device, dtype=dtype) for key, tensor in _tensors(file, wanted, device)}
+        found |= {key: tensor.to(device=device, dtype=dtype) for key, tensor in _tensors(file, wanted, straight)}
     return found
 
 

@@ -25,7 +25,7 @@ result = cache.counted("Answering with every stand-in", task, one.faithfulness, 
 
 frame = result.to_frame()
 rows = frame.set_index("reading")
-nearest = next(reading.words for reading in result.readings if reading.name == "cosine")
+nearest = next(reading.words or () for reading in result.readings if reading.name == "cosine")
 st.markdown(f"**{safe(prompt.name)}** reads, by cosine: *{safe(' '.join(readable(piece) for piece in nearest))}*")
 if prompt.origin.read_as:
     st.info(

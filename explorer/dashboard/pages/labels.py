@@ -16,7 +16,7 @@ prompt = focus.prompt(session)
 focus.panel(session, "labels")
 own = prompt.origin.labels or ()
 told = "Empty: the labels the prompt was trained for. Labels of another task are a good control."
-typed = controls.labels("Labels, with commas", key="labels", placeholder=", ".join(own) or "negative, positive", bind="query-params", help=told)
+typed = controls.labels("Labels, with commas", key="labels", placeholder=", ".join(own) or "negative, positive", help=told, linked=True)
 labels = typed or own
 if not labels:
     st.info("This prompt records no class labels; type them above.", icon=":material/label:")

@@ -22,7 +22,8 @@ if len(trained) < len(session.prompts):
 
 moved = session.only(*trained).change(labels=())
 places = cache.reading("Following the tokens on the map", moved.map, paths=True)
-marked = (prompt.name, focus.position(prompt)) if focus.position(prompt) is not None else None
+token = focus.position(prompt)
+marked = None if token is None else (prompt.name, token)
 charts.show(journey_figure(places.map, session.vocabulary, places.paths, marked), "journey")
 st.caption(
     "Press play, or move the slider to a saved step. Each token is drawn where it was at its last saved step before that. Larger marks: the token in "

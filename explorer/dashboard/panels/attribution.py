@@ -16,11 +16,13 @@ def show(session: Session, text: str, number: int) -> None:
     """Attribution of one prompt's answer on a text; `number` tells sets of labels on one page apart."""
     left, right = st.columns(2)
     name = left.selectbox("Prompt", [prompt.name for prompt in session.prompts], key=f"attributed-{number}")
-    measure = right.segmented_control("Measure", list(MEASURES), default="leave_one_out", required=True, format_func=NAMES.get, key=f"measure-{number}")
+    measure = right.segmented_control(
+        "Measure", list(MEASURES), default="leave_one_out", required=True, format_func=lambda one: NAMES[one], key=f"measure-{number}"
+    )
     one = session.only(name)
     result = cache.reading("Asking what the answer rests on", one.attribution, text)[0]
     nearest = [readable(row[0]) for row in cache.reading("Searching the neighbors", one.neighbors)[0].pieces]
-    charts.show(attribution_figure(result, nearest, measure), f"attribution-bars-{number}")
+    charts.show(attribution_figure(result, nearest, measure or "leave_one_out"), f"attribution-bars-{number}")
     worse = round((result.deletion_area < result.deletion_null).mean() * 100)
     st.caption(
         f"For the answer “{safe(result.answer)}”. Leave one out: the token is hidden from attention. Gate: |slope| of a factor on the token. Integrated "

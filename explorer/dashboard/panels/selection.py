@@ -83,9 +83,9 @@ def _asked(data: object, session: Session) -> tuple[str, SoftPrompt] | None:
     prompt = next((one for one in session.prompts if one.name == name), None)
     if prompt is None or position >= prompt.length:
         return None
-    initial = kind == "initial" and prompt.trajectory is not None
-    when = " before training" if initial else ""
-    vectors = prompt.trajectory.vectors[0] if initial else prompt.vectors
+    vectors, when = prompt.vectors, ""
+    if kind == "initial" and prompt.trajectory is not None:
+        vectors, when = prompt.trajectory.vectors[0], " before training"
     return safe(f"Neighbors of token {position} of {name}{when}"), _single(f"{name} token {position}{when}", vectors[position])
 
 
