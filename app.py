@@ -2,7 +2,12 @@
 
 import streamlit as st
 
+from explorer.dashboard import heap, preload
 from explorer.dashboard.access import read_only
+from explorer.files import PACKAGE
+
+PAGES = PACKAGE / "dashboard" / "pages"
+"""an absolute path: in an installed package this file lies elsewhere"""
 
 READING = {
     "Look inside": [
@@ -23,20 +28,20 @@ RUNNING = {"Run": [("playground", "Playground", "play_circle"), ("faithfulness",
 def page(name: str, title: str, icon: str) -> "st.Page":
     """A page of its own address; the first is at the root too."""
     first = name == "prompts"
-    return st.Page(f"explorer/dashboard/pages/{name}.py", title=title, icon=f":material/{icon}:", url_path="start" if first else name, default=first)
+    return st.Page(PAGES / f"{name}.py", title=title, icon=f":material/{icon}:", url_path="start" if first else name, default=first)
 
 
-memory.bound()
+heap.bound()
 st.set_page_config(page_title="Soft Prompt Explorer", page_icon="🧭", layout="wide", initial_sidebar_state=340)
 sections = READING if read_only() else READING | RUNNING
 shown = {section: [page(*known) for known in pages] for section, pages in sections.items()}
 # the first page is at the root alone: links to /prompts lead to this one
-shown[""] = [st.Page("explorer/dashboard/pages/prompts.py", title="Prompts", url_path="prompts", visibility="hidden")]
+shown[""] = [st.Page(PAGES / "prompts.py", title="Prompts", url_path="prompts", visibility="hidden")]
 asked = st.navigation(shown)
 
 from explorer.dashboard import choice, errors  # noqa: E402 - they take most of a second; the navigation is on the screen by now
 
-ahead.start(with_model=not read_only())
+preload.start(with_model=not read_only())
 with errors.shown():
     with st.sidebar:
         choice.sidebar()

@@ -257,7 +257,7 @@ async def many(sessions: int, seconds: float) -> bool:
             for title in PAGES:
                 visitor.page = visitor.pages[title]
                 await visitor.run()
-        await asyncio.sleep(12)  # imports ahead
+        await asyncio.sleep(12)  # preload
         one, began = memory(server), cpu_seconds(server)
         until = time.perf_counter() + seconds
         await asyncio.gather(*(session(address, number, until, times, wrong) for number in range(sessions)))

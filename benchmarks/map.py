@@ -39,7 +39,9 @@ def fit(who: str, folder: Path) -> None:
             drawn = UMAP(metric="cosine", random_state=seed).fit(np.load(folder / "rows.npy"))
         seconds.append(time.perf_counter() - started)
     if who == OURS:
-        drawn.save(folder / "map.npz")
+        from explorer.analysis.map.store import save_map
+
+        save_map(drawn, folder / "map.npz")
     else:
         import numpy as np
 
@@ -69,10 +71,10 @@ def put(who: str, folder: Path) -> None:
 
     tokens = np.load(folder / "tokens.npy")
     if who == OURS:
-        from explorer.analysis.map.fit import VocabularyMap
         from explorer.analysis.map.place import place
+        from explorer.analysis.map.store import read_map
 
-        vocabulary, drawn = _vocabulary(folder), VocabularyMap.read(folder / "map.npz")
+        vocabulary, drawn = _vocabulary(folder), read_map(folder / "map.npz")
 
         def placed() -> np.ndarray:
             return place(tokens, vocabulary, drawn).xy
@@ -172,14 +174,15 @@ def recall(folder: Path) -> tuple[float, float]:
     components alone, as the largest are (T5 XXL's is not, mT5 XXL's is)."""
     import numpy as np
 
+    from explorer.analysis.map import fit
     from explorer.analysis.vectors import unit
 
     vocabulary = _vocabulary(folder)
-    rows, reduced = unit(vocabulary.embedding), projection._principal(vocabulary, vocabulary.searchable_ids, projection.COMPONENTS)
+    rows, reduced = unit(vocabulary.embedding), fit.principal(vocabulary, vocabulary.searchable_ids, fit.COMPONENTS)
 
     def found(table: np.ndarray, largest_compared: int) -> np.ndarray:
-        projection.LARGEST_COMPARED = largest_compared
-        return projection._nearest(table, NEAREST + 1)[1][:, 1:]
+        fit.LARGEST_COMPARED = largest_compared
+        return fit.nearest_among(table, NEAREST + 1)[1][:, 1:]
 
     true, candidates, components = found(rows, 2**62), found(rows, 0), found(reduced, 2**62)
     return tuple(float(np.mean([np.isin(one, other).mean() for one, other in zip(true, some, strict=True)])) for some in (candidates, components))

@@ -16,13 +16,15 @@ import torch
 from peft import PromptTuningConfig, TaskType, get_peft_model
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.flop_counter import FlopCounterMode
-from transformers import T5Config, T5ForConditionalGeneration
+from transformers import AutoModelForSeq2SeqLM, T5Config, T5ForConditionalGeneration
 from transformers.optimization import Adafactor
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from explorer.choices import INITIALIZATIONS
+from explorer.models.architecture import architecture
 from explorer.models.encoder_decoder import FrozenT5
+from explorer.models.fallback import TransformersNetwork
 from explorer.models.loading import DEFAULT_MODEL
 from explorer.tasks import Task, read_task
 from explorer.tuning.loop import Tuning
@@ -40,8 +42,8 @@ SHAPES = {
 class Peft:
     """PEFT's prompt tuning of one prompt after the other."""
 
-    def __init__(self, tuning: Tuning, best: bool):
-        self.tuning, self.best = tuning, best
+    def __init__(self, tuning: Tuning, module: torch.nn.Module, best: bool):
+        self.tuning, self.module, self.best = tuning, module, best
         self.device = tuning.model.device
         self.precision = torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=best and tuning.model.dtype == torch.float32)
 
@@ -53,7 +55,7 @@ class Peft:
     def _train_one(self, seed: int, steps: int) -> None:
         config, examples = self.tuning.config, self.tuning.examples
         settings = PromptTuningConfig(task_type=TaskType.SEQ_2_SEQ_LM, num_virtual_tokens=config.length, num_transformer_submodules=1)
-        model = get_peft_model(self.tuning.model.model, settings)
+        model = get_peft_model(self.module, settings)
         prompt = [weight for weight in model.parameters() if weight.requires_grad]
         optimizer = Adafactor(prompt, lr=config.learning_rate, scale_parameter=False, relative_step=False, warmup_init=False)
         order = np.random.default_rng(seed)
@@ -120,10 +122,10 @@ def work_of(tuning: Tuning, steps: int) -> tuple[int, int]:
     return tokens, counter.get_total_flops() * steps * len(tuning.runs)
 
 
-def compare(model: FrozenT5, vocabulary: Vocabulary, task: Task, arguments: argparse.Namespace) -> None:
-    """Print the ratios."""
+def compare(model: FrozenT5, module: torch.nn.Module, vocabulary: Vocabulary, task: Task, arguments: argparse.Namespace) -> None:
+    """Print the ratios. module: the same model by transformers, for PEFT."""
     tuning = begun(model, vocabulary, task, arguments.runs, arguments.batch_size)
-    peers = {"PEFT's defaults": Peft(tuning, best=False), "PEFT's best": Peft(tuning, best=True)}
+    peers = {"PEFT's defaults": Peft(tuning, module, best=False), "PEFT's best": Peft(tuning, module, best=True)}
     for warm_up in (lambda: ours(tuning, 2), *(lambda peer=peer: peer._train_one(0, 2) for peer in peers.values())):
         warm_up()
     mine, ratios = [], {name: [] for name in peers}
@@ -170,24 +172,27 @@ def main() -> None:
     arguments = parser.parse_args()
     model, vocabulary, task = FrozenT5.load(arguments.model, dtype="float32"), Vocabulary.load(arguments.model), read_task(arguments.data)
     if arguments.shape:
-        model, vocabulary = of_shape(arguments.shape, model, vocabulary)
+        model, module, vocabulary = of_shape(arguments.shape, model, vocabulary)
+    else:
+        module = AutoModelForSeq2SeqLM.from_pretrained(model.folder, dtype=torch.float32).to(model.device).eval().requires_grad_(False)
     print(f"{model.name} on {model.device}, {torch.get_num_threads()} threads, batches of {arguments.batch_size}, {arguments.data}")
-    compare(model, vocabulary, task, arguments)
+    compare(model, module, vocabulary, task, arguments)
     if arguments.growth or arguments.plot:
         growth(model, vocabulary, task, arguments)
 
 
-def of_shape(shape: str, model: FrozenT5, vocabulary: Vocabulary) -> tuple[FrozenT5, Vocabulary]:
-    """A random T5 1.1 of that shape (32,128 rows, bfloat16 on a GPU) with the given model's tokenizer, and its vocabulary."""
+def of_shape(shape: str, model: FrozenT5, vocabulary: Vocabulary) -> tuple[FrozenT5, torch.nn.Module, Vocabulary]:
+    """A random T5 1.1 of that shape (32,128 rows, bfloat16 on a GPU) with the given model's tokenizer, as transformers has it, and its vocabulary."""
     config = T5Config(vocab_size=32_128, feed_forward_proj="gated-gelu", decoder_start_token_id=0, dropout_rate=0.0, **SHAPES[shape])
     with torch.device(model.device):
         torch.set_default_dtype(torch.bfloat16 if model.device.type == "cuda" else torch.float32)
-        network = T5ForConditionalGeneration(config).eval().requires_grad_(False)
+        module = T5ForConditionalGeneration(config).eval().requires_grad_(False)
         torch.set_default_dtype(torch.float32)
-    rows = network.get_input_embeddings().weight.float().cpu().numpy()
+    rows = module.get_input_embeddings().weight.float().cpu().numpy()
     pieces = (*vocabulary.pieces, *(f"▁more{i}" for i in range(len(rows) - len(vocabulary.pieces))))
     searchable = np.arange(len(rows)) < vocabulary.searchable.sum()
-    return FrozenT5(network, model.tokenizer, f"random {shape}"), Vocabulary(rows, pieces, searchable, f"random {shape}")
+    network = TransformersNetwork(module, architecture(config.to_dict())).cast(module.dtype)
+    return FrozenT5(network, model.tokenizer, f"random {shape}"), module, Vocabulary(rows, pieces, searchable, f"random {shape}")
 
 
 if __name__ == "__main__":

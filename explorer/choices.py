@@ -1,4 +1,4 @@
-"""What can be chosen, each listed once: light enough for `--help`."""
+"""What can be chosen, each listed once: imports nothing, so that help texts come at once."""
 
 from typing import Literal, get_args
 

@@ -152,8 +152,8 @@ def safe_csv(frame: "pd.DataFrame") -> str:
 
 
 def csv_bytes(frame: "pd.DataFrame") -> bytes:
-    """The same as the bytes of a file: UTF-8, lone surrogates escaped."""
-    return safe_csv(frame).encode("utf-8", "backslashreplace")
+    """The same as the bytes of a file, UTF-8."""
+    return safe_csv(frame).encode()
 
 
 class _Rows(list):

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 SPACES = ("▁", "Ġ")
 """how tokenizers write a leading space: SentencePiece, byte-level BPE"""
+AT_ONCE = 1000
+"""words that are stemmed in one call, during which no other thread of Python runs"""
 
 
 def spaced(piece: str) -> str:
@@ -29,4 +31,6 @@ def stems(words: Sequence[str]) -> list[str]:
     """What inflected forms of an English word share, of each word (Snowball's English stemmer)."""
     from Stemmer import Stemmer
 
-    return Stemmer("english").stemWords(list(words))
+    stemmer = Stemmer("english", 0)  # no cache: it takes longer than the work, words of a vocabulary differ
+    blocks = (list(words[start : start + AT_ONCE]) for start in range(0, len(words), AT_ONCE))
+    return [stem for block in blocks for stem in stemmer.stemWords(block)]

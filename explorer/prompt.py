@@ -1,11 +1,14 @@
 """The soft prompt: its vectors, where they came from, and how they moved while it was trained."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
 from explorer.errors import PromptError
+from explorer.wording import count
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ class Evaluation:
     """0…1"""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Origin:
     """Where a prompt came from. What a format does not record stays None."""
 
@@ -56,6 +59,12 @@ class Origin:
     hyperparameters: dict[str, object] = field(default_factory=dict)
     data: dict[str, object] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        """One line: format, task, initialization, seed, base model, and how much is recorded besides."""
+        seed = None if self.seed is None else f"seed {self.seed}"
+        told = [part for part in (self.format, self.task, self.initialization, seed, self.base_model) if part is not None]
+        return f"<Origin: {', '.join(told)}; {count(len(self.history), 'measurement')}, {count(len(self.warnings), 'warning')}>"
 
     @property
     def read_as(self) -> str | None:
@@ -104,6 +113,10 @@ class Trajectory:
     def initial(self) -> np.ndarray | None:
         """[P, H] float32, the vectors before training; None when they were not saved."""
         return self.vectors[0] if self.from_start else None
+
+
+Vectors: TypeAlias = "np.ndarray | SoftPrompt"
+"""an array [P, H], or a prompt in its place"""
 
 
 def _single_precision(array: np.ndarray) -> np.ndarray:
@@ -167,12 +180,21 @@ class SoftPrompt:
         """[P, H] float32, the vectors before training, where they were saved."""
         return None if self.trajectory is None else self.trajectory.initial
 
-    def at(self, index: int) -> "SoftPrompt":
-        """The prompt as it was at saved step number `index` of its trajectory."""
+    def __array__(self, dtype: np.dtype | None = None, copy: bool | None = None) -> np.ndarray:
+        """[P, H] the vectors: a prompt may stand wherever an array of its vectors may."""
+        return np.array(self.vectors, dtype, copy=copy)
+
+    @property
+    def saved(self) -> Trajectory:
+        """The trajectory. Raises PromptError when none was saved."""
         if self.trajectory is None:
-            raise PromptError(f"{self.name} has no saved trajectory")
-        step = int(self.trajectory.steps[index])
-        return replace(self, vectors=self.trajectory.vectors[index], name=f"{self.name}@{step}", origin=replace(self.origin, step=step), trajectory=None)
+            raise PromptError(f"{self.name} has no saved trajectory; expected trajectory.safetensors beside its weights")
+        return self.trajectory
+
+    def at(self, index: int) -> "SoftPrompt":
+        """The prompt as it was at saved step number `index` of its trajectory. Raises PromptError when none was saved."""
+        step = int(self.saved.steps[index])
+        return replace(self, vectors=self.saved.vectors[index], name=f"{self.name}@{step}", origin=replace(self.origin, step=step), trajectory=None)
 
     def save(self, folder: str | Path, overwrite: bool = False) -> Path:
         """Write the prompt as an adapter folder that PEFT loads, with its record and trajectory; returns the folder.
@@ -183,3 +205,14 @@ class SoftPrompt:
 
         peft.write(self, Path(folder), overwrite=overwrite)
         return Path(folder)
+
+
+def prompt_list(given: Sequence[SoftPrompt]) -> tuple[SoftPrompt, ...]:
+    """The given prompts. Raises PromptError for a string or a single prompt where a list is meant, and for what is no prompt."""
+    if isinstance(given, str | SoftPrompt):
+        raise PromptError(f"prompts: found {given!r}; expected a list of prompts")
+    found = tuple(given)
+    for one in found:
+        if not isinstance(one, SoftPrompt):
+            raise PromptError(f"prompts: found a {type(one).__name__} among them; expected prompts, as read_prompt returns them")
+    return found

@@ -1,7 +1,7 @@
 """What every result has: one table, one line for the shell, one view for a notebook."""
 
 from collections.abc import Iterator, Sequence
-from typing import Generic, Protocol, TypeVar, overload
+from typing import Generic, Protocol, SupportsIndex, TypeVar, overload
 
 import pandas as pd
 
@@ -24,14 +24,18 @@ class Result:
         return f"<{type(self).__name__}{of}: {_shape(self.to_frame())}; to_frame() has the table>"
 
     def _repr_html_(self) -> str:
-        return _html(self)
+        return shown_in_notebook(self.to_frame())
 
 
-class _Tabular(Protocol):
-    def to_frame(self) -> pd.DataFrame: ...
+class Tabular(Protocol):
+    """What has a table."""
+
+    def to_frame(self) -> pd.DataFrame:
+        """The table."""
+        ...
 
 
-R = TypeVar("R", bound=_Tabular)
+R = TypeVar("R", bound=Tabular)
 
 
 class Readings(Sequence[R], Generic[R]):
@@ -41,18 +45,18 @@ class Readings(Sequence[R], Generic[R]):
         self._results = tuple(results)
 
     @overload
-    def __getitem__(self, key: int | str) -> R: ...
+    def __getitem__(self, key: SupportsIndex | str) -> R: ...
     @overload
     def __getitem__(self, key: slice) -> "Readings[R]": ...
-    def __getitem__(self, key: int | str | slice) -> "R | Readings[R]":
+    def __getitem__(self, key: SupportsIndex | str | slice) -> "R | Readings[R]":
         if isinstance(key, slice):
             return Readings(self._results[key])
-        if isinstance(key, int):
+        if not isinstance(key, str):
             return self._results[key]
         for result in self._results:
             if getattr(result, "prompt", None) == key:
                 return result
-        raise KeyError(key)
+        raise KeyError(f"{key}; found {', '.join(str(getattr(result, 'prompt', '?')) for result in self._results) or 'nothing'}")
 
     def __len__(self) -> int:
         return len(self._results)
@@ -62,29 +66,22 @@ class Readings(Sequence[R], Generic[R]):
 
     def to_frame(self) -> pd.DataFrame:
         """The tables of all prompts, one after the other."""
-        return pd.concat([result.to_frame() for result in self._results], ignore_index=True)
+        return pd.concat([result.to_frame() for result in self._results], ignore_index=True) if self._results else pd.DataFrame()
 
     def __repr__(self) -> str:
-        kind = type(self._results[0]).__name__ if self._results else "nothing"
-        return (
-            f"<Readings of {count(len(self), 'prompt')}: {kind}, {_shape(self.to_frame())}; to_frame() has the table>"
-            if self._results
-            else "<Readings of 0 prompts>"
-        )
+        """One line: of how many prompts, what, how many rows."""
+        kind = f"{type(self._results[0]).__name__}, " if self._results else ""
+        return f"<Readings of {count(len(self), 'prompt')}: {kind}{_shape(self.to_frame())}; to_frame() has the table>"
 
     def _repr_html_(self) -> str:
-        return _html(self)
+        return shown_in_notebook(self.to_frame())
 
 
 def _shape(frame: pd.DataFrame) -> str:
     return f"{count(len(frame), 'row')} × {count(len(frame.columns), 'column')}"
 
 
-def _html(result: _Tabular) -> str:
-    import html
-
-    frame = result.to_frame()
-    conclusion = getattr(result, "conclusion", None)
-    said = f"<p><b>{html.escape(conclusion)}</b></p>" if isinstance(conclusion, str) else ""
+def shown_in_notebook(frame: pd.DataFrame) -> str:
+    """The first rows of a table as HTML, its text escaped."""
     more = f"<p>{_shape(frame)}, the first {ROWS_SHOWN} are shown</p>" if len(frame) > ROWS_SHOWN else ""
-    return said + frame.head(ROWS_SHOWN).to_html(index=False, na_rep="–", float_format=lambda value: f"{value:.3f}", border=0) + more
+    return frame.head(ROWS_SHOWN).to_html(index=False, na_rep="–", float_format=lambda value: f"{value:.3f}", border=0) + more

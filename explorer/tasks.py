@@ -4,18 +4,27 @@ import csv
 import gzip
 import json
 import lzma
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from explorer.arguments import as_list
 from explorer.errors import DataError
+from explorer.wording import count
+
+if TYPE_CHECKING:
+    import numpy as np
 
 LONGEST_TEXT = 20_000
 """characters; a longer text is refused rather than silently cut"""
+HELD_OUT_OF, HELD_OUT_SEED = 10, 0
+"""one in so many of a task's examples serves as dev when no dev texts are given; how they are drawn"""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Task:
-    """Labelled examples. Raises DataError for no examples, unequal lengths, empty texts or labels outside `labels`."""
+    """Labelled examples. Raises DataError for a string where a list is meant, no examples, unequal lengths, empty texts or labels outside `labels`."""
 
     texts: tuple[str, ...]
     answers: tuple[str, ...]
@@ -25,6 +34,8 @@ class Task:
     name: str
 
     def __post_init__(self) -> None:
+        for part in ("texts", "answers", "labels"):
+            object.__setattr__(self, part, as_list(getattr(self, part), f"{self.name}, {part}"))
         if not self.texts or len(self.texts) != len(self.answers):
             raise DataError(f"{self.name}: {len(self.texts)} texts and {len(self.answers)} labels; expected as many of both, at least one")
         if len(set(self.labels)) < 2:
@@ -34,15 +45,39 @@ class Task:
         if unknown := sorted(set(self.answers) - set(self.labels)):
             raise DataError(f"{self.name}: found the label {unknown[0]!r}; the task has {', '.join(self.labels)}")
 
+    def __repr__(self) -> str:
+        """One line: name, texts, labels."""
+        return f"<Task {self.name}: {count(len(self), 'text')}, labels {', '.join(self.labels[:6])}{', …' * (len(self.labels) > 6)}>"
+
     def __len__(self) -> int:
         """The number of examples."""
         return len(self.texts)
+
+    @property
+    def gold(self) -> "np.ndarray":
+        """[B] the index of each text's label among `labels`."""
+        import numpy as np
+
+        place = {label: index for index, label in enumerate(self.labels)}
+        return np.array([place[answer] for answer in self.answers])
+
+
+def check_labels(labels: Sequence[str]) -> tuple[str, ...]:
+    """The labels to choose from. Raises DataError for a string, fewer than two, or one given twice."""
+    found = as_list(labels, "labels")
+    if len(found) < 2 or len(set(found)) < len(found):
+        raise DataError(f"found the label{'s' * (len(found) != 1)} {', '.join(map(str, found)) or 'none'}; expected at least two different ones", "labels")
+    return found
 
 
 def check_text(text: str, where: str = "text") -> None:
     """Raise DataError for a text that is empty or absurdly long."""
     if not text.strip():
         raise DataError(f"{where} is empty; expected some words")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise DataError(f"{where} is not Unicode text (character {error.start + 1}); change it") from None
     if len(text) > LONGEST_TEXT:
         raise DataError(f"{where} has {len(text):,} characters; expected at most {LONGEST_TEXT:,}")
 
@@ -73,10 +108,30 @@ def task_name(data: str) -> str:
     return parts[-2] if stem in ("train", "dev", "test") and len(parts) > 1 else stem
 
 
+def held_out(task: Task) -> tuple[Task, Task]:
+    """The task without a tenth of its examples, and that tenth: drawn by a fixed seed, so that all runs share it.
+
+    Raises DataError when there are too few examples to part.
+    """
+    import numpy as np
+
+    if len(task) < HELD_OUT_OF:
+        raise DataError(f"{task.name}: {len(task)} examples; expected at least {HELD_OUT_OF} to hold a tenth out, or dev texts in a file of their own", "dev")
+    order = np.random.default_rng(HELD_OUT_SEED).permutation(len(task))
+    held = set(order[: len(task) // HELD_OUT_OF].tolist())
+
+    def part(inside: bool) -> Task:
+        chosen = [n for n in range(len(task)) if (n in held) == inside]
+        return replace(task, texts=tuple(task.texts[n] for n in chosen), answers=tuple(task.answers[n] for n in chosen))
+
+    return part(False), part(True)
+
+
 def _file_rows(path: Path) -> list[dict]:
     if not path.is_file():
         raise DataError(f"{path}: no such file; expected TSV, CSV or JSONL with the columns text and label")
-    opener = {".xz": lzma.open, ".gz": gzip.open}.get(path.suffix, open)
+    openers: dict[str, Callable[..., Any]] = {".xz": lzma.open, ".gz": gzip.open}
+    opener = openers.get(path.suffix, open)
     kind = Path(path.stem).suffix if path.suffix in (".xz", ".gz") else path.suffix
     if kind not in (".tsv", ".csv", ".jsonl"):
         raise DataError(f"{path}: found the suffix {kind or 'none'}; expected .tsv, .csv or .jsonl (also as .xz or .gz)")

@@ -12,6 +12,7 @@ from explorer.models.loading import DEFAULT_MODEL, model_folder
 from explorer.models.tokenizer import Tokenizer, read_tokenizer
 from explorer.models.weights import read_embedding
 from explorer.pieces import bare_word, spaced, stems
+from explorer.prompt import Vectors
 
 ROWS_PER_BLOCK = 1024
 """rows of a table that are looked at together"""
@@ -91,7 +92,7 @@ class Vocabulary:
         """16 hexadecimal digits of the table's and the pieces' content."""
         digest = hashlib.blake2b(digest_size=8)
         digest.update(repr(self.embedding.shape).encode())
-        digest.update(np.ascontiguousarray(self.embedding))
+        digest.update(np.ascontiguousarray(self.embedding).data)
         digest.update("\0".join(self.pieces).encode())
         return digest.hexdigest()
 
@@ -109,12 +110,19 @@ class Vocabulary:
 
     @cached_property
     def _tokenizer(self) -> Tokenizer:
+        if self.path is None:
+            raise ModelError(f"{self.name} was not read from a folder and has no tokenizer")
         return read_tokenizer(self.path)
 
     def encode(self, text: str) -> list[int]:
-        """Piece ids of a text, all of them, without eos. Raises ModelError when the vocabulary was not read from a folder."""
-        if self.path is None:
-            raise ModelError(f"{self.name} was not read from a folder and has no tokenizer")
+        """Piece ids of a text, all of them, without eos.
+
+        Raises PromptError for what is not Unicode text, ModelError when the vocabulary was not read from a folder.
+        """
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise PromptError(f"found {text!r}, which is not Unicode text; expected words that the tokenizer can cut into pieces") from None
         return self._tokenizer.encode(text)
 
     def text_vector(self, text: str) -> np.ndarray:
@@ -128,8 +136,11 @@ class Vocabulary:
             raise PromptError(f"label {text!r} has no piece in the vocabulary of {self.name}; expected a word the tokenizer knows")
         return self.embedding[known].mean(axis=0)
 
-    def check_width(self, vectors: np.ndarray, name: str) -> None:
-        """Raise PromptError when vectors [P, H] have another width than this table."""
+    def check_width(self, vectors: Vectors, name: str) -> None:
+        """Raise PromptError when vectors [P, H], or a prompt, have another width than this table, or another number of dimensions."""
+        vectors = np.asarray(vectors)
+        if vectors.ndim != 2:
+            raise PromptError(f"{name}: found an array of shape {vectors.shape}; expected [P, H], a row for each vector")
         if vectors.shape[1] != self.dimension:
             raise PromptError(
                 f"{name}: vectors of width {vectors.shape[1]}, but {self.name} has embeddings of width {self.dimension}; give the prompt's own base model",

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Makes the model, its map, the prompts and the study of this folder from the texts named in README.md:
-#   checkpoints/make.sh DATA WORK
-# DATA holds corpus/ and tasks/; WORK keeps intermediate results, so that a stopped run goes on where it was.
-# What exists is left as it is: move models/mini-t5 and prompts/ away to make them again.
+# Makes the model, its map, the prompts and the study in checkpoints/ from the texts named in checkpoints/README.md:
+#   research/make.sh DATA WORK
+# DATA holds corpus/ and tasks/; WORK keeps intermediate results, so that a stopped run resumes.
+# What exists is left as it is: move checkpoints/models/mini-t5 and checkpoints/prompts away to make them again.
 set -euo pipefail
 data=$(realpath "$1")
 work=$(realpath -m "$2")
@@ -11,17 +11,18 @@ corpus=$data/corpus
 tasks=$data/tasks
 mkdir -p checkpoints/models
 
-[ -d checkpoints/models/mini-t5 ] || python -m explorer pretrain --out checkpoints/models/mini-t5 --work "$work/mini-t5" --tokens 17000000 \
+[ -d checkpoints/models/mini-t5 ] || python -m research.pretraining --out checkpoints/models/mini-t5 --work "$work/mini-t5" --tokens 17000000 \
     --corpus "$corpus/film-reviews-1.txt.xz:1.5" --corpus "$corpus/film-reviews-2.txt.xz:1.5" \
     --corpus "$corpus/wikipedia-articles.txt.xz" --corpus "$corpus/wikipedia-new-articles.txt.xz" \
     --corpus "$corpus/gutenberg-prose.txt.xz:0.7" \
-    --supervised "$corpus/film-ratings.tsv.xz" --probe-train "$tasks/mr/train.tsv" --probe-dev "$tasks/mr/dev.tsv"
+    --supervised "$corpus/film-ratings.tsv.xz" --probe "$tasks/mr"
 
 [ -f checkpoints/models/mini-t5/map.npz ] || python -c "
-from explorer.analysis.projection import MAP_FILE, fit_map
+from explorer.analysis.map.fit import fit_map
+from explorer.analysis.map.store import MAP_FILE, save_map
 from explorer.vocabulary import Vocabulary
 vocabulary = Vocabulary.load('mini-t5')
-fit_map(vocabulary, progress=print).save(vocabulary.path / MAP_FILE)"
+save_map(fit_map(vocabulary, progress=print), vocabulary.path / MAP_FILE)"
 
 train() {  # train TASK FOLDER OUT STEPS EVERY OPTIONS…
     python -m explorer train --model mini-t5 --task "$1" --data "$tasks/$2/train.tsv" --dev "$tasks/$2/dev.tsv" --dev-examples 500 \
@@ -37,6 +38,6 @@ train sentiment mr $prompts 300 25 --seeds 0 --lr 0.03 --pull 0.001 \
     --read-as "mix the flour with water and salt, then bake the bread in the oven for an hour"
 train sentiment mr "$work/models" 400 25 --tune model
 
-python checkpoints/study.py "$data" "$work/models"
-python checkpoints/plots.py
-python checkpoints/tables.py
+python -m research.study "$data" "$work/models"
+python -m research.plots
+python -m research.tables

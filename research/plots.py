@@ -1,21 +1,16 @@
-"""Draws the plots of README.md into `study/`, from the bundled prompts and what study.py measured: `python checkpoints/plots.py`.
+"""Draws the plots of checkpoints/README.md into `checkpoints/study/`, from the bundled prompts and what study.py measured: `python -m research.plots`.
 
 Needs the development requirements: Plotly draws in Chromium, which takes the picture.
 """
 
-import sys
 from pathlib import Path
 
 import pandas as pd
 import plotly.graph_objects as go
 
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
-
-from explorer.figures import length_figure, shift_figure  # noqa: E402
-from explorer.formats import find_prompts  # noqa: E402
-
-STUDY = HERE / "study"
+from explorer.figures import length_figure, shift_figure
+from explorer.files import STUDY
+from research.study import bundled
 
 
 def draw(figure: go.Figure, file: Path) -> None:
@@ -34,6 +29,6 @@ def draw(figure: go.Figure, file: Path) -> None:
 
 
 if __name__ == "__main__":
-    sentiment = [prompt for _, prompt in find_prompts() if prompt.origin.task == "sentiment" and not prompt.origin.read_as]
+    sentiment = [prompt for prompt in bundled() if prompt.origin.task == "sentiment" and not prompt.origin.read_as]
     draw(length_figure(sentiment), STUDY / "lengths.png")
     draw(shift_figure(pd.read_csv(STUDY / "shift-summary.csv")), STUDY / "shift.png")

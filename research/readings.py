@@ -1,6 +1,6 @@
-"""Prints the figures of ARCHITECTURE.md, "What a reading means": `python checkpoints/readings.py DATA`, DATA holding the folder `tasks`.
+"""Prints the figures of docs/results.md: `python -m research.readings DATA`, DATA holding the folder `tasks`.
 
-Every table is of the bundled prompts: how often chance is called, what the readings say, and what running the model says of them.
+Every table is of the bundled prompts: how often chance is significant, what the readings say, and what running the model says of them.
 """
 
 import sys
@@ -10,24 +10,21 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
+from explorer.analysis.clusters import coherence, redundancy
+from explorer.analysis.hubness import hubness
+from explorer.analysis.labels import read_labels
+from explorer.analysis.neighbors import nearest_neighbors
+from explorer.analysis.norms import read_norms
+from explorer.analysis.nulls import SIGNIFICANT_AT, null_vectors
+from explorer.evaluation.attribution import attribute
+from explorer.evaluation.faithfulness import faithfulness
+from explorer.formats import read_prompt
+from explorer.models.encoder_decoder import FrozenT5
+from explorer.prompt import Origin, SoftPrompt
+from explorer.tasks import read_task
+from explorer.vocabulary import Vocabulary
+from research.study import TEST_SETS, bundled
 
-from explorer.analysis.clusters import coherence, redundancy  # noqa: E402
-from explorer.analysis.hubness import hubness  # noqa: E402
-from explorer.analysis.labels import read_labels  # noqa: E402
-from explorer.analysis.neighbors import nearest_neighbors  # noqa: E402
-from explorer.analysis.norms import read_norms  # noqa: E402
-from explorer.analysis.nulls import SIGNIFICANT_AT, null_vectors  # noqa: E402
-from explorer.evaluation.attribution import attribute  # noqa: E402
-from explorer.evaluation.faithfulness import faithfulness  # noqa: E402
-from explorer.formats import find_prompts, read_prompt  # noqa: E402
-from explorer.models.encoder_decoder import FrozenT5  # noqa: E402
-from explorer.prompt import Origin, SoftPrompt  # noqa: E402
-from explorer.tasks import read_task  # noqa: E402
-from explorer.vocabulary import Vocabulary  # noqa: E402
-
-TEST_SETS = {"sentiment": "mr", "subjectivity": "subj", "question-type": "trec"}
 TEXTS, ATTRIBUTED = 300, 10
 RUN = (
     "sentiment/wayward-0",
@@ -46,19 +43,19 @@ def markdown(frame: pd.DataFrame) -> str:
 
 
 def calibration(vocabulary: Vocabulary) -> pd.DataFrame:
-    """What 2,000 fresh vectors of each null would be called."""
+    """What 2,000 fresh vectors of each null distribution would show."""
     rows = []
     for null in ("gaussian", "isotropic", "mixtures", "rows"):
         fresh = SoftPrompt(null_vectors(vocabulary, null, 2000, 12345), null, Origin(format="null"))
         near, clusters = nearest_neighbors(fresh, vocabulary, 10), coherence(fresh, vocabulary)
         rows.append((null, *(float((p <= SIGNIFICANT_AT).mean()) for p in (near.p[:, 0], near.q[:, 0], clusters.p, clusters.q))))
-    return pd.DataFrame(rows, columns=["2,000 vectors of", "nearest, p ≤ 0.05", "nearest, called", "coherence, p ≤ 0.05", "coherence, called"])
+    return pd.DataFrame(rows, columns=["2,000 vectors of", "nearest, p ≤ 0.05", "nearest significant", "coherence, p ≤ 0.05", "coherence significant"])
 
 
 def readings(vocabulary: Vocabulary) -> pd.DataFrame:
     """Every bundled prompt's readings, by task and initialization."""
     rows = []
-    for _, prompt in find_prompts():
+    for prompt in bundled():
         near, clusters, norms, labels = (
             nearest_neighbors(prompt, vocabulary),
             coherence(prompt, vocabulary),
@@ -69,10 +66,10 @@ def readings(vocabulary: Vocabulary) -> pd.DataFrame:
         rows.append(
             {
                 "task": prompt.origin.task,
-                "initialization": prompt.origin.initialization + ("" if prompt.length == 20 else f", length {prompt.length}"),
+                "initialization": f"{prompt.origin.initialization}" + ("" if prompt.length == 20 else f", length {prompt.length}"),
                 "prompts": 1,
-                "nearest called": float((near.q[:, 0] <= SIGNIFICANT_AT).mean()),
-                "coherent called": float(clusters.called.mean()),
+                "nearest significant": float((near.q[:, 0] <= SIGNIFICANT_AT).mean()),
+                "coherence significant": float(clusters.significant.mean()),
                 "of these lexical": float(np.mean([kind == "lexical" for kind in clusters.kind])),
                 "labels kept": len(labels.kept) / len(labels.persistence) if labels.persistence else float("nan"),
                 "norm": float(np.median(norms.ratio)),
@@ -91,7 +88,7 @@ def trials(model: FrozenT5, vocabulary: Vocabulary, tasks: Path) -> tuple[pd.Dat
     faith, rests = [], []
     for name in RUN:
         prompt = read_prompt(name)
-        task = read_task(tasks / TEST_SETS[prompt.origin.task] / "test.tsv", prompt.origin.labels)
+        task = read_task(tasks / TEST_SETS[prompt.origin.task or ""] / "test.tsv", prompt.origin.labels)
         task = replace(task, texts=task.texts[:TEXTS], answers=task.answers[:TEXTS])
         frame = faithfulness(model, vocabulary, prompt, task).to_frame().set_index("reading")
         words = frame.loc["cosine"]

@@ -1,7 +1,7 @@
-"""Measures the bundled prompts on their tasks' test texts and writes the tables of `study/`: `python checkpoints/study.py DATA MODELS`.
+"""Measures the bundled prompts on their tasks' test texts and writes the tables of `checkpoints/study/`: `python -m research.study DATA MODELS`.
 
 DATA holds the folder `tasks`, MODELS the models that make.sh tuned whole on the same film sentences (`sentiment/model-0`, …).
-`python checkpoints/tables.py` prints the tables as README.md shows them, `python checkpoints/plots.py` draws them.
+`python -m research.tables` prints the tables as checkpoints/README.md shows them, `python -m research.plots` draws them.
 """
 
 import json
@@ -10,24 +10,32 @@ from pathlib import Path
 
 import pandas as pd
 
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
-
 from explorer.choices import INITIALIZATIONS
-from explorer.cli.output import plain  # noqa: E402
-from explorer.evaluation.domain_shift import DomainShift, answer, answer_with_model  # noqa: E402
-from explorer.evaluation.ensemble import AVERAGE, MAJORITY, MEAN_PROBABILITY, ensemble, fleiss_kappa  # noqa: E402
-from explorer.evaluation.scoring import evaluate  # noqa: E402
-from explorer.formats import find_prompts  # noqa: E402
-from explorer.models.encoder_decoder import FrozenT5  # noqa: E402
-from explorer.prompt import SoftPrompt  # noqa: E402
-from explorer.tasks import Task, read_task  # noqa: E402
-from explorer.tuning.whole_models import read_tuned_model  # noqa: E402
+from explorer.cli.output import plain
+from explorer.errors import ExplorerError
+from explorer.evaluation.domain_shift import DomainShift, answer, answer_with_model
+from explorer.evaluation.ensemble import AVERAGE, MAJORITY, MEAN_PROBABILITY, ensemble, fleiss_kappa
+from explorer.evaluation.scoring import evaluate
+from explorer.files import STUDY
+from explorer.formats import find_prompts
+from explorer.models.encoder_decoder import FrozenT5
+from explorer.prompt import SoftPrompt
+from explorer.tasks import Task, read_task
+from explorer.tuning.whole_models import read_tuned_model
 
-STUDY = HERE / "study"
 TEST_SETS = {"sentiment": "mr", "subjectivity": "subj", "question-type": "trec"}
 TARGETS = ("cr", "amazon-books", "amazon-dvd", "amazon-electronics", "amazon-kitchen")
 USUAL_LENGTH = 20
+
+
+def bundled() -> list[SoftPrompt]:
+    """Every bundled prompt. Raises what is wrong with one that cannot be read."""
+    found = []
+    for _, prompt in find_prompts():
+        if isinstance(prompt, ExplorerError):
+            raise prompt
+        found.append(prompt)
+    return found
 
 
 def prompt_scores(model: FrozenT5, prompts: list[SoftPrompt], tests: dict[str, Task]) -> pd.DataFrame:
@@ -94,7 +102,7 @@ def shifted(model: FrozenT5, prompts: list[SoftPrompt], tasks: Path, models: Pat
 def main(data: Path, models: Path) -> None:
     """Write every table."""
     STUDY.mkdir(exist_ok=True)
-    model, prompts = FrozenT5.load(), [prompt for _, prompt in find_prompts()]
+    model, prompts = FrozenT5.load(), bundled()
     labels = {task: next(p.origin.labels for p in prompts if p.origin.task == task) for task in TEST_SETS}
     tests = {task: read_task(data / "tasks" / folder / "test.tsv", labels[task]) for task, folder in TEST_SETS.items()}
     prompt_scores(model, prompts, tests).to_csv(STUDY / "prompts.csv", index=False)
@@ -105,7 +113,7 @@ def main(data: Path, models: Path) -> None:
     shift.differences().to_csv(STUDY / "shift-differences.csv", index=False)
     everything = {"prompts": shift.to_frame(), "summary": shift.summary(), "differences": shift.differences()}
     records = {name: plain(frame.astype(object).where(frame.notna(), None).to_dict("records")) for name, frame in everything.items()}
-    (STUDY / "shift.json").write_text(json.dumps({"command": "python checkpoints/study.py DATA MODELS", **records}, indent=1) + "\n")
+    (STUDY / "shift.json").write_text(json.dumps({"command": "python -m research.study DATA MODELS", **records}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

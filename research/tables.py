@@ -1,22 +1,24 @@
-"""Prints the tables of README.md as Markdown, from what study.py measured: `python checkpoints/tables.py`."""
+"""Prints the tables of checkpoints/README.md as Markdown, from what research/study.py measured: `python -m research.tables`."""
 
 import json
-from pathlib import Path
+from collections.abc import Sequence
 
 import pandas as pd
 
-HERE = Path(__file__).resolve().parent
+from explorer.files import MODELS, STUDY
+
 USUAL_LENGTH = 20
 
 
 def markdown(header: list[str], rows: list[list[object]]) -> str:
     """A Markdown table."""
-    return "\n".join("| " + " | ".join(map(str, row)) + " |" for row in [header, ["---"] * len(header), *rows])
+    lines: list[Sequence[object]] = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
 
 
 def model_table() -> str:
     """What the bundled model reached, from its own record."""
-    record = json.loads((HERE / "models" / "mini-t5" / "pretraining.json").read_text())
+    record = json.loads((MODELS / "mini-t5" / "pretraining.json").read_text())
     final = record["final"]
     rows = {
         "tokens seen": f"{final['tokens']:,}",
@@ -91,7 +93,7 @@ def difference_table(differences: pd.DataFrame) -> str:
 
 
 if __name__ == "__main__":
-    scores, study = pd.read_csv(HERE / "study" / "prompts.csv"), HERE / "study"
+    scores, study = pd.read_csv(STUDY / "prompts.csv"), STUDY
     parts = {
         "The model": model_table(),
         "The prompts": prompt_table(scores),

@@ -1,10 +1,13 @@
 """Attribution to prompt tokens: against hand-made masks, finite differences and its own axioms."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 
 from explorer.errors import DataError, ExplorerError, PromptError
 from explorer.evaluation.attribution import COMPLETENESS, _curves, _Question, attribute
+from explorer.files import MODELS
 from explorer.formats import read_prompt
 from explorer.models.encoder_decoder import FrozenT5
 from explorer.prompt import Origin, SoftPrompt
@@ -29,18 +32,27 @@ def tiny(tiny_t5_folder):
     return FrozenT5.load(tiny_t5_folder, device="cpu"), Vocabulary.load(tiny_t5_folder)
 
 
+@cache
+def plain():
+    """transformers' own model of the bundled folder."""
+    import torch
+    from transformers import AutoModelForSeq2SeqLM
+
+    return AutoModelForSeq2SeqLM.from_pretrained(MODELS / "mini-t5", dtype=torch.float32).eval()
+
+
 def log_probability(model, prompt, keep, answer):
     """F with a hand-made attention mask, by transformers' own forward."""
     import torch
 
-    tokens = model.tokenizer(TEXT, return_tensors="pt")["input_ids"]
-    embeds = torch.cat([torch.from_numpy(prompt)[None], model.model.get_input_embeddings()(tokens)], dim=1)
+    tokens = torch.tensor(model.text_ids([TEXT]))
+    embeds = torch.cat([torch.from_numpy(prompt)[None], plain().get_input_embeddings()(tokens)], dim=1)
     mask = torch.cat([torch.from_numpy(keep.astype(np.int64))[None], torch.ones_like(tokens)], dim=1)
     scores = []
     for label in LABELS:
         target = torch.tensor([model.label_ids(label)])
         with torch.no_grad():
-            loss = model.model(inputs_embeds=embeds, attention_mask=mask, labels=target).loss
+            loss = plain()(inputs_embeds=embeds, attention_mask=mask, labels=target).loss
         scores.append(-float(loss) * target.shape[1])
     return scores[answer] - np.logaddexp(*scores)
 
@@ -98,7 +110,7 @@ def test_a_tiny_random_model_and_one_token(tiny):
         assert found.completeness <= COMPLETENESS
         assert len(found.to_frame()) == length
         assert len(found.deletion) == length + 1
-    assert all(parameter.grad is None for parameter in model.model.parameters())
+    assert all(weight.grad is None for weight in model.network.tensors.values())
 
 
 def test_deletion_ends_where_insertion_begins(result, model, trained):
@@ -133,12 +145,26 @@ def test_means_over_texts(model, vocabulary, trained):
     assert both.completeness == max(one.completeness for one in alone)
 
 
+def test_every_part_is_said_as_it_starts(tiny):
+    model, vocabulary = tiny
+    said, vectors = [], np.ones((2, vocabulary.dimension), np.float32)
+    attribute(model, vocabulary, SoftPrompt(vectors, "short"), ["a film", "a meal"], ("good", "bad"), orders=1, progress=said.append)
+    assert said[:3] == [
+        "short, text 1 of 2: leaving out each of 2 tokens",
+        "short, text 1 of 2: integrated gradients",
+        "short, text 1 of 2: deletion and insertion, compared with 1 random order",
+    ]
+    assert said[3] == "short, text 2 of 2: leaving out each of 2 tokens"
+
+
 def test_what_cannot_be_asked_is_named(model, vocabulary, trained):
     with pytest.raises(DataError, match="found the label 'mixed'; expected one of negative, positive"):
         attribute(model, vocabulary, trained, [TEXT], LABELS, label="mixed")
-    with pytest.raises(DataError, match="found 0 texts and the labels negative, positive; expected a text"):
+    with pytest.raises(DataError, match="found no texts; expected at least one"):
         attribute(model, vocabulary, trained, [], LABELS)
-    with pytest.raises(DataError, match="found 1 texts and the labels good; expected a text and at least two labels"):
+    with pytest.raises(DataError, match="texts: found the text 'a film'; expected a list"):
+        attribute(model, vocabulary, trained, "a film", LABELS)
+    with pytest.raises(DataError, match="found the label good; expected at least two different ones"):
         attribute(model, vocabulary, trained, [TEXT], ("good",))
     with pytest.raises(ExplorerError, match="found 0 random orders; expected at least 1"):
         attribute(model, vocabulary, trained, [TEXT], LABELS, orders=0)

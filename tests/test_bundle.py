@@ -11,10 +11,16 @@ import pytest
 from test_cli import run
 from test_cli_errors import fails
 
-from explorer.errors import ExplorerError
 from explorer.files import safe_csv
 from explorer.formats import find_prompts
-from explorer.report.bundle import PAGE, RECORD, Settings, bundle
+from explorer.report.bundle import PAGE, RECORD, Recipe, bundle
+from explorer.session import Session, Settings
+
+
+def line(recipe: Recipe) -> str:
+    """What makes a table again, where nobody types it."""
+    return recipe.command
+
 
 QUICK = ("-k", "4", "--nulls", "50", "--seed", "3")
 
@@ -82,7 +88,7 @@ def test_text_of_a_checkpoint_is_text(tiny_prompts, tmp_path, vocabulary):
     prompt = next(prompt for _, prompt in find_prompts(tiny_prompts))
     evil = "<img src=x onerror=alert(1)>"
     prompt = replace(prompt, name=evil, origin=replace(prompt.origin, task=evil, warnings=(evil,), initialization=evil))
-    page = bundle([prompt], [evil], vocabulary, Settings(k=3, nulls=20))[PAGE].decode()
+    page = bundle(Session([prompt], vocabulary.name, Settings(k=3, nulls=20)), [evil], line)[PAGE].decode()
     assert "<img" not in re.sub(r"<script.*?</script>", "", page, flags=re.S)
     assert "&lt;img" in page
 
@@ -109,10 +115,19 @@ def test_what_is_there_is_not_overwritten(out, paths, tmp_path):
     assert json.loads((out / RECORD).read_text())["settings"]["k"] == 2
 
 
-def test_two_prompts_of_one_name_are_refused(tiny_prompts, tmp_path, vocabulary):
-    path, prompt = next(iter(find_prompts(tiny_prompts)))
-    with pytest.raises(ExplorerError, match="each of a name of its own"):
-        bundle([prompt, prompt], [str(path), str(path)], vocabulary, Settings())
+def test_two_prompts_of_one_name_are_refused(paths, tmp_path):
+    assert "is given twice; expected different prompts" in fails("report", paths[0], paths[0], "--out", tmp_path / "r")
+    assert not (tmp_path / "r").exists()
+
+
+def test_commands_name_every_setting_that_was_typed(paths, tmp_path):
+    run("report", paths[0], *QUICK, "--metric", "csls", "--labels", "warm,so so", "--model", "mini-t5", "--out", tmp_path / "r")
+    record = json.loads((tmp_path / "r" / RECORD).read_text())
+    settings = "-k 4 --metric csls --nulls 50 --seed 3"
+    assert record["command"] == f"python -m explorer report {paths[0]} {settings} --labels 'warm,so so' --model mini-t5 --out report"
+    made = {table["file"]: table["command"] for table in record["tables"]}
+    assert made["neighbors.csv"] == f"python -m explorer neighbors {paths[0]} {settings} --model mini-t5 --csv neighbors.csv"
+    assert made["persistence.csv"] == f"python -m explorer labels {paths[0]} --nulls 50 --seed 3 --labels 'warm,so so' --model mini-t5 --json"
 
 
 def test_given_labels_reach_every_table_that_has_them(tmp_path, paths):

@@ -3,9 +3,11 @@
 import csv
 import io
 import json
+import os
 import signal
 import socket
 import subprocess
+import sys
 import urllib.request
 from pathlib import Path
 
@@ -16,10 +18,12 @@ from typer.testing import CliRunner
 from explorer.analysis.neighbors import nearest_neighbors
 from explorer.choices import METRICS
 from explorer.cli import app
-from explorer.cli.running import APP
+from explorer.files import EXAMPLES, MODELS
 from explorer.formats import find_prompts, read_prompt
 from explorer.formats.safetensors_arrays import read_safetensors
+from explorer.pieces import readable
 
+ROOT = Path(__file__).resolve().parent.parent
 NEIGHBORS = ["prompt", "position", "rank", "token_id", "piece", "token", "similarity", "metric", "percentile", "p", "q", "hub"]
 PROMPTS = ["name", "path", "format", "base_model", "task", "initialization", "seed", "length", "dimension"]
 LABELS = ["prompt", "position", "label", "similarity", "rank", "p"]
@@ -32,6 +36,11 @@ def run(*arguments: object, code: int = 0, stdin: str | None = None):
         raise result.exception
     assert result.exit_code == code, result.output
     return result
+
+
+def words(text: str) -> str:
+    """Text as one line: sentences are wrapped at 100 columns."""
+    return " ".join(text.split())
 
 
 def as_json(*arguments: object):
@@ -81,6 +90,57 @@ def planted(tmp_path):
     return str(tmp_path / "planted.npy"), str(folder)
 
 
+# the program
+
+
+def test_the_version(tmp_path):
+    from explorer import __version__
+
+    assert run("--version").stdout == f"prompt-explorer {__version__}\n"
+
+
+@pytest.fixture
+def script(tmp_path):
+    """Runs the installed script: its file says nothing but whose `main` it is."""
+    path = tmp_path / "prompt-explorer"
+    path.write_text("from explorer.__main__ import main\n\nmain()\n")
+
+    def started(*arguments: str, **environment: str) -> str:
+        surroundings = os.environ | {"PYTHONPATH": str(ROOT)} | environment
+        done = subprocess.run([sys.executable, str(path), *arguments], capture_output=True, text=True, env=surroundings, timeout=60)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return started
+
+
+def test_help_fits_one_screen_and_names_the_program(script):
+    module = subprocess.run([sys.executable, "-m", "explorer", "--help"], capture_output=True, text=True, cwd=ROOT, timeout=60).stdout
+    assert module.startswith("Usage: python -m explorer [OPTIONS] COMMAND")
+    own = script("--help")
+    assert own.startswith("Usage: prompt-explorer [OPTIONS] COMMAND")
+    for text in (module, own):
+        assert len(text.splitlines()) <= 36
+        assert all(len(line) <= 80 for line in text.splitlines())
+        assert "..." not in text.partition("Commands:")[2], "every command's line is whole"
+
+
+def test_a_shell_completes_commands_and_bundled_names(script):
+    assert "complete" in script("--show-completion", "bash")
+    ask = {"_PROMPT_EXPLORER_COMPLETE": "complete_bash", "COMP_CWORD": "1", "COMP_WORDS": "prompt-explorer nei"}
+    assert script(**ask).split() == ["neighbors"]
+    assert script(**ask | {"COMP_CWORD": "2", "COMP_WORDS": "prompt-explorer neighbors sentiment/way"}).split() == ["sentiment/wayward-0"]
+    assert script(**ask | {"COMP_CWORD": "4", "COMP_WORDS": "prompt-explorer neighbors x --model mini"}).split()[0] == "mini-t5"
+
+
+def test_idle_threads_sleep():
+    """The setting is made before the first library with OpenMP is loaded; what the user set stays."""
+    code = "import explorer.__main__, os, sys; print(os.environ['OMP_WAIT_POLICY'], 'numpy' in sys.modules, 'faiss' in sys.modules)"
+    for given, expected in ({}, "PASSIVE False False"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE False False"):
+        surroundings = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"} | {"PYTHONPATH": str(ROOT)} | given
+        assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=surroundings, timeout=60).stdout.strip() == expected
+
+
 # prompts, inspect
 
 
@@ -95,8 +155,10 @@ def test_prompts_lists_every_prompt_found(tiny_prompts, paths):
 
 def test_prompts_as_a_table_shows_a_row_each(tiny_prompts, paths):
     lines = run("prompts", tiny_prompts).stdout.splitlines()
-    assert lines[0].split()[:3] == ["name", "format", "base_model"]
-    assert len(lines) == 1 + len(paths)
+    assert lines[0].split() == ["name", "task", "initialization", "seed", "length", "dev_accuracy"]
+    assert lines[1 : 1 + len(paths)] == [line for line in lines if line.startswith("sentiment/")]
+    assert lines[-1] == f"{len(paths)} prompts"
+    assert run("prompts", tiny_prompts, "--wide").stdout.split()[: len(PROMPTS)] == PROMPTS
 
 
 def test_prompts_shows_a_broken_prompt_with_its_error(tmp_path):
@@ -104,7 +166,9 @@ def test_prompts_shows_a_broken_prompt_with_its_error(tmp_path):
     (tmp_path / "bad.npy").write_bytes(b"nothing")
     rows = as_json("prompts", tmp_path)
     assert [bool(row["error"]) for row in rows] == [True, False]
-    assert "cannot be read as a NumPy array" in run("prompts", tmp_path).stdout
+    text = words(run("prompts", tmp_path).stdout)
+    assert "2 prompts, 1 of which cannot be read:" in text
+    assert "cannot be read as a NumPy array" in text
 
 
 def test_prompts_of_an_empty_folder_says_so(tmp_path):
@@ -156,7 +220,9 @@ def test_neighbors_of_several_prompts_follow_their_order(paths):
 def test_neighbors_as_a_table_says_metric_and_k(label_prompt):
     text = run("neighbors", label_prompt, "-k", 4, "--metric", "l2").stdout
     assert "4 nearest pieces of mini-t5, l2 (distance, smaller is closer)" in text
-    assert len(text.splitlines()) == 3 + read_prompt(label_prompt).length
+    assert "No p-values" in text
+    rows = [line.split()[0] for line in text.splitlines() if line[:8].strip().isdigit()]
+    assert rows == [str(position) for position in range(read_prompt(label_prompt).length)]
 
 
 def test_neighbors_searches_special_pieces_only_when_asked(planted):
@@ -204,9 +270,18 @@ def test_clusters_writes_positions_as_csv_and_repeats_itself(label_prompt):
     first, again = (as_csv("clusters", label_prompt, "--nulls", 50, "--seed", 3) for _ in range(2))
     assert first == again
     assert list(first[0])[:3] == ["prompt", "position", "coherence"]
-    text = run("clusters", label_prompt, "--nulls", 50).stdout
-    assert "mean coherence of the null" in text
-    assert "effective_rank" in text
+    wide = run("clusters", label_prompt, "--nulls", 50, "--wide").stdout
+    assert "mean coherence of the null distribution" in wide
+    assert "effective_rank" in wide
+
+
+def test_clusters_shows_the_words_it_judges(label_prompt, vocabulary):
+    text = run("clusters", label_prompt, "-k", 3, "--nulls", 50).stdout
+    found = nearest_neighbors(read_prompt(label_prompt), vocabulary, k=3)
+    first = next(line for line in text.splitlines() if line[:8].strip() == "0")
+    assert ", ".join(map(readable, found.pieces[0])) in first
+    significant = sum(row["q"] <= 0.05 for row in as_json("clusters", label_prompt, "-k", 3, "--nulls", 50)["positions"])
+    assert f"{significant} of 6 tokens ha{'s' if significant == 1 else 've'} coherent neighbors (significant at FDR 5 %)" in words(text)
 
 
 def test_labels_has_three_tables(label_prompt):
@@ -284,7 +359,8 @@ def test_a_prompt_without_base_model_is_read_with_the_bundled_one_of_its_width(v
 def test_a_base_model_that_is_not_to_be_had_falls_back_with_a_warning(label_prompt, tmp_path):
     _with_record(label_prompt, tmp_path / "copy", base_model="./gone")
     result = run("neighbors", tmp_path / "copy", "-k", 1, "--json")
-    assert "its base model is not to be had (./gone" in result.stderr
+    assert "its base model was not found (./gone" in result.stderr
+    assert "which has the same width, 256 (--model)" in result.stderr
     assert json.loads(result.stdout)
 
 
@@ -321,17 +397,6 @@ def _with_record(prompt: str, copy, **changes: object) -> None:
 # map, compare
 
 
-@pytest.fixture
-def some_map(vocabulary, tmp_path, monkeypatch):
-    """A kept map of the bundled model, to spare the minute that fitting takes; where the pieces lie does not matter here."""
-    from explorer.analysis.map.fit import VocabularyMap, _cache_file
-
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    xy = np.random.default_rng(0).normal(size=(len(vocabulary.searchable_ids), 2)).astype(np.float32)
-    VocabularyMap(vocabulary.searchable_ids, xy, vocabulary.fingerprint, 15, 0.1, 0).save(_cache_file(vocabulary))
-
-
-@pytest.mark.usefixtures("some_map")
 def test_map_gives_places_as_csv_and_json(label_prompt):
     rows, lines = as_json("map", label_prompt), as_csv("map", label_prompt)
     assert list(rows[0]) == list(lines[0]) == ["prompt", "kind", "position", "name", "x", "y", "trust"]
@@ -342,7 +407,6 @@ def test_map_gives_places_as_csv_and_json(label_prompt):
     assert [row["x"] for row in rows] == [float(line["x"]) for line in lines]
 
 
-@pytest.mark.usefixtures("some_map")
 def test_map_draws_one_page_that_needs_no_network(label_prompt, tmp_path):
     run("map", label_prompt, "--trajectory", "--html", tmp_path / "map.html", "--csv", tmp_path / "map.csv")
     page = (tmp_path / "map.html").read_text(encoding="utf-8")
@@ -422,9 +486,10 @@ def test_faithfulness_gives_every_reading(paths, tmp_path):
     assert names == ["soft", "cosine", "l2", "dot", "csls", "none", "random-words", "initial", "shuffled", "mean"]
     curve = (tmp_path / "curve.csv").read_text().splitlines()
     assert (curve[0], len(curve)) == ("share,accuracy,agreement,kl", 4)
-    text = run(*ask).stdout
+    text = words(run(*ask).stdout)
     assert "its nearest words (cosine)" in text
-    assert "from the soft prompt (share 0) to those words (share 1)" in text
+    assert "With its nearest words instead of the prompt, accuracy goes from" in text
+    assert "from the soft prompt (share 0) to those words (share 1)" in run(*ask, "--wide").stdout
 
 
 def test_attribution_gives_every_token(paths, tmp_path):
@@ -433,14 +498,15 @@ def test_attribution_gives_every_token(paths, tmp_path):
     assert [row["position"] for row in rows] == list(range(6))
     (tmp_path / "data.tsv").write_text("text\tlabel\na fine film\tpositive\na dull film\tnegative\n")
     text = run("attribution", paths[0], "--data", tmp_path / "data.tsv", "--orders", 5, "--label", "positive").stdout
+    text = words(text)
     assert "answer 'positive', 2 texts" in text
-    assert "completeness error of integrated gradients" in text
+    assert "Completeness error of integrated gradients" in text
     assert "against 5 random orders" in text
 
 
 def test_ensemble(paths):
     members = [path for path in paths if read_prompt(path).origin.labels == ("negative", "positive")][:3]
-    record = as_json("ensemble", *members, "--data", APP.parent / "examples" / "films.tsv")
+    record = as_json("ensemble", *members, "--data", EXAMPLES / "films.tsv")
     assert {"members", "average", "best", "ensemble", "agreement"} <= set(record)
     right = record["labels"]
     for member in record["members"]:
@@ -448,15 +514,15 @@ def test_ensemble(paths):
     assert record["average"] == pytest.approx(np.mean([member["accuracy"] for member in record["members"]]))
     assert record["ensemble"] == pytest.approx(np.mean([a == b for a, b in zip(record["majority"], right, strict=True)]))
     assert np.array(record["agreement"]).shape == (3, 3)
-    rows = as_csv("ensemble", *members, "--data", APP.parent / "examples" / "films.tsv")
+    rows = as_csv("ensemble", *members, "--data", EXAMPLES / "films.tsv")
     assert [row["kind"] for row in rows] == ["member"] * 3 + ["average", "best", "ensemble", "ensemble"]
     assert float(rows[-2]["accuracy"]) == pytest.approx(record["ensemble"])
-    assert "Fleiss' kappa" in run("ensemble", *members, "--data", APP.parent / "examples" / "films.tsv").stdout
-    assert "expected at least two to vote" in run("ensemble", members[0], "--data", APP.parent / "examples" / "films.tsv", code=1).output
+    assert "Fleiss'" in run("ensemble", *members, "--data", EXAMPLES / "films.tsv").stdout
+    assert "expected at least two to vote" in run("ensemble", members[0], "--data", EXAMPLES / "films.tsv", code=1).output
 
 
 def test_shift(paths, tmp_path):
-    examples, prompts = APP.parent / "examples", [path for path in paths if read_prompt(path).origin.labels == ("negative", "positive")][:2]
+    examples, prompts = EXAMPLES, [path for path in paths if read_prompt(path).origin.labels == ("negative", "positive")][:2]
     (tmp_path / "short.tsv").write_text("text\tlabel\na fine pan\tgood\nit broke\tbad\n")
     asked = ["shift", *prompts, "--source", examples / "films.tsv", "--target", examples / "products.tsv", "--target", tmp_path / "short.tsv", "--no-prompt"]
     asked += ["--map", "good=positive", "--map", "bad=negative", "--no-generate"]
@@ -468,14 +534,15 @@ def test_shift(paths, tmp_path):
     assert [row["accuracy"] for row in found if row["target"] == "products"][:2] == pytest.approx([row["accuracy"] for row in evaluated])
     said = run(*asked, "--summary", tmp_path / "summary.csv").stdout
     assert "means over seeds" in said
+    assert "from films to" in words(said)
     assert (tmp_path / "summary.csv").read_text().startswith("method,initialization,source,target,runs,accuracy,deviation")
-    assert "such as --map bad=negative" in run(*asked[:-5], code=1).output
+    assert "say what it stands for, such as bad=negative (--map)" in run(*asked[:-5], code=1).output
     assert "expected LABEL=LABEL" in run(*asked[:-1], "--map", "good", code=2).output
     assert "not a tuned model" in run(*asked, "--tuned-model", tmp_path, code=1).output
 
 
 def test_train_a_whole_model_and_shift_it(tiny_t5_folder, tmp_path):
-    examples = APP.parent / "examples"
+    examples = EXAMPLES
     train = ["train", "--tune", "model", "--model", tiny_t5_folder, "--data", examples / "films.tsv", "--out", tmp_path / "out", "--seeds", "4"]
     made = run(*train, "--steps", 4, "--evaluate-every", 2, "--batch-size", 4).stdout.split()
     assert made == [str(tmp_path / "out" / "films" / "model-4")]
@@ -487,15 +554,15 @@ def test_train_a_whole_model_and_shift_it(tiny_t5_folder, tmp_path):
 
 
 def test_train_several_lengths(tiny_t5_folder, tmp_path):
-    train = ["train", "--model", tiny_t5_folder, "--data", APP.parent / "examples" / "films.tsv", "--out", tmp_path / "out", "--seeds", "0"]
+    train = ["train", "--model", tiny_t5_folder, "--data", EXAMPLES / "films.tsv", "--out", tmp_path / "out", "--seeds", "0"]
     made = run(*train, "--steps", 2, "--evaluate-every", 2, "--batch-size", 4, "--init", "class-label", "--length", "1,3")
     assert [read_prompt(path).length for path in made.stdout.split()] == [1, 3]
-    assert "class-label with 1 tokens starts as the first 1 of 2 labels" in made.stderr
+    assert "class-label with 1 token starts as the first 1 of 2 labels" in made.stderr
     frame = as_csv("compare", *made.stdout.split(), "--by", "length")
     assert [row["group"] for row in frame] == ["1", "3"]
 
 
-# train, pretrain, app
+# train, app
 
 
 def test_train_makes_prompts_and_skips_finished_ones(tiny_t5_folder, tmp_path):
@@ -530,42 +597,24 @@ def test_train_makes_a_prompt_that_reads_as_a_sentence(tiny_t5_folder, tmp_path)
 
 
 def test_train_calls_a_bundled_model_by_its_name():
-    from explorer.cli.making import _lasting_name
-    from explorer.files import MODELS
+    from explorer.models.loading import lasting_name
     from explorer.tasks import task_name
 
-    assert _lasting_name("mini-t5") == _lasting_name(str(MODELS / "mini-t5")) == "mini-t5"
+    assert lasting_name("mini-t5") == lasting_name(str(MODELS / "mini-t5")) == "mini-t5"
     assert [task_name(data) for data in ("data/mr/train.tsv", "films.tsv.xz", "hf:nyu-mll/glue/sst2:train", "train.csv")] == ["mr", "films", "sst2", "train"]
 
 
 def test_the_held_out_tenth_is_always_the_same():
-    from explorer.cli.making import _hold_out
-    from explorer.tasks import Task
+    from explorer.tasks import Task, held_out
 
     task = Task(tuple(f"text {n}" for n in range(40)), ("a", "b") * 20, ("a", "b", "c"), "task")
-    kept, held = _hold_out(task)
+    kept, held = held_out(task)
     assert (len(kept), len(held)) == (36, 4)
     assert set(kept.texts) | set(held.texts) == set(task.texts)
-    assert _hold_out(task)[1] == held
+    assert held_out(task)[1] == held
     assert held.labels == task.labels
 
 
-def test_pretrain_makes_a_model_that_the_other_commands_open(tmp_path):
-    generator = np.random.default_rng(0)
-    words = ["".join(generator.choice(list("abcdefghijklmnopqrstuvwxyz"), generator.integers(2, 8))) for _ in range(400)]
-    (tmp_path / "text.txt").write_text("\n".join(" ".join(generator.choice(words, 12)) for _ in range(1500)))
-    sizes = ["--vocabulary-size", 300, "--vocabulary-sample", 1500, "--dimension", 16, "--heads", 2, "--feed-forward", 16, "--encoder-layers", 1]
-    sizes += ["--decoder-layers", 1, "--window", 32, "--batch", 8, "--tokens", 3000, "--warm-up-steps", 2, "--no-compile"]
-    result = run("pretrain", "--corpus", f"{tmp_path / 'text.txt'}:2", "--out", tmp_path / "model", *sizes)
-    assert f"wrote {tmp_path / 'model'}" in result.stderr
-    assert (tmp_path / "model.work" / "checkpoint.pt").is_file()
-    assert json.loads((tmp_path / "model" / "pretraining.json").read_text())["config"]["corpora"] == [["text.txt", 2.0]]
-    np.save(tmp_path / "prompt.npy", np.ones((2, 16), np.float32))
-    rows = as_json("predict", tmp_path / "prompt.npy", "--model", tmp_path / "model", "--text", words[0], "--labels", f"{words[1]},{words[2]}")
-    assert set(rows[0]["probabilities"]) == {words[1], words[2]}
-
-
-@pytest.mark.skipif(not APP.is_file(), reason="app.py is not there yet")
 def test_app_serves_the_dashboard_until_ctrl_c(tiny_prompts):
     """A real server: it comes up on the given prompts, and Ctrl-C ends both it and the command."""
     from test_cli_errors import start

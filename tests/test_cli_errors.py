@@ -60,7 +60,31 @@ READERS = ("inspect", "neighbors", "clusters", "labels", "map")
 
 @pytest.mark.parametrize("command", READERS)
 def test_a_prompt_that_is_not_there(command):
-    assert "no-such-prompt: no such file, folder or bundled prompt; `python -m explorer prompts` lists" in fails(command, "no-such-prompt")
+    assert "no-such-prompt: no such file, folder or bundled prompt (`python -m explorer prompts` lists" in fails(command, "no-such-prompt")
+
+
+def test_a_misspelled_name_gets_the_nearest_one(tmp_path):
+    assert "; did you mean sentiment/class-label-0? (`python" in fails("neighbors", "sentiment/clas-label-0")
+    np.save(tmp_path / "warm.npy", np.ones((2, 4), np.float32))
+    assert f"; did you mean {tmp_path / 'warm.npy'}?" in fails("inspect", tmp_path / "wamr.npy")
+
+
+def test_a_folder_of_prompts_names_some_of_them(tiny_prompts):
+    message = fails("neighbors", "sentiment")
+    assert "sentiment: a folder with prompts below it; expected one of them, such as sentiment/class-label-0, sentiment/class-label-0-length-1," in message
+    assert message.endswith(", …")
+    assert f"such as {tiny_prompts}/sentiment/class-label-0, " in fails("inspect", tiny_prompts)
+
+
+def test_prompts_of_one_name_in_different_places_are_told_apart(tmp_path):
+    from test_cli import as_json
+
+    for run in ("first", "second"):
+        (tmp_path / run).mkdir()
+        np.save(tmp_path / run / "best.npy", np.ones((1, 256), np.float32))
+    found = as_json("neighbors", tmp_path / "first" / "best.npy", tmp_path / "second" / "best.npy", "-k", 1)
+    assert [row["prompt"] for row in found] == ["first/best.npy", "second/best.npy"]
+    assert "best is given twice; expected different prompts" in fails("neighbors", tmp_path / "first" / "best.npy", tmp_path / "first" / "best.npy")
 
 
 @pytest.mark.parametrize("command", ["inspect", "neighbors"])
@@ -83,7 +107,9 @@ def test_names_and_texts_that_are_not_utf_8(prompt, tmp_path):
     import shutil
 
     shutil.copytree(prompt, tmp_path / "\udcff")
-    assert "'\\udcff', which is not UTF-8; rename the file" in fails("neighbors", tmp_path / "\udcff", "--json")
+    from test_cli import as_json
+
+    assert {row["prompt"] for row in as_json("neighbors", tmp_path / "\udcff", "-k", 1)} == {"\\udcff"}, "a name is escaped"
     assert "which is not UTF-8; rename the file or change the text" in fails("predict", prompt, "--text", "caf\udce9")
     assert "which is not UTF-8; rename the file or change the text" in fails("labels", prompt, "--labels", "caf\udce9")
 
@@ -103,7 +129,7 @@ def test_vectors_of_another_width_than_the_model_name_both_widths(command, wide)
 
 def test_vectors_of_another_width_than_the_fallback_name_both_widths(wide):
     message = fails("neighbors", wide)
-    assert "vectors of width 768, records no base model, and the bundled mini-t5 has embeddings of width 256; give the prompt's own model" in message
+    assert "vectors of width 768, records no base model, and the bundled mini-t5 has embeddings of width 256; give the prompt's own model (--model)" in message
 
 
 @pytest.mark.parametrize(
@@ -147,7 +173,7 @@ def test_numbers_out_of_range(arguments, prompt):
 
 
 def test_an_unknown_command_and_an_unknown_option(prompt):
-    assert "No such command 'neighbours'" in misused("neighbours", prompt)
+    assert "No such command 'neighbours'. Did you mean 'neighbors'?" in misused("neighbours", prompt)
     assert "--colour" in misused("neighbors", prompt, "--colour", "red")
 
 
@@ -179,7 +205,7 @@ def test_a_label_without_a_piece_in_the_vocabulary(tmp_path):
 
 def test_labels_of_a_prompt_that_records_none(tmp_path):
     np.save(tmp_path / "bare.npy", np.ones((2, 256), np.float32))
-    assert "bare records no class labels; give them with --labels" in fails("labels", tmp_path / "bare.npy")
+    assert "bare records no class labels; name them, such as negative and positive (--labels)" in fails("labels", tmp_path / "bare.npy")
 
 
 # running prompts
@@ -216,7 +242,20 @@ def test_predict_of_a_file_that_cannot_be_read(prompt, tmp_path):
 
 
 def test_predict_with_one_label(prompt):
-    assert "found 'good'; expected at least two labels" in misused("predict", prompt, "--text", "fine", "--labels", "good")
+    assert "found the label good; expected at least two (--labels)" in fails("predict", prompt, "--text", "fine", "--labels", "good")
+
+
+@pytest.mark.parametrize("option", ["device", "dtype"])
+def test_a_device_and_a_precision_that_do_not_exist(option, prompt):
+    assert f"'--{option}'" in misused("predict", prompt, "--text", "fine", f"--{option}", "tape")
+
+
+def test_a_device_that_is_not_there(prompt):
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    assert "torch sees no GPU; use cpu (--device)" in fails("predict", prompt, "--text", "fine", "--device", "cuda")
 
 
 def test_prompts_of_different_tasks_in_one_batch(prompt, tmp_path):
@@ -225,7 +264,7 @@ def test_prompts_of_different_tasks_in_one_batch(prompt, tmp_path):
     shutil.copytree(prompt, tmp_path / "other")
     record = json.loads((tmp_path / "other" / "explorer.json").read_text())
     (tmp_path / "other" / "explorer.json").write_text(json.dumps(record | {"labels": ["yes", "no"]}))
-    assert "other has yes, no; expected one task: choose others or give --labels" in fails("predict", prompt, tmp_path / "other", "--text", "fine")
+    assert "other has yes, no; expected one task: choose others or name the labels (--labels)" in fails("predict", prompt, tmp_path / "other", "--text", "fine")
 
 
 def test_prompts_of_different_models_in_one_batch(prompt, wide):
@@ -256,7 +295,7 @@ def test_data_that_cannot_be_used(content, name, expected, prompt, data, tmp_pat
     assert expected in fails("evaluate", prompt, "--data", path, "--labels", "negative,positive")
 
 
-# trusting
+# faithfulness, attribution
 
 
 def test_faithfulness_and_attribution_name_what_they_cannot_use(data, tmp_path):
@@ -269,7 +308,7 @@ def test_faithfulness_and_attribution_name_what_they_cannot_use(data, tmp_path):
     assert "text 1 is empty" in fails("attribution", prompt, "--text", " ")
 
 
-# making
+# train
 
 
 def test_train_names_what_it_cannot_use(data, tmp_path):
@@ -280,7 +319,7 @@ def test_train_names_what_it_cannot_use(data, tmp_path):
     assert "found 0.0; expected a positive number" in misused(*train, "--lr", 0)
     assert "found --init and --read-as" in misused(*train, "--read-as", "bake the bread", "--init", "random")
     assert "found inf; expected 0 or more" in misused(*train, "--read-as", "bake the bread", "--pull", "inf")
-    assert "2 examples; expected at least 10 to hold a tenth out, or a dev file with --dev" in fails(*train)
+    assert "2 examples; expected at least 10 to hold a tenth out, or dev texts in a file of their own (--dev)" in fails(*train)
     assert "found the label 'mixed'" in fails(*train, "--dev", data("text\tlabel\nfine\tmixed\n", "dev.tsv"))
     assert not (tmp_path / "out").exists()
     dev = ("--dev", data(GOOD, "dev.tsv"))
@@ -298,25 +337,6 @@ def test_train_into_a_file(data, tmp_path):
     assert "out: is a file; expected a folder for the prompts" in message
 
 
-def test_pretrain_names_what_it_cannot_use(data, tmp_path):
-    corpus, out = data("some text\n", "corpus.txt"), ("--out", tmp_path / "model")
-    assert "gone.txt: no such file; expected a text file to learn from" in fails("pretrain", "--corpus", tmp_path / "gone.txt", *out)
-    assert "found the weight 'heavy'; expected FILE:WEIGHT" in misused("pretrain", "--corpus", f"{corpus}:heavy", *out)
-    assert "found the weight '-1'" in misused("pretrain", "--corpus", f"{corpus}:-1", *out)
-    assert "found two files of the same name" in misused("pretrain", "--corpus", corpus, "--corpus", f"{corpus}:2", *out)
-    assert "100 cannot be divided among 8 heads" in misused("pretrain", "--corpus", corpus, *out, "--dimension", 100)
-    assert "expected both or neither" in misused("pretrain", "--corpus", corpus, *out, "--probe-train", corpus)
-    assert "gone.tsv: no such file; expected labelled texts" in fails("pretrain", "--corpus", corpus, *out, "--supervised", tmp_path / "gone.tsv")
-    assert "there is no folder" in fails("pretrain", "--corpus", corpus, "--out", tmp_path / "no" / "where")
-    assert "mine exists already; choose another --out" in fails("pretrain", "--corpus", corpus, "--out", _folder(tmp_path / "mine"))
-    assert not (tmp_path / "model.work").exists()
-
-
-def _folder(path: Path) -> Path:
-    path.mkdir()
-    return path
-
-
 # the dashboard
 
 
@@ -332,7 +352,7 @@ def test_app_with_nothing_to_show(tmp_path):
 @pytest.mark.parametrize("option", ["--csv", "--html"])
 def test_targets_that_cannot_be_written(option, prompt, tmp_path):
     (tmp_path / "taken").write_text("mine")
-    assert "exists already; choose another name or pass --overwrite" in fails("map", prompt, option, tmp_path / "taken")
+    assert "exists already; choose another name or overwrite it (--overwrite)" in fails("map", prompt, option, tmp_path / "taken")
     assert "is a folder; expected the name of a file" in fails("map", prompt, option, tmp_path)
     assert "there is no folder" in fails("map", prompt, option, tmp_path / "no" / "where.out")
     assert (tmp_path / "taken").read_text() == "mine"
@@ -359,15 +379,17 @@ def test_a_full_disk_leaves_one_line(prompt):
     assert "Traceback" not in message
 
 
-def test_a_full_disk_under_a_file_leaves_nothing_partial(prompt, tmp_path, monkeypatch):
-    def full(self: Path, data: bytes) -> int:
-        with open(self, "wb") as file:
-            file.write(data[:10])
-        raise OSError(28, "No space left on device")
+def test_a_full_disk_under_a_file_leaves_nothing_partial(prompt, tmp_path):
+    """A limit on the size of files fails writes as a full disk does."""
+    import resource
 
-    monkeypatch.setattr(Path, "write_bytes", full)
     (tmp_path / "n.csv").write_text("mine")
-    assert "cannot be written (No space left on device)" in fails("neighbors", prompt, "--csv", tmp_path / "n.csv", "--overwrite")
+    limit = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))}
+    process = start("neighbors", prompt, "-k", 100, "--csv", tmp_path / "n.csv", "--overwrite", **limit)
+    message = process.communicate(timeout=60)[1].decode()
+    assert process.returncode == 1
+    assert message.splitlines()[-1].startswith("Error: ")
+    assert "cannot be written (File too large)" in message
     assert [path.name for path in tmp_path.iterdir()] == ["n.csv"]
     assert (tmp_path / "n.csv").read_text() == "mine"
 

@@ -1,8 +1,12 @@
 """The dashboard in AppTest: every page with no prompt, one, several and a broken one; what it says before any number."""
 
+import gc
 import importlib.util
 import subprocess
 import sys
+import threading
+import weakref
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,14 +15,20 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from explorer.analysis.map.fit import VocabularyMap
+from explorer.analysis.map.store import kept_file, save_map
 from explorer.analysis.neighbors import nearest_neighbors
-from explorer.dashboard import live
+from explorer.dashboard import cache, preload
 from explorer.dashboard.markdown import model_name, safe, slug
-from explorer.errors import ExplorerError
+from explorer.errors import ExplorerError, ModelError
 from explorer.evaluation.ensemble import ensemble
 from explorer.formats import find_prompts, peft, read_prompt
 from explorer.models.encoder_decoder import FrozenT5
+from explorer.pieces import readable
+from explorer.prompt import SoftPrompt
+from explorer.resolve import Loader
+from explorer.session import Session
 from explorer.tasks import read_task
+from explorer.vocabulary import Vocabulary
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ("prompts", "neighbors", "clusters", "labels", "map", "training", "words", "compare", "playground", "faithfulness", "ensemble", "shift")
@@ -43,7 +53,7 @@ def plant_map(vocabulary) -> None:
     """Keep a map of random places where the app looks for one."""
     ids = vocabulary.searchable_ids
     xy = np.random.default_rng(0).normal(size=(len(ids), 2)).astype(np.float32)
-    VocabularyMap(ids, xy, vocabulary.fingerprint, 15, 0.1, 0).save(projection.kept_file(vocabulary))
+    save_map(VocabularyMap(ids, xy, vocabulary.fingerprint, 15, 0.1, 0), kept_file(vocabulary))
 
 
 @pytest.fixture
@@ -140,15 +150,15 @@ def test_a_read_only_list_tells_no_path_of_the_server(put, house, monkeypatch):
     assert str(house) not in whole.to_csv() + broken.to_csv()
 
 
-@pytest.mark.parametrize("name", ahead.READING + ahead.RUNNING)
-def test_what_is_imported_ahead_exists(name):
+@pytest.mark.parametrize("name", preload.READING + preload.RUNNING)
+def test_what_is_preloaded_exists(name):
     assert importlib.util.find_spec(name)
 
 
-def test_a_read_only_dashboard_refuses_to_load_the_model(put, vocabulary, monkeypatch):
+def test_a_read_only_dashboard_refuses_to_load_the_model(house, monkeypatch):
     monkeypatch.setenv("EXPLORER_READ_ONLY", "1")
     with pytest.raises(ExplorerError, match="read-only and runs no model"):
-        live.model_memory(vocabulary)
+        cache.loader().frozen("mini-t5")
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page != "prompts"])
@@ -198,7 +208,7 @@ def test_another_model_of_the_same_width_is_doubted(put, house):
     record.write_text(text.replace('"base_fingerprint": "', '"base_fingerprint": "0'))
     app = open_page("neighbors")
     assert not app.exception
-    assert "trained on another model than this" in texts(app.warning)
+    assert "with other embeddings than mini-t5 has now" in texts(app.warning)
 
 
 def test_the_first_choice_is_one_prompt_of_each_initialization(put):
@@ -222,9 +232,6 @@ def test_a_link_holds_the_choice_metric_k_and_filters(put):
 
 
 def test_neighbor_rows_are_the_analysis_and_change_with_the_metric(put, vocabulary, tiny_prompts):
-    from explorer.figures import readable
-    from explorer.formats import read_prompt
-
     put(1)
     app = open_page("neighbors")
     prompt = read_prompt(tiny_prompts / "sentiment" / "class-label-0")
@@ -483,3 +490,131 @@ def test_a_word_leads_to_the_tokens_near_to_it(put, vocabulary, tiny_prompts):
     app = open_page("words", word="zzzzqqqq")
     assert not app.exception
     assert "No piece" in texts(app.info)
+
+
+def test_a_word_on_another_page_stays_where_it_was_typed(put):
+    put(1)
+    app = open_page("words", word="good")
+    assert not app.exception
+    assert app.text_input(key="word").value == "good"
+    assert app.get("plotly_chart")
+
+
+def test_prompts_stay_the_same_objects_until_a_file_changes(put, house):
+    put(2)
+    first = cache.collection()
+    assert all(one is other for one, other in zip(first, cache.collection(), strict=True))
+    assert len({prompt.name for prompt in first}) == 2
+    np.save(house / "other.npy", np.ones((3, 256), np.float32))
+    st.cache_data.clear()
+    assert len(cache.collection()) == 3
+
+
+def test_a_comparison_holds_up_nobody(vocabulary, tiny_prompts):
+    """Somebody reads neighbors, known ones and others, while another visitor's comparison is in the middle."""
+    prompts = [replace(prompt, name=f"{prompt.name}-held") for _, prompt in find_prompts(tiny_prompts)]
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(message: str) -> None:
+        if "(2 of" in message:
+            begun.set()
+            assert go_on.wait(60)
+
+    loader = Loader()
+    comparing = Session(prompts, loader=loader, progress=slow)
+    reading = Session(prompts[:1], loader=loader)
+    known = reading.neighbors()
+    other = threading.Thread(target=comparing.compare)
+    other.start()
+    try:
+        assert begun.wait(60)
+        assert reading.neighbors()[0] is known[0]
+        assert len(reading.change(k=4).neighbors()[0].pieces[0]) == 4
+        assert reading.clusters()[0].prompt == prompts[0].name
+    finally:
+        go_on.set()
+        other.join(60)
+    assert not other.is_alive()
+    assert len(comparing.compare().to_frame()) == len(prompts)
+
+
+def test_what_was_read_of_an_uploaded_prompt_does_not_keep_it(vocabulary):
+    prompt = SoftPrompt(vocabulary.embedding[vocabulary.searchable_ids[500:503]].copy(), "uploaded/mine")
+    gone = weakref.ref(prompt)
+    Session([prompt]).neighbors()
+    Session([prompt]).compare("prompt")
+    del prompt
+    gc.collect()
+    assert gone() is None
+
+
+def test_one_frozen_model_is_in_memory_and_can_be_unloaded(house, tiny_t5_folder):
+    loader, other = cache.loader(), str(tiny_t5_folder)
+    first = loader.frozen("mini-t5")
+    assert loader.frozen("mini-t5") is loader.in_memory("mini-t5") is first
+    assert loader.frozen(other).dimension == 16
+    assert loader.in_memory("mini-t5") is None
+    loader.unload()
+    assert loader.in_memory(other) is None
+    assert loader.frozen("mini-t5") is not first
+
+
+def test_vocabularies_are_read_once_and_failures_remembered(house, monkeypatch):
+    sought: list[str] = []
+
+    def load(name: str) -> Vocabulary:
+        sought.append(name)
+        if name == "nowhere":
+            raise ModelError("nowhere: no such folder", "model")
+        return real(name)
+
+    real = Vocabulary.load
+    monkeypatch.setattr(Vocabulary, "load", load)
+    loader = cache.loader()
+    assert loader.vocabulary("mini-t5") is loader.vocabulary("mini-t5")
+    for _ in range(2):
+        with pytest.raises(ModelError, match="no such folder") as caught:
+            loader.vocabulary("nowhere")
+        assert caught.value.setting == "model"
+    assert sought == ["mini-t5", "nowhere"]
+    monkeypatch.setattr(cache, "FAILURE_KEPT", 0)
+    with pytest.raises(ModelError):
+        loader.vocabulary("nowhere")
+    assert sought == ["mini-t5", "nowhere", "nowhere"]
+
+
+def test_the_playground_unloads_the_model_and_keeps_the_answers(put):
+    put(1)
+    app = open_page("playground")
+    app.text_area(key="text").set_value("a fine film")
+    app.button[0].click().run()
+    assert "MB on cpu" in texts(app.caption)
+    answered = app.dataframe[0].value
+    next(button for button in app.button if button.label == "Unload it").click().run()
+    assert not app.exception
+    assert "is not in memory; the next question loads it" in texts(app.caption)
+    assert app.dataframe[0].value.equals(answered)
+
+
+def test_long_work_says_what_it_does(house):
+    """What is told while something is read goes to the page that reads it."""
+    heard: list[str] = []
+
+    def make(name: str, last: int) -> int:
+        cache.tell(f"reading {name}")
+        return last
+
+    with cache.telling(heard.append):
+        assert make("outside", 1) == 1
+        assert cache.reading("Reading", make, "inside", last=2) == 2
+        cache.tell("done")
+    cache.tell("nobody hears this")
+    assert heard == ["reading outside", "done"]
+
+
+def test_checkpoints_that_record_no_model_are_read_with_the_bundled_one_and_doubted(house):
+    np.save(house / "bare.npy", np.random.default_rng(0).normal(size=(3, 256)).astype(np.float32))
+    app = open_page("neighbors")
+    assert not app.exception
+    assert "bare: records no base model; reading it with the bundled mini-t5" in texts(app.warning)
+    assert "start the app with" in texts(app.warning)

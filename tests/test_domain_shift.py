@@ -58,6 +58,15 @@ def test_each_row_is_what_scikit_learn_says(tiny, tasks, prompts):
     assert frame["seed"].tolist()[-1] is not None
 
 
+def test_progress_names_each_domain(tiny, tasks, prompts):
+    said = []
+    answer(tiny, prompts, tasks, generate=False, progress=said.append)
+    assert said == [
+        "domain 1 of 2, source: 12 texts, 3 prompts, labels bad, good",
+        "domain 2 of 2, target: 20 texts, 3 prompts, labels bad, good",
+    ]
+
+
 def test_means_and_deviations_are_over_seeds(tiny, tasks, prompts):
     result = DomainShift(("source", "target"), tuple(answer(tiny, prompts, tasks, generate=False)))
     frame, summary = result.to_frame(), result.summary()
@@ -93,5 +102,5 @@ def test_a_planted_gap_is_found_and_none_is_not():
 def test_labels_are_renamed_and_unknown_ones_named(tasks):
     task = Task(("a", "b"), ("pos", "bad"), ("bad", "pos"), "other")
     assert mapped(task, {"pos": "good"}, LABELS).answers == ("good", "bad")
-    with pytest.raises(DataError, match=r"other: found the label 'pos'; the source has bad, good: say what it stands for, such as --map pos=bad"):
+    with pytest.raises(DataError, match=r"other: found the label 'pos'; the source has bad, good: say what it stands for, such as pos=bad"):
         mapped(task, {}, LABELS)

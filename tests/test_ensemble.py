@@ -47,6 +47,14 @@ def test_one_batch_is_separate_passes(tiny, prompts, task):
         np.testing.assert_allclose(np.log(member), np.log(apart), atol=1e-4)
 
 
+def test_progress_is_a_sentence_and_a_share(tiny, prompts, task):
+    said, shares = [], []
+    ensemble(tiny, prompts, task, shares.append, progress=said.append)
+    assert said == [f"planted: {len(TEXTS)} texts, 3 prompts vote on bad, good, sort"]
+    assert shares[-1] == 1
+    assert shares == sorted(shares)
+
+
 def test_the_vote_and_its_ties(planted):
     assert planted.votes.tolist() == [[1, 3], [2, 2], [0, 4]]
     assert planted.majority.tolist() == [1, 0, 1], "log .1 + log .4 + log .99 + log .6 of `bad` is more than log .9 + log .6 + log .01 + log .4 of `good`"

@@ -1,17 +1,24 @@
-"""The example texts: enough of them, balanced, distinct and readable as a task."""
+"""The examples: texts that are enough, balanced, distinct and readable as a task; a notebook and commands that run."""
 
 import csv
+import os
 import re
+import shlex
+import shutil
+import subprocess
 from collections import Counter
 from itertools import combinations, pairwise
 from pathlib import Path
 from statistics import mean
 
 import pytest
+from typer.testing import CliRunner
 
+from explorer.cli import app
 from explorer.tasks import read_task
 
-EXAMPLES = Path(__file__).parent.parent / "examples"
+ROOT = Path(__file__).resolve().parent.parent
+EXAMPLES = ROOT / "examples"
 DOMAINS = ("films", "restaurants", "products")
 LABELS = ("negative", "positive")
 
@@ -77,3 +84,37 @@ def test_read_task_reads_them(domain):
     assert task.labels == LABELS
     assert task.texts == tuple(row["text"] for row in rows)
     assert task.answers == tuple(row["label"] for row in rows)
+
+
+def test_the_tour_runs_from_top_to_bottom_and_shows_tables(tmp_path):
+    """As somebody runs it: in the folder of the examples, which it leaves as it is but for `out/`."""
+    import nbformat
+    from nbclient import NotebookClient
+
+    shutil.copytree(EXAMPLES, tmp_path / "examples", ignore=shutil.ignore_patterns("out"))
+    notebook = nbformat.read(tmp_path / "examples" / "tour.ipynb", as_version=4)
+    assert all(not cell.get("outputs") for cell in notebook.cells), "the notebook is kept without outputs"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "JUPYTER_PLATFORM_DIRS": "1"}
+    client = NotebookClient(notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(tmp_path / "examples")}})
+    client.execute(env=environment)
+    results = [cell.outputs[-1]["data"] for cell in notebook.cells if cell.cell_type == "code"]
+    assert all("<table" in data["text/html"] for data in results)
+    assert all(len(data["text/plain"].splitlines()) <= 3 for data in results)
+    left = {path.name for path in (tmp_path / "examples").iterdir()} - {path.name for path in EXAMPLES.iterdir()}
+    assert left <= {"out"}
+
+
+def test_examples_that_write_do_so_in_an_ignored_folder_and_run_twice(tmp_path, monkeypatch):
+    lines = re.search(r"```sh\n(.*?)```", (EXAMPLES / "README.md").read_text(encoding="utf-8"), re.DOTALL)[1].splitlines()
+    writing = [shlex.split(line)[1:] for line in lines if " out/" in line]
+    assert len(writing) >= 2
+    (tmp_path / "examples").symlink_to(EXAMPLES)
+    (tmp_path / "out").mkdir()
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        for arguments in writing:
+            result = CliRunner().invoke(app, arguments)
+            assert result.exit_code == 0, result.output[-2000:]
+    assert {path.name for path in tmp_path.iterdir()} == {"examples", "out"}
+    ignored = subprocess.run(["git", "check-ignore", "out/x", "examples/out/x"], cwd=ROOT, capture_output=True, text=True)
+    assert not (ROOT / ".git").exists() or ignored.stdout.split() == ["out/x", "examples/out/x"]

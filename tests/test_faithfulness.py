@@ -1,4 +1,4 @@
-"""Replacing a prompt by its reading: what is replaced by itself answers the same, and the figures follow from the answers."""
+"""Replacing a prompt by its nearest words: what is replaced by itself answers the same, and the figures follow from the answers."""
 
 from dataclasses import replace
 
@@ -84,6 +84,13 @@ def test_kept_norms_are_the_prompts_own_and_directions_the_words(vocabulary, tra
 def test_the_wayward_prompt_reads_as_its_sentence(vocabulary, trained):
     assert mirrored(read_prompt("sentiment/wayward-0"), vocabulary) == 1
     assert mirrored(trained, vocabulary) is None
+
+
+def test_progress_is_a_sentence_and_a_share(model, vocabulary, trained):
+    said, shares = [], []
+    faithfulness(model, vocabulary, trained, TASK, draws=1, points=2, share=shares.append, progress=said.append)
+    assert said == ["sentiment/class-label-0: 5 texts with the prompt and with 15 stand-ins for it"]
+    assert (shares[-1], shares) == (1, sorted(shares))
 
 
 def test_one_class_and_one_token_are_defined(model, vocabulary, trained):

@@ -9,19 +9,21 @@ import pytest
 
 from explorer import figures
 from explorer.analysis.clusters import coherence, redundancy
-from explorer.analysis.compare.groups import SIGNIFICANT_AT, compare
+from explorer.analysis.compare.groups import compare
 from explorer.analysis.labels import read_labels
 from explorer.analysis.map.fit import VocabularyMap
 from explorer.analysis.map.place import place_labels, place_prompt, place_trajectory
 from explorer.analysis.neighbors import nearest_neighbors
 from explorer.analysis.norms import read_norms
+from explorer.analysis.nulls import SIGNIFICANT_AT
 from explorer.choices import INITIALIZATIONS
 from explorer.evaluation.attribution import attribute
 from explorer.evaluation.faithfulness import faithfulness
 from explorer.evaluation.scoring import Predictions
 from explorer.figures.map import FAINTEST, SMALLEST
-from explorer.figures.style import COLORS, SYMBOLS, looks, readable, without_common_folder
+from explorer.figures.style import COLORS, SYMBOLS, looks, without_common_folder
 from explorer.formats import find_prompts
+from explorer.pieces import readable
 from explorer.prompt import Origin, SoftPrompt
 from explorer.tasks import Task
 
@@ -83,13 +85,13 @@ def test_similarity_figure_goes_from_the_first_neighbor_to_the_last(prompts, voc
     assert np.allclose(np.array(lines.y)[1::3], found.similarity[:, -1])
 
 
-def test_coherence_figure_tells_called_tokens_by_symbol_and_color(prompts, vocabulary):
+def test_coherence_figure_tells_significant_tokens_by_symbol_and_color(prompts, vocabulary):
     result = coherence(prompts[0], vocabulary, k=5, nulls=50)
     result = replace(result, q=np.where(np.arange(len(result.q)) < 2, 0.01, 0.5))
-    called, others, band = figures.coherence_figure(result).data
-    assert list(called.x) == list(np.flatnonzero(result.q <= SIGNIFICANT_AT))
+    found, others, band = figures.coherence_figure(result).data
+    assert list(found.x) == list(np.flatnonzero(result.q <= SIGNIFICANT_AT))
     assert list(others.x) == list(np.flatnonzero(result.q > SIGNIFICANT_AT))
-    assert (called.marker.symbol, called.marker.color) != (others.marker.symbol, others.marker.color)
+    assert (found.marker.symbol, found.marker.color) != (others.marker.symbol, others.marker.color)
     assert "random vectors" in band.name
 
 

@@ -2,18 +2,21 @@
 
 import io
 import json
+import os
 import pickle
 import shutil
+from pathlib import Path
 
 import ml_dtypes
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from explorer.errors import ExplorerError, PromptError
+from explorer.errors import ExplorerError, PromptError, WriteError
 from explorer.files import PROMPTS
 from explorer.formats import arrays, find_prompts, peft, prompt_name, read_prompt
 from explorer.prompt import Origin, SoftPrompt
+from explorer.report.tables import list_prompts
 
 IGNORE_PEFT = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")  # PEFT asks transformers for it
 
@@ -55,7 +58,7 @@ def test_the_record_has_the_keys_that_other_programs_rely_on(tiny_prompts):
 
 def test_nothing_is_overwritten_unless_asked(folder):
     prompt = read_prompt(folder)
-    with pytest.raises(PromptError, match="exists already; choose another folder"):
+    with pytest.raises(WriteError, match="exists already; choose another folder"):
         peft.write(prompt, folder, {})
     peft.write(prompt, folder, {}, overwrite=True)
     assert not list(folder.parent.glob(".*"))
@@ -64,7 +67,7 @@ def test_nothing_is_overwritten_unless_asked(folder):
 
 def test_a_folder_that_cannot_be_written_is_named_and_leaves_nothing(folder, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(PromptError, match="cannot be written"):
+    with pytest.raises(WriteError, match="cannot be written"):
         peft.write(read_prompt(folder), tmp_path / "file" / "prompt", {})
     assert (tmp_path / "file").read_text() == ""
 
@@ -189,8 +192,15 @@ def damage_trajectory_steps(folder):
         (lambda folder: edit(folder / "explorer.json", labels="ab"), "not as this project writes it"),
         (lambda folder: edit(folder / "explorer.json", seed="zero"), "not as this project writes it"),
         (lambda folder: edit(folder / "explorer.json", rows=[{"piece": 3}] * 6), "not as this project writes it"),
-        (lambda folder: edit(folder / "explorer.json", step=True), "step is a bool, not a int"),
-        (lambda folder: edit(folder / "explorer.json", data=[]), "data is a list, not a dict"),
+        (
+            lambda folder: edit(folder / "explorer.json", step=True),
+            r"\(Expected `int \| null`, got `bool` - at `\$\.step`\); delete the file",
+        ),
+        (lambda folder: edit(folder / "explorer.json", data=[]), r"Expected `object \| null`, got `array` - at `\$\.data`"),
+        (lambda folder: edit(folder / "explorer.json", seed=2**64), r"Expected `int` <= 9223372036854775807 - at `\$\.seed`"),
+        (lambda folder: edit(folder / "explorer.json", history=[{"step": 10**400}]), r"at `\$\.history\[0\]\.step`"),
+        (lambda folder: edit(folder / "explorer.json", history=[{"step": 1, "loss": 10**400}]), r"Number out of range - at `\$\.history\[0\]\.loss`"),
+        (lambda folder: edit(folder / "explorer.json", task="\ud800"), "cannot be read as JSON"),
         (lambda folder: edit(folder / "explorer.json", rows=[None]), "6 prompt tokens, but the origin of 1 is recorded"),
     ],
 )
@@ -282,6 +292,15 @@ def test_names_are_what_stands_below_prompts(tmp_path):
     assert prompt_name(tmp_path / "prompts" / "sentiment" / "random-0") == "sentiment/random-0"
     assert prompt_name(tmp_path / "a" / "b") == "b"
     assert prompt_name(PROMPTS / "x" / "y") == "x/y"
+
+
+def test_a_file_name_that_is_no_utf8_is_shown_escaped(tmp_path):
+    """And tables, which hold Unicode only, can hold it."""
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/bad\xff.npy"))
+    np.save(path, np.ones((2, 3), np.float32))
+    assert read_prompt(path).name == r"bad\udcff"
+    (row,) = list_prompts(find_prompts(tmp_path)).to_dict("records")
+    assert (row["name"], row["path"].endswith(r"bad\udcff.npy")) == (r"bad\udcff", True)
 
 
 def test_the_released_prompt_is_read(request):

@@ -116,7 +116,7 @@ def test_labels_frame(vocabulary):
 
 def test_what_bad_calls_say(vocabulary):
     prompt = planted.prompt(np.ones((2, vocabulary.dimension)))
-    with pytest.raises(DataError, match="planted/prompt records no class labels; give them with --labels"):
+    with pytest.raises(DataError, match="planted/prompt records no class labels; name them, such as negative and positive"):
         read_labels(prompt, vocabulary)
     with pytest.raises(DataError, match="records no class labels"):
         read_labels(prompt, vocabulary, [])

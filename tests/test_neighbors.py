@@ -171,7 +171,7 @@ def test_huge_vectors_are_read_by_cosine_and_refused_by_l2():
 
 def test_what_bad_calls_say():
     vocabulary, prompt = planted.vocabulary(), planted.prompt(np.ones((2, 16)))
-    with pytest.raises(PromptError, match=r"planted/prompt: vectors of width 8, but planted has embeddings of width 16; .* --model"):
+    with pytest.raises(PromptError, match=r"planted/prompt: vectors of width 8, but planted has embeddings of width 16; give the prompt's own base model"):
         nearest_neighbors(planted.prompt(np.ones((2, 8))), vocabulary)
     with pytest.raises(ExplorerError, match="found k = 0; expected 1 or more"):
         nearest_neighbors(prompt, vocabulary, k=0)
@@ -184,8 +184,9 @@ def test_what_bad_calls_say():
 def test_what_is_derived_from_a_vocabulary_is_kept_once_and_forgotten_with_it(monkeypatch):
     vocabulary = planted.vocabulary()
     search(np.ones((1, 16)), vocabulary, 3, "csls")
-    monkeypatch.setattr("explorer.analysis.neighbors._Index.of", None)  # a second search builds nothing
-    search(np.ones((1, 16)), vocabulary, 3, "csls")
+    with monkeypatch.context() as patch:
+        patch.setattr("explorer.analysis.search.filled", None)  # a second search builds nothing
+        search(np.ones((1, 16)), vocabulary, 3, "csls")
     gone = weakref.ref(vocabulary)
     del vocabulary
     gc.collect()
@@ -199,14 +200,14 @@ def test_neighbors_import_nothing_heavy():
 
 
 @pytest.mark.parametrize("metric", COMPARABLE)
-def test_similarity_is_called_no_more_often_than_chance_for_vectors_of_the_null(metric):
+def test_similarity_is_significant_no_more_often_than_chance_for_vectors_of_the_null(metric):
     """Calibration over 1,000 fresh positions: p at most 0.05 for 5 % of them, at every rank."""
     vocabulary, _ = planted.clustered()
     fresh = int(np.random.default_rng().integers(1, 2**31))
     result = nearest_neighbors(planted.prompt(gaussian_vectors(vocabulary, 1000, fresh)), vocabulary, k=3, metric=metric, nulls=2000)
-    called = (result.p <= 0.05).mean(axis=0)
-    assert (called >= 0.02).all(), f"seed {fresh}"
-    assert (called <= 0.09).all(), f"seed {fresh}"
+    share = (result.p <= 0.05).mean(axis=0)
+    assert (share >= 0.02).all(), f"seed {fresh}"
+    assert (share <= 0.09).all(), f"seed {fresh}"
     assert (result.q[:, 0] <= 0.05).mean() < 0.03, f"seed {fresh}"
 
 

@@ -10,17 +10,17 @@ from explorer.choices import NULLS
 from explorer.errors import ExplorerError
 
 
-def test_the_bank_has_the_mean_and_covariance_of_the_searchable_rows():
+def test_the_null_has_the_mean_and_covariance_of_the_searchable_rows():
     generator = np.random.default_rng(0)
     mixed = generator.standard_normal((300, 6)) @ generator.standard_normal((6, 6)) + 3
     vocabulary = planted.from_rows(np.concatenate([mixed, np.full((5, 6), 100)]), special=5)
-    bank = gaussian_vectors(vocabulary, 200_000, 1)
+    drawn = gaussian_vectors(vocabulary, 200_000, 1)
     rows = vocabulary.embedding[:300]
-    np.testing.assert_allclose(bank.mean(axis=0), rows.mean(axis=0), atol=0.05)
-    np.testing.assert_allclose(np.cov(bank.T), np.cov(rows.T), atol=0.25)
+    np.testing.assert_allclose(drawn.mean(axis=0), rows.mean(axis=0), atol=0.05)
+    np.testing.assert_allclose(np.cov(drawn.T), np.cov(rows.T), atol=0.25)
 
 
-def test_the_bank_depends_on_its_seed_alone():
+def test_the_null_depends_on_its_seed_alone():
     vocabulary = planted.vocabulary()
     np.testing.assert_array_equal(gaussian_vectors(vocabulary, 50, 3), gaussian_vectors(vocabulary, 50, 3))
     assert not np.array_equal(gaussian_vectors(vocabulary, 50, 3), gaussian_vectors(vocabulary, 50, 4))
@@ -28,18 +28,18 @@ def test_the_bank_depends_on_its_seed_alone():
 
 def test_fewer_rows_than_dimensions_still_span_their_own_space():
     vocabulary = planted.vocabulary(rows=9, width=16, special=2)
-    bank, rows = gaussian_vectors(vocabulary, 500, 0), vocabulary.embedding[:7]
+    drawn, rows = gaussian_vectors(vocabulary, 500, 0), vocabulary.embedding[:7]
     centered = (rows - rows.mean(axis=0)).astype(np.float64)
     _, _, directions = np.linalg.svd(centered, full_matrices=False)
-    moved = bank - rows.mean(axis=0)
+    moved = drawn - rows.mean(axis=0)
     np.testing.assert_allclose(moved @ directions[:6].T @ directions[:6], moved, atol=1e-4)
 
 
-def test_the_bank_is_not_what_the_bare_seed_draws():
+def test_the_null_is_not_what_the_bare_seed_draws():
     """A prompt drawn with the seed of its null would be found in it."""
     embedding = np.random.default_rng(0).standard_normal((400, 16))
-    bank = gaussian_vectors(planted.from_rows(embedding), 400, 0)
-    assert abs(np.corrcoef(bank.ravel(), embedding.ravel())[0, 1]) < 0.05
+    drawn = gaussian_vectors(planted.from_rows(embedding), 400, 0)
+    assert abs(np.corrcoef(drawn.ravel(), embedding.ravel())[0, 1]) < 0.05
 
 
 def test_no_draws_is_refused():
@@ -76,7 +76,7 @@ def test_benjamini_hochberg_leaves_nan_out():
     assert np.isnan(benjamini_hochberg(p)[1])
 
 
-def test_every_bank_is_what_its_name_says():
+def test_every_null_is_what_its_name_says():
     vocabulary, _ = planted.clustered()
     rows = vocabulary.embedding[vocabulary.searchable_ids]
     drawn = {name: null_vectors(vocabulary, name, 2000, 0) for name in NULLS}
@@ -94,7 +94,7 @@ def test_every_bank_is_what_its_name_says():
         assert not np.array_equal(drawn[name], null_vectors(vocabulary, name, 2000, 1))
 
 
-def test_what_bad_banks_say():
+def test_what_bad_nulls_say():
     vocabulary = planted.vocabulary()
     with pytest.raises(ExplorerError, match="found the null 'tea leaves'; expected one of gaussian, isotropic, rows, mixtures"):
         null_vectors(vocabulary, "tea leaves", 10, 0)

@@ -9,10 +9,12 @@ import pytest
 from explorer.errors import DataError, ModelError
 from explorer.vocabulary import Vocabulary
 from research.pretraining.embeddings import cooccurrence, positive_pmi, warm_start
-from research.pretraining.loop import Pretrainer, learning_rate_factor
-from research.pretraining.objectives import EOS, PAD, prefix_language_modelling, span_corruption
+from research.pretraining.label_matching import LabelMatching
+from research.pretraining.loop import Pretrainer, draw_batch, learning_rate_factor
+from research.pretraining.objectives import EOS, IGNORED, PAD, prefix_language_modelling, span_corruption
+from research.pretraining.optimizers import CAP, QUERY_KEY_CAP, optimizers
 from research.pretraining.pipeline import PretrainingConfig, pretrain
-from research.pretraining.preparation import prepare_streams, prepare_vocabulary
+from research.pretraining.preparation import Phase, prepare_streams, prepare_vocabulary
 from research.pretraining.quality import RELATED_WORDS, linear_probe, related_pairs_found
 from research.pretraining.supervised import load_supervised
 from research.pretraining.tokenizer import t5_tokenizer
@@ -62,6 +64,7 @@ def config(corpus):
         tokens=8_000,
         warm_up_steps=5,
         compile=False,
+        mixture=(Phase(0, 0.2, 0.0), Phase(2_000, 0.1, 0.2, two_pieces=True)),
     )
 
 
@@ -92,7 +95,8 @@ def test_prefix_language_modelling_continues_the_prefix():
     batch = prefix_language_modelling(window, generator)
     for row in range(16):
         prefix = batch.inputs[row][batch.inputs[row] != PAD]
-        assert window[row, : len(prefix) + 32].tolist() == [*prefix, *batch.targets[row]]
+        assert 8 <= len(prefix) <= 48
+        assert window[row, : len(prefix) + 16].tolist() == [*prefix, *batch.targets[row]]
 
 
 def test_cooccurrence_counts_by_distance():
@@ -193,6 +197,107 @@ def test_training_lowers_the_loss_and_resumes_where_it_stopped(config, tmp_path)
         torch.testing.assert_close(one, other, rtol=0, atol=1e-5)
 
 
+@pytest.fixture(scope="module")
+def matching():
+    """Label matching over a made-up vocabulary of 40 four-letter words in four families, two-letter beginnings and endings."""
+    letters = [*zip("abcdefghij", "kkkkllllmm", "stuvstuvst", strict=True)]
+    words = {f"▁{''.join(three)}{'wxyz'[family]}": 600 + 10 * family + number for family in range(4) for number, three in enumerate(letters)}
+    begins, ends = {"▁zu": 400}, {"ga": 401}
+    asks = {word: 300 + number for number, word in enumerate(("or", "?", ",", "Options:", ".", "Which word fits:"))}
+
+    class Tokenizer:
+        def get_vocab(self):
+            return words | begins | ends
+
+        def __call__(self, text, add_special_tokens=False):
+            return {"input_ids": [asks[text]]}
+
+    embedding = np.random.default_rng(0).standard_normal((700, 16)) * 0.1
+    for family in range(4):
+        embedding[600 + 10 * family : 610 + 10 * family, family] += 5
+    return LabelMatching(Tokenizer(), embedding)
+
+
+def test_label_matching_asks_for_a_word_that_fits_the_text(matching):
+    generator = np.random.default_rng(1)
+    families = generator.integers(0, 4, 64)
+    window = 600 + 10 * families[:, None] + generator.integers(0, 10, (64, 40))
+    batch = matching.draw(window, 36, generator, two_pieces=False)
+    assert batch.inputs.shape == (64, 36)
+    assert batch.targets.shape == (64, 4)
+    for row, family in enumerate(families):
+        answer, end = batch.targets[row][:2]
+        assert end == EOS
+        assert (batch.targets[row][2:] == IGNORED).all()
+        assert (answer - 600) // 10 == family, "the right word is near to its text"
+        inputs = batch.inputs[row][batch.inputs[row] != PAD]
+        assert (inputs == answer).sum() == 1, "the word is asked for and taken out of the text"
+        options = {int(word) for word in inputs if 600 <= word < 640 and (word - 600) // 10 != family}
+        assert all((word - 600) // 10 in set(families) for word in options)
+        assert inputs[-1] == EOS
+
+
+def test_label_matching_takes_words_of_two_pieces_and_passes_over_texts_without_words(matching):
+    generator = np.random.default_rng(2)
+    window = np.tile(np.concatenate([np.arange(600, 612), [400, 401, 613], np.arange(614, 631)]), (200, 1))
+    answers = matching.draw(window, 48, generator).targets
+    two = (answers[:, :3] == [400, 401, EOS]).all(axis=1)
+    assert 0.2 < two.mean() < 0.5
+    assert not (matching.draw(window, 48, generator, two_pieces=False).targets[:, 0] == 400).any()
+    empty = matching.draw(np.full((3, 32), 305), 48, generator)
+    assert (empty.inputs[:, 0] == EOS).all()
+    assert (empty.targets[:, 0] == EOS).all()
+
+
+def test_muon_takes_the_matrices_and_caps_keep_them_small(config, tmp_path):
+    import torch
+
+    from research.pretraining.loop import build_model
+
+    model = build_model(config, np.random.default_rng(0).standard_normal((config.rows, config.dimension)).astype(np.float32))
+    both = optimizers(model, 0.003, 0.001)
+    muon = {id(parameter) for group in both.muon.param_groups for parameter in group["params"]}
+    adamw = [group["params"] for group in both.adamw.param_groups]
+    assert len(muon) + sum(map(len, adamw)) == len(list(model.parameters()))
+    assert adamw[1] == [model.shared.weight]
+    matrices, queries = both.muon.param_groups
+    assert queries["lr"] == pytest.approx(matrices["lr"] / np.sqrt(config.dimension // config.heads))
+    kinds = {name.split(".")[-2]: parameter for name, parameter in model.named_parameters() if parameter.ndim == 2}
+    with torch.no_grad():
+        for parameter in kinds.values():
+            parameter.mul_(100)
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    both.step(1.0)
+    width, key = config.dimension, config.dimension // config.heads
+    for kind, scale, cap in (
+        ("q", (width * key) ** -0.5, QUERY_KEY_CAP),
+        ("k", width**-0.5, QUERY_KEY_CAP),
+        ("v", width**-0.5, CAP),
+        ("wo", config.feed_forward**-0.5, CAP),
+    ):
+        assert kinds[kind].square().mean().sqrt().item() == pytest.approx(scale * cap, rel=1e-3)
+
+
+def test_the_mixture_follows_its_phases_and_spans_stay_to_the_end(config, tmp_path):
+    (tmp_path / "spiece.model").write_bytes(_sentencepiece(config))
+    tokenizer = t5_tokenizer(_sentencepiece(config))
+    streams, supervised = prepare_streams(config, tokenizer, tmp_path), load_supervised(config.supervised, tokenizer)
+    matching = LabelMatching(tokenizer, np.random.default_rng(0).standard_normal((config.rows, 8)))
+
+    def shares(tokens):
+        kinds = [draw_batch(step, tokens, config, streams, supervised, matching)[0] for step in range(400)]
+        return {kind: kinds.count(kind) / len(kinds) for kind in set(kinds)}
+
+    early, late, last = shares(0), shares(3_000), shares(config.tokens - 1)
+    assert "label matching" not in early
+    assert early["supervised"] == pytest.approx(0.2, abs=0.06)
+    assert late["label matching"] == pytest.approx(0.2, abs=0.06)
+    assert late["span corruption"] > 2 * late["language modelling"] * 0.8
+    assert last["language modelling"] == pytest.approx(0.7 * 0.8, abs=0.08)
+    assert last["span corruption"] == pytest.approx(0.7 * 0.2, abs=0.05)
+
+
 def test_learning_rate_warms_up_stays_and_falls():
     assert learning_rate_factor(0, 0.0, 100) == pytest.approx(0.01)
     assert learning_rate_factor(100, 0.5, 100) == 1.0
@@ -235,6 +340,6 @@ def test_bad_input_is_named(config, corpus, tmp_path):
         load_supervised(labels, None)
     (tmp_path / "work3").mkdir()
     (tmp_path / "work3" / "shape.json").write_text("{}")
-    with pytest.raises(ModelError, match="another --work"):
+    with pytest.raises(ModelError, match="another folder for intermediate results"):
         pretrain(config, tmp_path / "out", tmp_path / "work3")
     assert not (tmp_path / "out").exists()

@@ -97,7 +97,7 @@ def test_orbax_is_refused_by_name(tmp_path):
 
 def test_several_arrays_are_named_and_chosen_by_key(tmp_path):
     np.savez(tmp_path / "two.npz", a=VECTORS, b=2 * VECTORS)
-    with pytest.raises(PromptError, match=r"found a \(5, 12\), b \(5, 12\); expected exactly one array .*--key a, or two\.npz#a"):
+    with pytest.raises(PromptError, match=r"found a \(5, 12\), b \(5, 12\); expected exactly one array .*name one, such as two\.npz#a"):
         read_prompt(tmp_path / "two.npz")
     np.testing.assert_array_equal(read_prompt(tmp_path / "two.npz", key="b").vectors, 2 * VECTORS)
     named = read_prompt(f"{tmp_path}/two.npz#b")
@@ -108,7 +108,7 @@ def test_several_arrays_are_named_and_chosen_by_key(tmp_path):
 
 def test_nemo_has_a_prompt_for_each_task(tmp_path):
     path = foreign.nemo(tmp_path, VECTORS, ("films", "food"))
-    with pytest.raises(PromptError, match=r"expected exactly one array .*--key films"):
+    with pytest.raises(PromptError, match=r"expected exactly one array .*such as films\.nemo#films"):
         read_prompt(path)
     food = read_prompt(path, key="food")
     np.testing.assert_array_equal(food.vectors, VECTORS + 1)

@@ -12,7 +12,9 @@ from explorer.analysis.neighbors import nearest_neighbors
 from explorer.errors import PromptError
 from explorer.files import safe_csv
 from explorer.formats import find_prompts, read_prompt
-from explorer.report.tables import PromptReport, list_prompts
+from explorer.pieces import readable
+from explorer.report.tables import list_prompts, neighbor_table, readings
+from explorer.session import Session, Settings
 
 
 @pytest.fixture(scope="module")
@@ -20,9 +22,13 @@ def prompt(tiny_prompts):
     return read_prompt(tiny_prompts / "sentiment" / "class-label-0")
 
 
-def test_a_report_holds_every_reading(prompt, vocabulary):
-    report = PromptReport.of(prompt, vocabulary, k=4, metric="l2", nulls=50)
-    frames = report.frames()
+def session(prompt, vocabulary, **settings) -> Session:
+    """A session of one prompt, read with the bundled model."""
+    return Session([prompt], vocabulary.name, Settings(nulls=50, **settings))
+
+
+def test_the_readings_hold_every_table(prompt, vocabulary):
+    frames = readings(session(prompt, vocabulary, k=4, metric="l2"))
     assert list(frames) == ["neighbors", "coherence", "redundancy", "norms", "labels", "persistence", "dispersion"]
     pd.testing.assert_frame_equal(frames["neighbors"], nearest_neighbors(prompt, vocabulary, 4, "l2").to_frame())
     assert len(frames["coherence"]) == len(frames["norms"]) == prompt.length
@@ -33,20 +39,28 @@ def test_a_report_holds_every_reading(prompt, vocabulary):
 
 def test_a_prompt_without_labels_has_no_label_tables(vocabulary):
     bare = planted.prompt(np.ones((2, vocabulary.dimension)))
-    report = PromptReport.of(bare, vocabulary, k=3, nulls=50)
-    assert report.labels is None
-    assert list(report.frames()) == ["neighbors", "coherence", "redundancy", "norms"]
-    assert PromptReport.of(bare, vocabulary, k=3, labels=["good", "bad"], nulls=50).labels.labels == ("good", "bad")
+    assert list(readings(session(bare, vocabulary, k=3))) == ["neighbors", "coherence", "redundancy", "norms"]
+    assert set(readings(session(bare, vocabulary, k=3, labels=["good", "bad"]))["labels"]["label"]) == {"good", "bad"}
 
 
-def test_a_report_of_one_token_and_one_neighbor(vocabulary):
-    report = PromptReport.of(planted.prompt(np.ones((1, vocabulary.dimension))), vocabulary, k=1, nulls=50)
-    assert all(len(frame) == 1 for frame in report.frames().values())
+def test_readings_of_one_token_and_one_neighbor(vocabulary):
+    frames = readings(session(planted.prompt(np.ones((1, vocabulary.dimension))), vocabulary, k=1))
+    assert all(len(frame) == 1 for frame in frames.values())
 
 
-def test_a_report_of_another_width_is_refused(vocabulary):
+def test_readings_of_another_width_are_refused(vocabulary):
     with pytest.raises(PromptError, match="planted/prompt: vectors of width 3, but mini-t5 has embeddings of width"):
-        PromptReport.of(planted.prompt(np.ones((2, 3))), vocabulary)
+        readings(session(planted.prompt(np.ones((2, 3))), vocabulary))
+
+
+def test_the_neighbor_table_says_what_tokens_began_as_and_marks_hubs(prompt, vocabulary):
+    found = nearest_neighbors(prompt, vocabulary, 3, nulls=50)
+    table = neighbor_table(prompt, found)
+    assert list(table) == ["position", "source", "1", "2", "3", "first", "last", "margin", "p", "q"]
+    assert table["source"].tolist()[:2] == ["label negative", "label positive"]
+    assert [cell.removesuffix(" *") for cell in table["1"]] == [readable(row[0]) for row in found.pieces]
+    assert [cell.endswith(" *") for cell in table["1"]] == found.hub[:, 0].tolist()
+    assert "q" not in neighbor_table(prompt, nearest_neighbors(prompt, vocabulary, 3, nulls=0))
 
 
 DANGEROUS = ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\rx"]

@@ -1,10 +1,13 @@
-"""Predictions and scores: equal to scikit-learn's on planted answers, and the same for every batch size."""
+"""Predictions and scores: equal to scikit-learn's on planted answers, and the same however texts share batches."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, f1_score
 
 from explorer.errors import DataError, PromptError
+from explorer.evaluation.metrics import macro_f1
 from explorer.evaluation.scoring import NO_PROMPT, evaluate, predict
 from explorer.models.encoder_decoder import FrozenT5
 from explorer.prompt import Origin, SoftPrompt
@@ -69,30 +72,56 @@ def test_scores_are_those_of_scikit_learn(tiny, prompts, task):
         assert row["invalid_rate"] == pytest.approx(np.mean([text.strip() not in LABELS for text in predictions.generated[n]]))
 
 
-@pytest.mark.parametrize("batch", [1, 5, 1000])
-def test_the_batch_size_changes_nothing(batch, tiny, prompts, task):
-    expected, found = evaluate(tiny, prompts, task).to_frame(), evaluate(tiny, prompts, task, batch=batch).to_frame()
-    np.testing.assert_allclose(found.iloc[:, 1:].to_numpy(float), expected.iloc[:, 1:].to_numpy(float))
+def test_a_prompt_scores_with_others_as_alone(tiny, prompts, task):
+    together = evaluate(tiny, prompts, task).to_frame()
+    alone = [evaluate(tiny, [prompt], task).to_frame() for prompt in prompts]
+    for n, frame in enumerate(alone):
+        np.testing.assert_allclose(frame.iloc[0, 1:].to_numpy(float), together.iloc[n, 1:].to_numpy(float))
+
+
+@pytest.mark.parametrize("classes", [2, 3, 6])
+def test_macro_f1_is_that_of_scikit_learn(classes):
+    """Labels that never occur or are never given among them."""
+    generator = np.random.default_rng(classes)
+    for size in (1, 2, 7, 200):
+        gold, given = generator.integers(classes, size=size), generator.integers(max(1, classes - 1), size=size)
+        expected = f1_score(gold, given, labels=range(classes), average="macro", zero_division=0)
+        assert macro_f1(gold, given, classes) == pytest.approx(expected, abs=1e-12)
 
 
 def test_an_output_that_is_a_label_is_valid(tiny, task, monkeypatch):
     written = {text: (f" {LABELS[n % 3]} " if n % 2 else "nothing of the kind") for n, text in enumerate(TEXTS)}
-    monkeypatch.setattr(FrozenT5, "generate", lambda self, prompts, texts, limit: [[written[text] for text in texts] for _ in prompts])
-    scores = evaluate(tiny, [None], task, batch=7)
+    monkeypatch.setattr(FrozenT5, "generate", lambda self, prompts, texts, longest, done: [[written[text] for text in texts] for _ in prompts])
+    scores = evaluate(tiny, [None], task)
     assert scores.invalid_rate == (0.5,)
 
 
-def test_progress_says_what_is_scored(tiny, task):
+def test_progress_says_what_is_scored(tiny, prompts, task):
     said = []
     evaluate(tiny, [None], task, progress=said.append, generate=False)
-    assert said == [f"{len(TEXTS)} texts, 1 prompts, labels negative, positive, true"]
+    evaluate(tiny, prompts, replace(task, texts=TEXTS[:1], answers=task.answers[:1]), progress=said.append, generate=False)
+    assert said == [f"planted: {len(TEXTS)} texts, 1 prompt, labels negative, positive, true", "planted: 1 text, 3 prompts, labels negative, positive, true"]
+
+
+def test_long_work_shows_a_bar_that_counts_answers(tiny, prompts, task, monkeypatch, capsys):
+    monkeypatch.setattr("explorer.evaluation.counting.SHORT", 0.0)
+    evaluate(tiny, prompts, task)
+    rows = len(prompts) * len(task)
+    shown = capsys.readouterr().err
+    assert "scoring labels: 100%" in shown
+    assert "generating: 100%" in shown
+    assert f"{rows}/{rows}" in shown
 
 
 def test_bad_calls_are_named(tiny, prompts, model, task):
-    with pytest.raises(DataError, match="found the labels yes; expected at least two different ones"):
+    with pytest.raises(DataError, match="found the label yes; expected at least two different ones"):
         predict(tiny, prompts, TEXTS, ["yes"])
     with pytest.raises(DataError, match="found the labels yes, yes; expected"):
         predict(tiny, prompts, TEXTS, ["yes", "yes"])
+    with pytest.raises(DataError, match="labels: found the text 'yes,no'; expected a list"):
+        predict(tiny, prompts, TEXTS, "yes,no")
+    with pytest.raises(DataError, match="texts: found the text 'a film'; expected a list"):
+        predict(tiny, prompts, "a film", LABELS)
     with pytest.raises(DataError, match="no texts to answer"):
         predict(tiny, prompts, [], LABELS)
     with pytest.raises(DataError, match="text 1 is empty"):

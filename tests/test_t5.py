@@ -1,21 +1,26 @@
-"""The frozen model: one batch of many prompts equals separate runs, no prompt equals the plain model, PEFT agrees."""
+"""The frozen model: one batch of many prompts equals separate runs, no prompt equals the plain model of transformers, PEFT agrees."""
 
 import json
 import shutil
+import subprocess
+import sys
 import threading
 
 import numpy as np
 import pytest
 import torch
-from transformers import AutoConfig, AutoModelForSeq2SeqLM, MT5Config, UMT5Config
+from transformers import AutoConfig, AutoModelForSeq2SeqLM, AutoTokenizer, MT5Config, UMT5Config
 
 from explorer.errors import DataError, ModelError, PromptError
 from explorer.files import MODELS
 from explorer.formats import peft as peft_format
 from explorer.models.encoder_decoder import LONGEST_INPUT, FrozenT5, attention_mask, split_by_length
+from explorer.models.fallback import TransformersNetwork
 from explorer.models.loading import DEFAULT_MODEL, model_folder
+from explorer.models.network import Network
 from explorer.prompt import Origin, SoftPrompt
 from explorer.tasks import LONGEST_TEXT
+from explorer.vocabulary import Vocabulary
 
 TEXTS = ["a good film", "the waiter was slow and the food was bad , but a charming place after all", "good music"]
 LABELS = ("negative", "positive", "not so bad")
@@ -24,6 +29,12 @@ LABELS = ("negative", "positive", "not so bad")
 @pytest.fixture(scope="module")
 def tiny(tiny_t5_folder):
     return FrozenT5.load(tiny_t5_folder, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def plain(tiny_t5_folder):
+    """transformers' own model and tokenizer of the same folder."""
+    return AutoModelForSeq2SeqLM.from_pretrained(tiny_t5_folder, dtype=torch.float32).eval(), AutoTokenizer.from_pretrained(tiny_t5_folder)
 
 
 @pytest.fixture(scope="module")
@@ -65,21 +76,64 @@ def test_the_result_does_not_depend_on_the_size_of_a_pass(tiny, prompts, monkeyp
     np.testing.assert_allclose(tiny.label_log_probabilities(prompts, TEXTS, LABELS), expected, atol=1e-4)
 
 
-def test_no_prompt_is_the_plain_model(tiny):
+def test_no_prompt_is_the_plain_model(tiny, plain):
+    network, tokenizer = plain
     scores = tiny.label_log_probabilities([None], TEXTS, LABELS)[0]
-    expected = [[teacher_forced(tiny.model, tiny.tokenizer, text, label) for label in LABELS] for text in TEXTS]
-    np.testing.assert_allclose(scores, expected, atol=1e-4)
-    inputs = tiny.tokenizer(TEXTS[0], return_tensors="pt")
-    plain = tiny.model.generate(**inputs, max_new_tokens=6, do_sample=False)
-    assert tiny.generate([None], TEXTS[:1], 6)[0][0] == tiny.tokenizer.decode(plain[0], skip_special_tokens=True)
+    expected = [[teacher_forced(network, tokenizer, text, label) for label in LABELS] for text in TEXTS]
+    np.testing.assert_allclose(scores, expected, atol=1e-5)
+    assert tiny.text_ids(TEXTS) == tokenizer(TEXTS)["input_ids"]
+
+
+@pytest.mark.parametrize("bundled", [True, False], ids=["bundled", "tiny"])
+def test_what_is_written_is_what_transformers_writes(bundled, model, tiny, tiny_t5_folder):
+    one, folder = (model, MODELS / DEFAULT_MODEL) if bundled else (tiny, tiny_t5_folder)
+    network, tokenizer = AutoModelForSeq2SeqLM.from_pretrained(folder, dtype=torch.float32).eval(), AutoTokenizer.from_pretrained(folder)
+    expected = []
+    for text in TEXTS:
+        ids = network.generate(**tokenizer(text, return_tensors="pt"), max_new_tokens=12, do_sample=False, num_beams=1)
+        expected.append(tokenizer.decode(ids[0], skip_special_tokens=True))
+    assert one.generate([None], TEXTS, 12)[0] == expected
 
 
 def test_a_prompt_of_word_rows_is_those_words_before_the_text(tiny):
-    words = tiny.tokenizer("a great cast", add_special_tokens=False)["input_ids"]
-    table = tiny.model.get_input_embeddings().weight.detach().numpy()
-    as_prompt = tiny.label_log_probabilities([table[words]], ["good music"], LABELS)[0, 0]
+    as_prompt = tiny.label_log_probabilities([tiny.embedding[tiny.tokenizer.encode("a great cast")]], ["good music"], LABELS)[0, 0]
     as_text = tiny.label_log_probabilities([None], ["a great cast good music"], LABELS)[0, 0]
     np.testing.assert_allclose(as_prompt, as_text, atol=1e-4)
+
+
+def test_a_prompt_may_be_given_as_it_is(tiny, prompts):
+    named = [SoftPrompt(vectors, f"p{len(vectors)}") for vectors in prompts[:-1]]
+    expected = tiny.label_probabilities(prompts, TEXTS, LABELS)
+    np.testing.assert_array_equal(tiny.label_probabilities([*named, None], TEXTS, LABELS), expected)
+    assert tiny.generate([*named, None], TEXTS, 4) == tiny.generate(prompts, TEXTS, 4)
+
+
+def test_what_is_no_list_is_refused(tiny, prompts):
+    with pytest.raises(DataError, match=r"labels: found the text 'bad,good'; expected a list, such as \['bad', 'good'\]"):
+        tiny.label_probabilities(prompts, TEXTS, "bad,good")
+    with pytest.raises(DataError, match="labels: found the text 'good'"):
+        tiny.label_log_probabilities(prompts, TEXTS, "good")
+    with pytest.raises(DataError, match="texts: found the text 'a film'"):
+        tiny.generate(prompts, "a film")
+    with pytest.raises(PromptError, match="prompts: found <SoftPrompt lonely: 1 × 16; memory>; expected a list of prompts"):
+        tiny.generate(SoftPrompt(prompts[0], "lonely"), TEXTS)
+    with pytest.raises(PromptError, match=r"prompts: found an array of shape \(7, 16\); expected a list of prompts"):
+        tiny.label_probabilities(prompts[1], TEXTS, LABELS)
+
+
+def test_one_label_is_refused(tiny, prompts):
+    for labels, found in ((["good"], "the label good"), (["good", "good"], "the labels good, good"), ([], "the labels none")):
+        with pytest.raises(DataError, match=f"found {found}; expected at least two different ones"):
+            tiny.label_probabilities(prompts, TEXTS, labels)
+
+
+def test_a_pass_says_how_many_rows_it_had(tiny, prompts):
+    rows = []
+    tiny.label_probabilities(prompts, TEXTS * 40, LABELS, rows.append)
+    assert (sum(rows), len(rows) > 1) == (len(prompts) * len(TEXTS) * 40, True)
+    rows.clear()
+    tiny.generate(prompts, TEXTS, 2, rows.append)
+    assert sum(rows) == len(prompts) * len(TEXTS)
 
 
 def test_probabilities_are_the_softmax_over_labels(tiny, prompts):
@@ -90,16 +144,85 @@ def test_probabilities_are_the_softmax_over_labels(tiny, prompts):
 
 
 @pytest.mark.parametrize("config", [MT5Config, UMT5Config])
-def test_other_models_of_the_family_answer_as_transformers_does(config, tiny, tiny_t5_folder, tmp_path):
+def test_other_models_of_the_family_answer_as_transformers_does(config, tiny, tiny_t5_folder, plain, tmp_path):
     own = AutoConfig.from_pretrained(tiny_t5_folder)
     sizes = {key: getattr(own, key) for key in ("vocab_size", "d_model", "d_kv", "d_ff", "num_layers", "num_decoder_layers", "num_heads")}
     torch.manual_seed(1)
     network = AutoModelForSeq2SeqLM.from_config(config(**sizes, decoder_start_token_id=0, pad_token_id=0, eos_token_id=1))
     network.save_pretrained(tmp_path)
-    tiny.tokenizer.save_pretrained(tmp_path)
+    plain[1].save_pretrained(tmp_path)
     loaded = FrozenT5.load(tmp_path, device="cpu")
-    expected = [[teacher_forced(network.eval(), tiny.tokenizer, text, label) for label in LABELS] for text in TEXTS]
-    np.testing.assert_allclose(loaded.label_log_probabilities([None], TEXTS, LABELS)[0], expected, atol=1e-4)
+    assert isinstance(loaded.network, Network)
+    expected = [[teacher_forced(network.eval(), plain[1], text, label) for label in LABELS] for text in TEXTS]
+    np.testing.assert_allclose(loaded.label_log_probabilities([None], TEXTS, LABELS)[0], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("stored", ["sharded", "bin", "bin with copies", "float16", "own decoder embeddings", "encoder embeddings alone"])
+def test_every_way_of_storing_weights_gives_the_same(stored, plain, tiny_t5_folder, tmp_path):
+    """transformers reads the folder as we do; only a decoder with embeddings of its own is left to it."""
+    from safetensors.torch import load_file, save_file
+
+    folder = copied(tiny_t5_folder, tmp_path)
+    state = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    if stored == "sharded":
+        plain[0].save_pretrained(folder, max_shard_size="4KB")
+        assert len(list(folder.glob("*.safetensors"))) > 1
+    elif stored.startswith("bin"):
+        copies = dict.fromkeys(("encoder.embed_tokens.weight", "decoder.embed_tokens.weight"), state["shared.weight"]) if "copies" in stored else {}
+        torch.save(state | copies, folder / "pytorch_model.bin")
+    elif stored == "float16":
+        save_file({key: tensor.half() for key, tensor in state.items()}, folder / "model.safetensors", {"format": "pt"})
+    elif stored == "own decoder embeddings":
+        save_file(state | {"decoder.embed_tokens.weight": state["shared.weight"].flip(0).contiguous()}, folder / "model.safetensors", {"format": "pt"})
+    else:
+        save_file({key.replace("shared", "encoder.embed_tokens"): tensor for key, tensor in state.items()}, folder / "model.safetensors", {"format": "pt"})
+    loaded = FrozenT5.load(folder, device="cpu")
+    assert isinstance(loaded.network, TransformersNetwork) == stored.startswith("own")
+    assert [doubt.partition(" is not in")[0] for doubt in loaded.doubts if "scale" not in doubt] == ["shared.weight"] * stored.startswith("encoder")
+    network = AutoModelForSeq2SeqLM.from_pretrained(folder, dtype=torch.float32).eval()
+    expected = [[teacher_forced(network, plain[1], text, label) for label in LABELS] for text in TEXTS]
+    np.testing.assert_allclose(loaded.label_log_probabilities([None], TEXTS, LABELS)[0], expected, atol=1e-5)
+
+
+def test_what_our_forward_does_not_know_is_left_to_transformers(tiny, prompts, tiny_t5_folder, tmp_path):
+    folder = copied(tiny_t5_folder, tmp_path)
+    settings = json.loads((folder / "generation_config.json").read_text())
+    (folder / "generation_config.json").write_text(json.dumps(settings | {"repetition_penalty": 5.0}))
+    penalized = FrozenT5.load(folder, device="cpu")
+    assert isinstance(penalized.network, TransformersNetwork)
+    np.testing.assert_allclose(penalized.label_log_probabilities(prompts, TEXTS, LABELS), tiny.label_log_probabilities(prompts, TEXTS, LABELS), atol=1e-5)
+    assert penalized.generate(prompts, TEXTS, 8) != tiny.generate(prompts, TEXTS, 8)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"feed_forward_proj": "gated-mish", "dense_act_fn": "mish"}))
+    (folder / "generation_config.json").write_text(json.dumps(settings))
+    other = FrozenT5.load(folder, device="cpu")
+    assert other.network.architecture.unusual == ("the activation mish",)
+    assert other.label_probabilities([None], TEXTS, LABELS).shape == (1, 3, 3)
+    with pytest.raises(ModelError, match="the model has the activation mish, which tuning does not know"):
+        other.network.cast(torch.float32)
+
+
+def test_a_table_that_was_read_is_shared(tiny_t5_folder, vocabulary):
+    table = Vocabulary.load(tiny_t5_folder).embedding
+    model = FrozenT5.load(tiny_t5_folder, device="cpu", embedding=table)
+    assert np.shares_memory(model.embedding, table)
+    np.testing.assert_array_equal(FrozenT5.load(tiny_t5_folder, device="cpu").embedding, table)
+    assert np.shares_memory(Vocabulary.load(tiny_t5_folder, model.embedding).embedding, table)
+    assert FrozenT5.load(tiny_t5_folder, device="cpu", dtype="bfloat16", embedding=table).embedding is None
+    with pytest.raises(ModelError, match=r"shared.weight has the shape \(16128, 256\); config.json says"):
+        FrozenT5.load(tiny_t5_folder, device="cpu", embedding=vocabulary.embedding)
+
+
+def test_predictions_take_no_heavy_import():
+    """A local folder with tokenizer.json is scored and continued without transformers."""
+    code = (
+        "import sys; from explorer.evaluation.scoring import evaluate; from explorer.tasks import Task; from explorer.models.encoder_decoder import FrozenT5;"
+        "task = Task(('a film', 'a book'), ('good', 'bad'), ('bad', 'good'), 'two'); print(evaluate(FrozenT5.load(device='cpu'), [None], task).to_frame());"
+        "print([name for name in ('transformers', 'sklearn', 'scipy', 'huggingface_hub', 'faiss') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout.splitlines()[-1] == "[]"
 
 
 @pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")  # PEFT asks transformers for it
@@ -113,18 +236,19 @@ def test_peft_loads_a_written_prompt_and_agrees(model, vocabulary, tmp_path):
     network = AutoModelForSeq2SeqLM.from_pretrained(MODELS / DEFAULT_MODEL, dtype=torch.float32)
     tuned = PeftModel.from_pretrained(network, tmp_path / "planted").eval()
     texts = ["a warm and funny film", "slow , loud and far too long"]
-    scores = np.array([[teacher_forced(tuned, model.tokenizer, text, label) for label in ("negative", "positive")] for text in texts])
+    tokenizer = AutoTokenizer.from_pretrained(MODELS / DEFAULT_MODEL)
+    scores = np.array([[teacher_forced(tuned, tokenizer, text, label) for label in ("negative", "positive")] for text in texts])
     expected = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
     np.testing.assert_allclose(model.label_probabilities([vectors], texts, ["negative", "positive"])[0], expected, atol=1e-4)
 
 
 def test_the_weights_are_frozen_and_unchanged_by_use(tiny, prompts):
-    assert not any(parameter.requires_grad for parameter in tiny.model.parameters())
-    assert not tiny.model.training
-    before = {name: tensor.clone() for name, tensor in tiny.model.state_dict().items()}
+    weights = tiny.network.tensors
+    assert not any(weight.requires_grad for weight in weights.values())
+    before = {name: tensor.clone() for name, tensor in weights.items()}
     tiny.label_probabilities(prompts, TEXTS, LABELS)
     tiny.generate(prompts, TEXTS)
-    assert all(torch.equal(before[name], tensor) for name, tensor in tiny.model.state_dict().items())
+    assert all(torch.equal(before[name], tensor) for name, tensor in weights.items())
 
 
 def test_threads_get_the_answers_they_would_get_alone(tiny, prompts):
@@ -155,11 +279,12 @@ def test_the_mask_ends_where_the_row_ends():
 
 def test_bundled_models_are_named_shortly_and_others_by_what_was_given(model, tiny, tiny_t5_folder):
     assert (model.name, tiny.name) == ("mini-t5", str(tiny_t5_folder))
-    assert model.dimension == model.model.config.d_model
+    assert model.dimension == 256
+    assert repr(model) == "<FrozenT5 mini-t5: H 256, 35 MB of torch.float32 on cpu>"
 
 
 def test_labels_end_with_eos_and_need_a_piece(tiny):
-    assert tiny.label_ids("positive")[-1] == tiny.model.config.eos_token_id
+    assert tiny.label_ids("positive")[-1] == 1
     with pytest.raises(DataError, match="label '' has no piece in the vocabulary"):
         tiny.label_ids("")
 
@@ -182,6 +307,36 @@ def test_vectors_of_another_width_are_refused(tiny):
 
 def copied(folder, tmp_path):
     return shutil.copytree(folder, tmp_path / "copy")
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("config.json", "{", r"config\.json: cannot be read .*; expected a JSON object"),
+        ("config.json", "[1]", r"config\.json: found a JSON list; expected an object"),
+        (
+            "config.json",
+            '{"model_type": "t5", "d_model": "wide", "num_layers": 2, "vocab_size": 9, "num_heads": 1}',
+            'found d_model = "wide"; expected a whole',
+        ),
+        ("config.json", '{"model_type": "t5", "d_model": 16}', "found num_layers = null; expected a whole number above 0"),
+        ("config.json", "{}", "found a nameless model; expected one of the T5 family"),
+        ("generation_config.json", '{"eos_token_id": "end"}', 'found eos_token_id = "end"; expected the number of a piece'),
+    ],
+)
+def test_damaged_configurations_are_named(file, content, message, tiny_t5_folder, tmp_path):
+    folder = copied(tiny_t5_folder, tmp_path)
+    (folder / file).write_text(content)
+    with pytest.raises(ModelError, match=message):
+        FrozenT5.load(folder)
+
+
+def test_weights_of_another_shape_are_named(tiny_t5_folder, tmp_path):
+    folder = copied(tiny_t5_folder, tmp_path)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"d_ff": 48}))
+    with pytest.raises(ModelError, match=r"cannot be loaded as a T5 \(.*DenseReluDense.* has the shape .*; config.json says"):
+        FrozenT5.load(folder)
 
 
 def test_a_missing_model_is_named(tmp_path):
@@ -220,9 +375,18 @@ def test_another_architecture_is_refused(tiny_t5_folder, tmp_path):
         FrozenT5.load(folder)
 
 
+def test_devices_are_named_as_torch_names_them(tiny, tiny_t5_folder):
+    table = Vocabulary.load(tiny_t5_folder).embedding
+    numbered = FrozenT5.load(tiny_t5_folder, device="cpu:0", embedding=table)
+    assert np.shares_memory(numbered.embedding, table)
+    np.testing.assert_array_equal(numbered.label_probabilities([None], TEXTS, LABELS), tiny.label_probabilities([None], TEXTS, LABELS))
+    with pytest.raises(ModelError, match="found the device 'gpu0'; expected auto, cpu, cuda, split or such as cuda:1"):
+        FrozenT5.load(tiny_t5_folder, device="gpu0")
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
 def test_a_gpu_that_is_not_there_is_named(tiny_t5_folder):
-    with pytest.raises(ModelError, match="torch sees no GPU; use --device cpu"):
+    with pytest.raises(ModelError, match="torch sees no GPU; use cpu"):
         FrozenT5.load(tiny_t5_folder, device="cuda")
 
 
@@ -233,17 +397,16 @@ def test_a_model_spread_by_accelerate_answers_the_same(tiny_t5_folder):
     np.testing.assert_allclose(
         split.label_probabilities(prompts, texts, ("good", "bad")), whole.label_probabilities(prompts, texts, ("good", "bad")), rtol=1e-5
     )
-    assert whole.memory == sum(weight.nbytes for weight in whole.model.parameters())
+    assert isinstance(split.network, TransformersNetwork)
+    assert split.generate(prompts, texts, 5) == whole.generate(prompts, texts, 5)
+    assert split.memory == whole.memory
 
 
 def test_what_is_odd_about_a_model_is_said(tiny_t5_folder, tmp_path):
-    import json
-    import shutil
-
-    folder = shutil.copytree(tiny_t5_folder, tmp_path / "odd")
+    folder = copied(tiny_t5_folder, tmp_path)
     usual = FrozenT5.load(folder)
     config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps(config | {"scale_decoder_outputs": not usual.model.config.scale_decoder_outputs}))
+    (folder / "config.json").write_text(json.dumps(config | {"scale_decoder_outputs": not usual.network.architecture.scaled}))
     odd = FrozenT5.load(folder)
     assert len(usual.doubts) + len(odd.doubts) == 1
     assert "scale_decoder_outputs" in (*usual.doubts, *odd.doubts)[0]

@@ -41,6 +41,24 @@ def test_every_packing_reads_alike(suffix, content, packing, tmp_path):
     assert (task.name, len(task)) == (path.name, 3)
 
 
+def test_lists_become_a_task_that_can_be_told_from_others():
+    task = Task(["good", "bad"], ["yes", "no"], ["no", "yes"], "mine")
+    assert task == Task(("good", "bad"), ("yes", "no"), ("no", "yes"), "mine")
+    assert hash(task) == hash(Task(("good", "bad"), ("yes", "no"), ("no", "yes"), "mine"))
+    assert task.gold.tolist() == [1, 0]
+    assert repr(task) == "<Task mine: 2 texts, labels no, yes>"
+    for given, message in {
+        ("good", ("yes",), ("no", "yes")): r"mine, texts: found the text 'good'; expected a list, such as \['good'\]",
+        (("good",), "yes", ("no", "yes")): "mine, answers: found the text 'yes'",
+        (("good",), ("yes",), "no,yes"): r"mine, labels: found the text 'no,yes'; expected a list, such as \['no', 'yes'\]",
+        ((3,), ("yes",), ("no", "yes")): "mine, texts: found a int; expected a list of texts",
+        (None, ("yes",), ("no", "yes")): "mine, texts: found None; expected a list of texts",
+        (("\ud800",), ("yes",), ("no", "yes")): r"mine, row 1 is not Unicode text \(character 1\)",
+    }.items():
+        with pytest.raises(DataError, match=message):
+            Task(*given, "mine")
+
+
 def test_labels_may_be_numbers_and_keep_the_order_asked_for(tmp_path):
     path = tmp_path / "data.jsonl"
     path.write_text('{"text": "a", "label": 1}\n{"text": "b", "label": 0}\n')

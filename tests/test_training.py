@@ -5,6 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
+from transformers import AutoModelForSeq2SeqLM
 
 from explorer.errors import ModelError, PromptError
 from explorer.formats import find_prompts, read_prompt
@@ -36,7 +38,7 @@ def task():
 
 
 def weights(model):
-    return {name: parameter.detach().clone() for name, parameter in model.model.named_parameters()}
+    return {name: weight.detach().clone() for name, weight in model.network.tensors.items()}
 
 
 CONFIG = TuningConfig(length=4, steps=6, learning_rate=0.3, batch_size=8, evaluate_every=2, dtype="float32")
@@ -52,7 +54,7 @@ def test_runs_together_equal_runs_alone_and_the_model_stays_frozen(tiny, task):
         assert [e.step for e in prompt.origin.history] == [0, 2, 4, 6]
     after = weights(model)
     assert all((before[name] == after[name]).all() for name in before)
-    assert all(parameter.grad is None for parameter in model.model.parameters())
+    assert all(weight.grad is None for weight in model.network.tensors.values())
 
 
 def test_the_best_step_is_kept(tiny, task):
@@ -105,8 +107,6 @@ def test_runs_that_share_a_pass_equal_runs_alone(tiny, task):
 
 
 def test_a_pass_that_does_not_fit_is_halved_and_no_step_is_lost(tiny, task, monkeypatch):
-    import torch
-
     whole, real = Tuning(*tiny, task, task, RUNS, CONFIG), Tuning._gradients
     whole.train_step(whole.runs)
 
@@ -129,7 +129,7 @@ def test_a_pass_that_does_not_fit_is_halved_and_no_step_is_lost(tiny, task, monk
         raise torch.OutOfMemoryError("out of memory")
 
     monkeypatch.setattr(Tuning, "_gradients", never)
-    with pytest.raises(ModelError, match="a batch of 8 does not fit into memory; ask for a smaller --batch-size"):
+    with pytest.raises(ModelError, match="a batch of 8 does not fit into memory; ask for smaller batches"):
         halved.train_step(halved.runs)
 
 
@@ -241,8 +241,6 @@ def test_a_pull_keeps_a_prompt_near_its_sentence_and_records_it(tiny, task, tmp_
 
 
 def test_the_pull_is_the_mean_squared_distance_and_leaves_other_runs_alone(tiny, task):
-    import torch
-
     config = replace(CONFIG, read_as=SENTENCE, pull=0.5)
     tuning = Tuning(*tiny, task, task, [Run("random", 0), Run("sentence", 0)], config)
     with torch.no_grad():
@@ -277,6 +275,9 @@ def test_whole_models_are_tuned_on_copies(tiny, task, tmp_path):
     best = max(record["history"], key=lambda evaluation: evaluation["dev_accuracy"])
     assert accuracy == pytest.approx(best["dev_accuracy"], abs=1e-6)
     assert accuracy > record["history"][0]["dev_accuracy"]
+    plain = AutoModelForSeq2SeqLM.from_pretrained(folder)
+    assert plain.dtype == torch.float32
+    assert all(torch.equal(plain.get_parameter(name), weight) for name, weight in tuned.network.tensors.items())
     read = read_tuned_model(folder)
     assert (read.name, read.labels, read.seed) == ("planted/model-3", ("bad", "good"), 3)
     assert list(find_prompts(tmp_path)) == [], "a model is no broken prompt"
@@ -293,7 +294,7 @@ def test_a_stopped_model_goes_on_to_the_same_weights(tiny, task, tmp_path):
     resumed = ModelTuning(*tiny, task, task, run, config, file, {})
     assert resumed.runs[0].step == 4
     list(resumed.run())
-    one, other = weights(whole.runs[0].model), weights(resumed.runs[0].model)
+    one, other = whole.runs[0].weights, resumed.runs[0].weights
     assert all((one[name] == other[name]).all() for name in one)
     assert whole.runs[0].history == resumed.runs[0].history
 

@@ -74,11 +74,12 @@ def test_the_journey_stands_where_each_prompt_was_last():
 
 def test_the_picture_of_the_vocabulary_lies_under_its_places():
     xy = np.array([[0, 0], [10, 0], [10, 10]], np.float32)
-    content = journey._picture(xy, np.array([-5, -5]), np.array([15, 15])).removeprefix("data:image/png;base64,")
-    alpha = np.asarray(Image.open(io.BytesIO(base64.b64decode(content))))[..., 3]
+    figure = figures.journey_figure(VocabularyMap(np.arange(3), xy, "f", 3, 0.1, 0), planted.vocabulary(rows=3, special=0), {"a": (np.array([0]), xy[None])})
+    (picture,) = figure.layout.images
+    alpha = np.asarray(Image.open(io.BytesIO(base64.b64decode(picture.source.removeprefix("data:image/png;base64,")))))[..., 3]
     height, width = alpha.shape
-    assert (width, height) == journey.PICTURE
+    assert width > 1000
     for x, y in xy:
-        row, column = int(height * (15 - y) / 20), int(width * (x + 5) / 20)
-        assert alpha[row - 2 : row + 3, column - 2 : column + 3].max() > 80
+        row, column = int(height * (picture.y - y) / picture.sizey), int(width * (x - picture.x) / picture.sizex)
+        assert alpha[max(0, row - 2) : row + 3, max(0, column - 2) : column + 3].max() > 80
     assert (alpha > 0).sum() == 3 * 4

@@ -101,7 +101,7 @@ class Clusters(Result):
         return f"{said}; a random prompt of this shape holds as many groups {chance}."
 
     def to_frame(self) -> pd.DataFrame:
-        """One row per prompt token: prompt, position, statistic, coherence, coherence_merged, variant_share, p, q, percentile, kind, group,
+        """One row per prompt token: prompt, position, statistic, coherence, coherence_merged, variant_share, p, q, percentile, kind, group_words,
         group_variants, p_isotropic, p_rows, p_mixtures, p_initial."""
         return pd.DataFrame(
             {
@@ -115,7 +115,7 @@ class Clusters(Result):
                 "q": self.q,
                 "percentile": self.percentile,
                 "kind": self.kind,
-                "group": [" ".join(words) for words in self.groups],
+                "group_words": [" ".join(words) for words in self.groups],
                 "group_variants": self.group_variants,
                 **{f"p_{name}": values for name, values in self.others.items()},
             }
@@ -262,7 +262,8 @@ def merged_coherence(ids: np.ndarray, vocabulary: Vocabulary) -> tuple[np.ndarra
     pairs = np.triu_indices(ids.shape[1], 1)
     alike = (words[:, pairs[0]] == words[:, pairs[1]]) | (stems[:, pairs[0]] == stems[:, pairs[1]])
     repeated = np.zeros(ids.shape, bool)  # the same word as a nearer neighbor
-    np.logical_or.at(repeated, (slice(None), pairs[1]), words[:, pairs[0]] == words[:, pairs[1]])
+    for nearer, other in zip(*pairs, strict=True):
+        repeated[:, other] |= words[:, nearer] == words[:, other]
     share = alike.mean(axis=1) if alike.shape[1] else np.full(len(ids), np.nan)
     return mean_cosine(ids, vocabulary, ~repeated), share
 

@@ -14,17 +14,17 @@ from explorer.choices import Null
 from explorer.vocabulary import Vocabulary
 
 QUERIES, QUERY_SEED, CSLS_SEED = 1000, 0, 2**40
-"""the query bank of CSLS: draws from the vocabulary's Gaussian, since the tokens of one prompt are too few for a mean.
-Its seed is far from any seed of a null: null vectors that stood in the query bank themselves would score too low"""
+"""the queries of CSLS: draws from the vocabulary's Gaussian, since the tokens of one prompt are too few for a mean.
+Its seed is far from any seed of a null: null vectors that stood among the queries themselves would score too low"""
 CSLS_NEIGHBORS = 10
 DEEPEST = 30
 """neighbors that are sought of a null's vectors, however few are asked for first"""
 
 
 def row_crowding(vocabulary: Vocabulary) -> np.ndarray:
-    """r_Q of CSLS: each row's mean cosine to its 10 nearest in the query bank, [V] float32, −1…1, higher is more of a hub.
+    """r_Q of CSLS: each row's mean cosine to its 10 nearest queries, [V] float32, −1…1, higher is more of a hub.
 
-    The bank is 1,000 draws of `gaussian_vectors` with a seed of its own: the same for every prompt, so that scores are comparable.
+    The queries are 1,000 draws of `gaussian_vectors` with a seed of its own: the same for every prompt, so that scores are comparable.
     """
     return remembered(vocabulary, "row crowding", lambda: _row_crowding(vocabulary))
 
@@ -40,7 +40,7 @@ def _row_crowding(vocabulary: Vocabulary) -> np.ndarray:
 
 
 def hubness(vocabulary: Vocabulary, k: int = 10) -> "Hubness":
-    """How unevenly the k nearest rows (cosine) of CSLS's query bank fall on the vocabulary. k is clipped to the searchable rows."""
+    """How unevenly the k nearest rows (cosine) of CSLS's queries fall on the vocabulary. k is clipped to the searchable rows."""
     return remembered(vocabulary, ("hubness", k), lambda: _hubness(vocabulary, k))
 
 
@@ -69,7 +69,7 @@ def _null_neighbors(vocabulary: Vocabulary, k: int, count: int, seed: int, null:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Hubness:
-    """How unevenly the neighbor slots of a bank of queries fall on the searchable rows."""
+    """How unevenly the neighbor slots of many queries fall on the searchable rows."""
 
     token_ids: np.ndarray
     """[V'] int64 the searchable rows"""
@@ -108,7 +108,7 @@ class Hubness:
 
 
 def k_occurrence(neighbor_ids: np.ndarray, vocabulary: Vocabulary) -> Hubness:
-    """Hubness from the neighbors of a bank of queries.
+    """Hubness from the neighbors of many queries.
 
     neighbor_ids: [Q, k] int64, searchable rows as `neighbors.search` returns them.
     """

@@ -9,6 +9,7 @@ import pandas as pd
 from explorer.analysis.memo import remembered
 from explorer.analysis.nulls import benjamini_hochberg, enough, gaussian_vectors, p_values
 from explorer.analysis.vectors import unit
+from explorer.arguments import as_list
 from explorer.errors import DataError
 from explorer.prompt import SoftPrompt
 from explorer.results import Result
@@ -118,11 +119,11 @@ def read_labels(
     """Cosine, rank and p of every class label at every prompt token; persistence, drift and dispersion.
 
     labels: by default those the prompt records. other_labels: of other tasks, a baseline of persistence.
-    Raises DataError when there are none, PromptError for a label without a piece in the vocabulary or a prompt of another width,
+    Raises DataError for a string or when there are none, PromptError for a label without a piece in the vocabulary or a prompt of another width,
     ModelError for a vocabulary without a tokenizer.
     """
     vocabulary.check_width(prompt.vectors, prompt.name)
-    names = tuple(prompt.origin.labels or ()) if labels is None else tuple(labels)
+    names = tuple(prompt.origin.labels or ()) if labels is None else as_list(labels, "labels")
     if not names:
         raise DataError(f"{prompt.name} records no class labels; name them, such as negative and positive", "labels")
     targets = unit(np.stack([vocabulary.text_vector(name) for name in names]))  # [C, H]
@@ -138,7 +139,7 @@ def read_labels(
         rank,
         p,
         benjamini_hochberg(p.ravel()).reshape(p.shape),
-        _persistence(prompt, names, targets, similarity, rank, vocabulary, [other for other in other_labels if other not in names]),
+        _persistence(prompt, names, targets, similarity, rank, vocabulary, [other for other in as_list(other_labels, "other labels") if other not in names]),
         None if initial is None else (unit(prompt.vectors) * unit(initial)).sum(axis=1),
         _dispersion(similarity),
         float("nan") if initial is None else _dispersion(unit(initial) @ targets.T),
@@ -162,8 +163,10 @@ def _persistence(
     vocabulary: Vocabulary,
     other_labels: Sequence[str],
 ) -> tuple[Persistence, ...]:
-    before = None if prompt.initial is None else unit(prompt.initial) @ targets.T
-    started = None if before is None else _ranks(prompt.initial, before, vocabulary)
+    before = started = None
+    if prompt.initial is not None:
+        before = unit(prompt.initial) @ targets.T
+        started = _ranks(prompt.initial, before, vocabulary)
     others = np.stack([vocabulary.text_vector(label) for label in other_labels]) if other_labels else None
     found = []
     for position, source in enumerate(prompt.origin.rows or ()):

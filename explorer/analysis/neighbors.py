@@ -1,6 +1,6 @@
-"""The vocabulary pieces nearest to each prompt token: exact search with FAISS in four metrics.
+"""The vocabulary pieces nearest to each prompt token: exact search with FAISS in every metric.
 
-Knows neither models nor files. Imports nothing heavier than FAISS and pandas, so that `python -m explorer neighbors` is quick.
+Knows neither models nor files. Imports nothing heavier than FAISS and pandas, so that whoever asks for neighbors alone waits for no more.
 """
 
 from dataclasses import dataclass, replace
@@ -140,7 +140,8 @@ def centered_neighbors(prompt: SoftPrompt, vocabulary: Vocabulary, k: int = 10) 
 def _against(scores: np.ndarray, null: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Percentile, p and q [P, k] of scores [P, k] against those of random vectors at the same rank [M, k]."""
     if null is None:
-        return tuple(np.full(scores.shape, np.nan) for _ in range(3))
+        unknown = np.full(scores.shape, np.nan)
+        return unknown, unknown, unknown
     p = np.column_stack([p_values(scores[:, rank], null[:, rank]) for rank in range(scores.shape[1])])
     percentile = np.column_stack([percentiles(scores[:, rank], null[:, rank]) for rank in range(scores.shape[1])])
     return percentile, p, np.column_stack([benjamini_hochberg(column) for column in p.T])

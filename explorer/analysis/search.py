@@ -10,6 +10,7 @@ from explorer.analysis.memo import remembered
 from explorer.analysis.vectors import filled, index_of, stored_rows, unit, whitening
 from explorer.choices import METRICS, Metric
 from explorer.errors import ExplorerError, PromptError
+from explorer.prompt import Vectors
 from explorer.vocabulary import Vocabulary
 
 SPARE = 15
@@ -20,16 +21,16 @@ BLOCK_VALUES = 8_000_000
 """float64 values of candidate rows held at once"""
 
 
-def search(queries: np.ndarray, vocabulary: Vocabulary, k: int, metric: Metric = "cosine", include_special: bool = False) -> tuple[np.ndarray, np.ndarray]:
+def search(queries: Vectors, vocabulary: Vocabulary, k: int, metric: Metric = "cosine", include_special: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """The k nearest rows of each query: ids [Q, k] int64 and scores [Q, k] float32, the nearest first.
 
-    queries: [Q, H]. Exact: FAISS proposes more candidates than asked for, their scores are taken again in double precision,
+    queries: [Q, H], or a prompt. Exact: FAISS proposes more candidates than asked for, their scores are taken again in double precision,
     and rows with equal float32 scores stand in the order of their ids. k is clipped to the number of rows searched.
     Raises PromptError when the widths differ, values are not finite or overflow, ExplorerError for k below 1 or an unknown metric.
     """
+    queries = np.ascontiguousarray(queries, np.float32)
     vocabulary.check_width(queries, "queries")
     check(k, metric)
-    queries = np.ascontiguousarray(queries, np.float32)
     if bad := int((~np.isfinite(queries)).any(axis=1).sum()):
         raise PromptError(f"{bad} of {len(queries)} vectors to search for hold NaN or infinity; expected finite values")
     index = remembered(vocabulary, ("index", metric, include_special), lambda: _Index.of(vocabulary, metric, include_special))
@@ -71,12 +72,12 @@ class _Index:
         if metric in ("cosine", "whitened") and not include_special:
             return cls(index_of(vocabulary, metric), vocabulary.searchable_ids, metric, 1.0)
         token_ids = np.arange(len(vocabulary)) if include_special else vocabulary.searchable_ids
+        empty: faiss.IndexFlat = (faiss.IndexFlatL2 if metric == "l2" else faiss.IndexFlatIP)(vocabulary.dimension + (metric == "csls"))
         if metric == "csls":  # 2 cos(x, y) − r(y) is the inner product of (2x, 1) and (y, −r(y))
-            crowding, width = row_crowding(vocabulary), vocabulary.dimension + 1
-            index = filled(faiss.IndexFlatIP(width), vocabulary.embedding, token_ids, lambda rows, ids: np.column_stack([unit(rows), -crowding[ids]]))
+            crowding = row_crowding(vocabulary)
+            index = filled(empty, vocabulary.embedding, token_ids, lambda rows, ids: np.column_stack([unit(rows), -crowding[ids]]))
         else:
-            kind = faiss.IndexFlatL2 if metric == "l2" else faiss.IndexFlatIP
-            index = filled(kind(vocabulary.dimension), vocabulary.embedding, token_ids, lambda rows, _: _as_compared(rows, vocabulary, metric))
+            index = filled(empty, vocabulary.embedding, token_ids, lambda rows, _: _as_compared(rows, vocabulary, metric))
         rows = stored_rows(index)
         return cls(index, token_ids, metric, float(np.sqrt(np.einsum("rh,rh->r", rows, rows).max())))
 

@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 
 from explorer.analysis.search import search
-from explorer.errors import PromptError
 from explorer.prompt import SoftPrompt
 from explorer.vocabulary import Vocabulary
 
@@ -14,11 +13,9 @@ def first_neighbors(prompt: SoftPrompt, vocabulary: Vocabulary) -> tuple[np.ndar
 
     Raises PromptError for a prompt without a trajectory or of another width.
     """
-    if prompt.trajectory is None:
-        raise PromptError(f"{prompt.name} has no saved trajectory; expected trajectory.safetensors beside its weights")
-    count, length, width = prompt.trajectory.vectors.shape
+    count, length, width = prompt.saved.vectors.shape
     vocabulary.check_width(prompt.vectors, prompt.name)
-    ids, cosine = search(prompt.trajectory.vectors.reshape(count * length, width), vocabulary, 1)
+    ids, cosine = search(prompt.saved.vectors.reshape(count * length, width), vocabulary, 1)
     return ids.reshape(count, length), cosine.reshape(count, length)
 
 
@@ -34,7 +31,7 @@ def neighbor_changes(prompt: SoftPrompt, vocabulary: Vocabulary) -> pd.DataFrame
         {
             "prompt": prompt.name,
             "position": int(token),
-            "step": int(prompt.trajectory.steps[place + 1]),
+            "step": int(prompt.saved.steps[place + 1]),
             "before": vocabulary.pieces[ids[place, token]],
             "after": vocabulary.pieces[ids[place + 1, token]],
             "similarity": cosine[place + 1, token],

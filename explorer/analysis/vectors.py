@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import numpy as np
 
@@ -11,6 +11,8 @@ from explorer.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     import faiss
+
+    Index = TypeVar("Index", bound=faiss.IndexFlat)
 
 ROWS_PER_BLOCK = 1024
 """rows of the vocabulary that are worked on at once, so that memory stays bounded"""
@@ -42,7 +44,7 @@ def _cosine_index(vocabulary: Vocabulary) -> "faiss.IndexFlatIP":
     return filled(faiss.IndexFlatIP(vocabulary.dimension), vocabulary.embedding, vocabulary.searchable_ids, lambda rows, _: unit(rows))
 
 
-def filled(index: "faiss.IndexFlat", table: np.ndarray, rows: np.ndarray, change: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> "faiss.IndexFlat":
+def filled(index: "Index", table: np.ndarray, rows: np.ndarray, change: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> "Index":
     """The index with the given rows of a table, changed in blocks: no second copy of a large table is ever in memory.
 
     `IndexFlat.add` would grow its storage by doubling. change: rows [R, H] and their ids [R] -> [R, d] float32, d the index's dimension.

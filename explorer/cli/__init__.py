@@ -1,4 +1,4 @@
-"""The command line: `python -m explorer`, one command per panel of the dashboard.
+"""The command line: one command per panel of the dashboard, each in a file named after it.
 
 Results go to stdout, progress and warnings to stderr. Exit codes: 0 done, 1 an ExplorerError in one line, 2 bad usage,
 130 Ctrl-C, 141 the reader of stdout has gone. Heavy imports happen inside the commands.
@@ -7,12 +7,30 @@ Results go to stdout, progress and warnings to stderr. Exit codes: 0 done, 1 an 
 import os
 import sys
 from contextlib import suppress
+from typing import Annotated
 
 import typer
 from typer.core import TyperGroup
 
-from explorer.cli import comparing, making, reading, running, scoring, trusting
+from explorer.cli.app import app as dashboard
+from explorer.cli.attribution import attribution
+from explorer.cli.clusters import clusters
+from explorer.cli.commandline import SCRIPT, advice, program
+from explorer.cli.compare import compare
+from explorer.cli.convert import convert
+from explorer.cli.ensemble import ensemble
+from explorer.cli.evaluate import evaluate
+from explorer.cli.faithfulness import faithfulness
+from explorer.cli.inspect import inspect
+from explorer.cli.labels import labels
+from explorer.cli.map import draw_map
+from explorer.cli.neighbors import neighbors
 from explorer.cli.output import note
+from explorer.cli.predict import predict
+from explorer.cli.prompts import prompts
+from explorer.cli.report import report
+from explorer.cli.shift import shift
+from explorer.cli.train import train
 from explorer.errors import ExplorerError
 
 
@@ -26,7 +44,7 @@ class Commands(TyperGroup):
             result = super().invoke(ctx)
             sys.stdout.flush()
         except ExplorerError as error:
-            note(f"Error: {error}")
+            note(f"Error: {error}{advice(error.setting)}")
             raise typer.Exit(1) from error
         except KeyboardInterrupt as interruption:
             note(f"interrupted: {interruption}" if str(interruption) else "interrupted")
@@ -53,32 +71,47 @@ def _abandon_stdout() -> None:
 app = typer.Typer(
     cls=Commands,
     help="Soft Prompt Explorer: what a trained soft prompt learned, and how far that reading can be trusted.",
-    add_completion=False,
+    add_completion=program() == SCRIPT,  # a shell completes the name of a program, which `python -m explorer` is not
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 
+
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        from explorer import __version__
+
+        typer.echo(f"{SCRIPT} {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _program(
+    version: Annotated[bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Show the version and exit.")] = False,
+) -> None:
+    """Options of the program itself; they end it before a command runs."""
+
+
 COMMANDS = {
-    "prompts": reading.prompts,
-    "inspect": reading.inspect,
-    "convert": reading.convert,
-    "neighbors": reading.neighbors,
-    "clusters": reading.clusters,
-    "labels": reading.labels,
-    "map": comparing.draw_map,
-    "compare": comparing.compare,
-    "report": comparing.report,
-    "predict": running.predict,
-    "evaluate": scoring.evaluate,
-    "shift": scoring.shift,
-    "ensemble": scoring.ensemble,
-    "faithfulness": trusting.faithfulness,
-    "attribution": trusting.attribution,
-    "train": making.train,
-    "pretrain": making.pretrain,
-    "app": running.app,
+    "prompts": prompts,
+    "inspect": inspect,
+    "convert": convert,
+    "neighbors": neighbors,
+    "clusters": clusters,
+    "labels": labels,
+    "map": draw_map,
+    "compare": compare,
+    "report": report,
+    "predict": predict,
+    "evaluate": evaluate,
+    "shift": shift,
+    "ensemble": ensemble,
+    "faithfulness": faithfulness,
+    "attribution": attribution,
+    "train": train,
+    "app": dashboard,
 }
 for _name in COMMANDS:
     app.command(_name)(COMMANDS[_name])

@@ -1,27 +1,58 @@
 """Arguments and options that several commands share: one name, one meaning, one help text."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
-Metric = Literal["cosine", "l2", "dot", "csls"]
-"""as in explorer.analysis.neighbors, which is too heavy to import for --help; a test keeps the two equal"""
+from explorer import choices
+from explorer.files import MODELS, PROMPTS
 
 PROMPT_HELP = "A prompt's file or folder, or its name under checkpoints/prompts."
+MODEL_HELP = "Model folder, name under checkpoints/models, or Hugging Face id."
+DATA_HELP = "TSV, CSV or JSONL with text and label, or hf:NAME[/CONFIG]:SPLIT."
 
-Prompts = Annotated[list[str], typer.Argument(metavar="PROMPT", show_default=False, help=PROMPT_HELP)]
-Model = Annotated[
-    str | None,
-    typer.Option("--model", metavar="M", help="Model folder, name under checkpoints/models, or Hugging Face id. Default: the prompt's own base model."),
-]
+
+def _bundled_prompts(incomplete: str) -> list[str]:
+    """Names that a shell completes."""
+    names = [path.relative_to(PROMPTS).as_posix() for path in sorted(PROMPTS.glob("*/*")) if path.is_dir()]
+    return [name for name in names if name.startswith(incomplete)]
+
+
+def _bundled_models(incomplete: str) -> list[str]:
+    return [path.name for path in sorted(MODELS.glob(f"{incomplete}*")) if path.is_dir()]
+
+
+Prompts = Annotated[list[str], typer.Argument(metavar="PROMPT", show_default=False, help=PROMPT_HELP, autocompletion=_bundled_prompts)]
+Prompt = Annotated[str, typer.Argument(metavar="PROMPT", show_default=False, help=PROMPT_HELP, autocompletion=_bundled_prompts)]
+Model = Annotated[str | None, typer.Option("--model", metavar="M", help=f"{MODEL_HELP} Default: the prompt's own base model.", autocompletion=_bundled_models)]
+BaseModel = Annotated[str, typer.Option("--model", metavar="M", show_default=False, help=MODEL_HELP, autocompletion=_bundled_models)]
 Labels = Annotated[str | None, typer.Option("--labels", metavar="A,B", help="Class labels, with commas. Default: those the prompts record.")]
 NoPrompt = Annotated[bool, typer.Option("--no-prompt", help="Also run the model without any prompt.")]
-Data = Annotated[str, typer.Option("--data", metavar="FILE", show_default=False, help="TSV, CSV or JSONL with text and label, or hf:NAME[/CONFIG]:SPLIT.")]
+Data = Annotated[str, typer.Option("--data", metavar="FILE", show_default=False, help=DATA_HELP)]
 Key = Annotated[str | None, typer.Option("--key", metavar="KEY", help="Which array, task or step, where several could be meant. Other commands: PATH#KEY.")]
+Device = Annotated[choices.Device, typer.Option("--device", help="Where the model runs; auto: on a GPU if there is one, split: spread over all.")]
+Dtype = Annotated[choices.Dtype, typer.Option("--dtype", help="Precision of the weights; auto: bfloat16 on a GPU, float32 on a processor.")]
+Metric = Annotated[choices.Metric, typer.Option("--metric", help="Similarity of the neighbor table; l2 is a distance, smaller is closer.")]
+K = Annotated[int, typer.Option("-k", min=1, help="Neighbors of each prompt token.")]
+Nulls = Annotated[int, typer.Option("--nulls", min=1, help="Random vectors of each null distribution, which p-values compare with.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random.")]
+Wide = Annotated[bool, typer.Option("--wide", help="All columns and tables, however wide.")]
 Json = Annotated[bool, typer.Option("--json", help="Everything as JSON on stdout.")]
 Csv = Annotated[str | None, typer.Option("--csv", metavar="FILE", help="The table as CSV in a file; - is stdout.")]
 Html = Annotated[str | None, typer.Option("--html", metavar="FILE", help="The figure as one self-contained HTML page; - is stdout.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
-K = Annotated[int, typer.Option("-k", min=1, help="Neighbors of each prompt token.")]
-Nulls = Annotated[int, typer.Option("--nulls", min=1, help="Random vectors (vocabulary Gaussian) that p-values compare with.")]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random.")]
+
+
+def values(text: str | None, option: str) -> tuple[str, ...]:
+    """The values of an option that takes a list with commas. Raises typer.BadParameter for empty or repeated ones."""
+    found = tuple(value.strip() for value in text.split(",")) if text is not None else ()
+    for value in found:
+        value.encode()  # what is not UTF-8 is refused here; a tokenizer would fail on it
+    if "" in found or len(set(found)) < len(found):
+        raise typer.BadParameter(f"found {text!r}; expected different values with commas between them", param_hint=option)
+    return found
+
+
+def label_values(text: str | None) -> tuple[str, ...] | None:
+    """Class labels as typed; None where none were. Raises typer.BadParameter for empty or repeated ones."""
+    return values(text, "--labels") or None

@@ -1,21 +1,26 @@
-"""What commands write: tables for people, JSON and CSV for programs, and files that appear whole or not at all."""
+"""What commands write: tables for people, 100 columns wide; JSON and CSV for programs; notes on stderr."""
 
 import json
 import math
-import os
-import shutil
-from collections.abc import Callable, Iterable, Sequence
+import textwrap
+import unicodedata
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from explorer.errors import ExplorerError
+from explorer.files import check_target, csv_bytes, write_file
 
 if TYPE_CHECKING:
     import pandas as pd
 
 STDOUT = "-"
+WIDTH = 100
+"""columns of a terminal that tables for people fit into"""
+NARROWEST = 8
+"""columns that a text column is never shortened below"""
+GAP = "  "
 
 
 def note(message: str) -> None:
@@ -31,7 +36,7 @@ def printable(text: str) -> str:
 class Output:
     """Where a command's results go. Made before the work begins, so that an unusable target is refused at once.
 
-    Raises ExplorerError for a target that exists (unless `overwrite`) or cannot be written, and typer.BadParameter when two
+    Raises WriteError for a target that exists (unless `overwrite`) or cannot be written, and typer.BadParameter when two
     results are meant for stdout.
     """
 
@@ -46,99 +51,27 @@ class Output:
     def write(
         self,
         content: Callable[[], object],
-        frame: Callable[[], "pd.DataFrame"] | None = None,
+        frame: "Callable[[], pd.DataFrame] | None" = None,
         text: Callable[[], str] | None = None,
         page: Callable[[], str] | None = None,
     ) -> None:
         """Give the results in the forms asked for: JSON, CSV, HTML; a table for people when none was."""
         if self.html is not None:
-            self._put(self.html, page())
+            self._put(self.html, page().encode("utf-8", "backslashreplace"))
         if self.csv is not None:
-            from explorer.files import safe_csv
-
-            self._put(self.csv, safe_csv(frame()))
+            self._put(self.csv, csv_bytes(frame()))
         if self.as_json:
-            self._put(STDOUT, json.dumps(content(), ensure_ascii=False, indent=1, allow_nan=False) + "\n")
+            data = json.dumps(content(), ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+            self._put(STDOUT, data.encode("utf-8", "backslashreplace"))
         if not self.as_json and self.csv is None and self.html is None:
-            self._put(STDOUT, text() + "\n")
+            self._put(STDOUT, (text() + "\n").encode("utf-8", "backslashreplace"))
 
-    def _put(self, target: str, text: str) -> None:
-        data = text.encode("utf-8", "backslashreplace")
+    def _put(self, target: str, data: bytes) -> None:
         if target == STDOUT:
             typer.echo(data, nl=False)
             return
         write_file(Path(target), data, self.overwrite)
         note(f"wrote {target}")
-
-
-def check_target(path: Path, overwrite: bool) -> None:
-    """Raise ExplorerError when a file cannot be written here, or exists and `overwrite` is False."""
-    if path.is_dir():
-        raise ExplorerError(f"{path}: is a folder; expected the name of a file to write")
-    if path.is_file() and not overwrite:
-        raise ExplorerError(f"{path} exists already; choose another name or pass --overwrite")
-    if not path.parent.is_dir():
-        raise ExplorerError(f"{path}: there is no folder {path.parent}; make it first or choose another place")
-    if not os.access(path.parent if path.is_file() or not path.exists() else path, os.W_OK):
-        raise ExplorerError(f"{path}: cannot be written (permission denied); choose another place")
-
-
-def write_file(path: Path, data: bytes, overwrite: bool) -> None:
-    """Write a file under a temporary name, then rename it: whole or not at all. Pipes and devices are written to directly.
-
-    Raises ExplorerError when it exists and `overwrite` is False, or when it cannot be written.
-    """
-    check_target(path, overwrite)
-    path = path.resolve()
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        if path.exists() and not path.is_file():
-            path.write_bytes(data)
-            return
-        partial.write_bytes(data)
-        if path.exists():
-            shutil.copymode(path, partial)
-        os.replace(partial, path)
-    except OSError as error:
-        raise ExplorerError(f"{path}: cannot be written ({error.strerror or error}); choose another place") from error
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def check_folder(path: Path, overwrite: bool) -> None:
-    """Raise ExplorerError when a folder cannot be made here, or holds something and `overwrite` is False."""
-    if path.exists() and not path.is_dir():
-        raise ExplorerError(f"{path}: is a file; expected the name of a folder to make")
-    if path.is_dir() and any(path.iterdir()) and not overwrite:
-        raise ExplorerError(f"{path} exists already and is not empty; choose another name or pass --overwrite")
-    beside = path if path.is_dir() else path.absolute().parent
-    if not beside.is_dir():
-        raise ExplorerError(f"{path}: there is no folder {beside}; make it first or choose another place")
-    if not os.access(beside, os.W_OK):
-        raise ExplorerError(f"{path}: cannot be written (permission denied); choose another place")
-
-
-def write_folder(path: Path, files: dict[str, bytes], overwrite: bool) -> None:
-    """Write files into a folder: a new one appears whole or not at all, in one that is there each file does; others in it stay.
-
-    Raises ExplorerError when it cannot be written.
-    """
-    check_folder(path, overwrite)
-    if path.is_dir():
-        for name, data in files.items():
-            write_file(path / name, data, overwrite)
-        return
-    path = path.absolute()
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        partial.mkdir()
-        for name, data in files.items():
-            (partial / name).write_bytes(data)
-        os.replace(partial, path)
-    except OSError as error:
-        raise ExplorerError(f"{path}: cannot be written ({error.strerror or error}); choose another place") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def records(frame: "pd.DataFrame") -> list[dict[str, object]]:
@@ -164,23 +97,85 @@ def plain(value: object) -> object:
     return None if type(value).__name__ in ("NAType", "NaTType") else str(value)
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Aligned text: numbers to the right, everything else to the left."""
-    rows = [[plain(value) for value in row] for row in rows]
-    shown = [[cell(value) for value in row] for row in rows]
-    widths = [max(len(line[n]) for line in [list(columns), *shown]) for n in range(len(columns))]
-    numeric = [any(isinstance(row[n], (int, float)) for row in rows) for n in range(len(columns))]
+def table(frame: "pd.DataFrame", wide: bool = False, lists: Sequence[str] = ()) -> str:
+    """A frame as aligned text, numbers to the right; no line is longer than WIDTH columns unless `wide`.
 
-    def aligned(line: Sequence[str]) -> str:
-        return "  ".join(c.rjust(w) if right else c.ljust(w) for c, w, right in zip(line, widths, numeric, strict=True)).rstrip()
+    Where one would be, text is shortened: first columns named in `lists` (items with commas) at their end, then the widest in the middle.
+    """
+    names = list(frame.columns)
+    rows = [[plain(value) for value in row] for row in frame.itertuples(index=False)]
+    shown = [names, *([cell(value) for value in row] for row in rows)]
+    widths = [max(width_of(line[n]) for line in shown) for n in range(len(names))]
+    numeric = [any(isinstance(row[n], (int, float)) for row in rows) for n in range(len(names))]
+    if not wide:
+        widths = _fitted(widths, [0 if right else max(NARROWEST, width_of(name)) for name, right in zip(names, numeric, strict=True)], names, lists)
+    return "\n".join(_line(line, widths, numeric, [name in lists for name in names]) for line in shown)
 
-    return "\n".join(aligned(line) for line in [list(columns), *shown])
+
+def _fitted(widths: list[int], least: list[int], names: Sequence[str], lists: Sequence[str]) -> list[int]:
+    """Column widths that fit together; least: how narrow each column may get, 0 for one that is not shortened."""
+    widths = list(widths)
+    room = WIDTH - len(GAP) * (len(widths) - 1)
+    while sum(widths) > room:
+        open_ = [n for n in range(len(widths)) if least[n] and widths[n] > least[n]]
+        if not open_:
+            break
+        chosen = [n for n in open_ if names[n] in lists] or open_
+        widths[max(chosen, key=lambda n: widths[n])] -= 1
+    return widths
 
 
-def frame_table(frame: "pd.DataFrame", columns: Sequence[str] | None = None) -> str:
-    """A frame, or some of its columns, as aligned text."""
-    chosen = frame if columns is None else frame[list(columns)]
-    return table(list(chosen.columns), (list(row) for row in chosen.itertuples(index=False)))
+def _line(line: Sequence[str], widths: Sequence[int], numeric: Sequence[bool], lists: Sequence[bool]) -> str:
+    cells = []
+    for text, width, right, is_list in zip(line, widths, numeric, lists, strict=True):
+        short = text if width_of(text) <= width else _without_end(text, width) if is_list else _without_middle(text, width)
+        space = " " * (width - width_of(short))
+        cells.append(space + short if right else short + space)
+    return GAP.join(cells).rstrip()
+
+
+def width_of(text: str) -> int:
+    """Columns that a text takes in a terminal: two for a wide East Asian character, none for a combining one."""
+    if text.isascii():
+        return len(text)
+    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+
+
+def _without_end(text: str, width: int) -> str:
+    """Items with commas, the last left out: `fine, great, …`."""
+    kept = _clipped(text, width - 1)
+    items, comma, _ = kept.rpartition(", ")
+    return f"{items}, …" if comma else f"{kept}…"
+
+
+def _without_middle(text: str, width: int) -> str:
+    """The beginning and the end: `sentiment/class…length-100`."""
+    head = _clipped(text, width // 2)
+    return f"{head}…{_clipped(text[::-1], width - width_of(head) - 1)[::-1]}"
+
+
+def _clipped(text: str, width: int) -> str:
+    text = text[:width]
+    while width_of(text) > width:
+        text = text[:-1]
+    return text
+
+
+def paragraph(*sentences: str) -> str:
+    """Sentences as lines of at most WIDTH columns; empty ones are left out."""
+    return "\n".join(textwrap.fill(printable(sentence), WIDTH, break_on_hyphens=False) for sentence in sentences if sentence)
+
+
+def entries(words: dict[str, str]) -> str:
+    """Names and what they stand for, one below the other; long texts go on in the next line."""
+    indent = " " * (max(map(len, words)) + len(GAP))
+    lines = [textwrap.fill(printable(word), WIDTH - len(indent), break_on_hyphens=False) for word in words.values()]
+    return "\n".join(name.ljust(len(indent)) + textwrap.indent(line, indent).lstrip() for name, line in zip(words, lines, strict=True))
+
+
+def interval(low: float, high: float) -> str:
+    """A 95 % interval in one cell; empty where it is not known."""
+    return f"{low:.3f} … {high:.3f}" if math.isfinite(low) and math.isfinite(high) else ""
 
 
 def cell(value: object) -> str:
@@ -193,5 +188,5 @@ def cell(value: object) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{printable(key)} {cell(item)}" for key, item in value.items())
     if isinstance(value, float):
-        return f"{value:.1f}" if abs(value) >= 1000 else f"{value:.3f}"
+        return f"{value:.1f}" if abs(value) >= 1000 else f"{round(value, 3) + 0.0:.3f}"  # no -0.000
     return printable(str(value))

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
+from explorer.choices import Device
 from explorer.cli.output import note
 from explorer.errors import ExplorerError
 
@@ -32,6 +33,10 @@ class Processes:
     def first(self) -> bool:
         """Whether this process prints the results."""
         return self.rank == 0
+
+    def device_for(self, asked: Device) -> str:
+        """Where this process runs a model: where it was asked to, else on the device that the launcher gave it."""
+        return self.device if asked == "auto" else asked
 
     def share(self, items: Sequence[T]) -> list[T]:
         """What this process takes: every n-th."""
@@ -57,5 +62,5 @@ class Processes:
             yield
         except ExplorerError as error:
             if self.count > 1:
-                raise ExplorerError(f"process {self.rank} of {self.count}: {error}") from error
+                raise ExplorerError(f"process {self.rank} of {self.count}: {error}", error.setting) from error
             raise

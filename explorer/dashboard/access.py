@@ -3,9 +3,9 @@
 import os
 
 READ_ONLY = "EXPLORER_READ_ONLY"
-"""set to 1 by `python -m explorer app --read-only`"""
+"""set to 1: no uploads, no model"""
 FOLDERS = "EXPLORER_FOLDERS"
-"""set to 1 by `python -m explorer app` for whoever sits at this machine; behind a proxy every visitor looks like that"""
+"""set to 1 where the app serves only whoever sits at this machine: behind a proxy every visitor looks like that"""
 
 
 def folders() -> bool:

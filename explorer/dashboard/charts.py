@@ -7,8 +7,8 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from explorer.dashboard import focus
-from explorer.dashboard.cached import Opened
 from explorer.figures import Figure, alternative_text, mark_token
+from explorer.prompt import SoftPrompt
 
 CONFIG = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"]}
 MAP = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "autoScale2d"], "scrollZoom": True}
@@ -20,16 +20,16 @@ def show(figure: Figure, key: str, place: DeltaGenerator | None = None, buttons:
     (place or st).plotly_chart(figure, key=key, config=config, alt=alternative_text(figure))
 
 
-def tokens(figure: Figure, key: str, opened: Opened, down: bool = False, place: DeltaGenerator | None = None) -> None:
+def tokens(figure: Figure, key: str, prompt: SoftPrompt, down: bool = False, place: DeltaGenerator | None = None) -> None:
     """Draw a figure whose horizontal axis is a prompt's tokens: the one in focus is marked, a click puts another into focus.
 
     down: tokens run down the other axis too.
     """
     said = alternative_text(figure)
-    if (position := focus.position(opened)) is not None:
+    if (position := focus.position(prompt)) is not None:
         mark_token(figure, position, down)
     (place or st).plotly_chart(
-        figure, key=key, on_select=lambda: _clicked(key, opened.name), selection_mode="points", config=CONFIG, alt=f"{said} A click chooses a token."
+        figure, key=key, on_select=lambda: _clicked(key, prompt.name), selection_mode="points", config=CONFIG, alt=f"{said} A click chooses a token."
     )
 
 
@@ -50,16 +50,16 @@ def selectable(figure: Figure, key: str) -> tuple[list[dict], list[np.ndarray]]:
     return chosen["points"], [np.column_stack([drawn["x"], drawn["y"]]) for drawn in chosen["lasso"]]
 
 
-def arrow(key: str, opened: Opened) -> int | None:
+def arrow(key: str, prompt: SoftPrompt) -> int | None:
     """The token that an arrow on a map points at: the one in focus, unless it was chosen by a click on this very map. That one is marked
     already, and with another arrow the map would be another chart, without its zoom and what was chosen in it.
     """
     kept = st.session_state.get(f"{key} kept", (None, None))
-    token = focus.position(opened)
-    now = (opened.name, token)
+    token = focus.position(prompt)
+    now = (prompt.name, token)
     pointed = kept[1] if key in st.session_state and kept[0] == now else now
     st.session_state[f"{key} kept"] = now, pointed
-    return pointed[1] if pointed is not None and pointed[0] == opened.name else None
+    return pointed[1] if pointed is not None and pointed[0] == prompt.name else None
 
 
 def _chosen(key: str) -> None:

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from explorer.choices import METRICS, Metric
+from explorer.choices import GROUPINGS, METRICS, Grouping, Metric
 
 LARGEST_K = 30
 DIRECTION = {"cosine": "higher is closer", "csls": "higher is closer", "dot": "higher is closer", "l2": "a distance: smaller is closer"}
@@ -25,3 +25,14 @@ def metric() -> Metric:
         help="CSLS is the cosine corrected for pieces that are near to everything. L2 and dot product also depend on length.",
     )
     return chosen or METRICS[0]
+
+
+def labels(title: str, key: str, placeholder: str, help: str | None = None, linked: bool = False) -> tuple[str, ...]:
+    """Different labels typed with commas between them; linked: the address holds them."""
+    typed = st.text_input(title, max_chars=500, key=key, placeholder=placeholder, help=help, bind="query-params" if linked else None) or ""
+    return tuple(dict.fromkeys(label.strip() for label in typed.split(",") if label.strip()))
+
+
+def grouping() -> Grouping:
+    """What puts prompts into one group."""
+    return st.selectbox("Group by", GROUPINGS, key="by", bind="query-params", width=150)

@@ -8,6 +8,19 @@ import streamlit as st
 from explorer.dashboard.markdown import safe
 from explorer.errors import ExplorerError
 
+MENDED_BY = {"model": "start the app with the model to read them with"}
+"""what to do on the dashboard, by the setting that an error names; other settings have a control on the page"""
+
+
+def in_words(error: ExplorerError) -> str:
+    """The message with what to do, safe for Markdown."""
+    return hinted(str(error), error.setting)
+
+
+def hinted(text: str, setting: str | None) -> str:
+    """A text with what mends it, safe for Markdown."""
+    return safe(f"{text} ({MENDED_BY[setting]})" if setting in MENDED_BY else text)
+
 
 @contextmanager
 def shown() -> Iterator[None]:
@@ -15,4 +28,4 @@ def shown() -> Iterator[None]:
     try:
         yield
     except ExplorerError as error:
-        st.error(safe(error), icon=":material/error:")
+        st.error(in_words(error), icon=":material/error:")

@@ -4,36 +4,39 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from explorer.dashboard import cached
-from explorer.dashboard.cached import Opened
+from explorer.dashboard import cache
 from explorer.dashboard.markdown import safe
-from explorer.figures import readable
-from explorer.vocabulary import Vocabulary
+from explorer.files import PACKAGE
+from explorer.pieces import readable
+from explorer.prompt import SoftPrompt
+from explorer.report.tables import sources
+from explorer.session import Session
 
 PROMPT, TOKEN = "prompt", "token"
 NONE = "none"
+PAGES_FOLDER = PACKAGE / "dashboard" / "pages"
 
 
-def sidebar(chosen: Sequence[Opened]) -> None:
+def sidebar(chosen: Sequence[SoftPrompt]) -> None:
     """Which of the chosen prompts is shown in detail, and which of its tokens is marked."""
     if not chosen:
         return
-    names = [opened.name for opened in chosen]
+    names = [prompt.name for prompt in chosen]
     name = st.selectbox("In detail", names, key=PROMPT, bind="query-params", help="The prompt that pages about one prompt show.")
-    opened = chosen[names.index(name)] if name in names else chosen[0]
-    positions = [NONE, *map(str, range(opened.prompt.length))]
+    shown = chosen[names.index(name)] if name in names else chosen[0]
+    positions = [NONE, *map(str, range(shown.length))]
     st.selectbox("Token in focus", positions, key=TOKEN, bind="query-params", help="Marked on every page. A click in a chart or table chooses it too.")
 
 
-def opened(chosen: Sequence[Opened]) -> Opened:
-    """The prompt in detail; the first of those given when it is not among them."""
-    return next((one for one in chosen if one.name == st.session_state.get(PROMPT)), chosen[0])
+def prompt(session: Session) -> SoftPrompt:
+    """The prompt in detail; the first of the session's when it is not among them."""
+    return next((one for one in session.prompts if one.name == st.session_state.get(PROMPT)), session.prompts[0])
 
 
-def position(one: Opened) -> int | None:
+def position(one: SoftPrompt) -> int | None:
     """The position of the token in focus, if it is one of this prompt's."""
     token = str(st.session_state.get(TOKEN, NONE))
-    if st.session_state.get(PROMPT, one.name) != one.name or not token.isdecimal() or int(token) >= one.prompt.length:
+    if st.session_state.get(PROMPT, one.name) != one.name or not token.isdecimal() or int(token) >= one.length:
         return None
     return int(token)
 
@@ -53,19 +56,19 @@ PAGES = {
 """that show a token in focus"""
 
 
-def panel(one: Opened, vocabulary: Vocabulary, here: str) -> None:
-    """The token in focus in one line, and the way to it on the other pages; nothing when none of this prompt's is."""
+def panel(session: Session, here: str) -> None:
+    """The token in focus in one line, and the way to it on the other pages; nothing when it is none of the prompt in detail."""
+    one = prompt(session)
     token = position(one)
     if token is None:
         return
-    found = cached.neighbors(one, vocabulary, 10, "cosine")
-    rows = one.prompt.origin.rows
-    began = f", began as {safe(readable(rows[token].piece) if rows[token].piece else rows[token])}" if rows else ""
+    found = cache.reading("Searching the neighbors", session.only(one.name).neighbors)[0]
+    began = f", began as {safe(sources(one)[token])}" if one.origin.rows else ""
     words = safe(", ".join(map(readable, found.pieces[token][:5])))
     with st.container(border=True):
         st.markdown(f"**Token {token}** of {safe(one.name)}{began}. Nearest by cosine: {words} ({found.similarity[token, 0]:.2f}, q {found.q[token, 0]:.3f}).")
         with st.container(horizontal=True, vertical_alignment="center"):
             for page, (title, icon) in PAGES.items():
                 if page != here:
-                    st.page_link(f"explorer/dashboard/pages/{page}.py", label=title, icon=icon)
+                    st.page_link(str(PAGES_FOLDER / f"{page}.py"), label=title, icon=icon)
             st.button("Out of focus", on_click=choose, args=(one.name, None), icon=":material/close:", type="tertiary", key="out-of-focus")

@@ -11,11 +11,6 @@ def safe(text: object) -> str:
     return _MARKUP.sub(r"\\\g<0>", " ".join(str(text).split()))
 
 
-def count(number: int, one: str, many: str | None = None) -> str:
-    """`1 prompt`, `9 prompts`."""
-    return f"{number:,} {one if number == 1 else many or f'{one}s'}"
-
-
 def model_name(name: str) -> str:
     """A model as captions call it: the last part of a folder or of an id on the hub, safe for Markdown."""
     return safe(name.rstrip("/").rpartition("/")[2] or name)

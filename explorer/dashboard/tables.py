@@ -1,17 +1,16 @@
-"""Tables as the pages show them, each with its download: the same text as the command line's --csv."""
+"""Tables as the pages show them, each with its download: the same bytes as the command line writes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
-import numpy as np
 import pandas as pd
 import streamlit as st
 
-from explorer.analysis.neighbors import NearestNeighbors
 from explorer.dashboard import focus
-from explorer.dashboard.cached import Opened
-from explorer.dashboard.markdown import count, slug
-from explorer.figures import readable
-from explorer.files import safe_csv
+from explorer.dashboard.markdown import slug
+from explorer.files import csv_bytes
+from explorer.prompt import SoftPrompt
+from explorer.wording import count
 
 _number, _text = st.column_config.NumberColumn, st.column_config.TextColumn
 
@@ -41,7 +40,9 @@ COLUMNS = {
     "metric": _text("Metric", width=80),
     "first": _number("Nearest", format="%.3f", help="Score of the nearest piece", width=70),
     "percentile": _number("Percentile", format="%.1f", help="Share of random vectors that are below", width=80),
-    "p_merged": _number("p merged", format="%.3f", help="p of the coherence with variants merged", width=75),
+    "statistic": _number("Nearness", format="%.3f", help="To a group of five words that belong together, in the whitened space; higher is more of a group"),
+    "group_words": _text("Group", width="large", help="The five words nearest in the whitened space"),
+    "group_variants": _number("Same word", format="%.0f%%", help="Share of the group's pairs that are variants of one word or share a stem"),
     "p_rows": _number("p, words", format="%.2f", help="Against random words of the vocabulary: the upper anchor", width=75),
     "p_mixtures": _number("p, mixtures", format="%.2f", help="Against convex combinations of three random words", width=80),
     "p_isotropic": _number("p, directions", format="%.3f", help="Against random directions", width=85),
@@ -50,11 +51,11 @@ COLUMNS = {
     "margin": _number("Margin", format="%.4f", help="From rank k to rank k + 1: how sure the last neighbor is", width=70),
     "p": _number("p", format="%.3f", help="Against vectors drawn from the vocabulary's Gaussian; smaller is more surprising", width=70),
     "q": _number("q", format="%.3f", help="p after Benjamini–Hochberg over the tokens of the prompt", width=70),
-    "coherence": _number("Coherence", format="%.3f", help="Mean cosine among the neighbors"),
+    "coherence": _number("Coherence", format="%.3f", help="Mean cosine among the k nearest pieces; a description, no verdict"),
     "coherence_merged": _number("Merged", format="%.3f", help="Coherence with case and space variants left out"),
     "variant_share": _number("Variants", format="%.0f%%", help="Share of neighbor pairs that are variants of one word or share a stem"),
-    "called": st.column_config.CheckboxColumn("Called", help="q ≤ 0.05", width=70),
-    "neighbors": _text("Neighbors", width="large"),
+    "significant": st.column_config.CheckboxColumn("Significant", help="q ≤ 0.05", width=85),
+    "neighbors": _text("Neighbors", width=330),
     "label": _text("Label"),
     "initial_rank": _number("Rank before", format="localized", help="Rank of its label before training; 1 is nearest"),
     "initial_p": _number("p before", format="%.3f", help="The same p before training", width=80),
@@ -79,15 +80,15 @@ COLUMNS = {
     "measure": _text("Measure"),
     "n": _number("n", format="%d", help="Prompts that have the measure", width=60),
     "mean": _number("Mean", format="%.3f"),
-    "low": _number("Low", format="%.3f", help="95 % bootstrap interval; none for one prompt"),
-    "high": _number("High", format="%.3f", help="95 % bootstrap interval; none for one prompt"),
+    "low": _number("Low", format="%.3f", help="95 % interval (t); none for one prompt"),
+    "high": _number("High", format="%.3f", help="95 % interval (t); none for one prompt"),
     "trust": st.column_config.ProgressColumn(
         "Trust", format="%.0f%%", min_value=0, max_value=100, help="Share of its true neighbors that are near it on the map too"
     ),
     "x": _number("x", format="%.2f", width=70),
     "y": _number("y", format="%.2f", width=70),
     "kind": _text("Kind"),
-    "significant_share": _number("Called", format="%.0f%%", help="Share of tokens with q ≤ 0.05"),
+    "significant_share": _number("Significant", format="%.0f%%", help="Share of tokens with q ≤ 0.05"),
     "label_persistence": _number("Labels kept", format="%.0f%%", help="Share of label tokens whose own label is still nearest"),
     "own_label_rank": _number("Own label's rank", format="localized", help="Median rank at label tokens; 1 is nearest"),
     "dispersion": _number("Spread", format="%.2f", help="0: label similarity in one token, 1: in all alike"),
@@ -98,7 +99,7 @@ COLUMNS = {
     "leave_one_out": _number("Leave one out", format="%.4f", help="Nats the answer loses when the token is masked"),
     "gate": _number("Gate", format="%.4f", help="|slope| of a factor on the token, nats"),
     "integrated_gradients": _number("Integrated gradients", format="%.4f", help="Nats, signed"),
-    "reading": _text("In the prompt's place", width=190),
+    "reading": _text("In the prompt's place", width=215),
     "accuracy": _number("Accuracy", format="%.3f", help="Share right"),
     "macro_f1": _number("Macro F1", format="%.3f", help="Mean over labels, 0…1"),
     "calibration_error": _number("Calibration error", format="%.3f", help="0…1, lower is better"),
@@ -112,7 +113,7 @@ COLUMNS = {
 }
 
 
-SHARES = ("dev_accuracy", "trust", "variant_share", "significant_share", "label_persistence")
+SHARES = ("dev_accuracy", "trust", "variant_share", "significant_share", "label_persistence", "group_variants")
 """columns shown as percentages; files hold 0…1"""
 
 
@@ -124,7 +125,7 @@ def heading(title: str, frame: pd.DataFrame, *file: object) -> None:
     with right.container(horizontal=True, horizontal_alignment="right"):
         st.download_button(
             "CSV",
-            data=lambda: safe_csv(frame).encode("utf-8", "backslashreplace"),
+            data=lambda: csv_bytes(frame),
             file_name=f"{name}.csv",
             mime="text/csv",
             on_click="ignore",
@@ -133,7 +134,7 @@ def heading(title: str, frame: pd.DataFrame, *file: object) -> None:
         )
 
 
-def show(frame: pd.DataFrame, key: str, columns: Sequence[str] | None = None, more: Mapping[str, object] | None = None, **given: object) -> object:
+def show(frame: pd.DataFrame, key: str, columns: Sequence[str] | None = None, more: Mapping[str, Any] | None = None, **given: Any) -> Any:
     """A frame with names and digits for people; `columns` says which and in what order, `more` how those not in COLUMNS look.
 
     given: what else st.dataframe takes: height and row_height in pixels, selection. Returns what it returns.
@@ -144,37 +145,28 @@ def show(frame: pd.DataFrame, key: str, columns: Sequence[str] | None = None, mo
     return st.dataframe(frame, hide_index=True, column_order=columns, column_config={**known, **(more or {})}, key=key, placeholder="–", alt=said, **given)
 
 
-def tokens(frame: pd.DataFrame, key: str, opened: Opened, columns: Sequence[str] | None = None, more: Mapping[str, object] | None = None, **size: int) -> None:
+def tokens(frame: pd.DataFrame, key: str, prompt: SoftPrompt, columns: Sequence[str] | None = None, more: Mapping[str, Any] | None = None, **size: int) -> None:
     """As `show`, for a frame with a column `position` of a prompt's tokens: those in focus are marked, choosing a row puts another into focus."""
     positions = frame["position"].tolist()
-    token = focus.position(opened)
+    token = focus.position(prompt)
     marked = [row for row, position in enumerate(positions) if position == token][:1]
-    key = f"{key}-{opened.name}-{token}"  # a table of another selection is another table
+    key = f"{key}-{prompt.name}-{token}"  # a table of another selection is another table
 
     def chosen() -> None:
         rows = st.session_state[key]["selection"]["rows"]
-        focus.choose(opened.name, positions[rows[0]] if rows else None)
+        focus.choose(prompt.name, positions[rows[0]] if rows else None)
 
     selection = {"on_select": chosen, "selection_mode": "single-row", "selection_default": {"selection": {"rows": marked}}}
     show(frame, key, columns, more, **selection, **size)
 
 
-def sources(opened: Opened) -> list[str]:
-    """What each prompt token began as, for people; empty where it is not recorded."""
-    rows = opened.prompt.origin.rows
-    return [""] * opened.prompt.length if rows is None else [readable(str(row)) if row.piece is not None else str(row) for row in rows]
+def leading(frame: pd.DataFrame, key: str, visible: Collection[str], more: Mapping[str, Any] | None = None, **size: int) -> None:
+    """As `show`, for a frame with the columns `prompt` and `position`: choosing a row puts its token into focus, if its prompt is one of `visible`."""
+    rows = list(zip(frame["prompt"], frame["position"].tolist(), strict=True))
 
+    def chosen() -> None:
+        asked = st.session_state[key]["selection"]["rows"]
+        if asked and rows[asked[0]][0] in visible:
+            focus.choose(*rows[asked[0]])
 
-def neighbor_rows(opened: Opened, found: NearestNeighbors) -> pd.DataFrame:
-    """One row a prompt token: position, source, first, p and q of the first (where there is a null), its neighbors in columns
-    1 … k, hubs marked; margin."""
-    frame = pd.DataFrame({"position": np.arange(len(found.token_ids)), "source": sources(opened), "first": found.similarity[:, 0]})
-    if found.null is not None:
-        frame["p"], frame["q"] = found.p[:, 0], found.q[:, 0]
-    return pd.concat([frame, ranked(found), pd.DataFrame({"margin": found.margin})], axis=1)
-
-
-def ranked(found: NearestNeighbors) -> pd.DataFrame:
-    """The neighbors of each prompt token in columns 1 … k, hubs with an asterisk."""
-    words = [[readable(piece) + " *" * bool(hub) for piece, hub in zip(*row, strict=True)] for row in zip(found.pieces, found.hub, strict=True)]
-    return pd.DataFrame(words, columns=[str(rank) for rank in range(1, found.token_ids.shape[1] + 1)])
+    show(frame, key, None, more, on_select=chosen, selection_mode="single-row", **size)

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from explorer.dashboard import cached
+from explorer.dashboard import cache
 from explorer.tasks import Task
 
 
@@ -15,9 +15,9 @@ def labelled(labels: tuple[str, ...]) -> Task:
     if upload is None and domain is None:
         st.info("There are no example texts of this task; give labelled ones above.", icon=":material/upload_file:")
         st.stop()
-    return cached.examples(domain) if upload is None else cached.uploaded(upload.name, upload.getvalue(), labels)
+    return cache.examples(domain) if upload is None else cache.uploaded(upload.name, upload.getvalue(), labels)
 
 
 def fitting(labels: tuple[str, ...]) -> list[str]:
     """Domains of example texts that have no other labels."""
-    return [domain for domain in cached.domains() if set(cached.examples(domain).labels) <= set(labels)]
+    return [domain for domain in cache.domains() if set(cache.examples(domain).labels) <= set(labels)]

@@ -6,21 +6,27 @@ from tempfile import TemporaryDirectory
 
 import streamlit as st
 
-from explorer.dashboard import cached
+from explorer.dashboard import cache
 from explorer.dashboard.access import folders, read_only
-from explorer.dashboard.cached import Broken, Opened
+from explorer.dashboard.cache import Broken
 from explorer.dashboard.markdown import slug
 from explorer.errors import ExplorerError, PromptError
 from explorer.formats import find_prompts, read_prompt
 from explorer.formats.archives import ZIP, Archive
 from explorer.formats.stored import starts_with
+from explorer.prompt import SoftPrompt
 
 _KEPT, _FOLDERS = "opened privately", "private folders"
 
 
-def collection() -> tuple[Opened | Broken, ...]:
+def collection() -> tuple[SoftPrompt | Broken, ...]:
     """Everything that can be chosen here: what lies in the folder of prompts, then what this session opened."""
-    return cached.collection() + tuple(st.session_state.get(_KEPT, {}).values())
+    return cache.collection() + tuple(st.session_state.get(_KEPT, {}).values())
+
+
+def prompts() -> tuple[SoftPrompt, ...]:
+    """Of those, what can be read."""
+    return tuple(one for one in collection() if isinstance(one, SoftPrompt))
 
 
 def names() -> set[str]:
@@ -63,7 +69,7 @@ def _uploaded() -> None:
         except ExplorerError as error:
             target.unlink()
             _keep(f"uploaded/{target.name}", Broken(target, PromptError(str(error).replace(f"{folder.name}/", ""))))
-    _open(Path(folder.name), "uploaded", files[0].file_id, hide=f"{folder.name}/")
+    _open(Path(folder.name), "uploaded", hide=f"{folder.name}/")
 
 
 def _unpack(target: Path) -> None:
@@ -87,10 +93,10 @@ def _named() -> None:
     name = st.session_state.folder.strip()
     if name:
         path = Path(name).expanduser()
-        _open(path, path.name, cached.state(str(path)))
+        _open(path, path.name)
 
 
-def _open(path: Path, title: str, state: str, hide: str = "") -> None:
+def _open(path: Path, title: str, hide: str = "") -> None:
     """Read everything below a path and choose it; what cannot be read is listed with the reason."""
     try:
         found = list(find_prompts(path)) if path.is_dir() else []
@@ -105,13 +111,13 @@ def _open(path: Path, title: str, state: str, hide: str = "") -> None:
         if isinstance(prompt, ExplorerError):
             _keep(name, Broken(place, PromptError(str(prompt).replace(hide, "") if hide else str(prompt))))
         else:
-            _keep(name, Opened(replace(prompt, name=name), place, state))
+            _keep(name, replace(prompt, name=name))
             fresh.append(name)
     if fresh:
         st.session_state["prompts"] = fresh
 
 
-def _keep(name: str, one: Opened | Broken) -> None:
+def _keep(name: str, one: SoftPrompt | Broken) -> None:
     st.session_state.setdefault(_KEPT, {})[name] = one
 
 

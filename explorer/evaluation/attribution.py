@@ -6,22 +6,27 @@ position and is hidden from attention in the encoder and from the decoder, so re
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from explorer.analysis.nulls import p_values, stream
+from explorer.arguments import as_list
 from explorer.errors import DataError, ExplorerError
+from explorer.evaluation.counting import counted
 from explorer.models.encoder_decoder import FrozenT5
 from explorer.prompt import SoftPrompt
 from explorer.results import Result
+from explorer.tasks import check_labels
 from explorer.vocabulary import Vocabulary
+from explorer.wording import count
 
 if TYPE_CHECKING:
     import torch
 
-ROWS_PER_PASS = 64
+ROWS_PER_PASS, ROWS_PER_GRADIENT = 64, 16
 COMPLETENESS = 0.02
 """integrated gradients are refined until they miss what they should sum up to by no more than this share"""
 FEWEST_STEPS, MOST_STEPS = 16, 256
@@ -102,7 +107,7 @@ class _Question:
         self.model = model
         with model.lock, torch.no_grad():
             (ids,) = model.text_ids([text])
-            self.text = model.model.get_input_embeddings()(torch.tensor(ids, device=model.device))  # [T, H]
+            self.text = model.embed(torch.tensor(ids, device=model.device))  # [T, H]
             self.targets = [torch.tensor(model.label_ids(label), device=model.device) for label in labels]
 
     def scores(self, prompts: "torch.Tensor", keep: "torch.Tensor") -> "torch.Tensor":
@@ -113,24 +118,22 @@ class _Question:
         embeds = torch.cat([prompts.to(self.text.dtype), self.text.expand(rows, -1, -1)], dim=1)
         mask = torch.cat([keep.long(), torch.ones(rows, len(self.text), dtype=torch.long, device=keep.device)], dim=1)
         encoded = self.model.encode(embeds, mask)
-        columns = []
-        for target in self.targets:
-            wanted = target.expand(rows, -1)
-            logits = self.model.target_logits(encoded, mask, wanted)
-            columns.append(torch.log_softmax(logits.float(), dim=-1).gather(2, wanted[:, :, None]).sum(dim=(1, 2)))
+        columns = [self.model.target_scores(encoded, mask, target) for target in self.targets]
         return torch.log_softmax(torch.stack(columns, dim=1), dim=1)
 
-    def masked(self, prompt: np.ndarray, keep: np.ndarray) -> np.ndarray:
-        """The same for one prompt [P, H] and masks [R, P] bool: [R, C] float64. Equal masks are run once."""
+    def masked(self, prompt: np.ndarray, keep: np.ndarray, what: str = "masking tokens") -> np.ndarray:
+        """The same for one prompt [P, H] and masks [R, P] bool: [R, C] float64. Equal masks are run once. what: for the bar."""
         import torch
 
         distinct, place = np.unique(keep, axis=0, return_inverse=True)
         vectors = torch.as_tensor(prompt, device=self.model.device)
         found = []
-        with self.model.lock, torch.no_grad():
+        with counted(len(distinct), what) as done:
             for start in range(0, len(distinct), ROWS_PER_PASS):
-                rows = torch.from_numpy(distinct[start : start + ROWS_PER_PASS]).to(self.model.device)
-                found.append(self.scores(vectors.expand(len(rows), -1, -1), rows).double().cpu().numpy())
+                with self.model.lock, torch.no_grad():  # for each pass, so that others get their turn
+                    rows = torch.from_numpy(distinct[start : start + ROWS_PER_PASS]).to(self.model.device)
+                    found.append(self.scores(vectors.expand(len(rows), -1, -1), rows).double().cpu().numpy())
+                done(len(rows))
         return np.concatenate(found)[place.ravel()]
 
     def gradients(self, prompts: np.ndarray, answer: int) -> tuple[np.ndarray, np.ndarray]:
@@ -138,13 +141,15 @@ class _Question:
         import torch
 
         values, slopes = [], []
-        with self.model.lock, torch.enable_grad():
-            for start in range(0, len(prompts), ROWS_PER_PASS):
-                rows = torch.tensor(prompts[start : start + ROWS_PER_PASS], dtype=torch.float32, device=self.model.device, requires_grad=True)
-                score = self.scores(rows, torch.ones(rows.shape[:2], device=rows.device))[:, answer]
-                (slope,) = torch.autograd.grad(score.sum(), rows)
-                values.append(score.detach().double().cpu().numpy())
-                slopes.append(slope.double().cpu().numpy())
+        with counted(len(prompts), "gradients") as done:
+            for start in range(0, len(prompts), ROWS_PER_GRADIENT):
+                with self.model.lock, torch.enable_grad():
+                    rows = torch.tensor(prompts[start : start + ROWS_PER_GRADIENT], dtype=torch.float32, device=self.model.device, requires_grad=True)
+                    score = self.scores(rows, torch.ones(rows.shape[:2], device=rows.device))[:, answer]
+                    (slope,) = torch.autograd.grad(score.sum(), rows)
+                    values.append(score.detach().double().cpu().numpy())
+                    slopes.append(slope.double().cpu().numpy())
+                done(len(rows))
         return np.concatenate(values), np.concatenate(slopes)
 
 
@@ -161,36 +166,46 @@ def attribute(
 ) -> Attribution:
     """Attribute the model's answer (or `label`) to the prompt's tokens; figures are means over the texts.
 
-    orders: random orders that deletion and insertion are compared with. Raises DataError for no texts, fewer than two labels or
-    a label that is none of them, PromptError for another width.
+    orders: random orders that deletion and insertion are compared with. progress: told what is done next. Raises DataError for no texts,
+    fewer than two labels, a string instead of a list or a label that is none of them, PromptError for another width.
     """
     vocabulary.check_width(prompt.vectors, prompt.name)
-    if not texts or len(set(labels)) < 2:
-        raise DataError(f"found {len(texts)} texts and the labels {', '.join(labels) or 'none'}; expected a text and at least two labels")
+    texts, labels = as_list(texts, "texts"), check_labels(labels)
+    if not texts:
+        raise DataError("found no texts; expected at least one")
     if label is not None and label not in labels:
-        raise DataError(f"found the label {label!r}; expected one of {', '.join(labels)}")
+        raise DataError(f"found the label {label!r}; expected one of {', '.join(labels)}", "labels")
     if orders < 1:
-        raise ExplorerError(f"found {orders} random orders; expected at least 1")
+        raise ExplorerError(f"found {orders} random orders; expected at least 1", "orders")
     baseline = vocabulary.embedding[vocabulary.searchable_ids].mean(axis=0)
     parts = []
     for number, text in enumerate(texts, start=1):
-        if progress is not None:
-            progress(f"text {number} of {len(texts)}")
-        parts.append(_of_one(_Question(model, text, labels), prompt, tuple(labels), label, baseline, orders, seed))
+        say = partial(_say, progress, f"{prompt.name}, text {number} of {len(texts)}: ")
+        parts.append(_of_one(_Question(model, text, labels), prompt, labels, label, baseline, orders, seed, say))
     return parts[0] if len(parts) == 1 else _mean(parts)
 
 
-def _of_one(question: _Question, prompt: SoftPrompt, labels: tuple[str, ...], label: str | None, baseline: np.ndarray, orders: int, seed: int) -> Attribution:
-    count = prompt.length
-    keep = np.concatenate([np.ones((1, count), bool), ~np.eye(count, dtype=bool)])
-    scores = question.masked(prompt.vectors, keep)
+def _say(progress: Progress | None, where: str, what: str) -> None:
+    if progress is not None:
+        progress(where + what)
+
+
+def _of_one(
+    question: _Question, prompt: SoftPrompt, labels: tuple[str, ...], label: str | None, baseline: np.ndarray, orders: int, seed: int, say: Progress
+) -> Attribution:
+    length = prompt.length
+    say(f"leaving out each of {count(length, 'token')}")
+    keep = np.concatenate([np.ones((1, length), bool), ~np.eye(length, dtype=bool)])
+    scores = question.masked(prompt.vectors, keep, "leave-one-out")
     answer = int(scores[0].argmax()) if label is None else labels.index(label)
     left_out = scores[0, answer] - scores[1:, answer]
+    say("integrated gradients")
     _, slope = question.gradients(prompt.vectors[None], answer)
     integrated, completeness = _integrated(question, prompt.vectors, np.broadcast_to(baseline, prompt.vectors.shape), answer)
+    say(f"deletion and insertion, compared with {count(orders, 'random order')}")
     order = np.argsort(-left_out, kind="stable")
     generator = stream(seed, "orders")
-    drawn = np.stack([order, *(generator.permutation(count) for _ in range(orders))])
+    drawn = np.stack([order, *(generator.permutation(length) for _ in range(orders))])
     deleted, inserted = _curves(question, prompt.vectors, drawn, answer)
     return Attribution(
         prompt.name,
@@ -231,12 +246,12 @@ def _integrated(question: _Question, vectors: np.ndarray, baseline: np.ndarray, 
 
 def _curves(question: _Question, vectors: np.ndarray, orders: np.ndarray, answer: int) -> tuple[np.ndarray, np.ndarray]:
     """Probability of the answer while tokens go, and while they come, in each of the orders [M, P]: two [M, K]."""
-    count = orders.shape[1]
-    sizes = np.unique(np.linspace(0, count, min(count, CURVE_POINTS) + 1).round().astype(int))
+    length = orders.shape[1]
+    sizes = np.unique(np.linspace(0, length, min(length, CURVE_POINTS) + 1).round().astype(int))
     rank = np.argsort(orders, axis=1)  # [M, P] when each token's turn comes
     gone = rank[:, None, :] < sizes[None, :, None]  # [M, K, P]
-    masks = np.concatenate([~gone, gone]).reshape(-1, count)
-    probability = np.exp(question.masked(vectors, masks)[:, answer]).reshape(2, len(orders), len(sizes))
+    masks = np.concatenate([~gone, gone]).reshape(-1, length)
+    probability = np.exp(question.masked(vectors, masks, "deletion and insertion")[:, answer]).reshape(2, len(orders), len(sizes))
     return probability[0], probability[1]
 
 

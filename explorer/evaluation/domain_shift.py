@@ -5,6 +5,7 @@ Nothing is chosen on a target: prompts and models bring the step that was best o
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -83,7 +84,7 @@ class DomainShift(Result):
         frame = self.to_frame()
         rows = []
         for (method, group), members in frame.groupby(["method", "initialization"], sort=False):
-            right = self._mean_right(lambda one, method=method, group=group: (one.method, one.group) == (method, group))
+            right = self._mean_right(method, group)
             for place, target in enumerate(self.domains):
                 part = members[members["target"] == target]
                 low, high = self._drop_interval(right, place)
@@ -112,7 +113,7 @@ class DomainShift(Result):
         drop_difference: model tuning's drop minus prompt tuning's, positive where prompts survive the shift better. No rows unless
         both were tuned.
         """
-        prompts, models = (self._mean_right(lambda one, method=method: one.method == method) for method in (PROMPT_TUNING, MODEL_TUNING))
+        prompts, models = self._mean_right(PROMPT_TUNING), self._mean_right(MODEL_TUNING)
         if not prompts or not models:
             return pd.DataFrame(columns=["source", "target", "difference", "low", "high", "drop_difference", "drop_low", "drop_high"])
         gap = [prompt - model for prompt, model in zip(prompts, models, strict=True)]
@@ -125,9 +126,9 @@ class DomainShift(Result):
             rows.append({"source": self.domains[0], "target": target, "difference": float(gap[place].mean()), **limits})
         return pd.DataFrame(rows)
 
-    def _mean_right(self, belongs: Callable[[Answered], bool]) -> list[np.ndarray]:
-        """For each domain [B]: the share of the chosen prompts or models that are right on each text; empty when none is chosen."""
-        chosen = [one.right for one in self.answered if belongs(one)]
+    def _mean_right(self, method: str, group: str | None = None) -> list[np.ndarray]:
+        """For each domain [B]: the share of a method's (and group's) prompts or models that are right on each text; empty when it has none."""
+        chosen = [one.right for one in self.answered if one.method == method and group in (None, one.group)]
         return [np.mean(parts, axis=0) for parts in zip(*chosen, strict=True)]
 
     def _drop_interval(self, right: list[np.ndarray], place: int) -> tuple[float, float]:
@@ -144,24 +145,29 @@ def answer(
     model: FrozenT5, prompts: Sequence[SoftPrompt | None], tasks: Sequence[Task], generate: bool = True, progress: Callable[[str], None] | None = None
 ) -> list[Answered]:
     """Run prompts (None: the bare model) on the source and every target, all prompts in shared batches; see `evaluate` for errors."""
-    scores = [evaluate(model, prompts, task, progress=progress, generate=generate) for task in tasks]
-    right = [score.answers == np.array([task.labels.index(answer) for answer in task.answers]) for score, task in zip(scores, tasks, strict=True)]
+    scores = []
+    for number, task in enumerate(tasks, start=1):
+        said = None if progress is None else partial(_of_domain, progress, f"domain {number} of {len(tasks)}, ")
+        scores.append(evaluate(model, prompts, task, said, generate))
+    right = [score.answers == task.gold for score, task in zip(scores, tasks, strict=True)]
     found = []
     for number, prompt in enumerate(prompts):
-        tuned = prompt is not None
-        group = (prompt.origin.initialization or "unknown") if tuned else UNTUNED
         found.append(
             Answered(
-                prompt.name if tuned else NO_PROMPT,
-                PROMPT_TUNING if tuned else UNTUNED,
-                group,
-                prompt.origin.seed if tuned else None,
+                NO_PROMPT if prompt is None else prompt.name,
+                UNTUNED if prompt is None else PROMPT_TUNING,
+                UNTUNED if prompt is None else prompt.origin.initialization or "unknown",
+                None if prompt is None else prompt.origin.seed,
                 tuple(one[number] for one in right),
                 tuple(score.macro_f1[number] for score in scores),
                 tuple(score.invalid_rate[number] for score in scores),
             )
         )
     return found
+
+
+def _of_domain(progress: Callable[[str], None], which: str, said: str) -> None:
+    progress(which + said)
 
 
 def answer_with_model(

@@ -6,18 +6,19 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from explorer.errors import DataError
 from explorer.evaluation.bootstrap import interval, resamples
+from explorer.evaluation.counting import counted
+from explorer.evaluation.metrics import macro_f1
 from explorer.evaluation.scoring import names
 from explorer.models.encoder_decoder import FrozenT5
 from explorer.prompt import SoftPrompt
 from explorer.results import Result
 from explorer.tasks import Task
+from explorer.wording import count
 
 CALIBRATION_BINS = 10
-TEXTS_PER_BATCH = 64
 
 AVERAGE, BEST, MAJORITY, MEAN_PROBABILITY = "members on average", "best member", "majority vote", "mean probability"
 
@@ -37,7 +38,7 @@ class Ensemble(Result):
     @property
     def gold(self) -> np.ndarray:
         """[B] index of each text's label."""
-        return np.array([self.task.labels.index(answer) for answer in self.task.answers])
+        return self.task.gold
 
     @property
     def answers(self) -> np.ndarray:
@@ -89,17 +90,15 @@ class Ensemble(Result):
         majority vote's confidence is the share of votes). difference: in accuracy from the majority vote, with its 95 % interval by
         paired bootstrap over the texts.
         """
-        from sklearn.metrics import f1_score
-
-        gold, labels = self.gold, range(len(self.task.labels))
+        gold, labels = self.gold, len(self.task.labels)
         draws = resamples(self.seed, len(gold))
 
         def figures(given: np.ndarray, confidence: np.ndarray) -> tuple[np.ndarray, float, float]:
-            f1 = f1_score(gold, given, labels=labels, average="macro", zero_division=0.0)
-            return (given == gold).astype(np.float64), float(f1), calibration_error(confidence, given == gold)
+            return (given == gold).astype(np.float64), macro_f1(gold, given, labels), calibration_error(confidence, given == gold)
 
         members = [figures(given, row.max(axis=1)) for given, row in zip(self.answers, self.probabilities, strict=True)]
-        average = tuple(np.mean([member[part] for member in members], axis=0) for part in range(3))
+        right, f1, error = zip(*members, strict=True)
+        average = np.mean(right, axis=0), float(np.mean(f1)), float(np.mean(error))
         majority = figures(self.majority, self.votes.max(axis=1) / len(self.members))
         mean = figures(self.mean_probabilities.argmax(axis=1), self.mean_probabilities.max(axis=1))
         rows = [*(("member", name, *member) for name, member in zip(self.members, members, strict=True))]
@@ -156,23 +155,27 @@ class Ensemble(Result):
         }
 
 
-def ensemble(model: FrozenT5, prompts: Sequence[SoftPrompt], task: Task, progress: Callable[[float], None] | None = None, seed: int = 0) -> Ensemble:
-    """Answer every text with every prompt in shared batches. progress: told the share done, 0…1.
+def ensemble(
+    model: FrozenT5,
+    prompts: Sequence[SoftPrompt],
+    task: Task,
+    share: Callable[[float], None] | None = None,
+    seed: int = 0,
+    progress: Callable[[str], None] | None = None,
+) -> Ensemble:
+    """Answer every text with every prompt in shared batches. share: told how much is done, 0…1.
 
     Raises DataError for fewer than two prompts or for prompts of one name, and what `FrozenT5.label_probabilities` raises.
     """
     called = names(prompts)
     if len(prompts) < 2:
-        raise DataError(f"found {len(prompts)} prompt{'s' * (len(prompts) != 1)}; expected at least two to vote")
+        raise DataError(f"found {count(len(prompts), 'prompt')}; expected at least two to vote")
     if twice := sorted({name for name in called if called.count(name) > 1}):
         raise DataError(f"{twice[0]} is given twice; expected different prompts: one that votes twice is not an ensemble")
-    parts = []
-    for start in tqdm(range(0, len(task), TEXTS_PER_BATCH), desc="voting", unit="batch", mininterval=1.0, disable=len(task) <= TEXTS_PER_BATCH):
-        texts = task.texts[start : start + TEXTS_PER_BATCH]
-        parts.append(model.label_probabilities([prompt.vectors for prompt in prompts], texts, task.labels))
-        if progress is not None:
-            progress(min(1.0, (start + TEXTS_PER_BATCH) / len(task)))
-    return Ensemble(called, task, np.concatenate(parts, axis=1), seed)
+    if progress is not None:
+        progress(f"{task.name}: {count(len(task), 'text')}, {count(len(prompts), 'prompt')} vote on {', '.join(task.labels)}")
+    with counted(len(prompts) * len(task), "voting", share) as done:
+        return Ensemble(called, task, model.label_probabilities(prompts, task.texts, task.labels, done), seed)
 
 
 @dataclass(frozen=True)
@@ -190,15 +193,14 @@ class PassTimes:
 
 def pass_times(model: FrozenT5, prompts: Sequence[SoftPrompt], texts: Sequence[str], labels: Sequence[str], repeats: int = 5) -> PassTimes:
     """Measure both ways on these texts, by turns, after one unmeasured round."""
-    vectors = [prompt.vectors for prompt in prompts]
 
     def apart() -> None:
-        for one in vectors:
+        for one in prompts:
             model.label_probabilities([one], texts, labels)
 
     found: list[list[float]] = [[], []]
     for _ in range(repeats + 1):
-        for times, work in zip(found, (lambda: model.label_probabilities(vectors, texts, labels), apart), strict=True):
+        for times, work in zip(found, (lambda: model.label_probabilities(prompts, texts, labels), apart), strict=True):
             start = time.perf_counter()
             work()
             times.append(time.perf_counter() - start)

@@ -1,30 +1,30 @@
-"""Does the neighbor reading do the prompt's job? Every token is replaced by its nearest word and the frozen model is run again.
+"""How much accuracy survives when a prompt is replaced by its nearest words?
 
-A prompt whose words carry what its vectors do answers alike; one that only lies near words does not (Khashabi et al. 2022,
-"Prompt waywardness"). No drop is consistent with the reading, it proves nothing: see the page's own words.
+The frozen model is run again with every token replaced by its nearest word. A prompt whose words carry what its vectors do answers alike;
+one that only lies near words does not (Khashabi et al. 2022, "Prompt waywardness"). No drop is consistent with the reading; it proves nothing.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from explorer.analysis.nulls import stream
 from explorer.analysis.search import search
 from explorer.choices import METRICS
 from explorer.errors import ExplorerError
 from explorer.evaluation.bootstrap import interval, resamples
+from explorer.evaluation.counting import counted
 from explorer.models.encoder_decoder import FrozenT5
 from explorer.prompt import SoftPrompt
 from explorer.results import Result
 from explorer.tasks import Task
 from explorer.vocabulary import Vocabulary
+from explorer.wording import count
 
 NORM_KEPT = "-norm-kept"
 RANDOM_WORDS = "random-words"
-TEXTS_PER_PASS = 32
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -55,7 +55,7 @@ class Faithfulness(Result):
     @property
     def gold(self) -> np.ndarray:
         """[B] index of each text's label."""
-        return np.array([self.task.labels.index(answer) for answer in self.task.answers])
+        return self.task.gold
 
     def to_frame(self) -> pd.DataFrame:
         """One row per reading: reading, accuracy, agreement, kl, low, high, difference, difference_low, difference_high, flips, draws, n, words.
@@ -129,7 +129,7 @@ def _divergence(soft: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 def discretized(prompt: SoftPrompt, vocabulary: Vocabulary) -> dict[str, tuple[np.ndarray, tuple[str, ...]]]:
     """Each token's nearest word by every metric, with the word's own norm and with the token's: name → (vectors [P, H], pieces [P])."""
-    found = {}
+    found: dict[str, tuple[np.ndarray, tuple[str, ...]]] = {}
     norms = np.linalg.norm(prompt.vectors, axis=1, keepdims=True)
     for metric in METRICS:
         ids = search(prompt.vectors, vocabulary, 1, metric)[0][:, 0]
@@ -162,37 +162,32 @@ def faithfulness(
     draws: int = 5,
     points: int = 11,
     seed: int = 0,
-    progress: Callable[[float], None] | None = None,
+    share: Callable[[float], None] | None = None,
+    progress: Callable[[str], None] | None = None,
 ) -> Faithfulness:
     """Run the model with the prompt, with its nearest words and with what neither is, all in shared batches.
 
     draws: of random words. points: of the curve from the soft prompt (a = 0) to its nearest words by cosine (a = 1).
-    progress: told the share done, 0…1. Raises PromptError for another width, DataError for
-    unusable texts or labels, ExplorerError for numbers out of range.
+    share: told how much is done, 0…1. Raises PromptError for another width, DataError for unusable texts or labels, ExplorerError for
+    numbers out of range.
     """
     vocabulary.check_width(prompt.vectors, prompt.name)
     if draws < 1 or points < 2:
-        raise ExplorerError(f"found {draws} draws and {points} points; expected at least 1 and 2")
+        raise ExplorerError(f"found {count(draws, 'draw')} and {count(points, 'point')}; expected at least 1 and 2")
     candidates = stand_ins(prompt, vocabulary, draws, seed)
     shares = np.linspace(0, 1, points)
     words = candidates["cosine"][0][0]
     between = [((1 - a) * prompt.vectors + a * words).astype(np.float32) for a in shares]
-    probabilities = _answers(model, [vectors for group, _ in candidates.values() for vectors in group] + between, task, progress)
+    asked = [vectors for group, _ in candidates.values() for vectors in group] + between
+    if progress is not None:
+        progress(f"{prompt.name}: {count(len(task), 'text')} with the prompt and with {len(asked) - 1} stand-ins for it")
+    with counted(len(asked) * len(task), "reading by running", share) as done:
+        probabilities = model.label_probabilities(asked, task.texts, task.labels, done)
     readings, start = [], 0
     for name, (group, pieces) in candidates.items():
         readings.append(Reading(name, pieces, probabilities[start : start + len(group)]))
         start += len(group)
     return Faithfulness(prompt.name, task, tuple(readings), tuple(shares.tolist()), probabilities[start:], seed)
-
-
-def _answers(model: FrozenT5, vectors: Sequence[np.ndarray | None], task: Task, progress: Callable[[float], None] | None) -> np.ndarray:
-    """Label probabilities [N, B, C] of all texts with all of N prompts."""
-    parts = []
-    for start in tqdm(range(0, len(task), TEXTS_PER_PASS), desc="reading by running", unit="batch", mininterval=1.0):
-        parts.append(model.label_probabilities(vectors, task.texts[start : start + TEXTS_PER_PASS], task.labels))
-        if progress is not None:
-            progress(min(1.0, (start + TEXTS_PER_PASS) / len(task)))
-    return np.concatenate(parts, axis=1)
 
 
 def mirrored(prompt: SoftPrompt, vocabulary: Vocabulary) -> float | None:

@@ -5,13 +5,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
+from explorer.arguments import as_list
 from explorer.errors import DataError
+from explorer.evaluation.counting import counted
+from explorer.evaluation.metrics import macro_f1
 from explorer.models.encoder_decoder import FrozenT5
 from explorer.prompt import SoftPrompt
 from explorer.results import Result
-from explorer.tasks import Task
+from explorer.tasks import Task, check_labels
+from explorer.wording import count
 
 NO_PROMPT = "no prompt"
 """how the model without any prompt is called"""
@@ -91,23 +94,21 @@ def predict(
 ) -> Predictions:
     """Answer every text with every prompt (None: without one), all in shared batches.
 
-    Raises DataError for fewer than two labels or unusable texts, PromptError for prompts of another width.
+    Raises DataError for fewer than two labels, unusable texts or a string instead of a list, PromptError for prompts of another width.
     """
-    _check_labels(labels)
+    labels, texts = check_labels(labels), as_list(texts, "texts")
     if not texts:
         raise DataError("no texts to answer; expected at least one")
-    vectors = [None if prompt is None else prompt.vectors for prompt in prompts]
-    probabilities = model.label_probabilities(vectors, texts, labels)
-    written = model.generate(vectors, texts, max_new_tokens) if generate else None
+    probabilities = model.label_probabilities(prompts, texts, labels)
+    written = model.generate(prompts, texts, max_new_tokens) if generate else None
     generated = None if written is None else tuple(tuple(row) for row in written)
-    return Predictions(names(prompts), tuple(texts), tuple(labels), probabilities, generated)
+    return Predictions(names(prompts), texts, labels, probabilities, generated)
 
 
 def evaluate(
     model: FrozenT5,
     prompts: Sequence[SoftPrompt | None],
     task: Task,
-    batch: int = 128,
     progress: Callable[[str], None] | None = None,
     generate: bool = True,
 ) -> Scores:
@@ -115,29 +116,22 @@ def evaluate(
 
     Raises what `predict` raises.
     """
-    from sklearn.metrics import f1_score
-
-    longest = max(len(model.label_ids(label)) for label in task.labels)
-    answers, invalid = [], np.zeros(len(prompts))
     if progress:
-        progress(f"{len(task)} texts, {len(prompts)} prompts, labels {', '.join(task.labels)}")
-    for start in tqdm(range(0, len(task), batch), desc="evaluating", unit="batch", mininterval=1.0, disable=len(task) <= batch):
-        predictions = predict(model, prompts, task.texts[start : start + batch], task.labels, generate, longest + 2)
-        answers.append(predictions.answers)
-        if generate:
-            invalid += [sum(text.strip() not in task.labels for text in row) for row in predictions.generated]
-    given = np.concatenate(answers, axis=1)  # [N, B]
-    right = np.array([task.labels.index(answer) for answer in task.answers])
-    f1 = [float(f1_score(right, row, labels=range(len(task.labels)), average="macro", zero_division=0.0)) for row in given]
-    rates = tuple((invalid / len(task)).tolist()) if generate else (float("nan"),) * len(prompts)
-    return Scores(names(prompts), len(task), tuple((given == right).mean(axis=1).tolist()), tuple(f1), rates, given)
+        progress(f"{task.name}: {count(len(task), 'text')}, {count(len(prompts), 'prompt')}, labels {', '.join(task.labels)}")
+    longest = max(len(model.label_ids(label)) for label in task.labels) + 2
+    rows = len(task) * len(prompts)
+    with counted(rows, "scoring labels") as done:
+        given = model.label_probabilities(prompts, task.texts, task.labels, done).argmax(axis=2)  # [N, B]
+    rates = (float("nan"),) * len(prompts)
+    if generate:
+        with counted(rows, "generating") as done:
+            written = model.generate(prompts, task.texts, longest, done)
+        rates = tuple(sum(text.strip() not in task.labels for text in row) / len(task) for row in written)
+    right = task.gold
+    f1 = tuple(macro_f1(right, row, len(task.labels)) for row in given)
+    return Scores(names(prompts), len(task), tuple((given == right).mean(axis=1).tolist()), f1, rates, given)
 
 
 def names(prompts: Sequence[SoftPrompt | None]) -> tuple[str, ...]:
     """What each prompt is called in a table."""
     return tuple(NO_PROMPT if prompt is None else prompt.name for prompt in prompts)
-
-
-def _check_labels(labels: Sequence[str]) -> None:
-    if len(set(labels)) < 2 or len(set(labels)) < len(labels):
-        raise DataError(f"found the labels {', '.join(labels) or 'none'}; expected at least two different ones")

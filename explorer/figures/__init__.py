@@ -6,7 +6,7 @@ Backgrounds are transparent and text has no color of its own, so that a figure t
 from plotly.graph_objects import Figure
 
 from explorer.figures.attribution import attribution_figure, deletion_figure
-from explorer.figures.clusters import coherence_figure, redundancy_heatmap
+from explorer.figures.clusters import clusters_figure, redundancy_heatmap
 from explorer.figures.compare import MEASURE_TITLES, comparison_figure, likeness_heatmap
 from explorer.figures.domain_shift import shift_figure
 from explorer.figures.ensemble import agreement_heatmap, ensemble_figure
@@ -26,7 +26,7 @@ __all__ = [
     "agreement_heatmap",
     "alternative_text",
     "attribution_figure",
-    "coherence_figure",
+    "clusters_figure",
     "comparison_figure",
     "deletion_figure",
     "ensemble_figure",

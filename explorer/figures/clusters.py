@@ -1,41 +1,36 @@
-"""Coherence of the neighbors of prompt tokens beside the null, and overlap between tokens."""
-
-from collections.abc import Sequence
+"""How much prompt tokens lie among words that belong together, beside the null, and overlap between tokens."""
 
 import numpy as np
 import plotly.graph_objects as go
 
-from explorer.analysis.clusters import Coherence, Redundancy
-from explorer.figures.style import BLUES, COLORS, NEUTRAL, choosable_cells, null_band, plain, styled, token_axis, words
+from explorer.analysis.clusters import Clusters
+from explorer.analysis.redundancy import Redundancy
+from explorer.figures.style import BLUES, COLORS, NEUTRAL, choosable_cells, null_band, plain, styled, token_axis
 
 MOST_CELLS = 40
 """tokens along one side of a heat map whose cells can be chosen"""
 
 
-def coherence_figure(coherence: Coherence, neighbors: Sequence[Sequence[str]] | None = None) -> go.Figure:
-    """Coherence of each prompt token's neighbors above the null's band; significant tokens have another symbol and color.
-
-    neighbors: [P, k] pieces, for the hover text.
-    """
-    significant = coherence.significant
-    hover = [words(row) for row in neighbors] if neighbors is not None else [""] * len(significant)
+def clusters_figure(found: Clusters) -> go.Figure:
+    """How much each token lies near a group of words, above the null's band; significant tokens have another symbol and color."""
+    significant = found.significant
     figure = go.Figure()
     kinds = (("significant (FDR 5 %)", significant, COLORS[1], "diamond", 12), ("not significant", ~significant, NEUTRAL, "circle-open", 10))
     for name, mask, color, symbol, size in kinds:
         rows = np.flatnonzero(mask)
         figure.add_scatter(
             x=rows,
-            y=coherence.coherence[rows],
+            y=found.statistic[rows],
             mode="markers",
             name=name,
             marker={"color": color, "symbol": symbol, "size": size, "line": {"width": 2, "color": color}},
-            customdata=[(coherence.q[row], hover[row]) for row in rows],
-            hovertemplate="token %{x}: coherence %{y:.3f}, q %{customdata[0]:.3f}<br>%{customdata[1]}<extra></extra>",
+            customdata=[(found.q[row], plain(", ".join(found.groups[row]), 120)) for row in rows],
+            hovertemplate="token %{x}: %{y:.3f}, q %{customdata[0]:.3f}<br>%{customdata[1]}<extra></extra>",
         )
-    null_band(figure, coherence.null, f"random vectors (M = {len(coherence.null):,}), central 95 %")
+    null_band(figure, found.null, f"random vectors (M = {len(found.null):,}), central 95 %")
     token_axis(figure, len(significant))
-    figure.update_yaxes(title="Mean cosine among them")
-    return styled(figure, f"How much the {coherence.k} neighbors of a token resemble each other", 360, legend=True)
+    figure.update_yaxes(title="Nearness to a group of words")
+    return styled(figure, "Does a token lie among words that belong together?", 360, legend=True)
 
 
 def redundancy_heatmap(redundancy: Redundancy) -> go.Figure:

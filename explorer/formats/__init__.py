@@ -1,20 +1,22 @@
 """Checkpoint formats, one file each. `read_prompt` finds the right one by looking at the content."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from explorer.errors import ExplorerError, PromptError
+from explorer.files import PROMPTS
 from explorer.formats import adapterhub, arrays, google, kobold, nemo, openprompt, peft, t5x
 from explorer.formats.refused import describe, is_pickle
 from explorer.prompt import SoftPrompt
-
-PROMPTS = Path(__file__).resolve().parent.parent.parent / "checkpoints" / "prompts"
-"""the prompts bundled with the project"""
+from explorer.wording import printable
 
 READERS = (adapterhub, peft, google, t5x, nemo, kobold, openprompt, arrays)
 """modules with `recognizes(path) -> bool` and `read(path, name, key) -> SoftPrompt`, tried in order"""
 KEY_MARK = "#"
 """between a path and the name of one of several arrays: `several.npz#prompt`"""
+NAMED, LOOKED_AT = 3, 1000
+"""prompts that a message names, and files it looks at to find them"""
 
 
 def read_prompt(prompt: str | Path, key: str | None = None) -> SoftPrompt:
@@ -32,9 +34,7 @@ def read_prompt(prompt: str | Path, key: str | None = None) -> SoftPrompt:
             if reader.recognizes(path):
                 return reader.read(path, name, key)
         if path.is_dir():
-            inside = sorted(child.name for child in path.iterdir())[:5]
-            found = ", ".join(inside) or "an empty folder"
-            raise PromptError(f"{path}: found {found}; expected a prompt: adapter_config.json with its adapter weights, or an array file")
+            raise PromptError(_no_prompt(str(prompt), path))
     except OSError as error:
         raise PromptError(f"{path}: cannot be read ({error.strerror or error})") from error
     except MemoryError as error:
@@ -63,15 +63,64 @@ def locate(prompt: str | Path) -> Path:
                 return path.resolve()
         except (OSError, RuntimeError, ValueError):  # names too long, loops of links, zero bytes
             continue
-    raise PromptError(f"{str(prompt)[:200]}: no such file, folder or bundled prompt; `python -m explorer prompts` lists what is here")
+    raise PromptError(f"{str(prompt)[:200]}: no such file, folder or bundled prompt{_nearest_name(str(prompt))}", "prompt")
+
+
+def _nearest_name(given: str) -> str:
+    """What may have been meant: a bundled prompt, or what lies beside the path, of nearly the same name; empty where there is none."""
+    from difflib import get_close_matches
+
+    if len(given) > 200:
+        return ""
+    known = [child.relative_to(PROMPTS).as_posix() for child in PROMPTS.glob("*/*")] + [child.name for child in PROMPTS.glob("*")]
+    with suppress(OSError, ValueError):  # no such folder, or one that may not be read: only bundled names then
+        folder = Path(given).parent
+        known += [str(folder / child.name) for child in folder.iterdir()]
+    close = get_close_matches(given, known, n=1)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def _no_prompt(given: str, folder: Path) -> str:
+    """Why a folder is no prompt: it holds some, or something else."""
+    below = [f"{given.rstrip('/')}/{path.relative_to(folder).as_posix()}" for path in _prompts_below(folder)]
+    if below:
+        return f"{given}: a folder with prompts below it; expected one of them, such as {', '.join(below[:NAMED])}{', …' if len(below) > NAMED else ''}"
+    inside = sorted(child.name for child in folder.iterdir())[:5]
+    found = ", ".join(inside) or "an empty folder"
+    return f"{folder}: found {found}; expected a prompt: adapter_config.json with its adapter weights, or an array file"
+
+
+def _prompts_below(folder: Path) -> list[Path]:
+    """A few prompts in a folder or in its folders; not all of a large tree is looked at."""
+    found: list[Path] = []
+    level, looked = [folder], 0
+    for _ in range(2):
+        children = [child for parent in level if not (parent / "config.json").is_file() for child in _children(parent)]
+        level = []
+        for child in children:
+            looked += 1
+            if looked > LOOKED_AT or len(found) > NAMED:
+                return found
+            if any(reader.recognizes(child) for reader in READERS):
+                found.append(child)
+            elif child.is_dir():
+                level.append(child)
+    return found
+
+
+def _children(folder: Path) -> list[Path]:
+    try:
+        return sorted(child for child in folder.iterdir() if not child.name.startswith("."))
+    except OSError:
+        return []
 
 
 def prompt_name(path: Path) -> str:
-    """How a prompt is called: its path below a `prompts` folder, else the last two parts without suffix."""
+    """How a prompt is called: its path below a `prompts` folder, else its last part, without suffix."""
     parts = path.with_suffix("").parts if path.is_file() else path.parts
     if "prompts" in parts[:-1]:
-        return "/".join(parts[len(parts) - parts[::-1].index("prompts") :])
-    return parts[-1]
+        return printable("/".join(parts[len(parts) - parts[::-1].index("prompts") :]))
+    return printable(parts[-1])
 
 
 def find_prompts(folder: str | Path | None = None) -> Iterator[tuple[Path, SoftPrompt | ExplorerError]]:

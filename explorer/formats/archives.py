@@ -114,8 +114,8 @@ def tar_member(path: Path, wanted: str) -> bytes | None:
                 check_name(member.name, path)
                 if member.offset_data + member.size > MOST_BYTES:
                     raise PromptError(f"{path}: {member.name[:80]!r} unpacks to {member.size:,} bytes; expected at most {MOST_BYTES:,} in all")
-                if member.isfile() and PurePosixPath(member.name).name == wanted:
-                    content = archive.extractfile(member).read()
+                if PurePosixPath(member.name).name == wanted and member.isfile() and (file := archive.extractfile(member)) is not None:
+                    content = file.read()
                     if len(content) < member.size:
                         raise PromptError(f"{path}: {member.name[:80]!r} in it is cut short; the file is damaged")
                     return content

@@ -30,7 +30,9 @@ def read(path: Path, name: str, key: str | None = None) -> SoftPrompt:
 
     Raises PromptError when a step is damaged or of another shape than the last, or when there is no such step.
     """
-    steps = _steps(path) or {_number(path): _file(path)}
+    steps, alone = _steps(path), _file(path)
+    if not steps and alone is not None:
+        steps = {_number(path): alone}
     if key is not None:
         steps = {step: file for step, file in steps.items() if step is not None and (not key.isdecimal() or step <= int(key))}
         if not key.isdecimal() or int(key) not in steps:

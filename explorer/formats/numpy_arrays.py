@@ -1,8 +1,9 @@
 """NumPy's files: `.npy`, with or without the suffix, and `.npz`. Nothing pickled is read, and bare two-byte values are bfloat16."""
 
 import math
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 import numpy as np
 
@@ -47,7 +48,7 @@ def list_npz(path: Path) -> dict[str, Stored]:
         for name in archive.names:
             with archive.open(name) as file:
                 stored, offset = _header(file, archive.size(name), path)
-            found[name.removesuffix(".npy")] = Stored(stored.shape, stored.dtype.name, lambda n=name, o=offset, s=stored: _values(_member(path, n)[o:], s))
+            found[name.removesuffix(".npy")] = Stored(stored.shape, stored.dtype.name, partial(_member, path, name, offset, stored))
     return found
 
 
@@ -66,7 +67,7 @@ class _Described:
         self.shape, self.fortran, self.dtype = shape, fortran, as_bfloat16(dtype)
 
 
-def _header(file: BinaryIO, size: int, path: Path) -> tuple[_Described, int]:
+def _header(file: IO[bytes], size: int, path: Path) -> tuple[_Described, int]:
     """What the header describes and where the values begin, once they are known to fill the rest of the file."""
     try:
         version = np.lib.format.read_magic(file)
@@ -90,6 +91,6 @@ def _values(content: bytes, described: _Described) -> np.ndarray:
     return flat.reshape(described.shape, order="F" if described.fortran else "C")
 
 
-def _member(path: Path, name: str) -> bytes:
+def _member(path: Path, name: str, offset: int, described: _Described) -> np.ndarray:
     with Archive(path) as archive:
-        return archive.read(name)
+        return _values(archive.read(name)[offset:], described)

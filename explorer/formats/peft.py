@@ -10,7 +10,7 @@ import numpy as np
 
 from explorer.errors import PromptError, WriteError
 from explorer.files import written_whole
-from explorer.formats.record import RECORD, TRAJECTORY, checked, read_trajectory, record_of
+from explorer.formats.record import RECORD, TRAJECTORY, Record, read_record, read_trajectory, record_of
 from explorer.formats.safetensors_arrays import list_safetensors
 from explorer.formats.stored import Stored, listing, load, read_json
 from explorer.formats.torch_arrays import list_torch
@@ -62,10 +62,9 @@ def read(path: Path, name: str, key: str | None = None) -> SoftPrompt:
     elif key not in (None, TABLE):
         raise PromptError(f"{path}: no array {key}; found {TABLE}" + (f" and the {UNTRAINED} half" if dropped else ""))
     warnings = (f"{dropped} of {rows} rows dropped: PEFT never uses nor trains the decoder's half",) if dropped else ()
-    record = read_json(path / RECORD) if (path / RECORD).is_file() else {}
-    from_start, trajectory = record.get("from_start") is not False, None
+    record, trajectory = read_record(path / RECORD) if (path / RECORD).is_file() else None, None
     if (path / TRAJECTORY).is_file():
-        trajectory = read_trajectory(path / TRAJECTORY, table[:length].shape, from_start)
+        trajectory = read_trajectory(path / TRAJECTORY, table[:length].shape, record is None or record.from_start is not False)
     origin = _origin(path, config, record, found_key, arrays[TABLE].dtype, dropped, warnings)
     return SoftPrompt(table[:length], name, origin, trajectory)
 
@@ -103,28 +102,28 @@ def _of_task(file: Path, arrays: dict[str, Stored], table: np.ndarray, key: str 
         return table.astype(np.float32) * (columns @ rows), f"{TABLE}, task {key}"
 
 
-def _origin(path: Path, config: dict, record: dict, key: str, dtype: str, dropped: int, warnings: tuple[str, ...]) -> Origin:
-    known = checked(record, path / RECORD)
-    initialization = known["initialization"]
+def _origin(path: Path, config: dict, record: Record | None, key: str, dtype: str, dropped: int, warnings: tuple[str, ...]) -> Origin:
+    known = record or Record()
+    initialization = known.initialization
     if initialization is None and config.get("prompt_tuning_init") == "TEXT":
         initialization = f"text: {config.get('prompt_tuning_init_text')}"
     return Origin(
-        format="explorer" if record else "peft",
+        format="peft" if record is None else "explorer",
         path=path,
         key=key,
         dtype=dtype,
         dropped_rows=dropped,
-        base_model=known["base_model"] or _base_model(config),
-        base_fingerprint=known["base_fingerprint"],
-        task=known["task"],
-        labels=tuple(known["labels"]) if known["labels"] else None,
+        base_model=known.base_model or _base_model(config),
+        base_fingerprint=known.base_fingerprint,
+        task=known.task,
+        labels=known.labels or None,
         initialization=initialization,
-        seed=known["seed"],
-        step=known["step"],
-        rows=known["rows"],
-        history=known["history"],
-        hyperparameters=known["hyperparameters"] or {},
-        data=known["data"] or {},
+        seed=known.seed,
+        step=known.step,
+        rows=known.sources,
+        history=known.evaluations,
+        hyperparameters=known.hyperparameters or {},
+        data=known.data or {},
         warnings=warnings,
     )
 
@@ -151,7 +150,8 @@ def write(prompt: SoftPrompt, folder: Path, versions: dict[str, str] | None = No
         save_file({TABLE: prompt.vectors}, partial / WEIGHTS)
         (partial / RECORD).write_text(json.dumps(record_of(prompt, versions or {"explorer": explorer.__version__}), indent=1) + "\n")
         if prompt.trajectory is not None:
-            arrays = {"vectors": np.ascontiguousarray(prompt.trajectory.vectors, np.float32), "steps": prompt.trajectory.steps.astype(np.int64)}
+            moved = prompt.trajectory
+            arrays: dict[str, np.ndarray] = {"vectors": np.ascontiguousarray(moved.vectors, np.float32), "steps": moved.steps.astype(np.int64)}
             save_file(arrays, partial / TRAJECTORY)
 
 

@@ -1,51 +1,66 @@
 """Our own record beside an adapter: where a prompt came from (`explorer.json`) and how it moved (`trajectory.safetensors`)."""
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Annotated, Any
 
+import msgspec
 import numpy as np
 
 from explorer.errors import PromptError
 from explorer.formats.safetensors_arrays import read_safetensors
+from explorer.formats.stored import read_json
 from explorer.prompt import Evaluation, RowSource, SoftPrompt, Trajectory
 
 RECORD, TRAJECTORY = "explorer.json", "trajectory.safetensors"
 
-TYPES = {
-    **dict.fromkeys(("task", "initialization", "base_model", "base_fingerprint"), str),
-    **dict.fromkeys(("seed", "step"), int),
-    **dict.fromkeys(("labels", "rows", "history"), list),
-    **dict.fromkeys(("hyperparameters", "data"), dict),
-}
-"""what the record's entries are, where they are not null"""
+Integer = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+"""as tables can hold it"""
 
 
-def checked(record: dict, path: Path) -> dict:
-    """The entries of a record with the types they should have. Raises PromptError for others."""
-    known = {key: record.get(key) for key in TYPES}
+@dataclass(frozen=True)
+class Measured:
+    """An entry of the record's history."""
+
+    step: Integer
+    loss: float | None = None
+    dev_accuracy: float | None = None
+
+
+@dataclass(frozen=True)
+class Record:
+    """What `explorer.json` says, as far as it is read; what is missing or null there is None or empty here."""
+
+    task: str | None = None
+    labels: tuple[str, ...] | None = None
+    initialization: str | None = None
+    seed: Integer | None = None
+    step: Integer | None = None
+    base_model: str | None = None
+    base_fingerprint: str | None = None
+    rows: tuple[RowSource | None, ...] | None = None
+    history: tuple[Measured, ...] | None = None
+    hyperparameters: dict[str, Any] | None = field(default_factory=dict)
+    data: dict[str, Any] | None = field(default_factory=dict)
+    from_start: bool | None = None
+
+    @property
+    def sources(self) -> tuple[RowSource, ...] | None:
+        """[P] what each prompt token was initialized from; None where that is not recorded."""
+        return tuple(row or RowSource() for row in self.rows) if self.rows else None
+
+    @property
+    def evaluations(self) -> tuple[Evaluation, ...]:
+        """The measurements during training."""
+        return tuple(Evaluation(one.step, one.loss, one.dev_accuracy) for one in self.history or ())
+
+
+def read_record(path: Path) -> Record:
+    """The record in a file. Raises PromptError when it is damaged or an entry is of another type than this project writes."""
     try:
-        for key, value in known.items():
-            if value is not None and (not isinstance(value, TYPES[key]) or isinstance(value, bool)):
-                raise TypeError(f"{key} is a {type(value).__name__}, not a {TYPES[key].__name__}")
-        if not all(isinstance(label, str) for label in known["labels"] or ()):
-            raise TypeError("labels are not all text")
-        known["rows"] = tuple(_row(row) for row in known["rows"]) if known["rows"] else None
-        known["history"] = tuple(_evaluation(entry) for entry in known["history"] or ())
-    except (TypeError, KeyError, AttributeError, ValueError, OverflowError) as error:
+        return msgspec.convert(read_json(path), Record)
+    except msgspec.ValidationError as error:
         raise PromptError(f"{path}: not as this project writes it ({error}); delete the file to read the adapter alone") from error
-    return known
-
-
-def _row(row: dict | None) -> RowSource:
-    source = RowSource(**(row or {}))
-    if not all(value is None or isinstance(value, str) for value in (source.label, source.piece)):
-        raise TypeError("rows name labels and pieces that are no text")
-    return source
-
-
-def _evaluation(entry: dict) -> Evaluation:
-    loss, accuracy = (None if entry.get(key) is None else float(entry[key]) for key in ("loss", "dev_accuracy"))
-    return Evaluation(int(entry["step"]), loss, accuracy)
 
 
 def read_trajectory(path: Path, shape: tuple[int, ...], from_start: bool = True) -> Trajectory:

@@ -1,5 +1,6 @@
 """safetensors files, bfloat16 included: the library checks the header against the file, and only the arrays asked for are read."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,7 @@ def list_safetensors(path: Path) -> dict[str, Stored]:
     """The arrays of a safetensors file by their names. Raises PromptError when it is missing or damaged."""
     with _opened(path) as file:
         return {
-            key: Stored(tuple(part.get_shape()), _DTYPES.get(part.get_dtype(), part.get_dtype()), lambda k=key: _one(path, k))
+            key: Stored(tuple(part.get_shape()), _DTYPES.get(part.get_dtype(), part.get_dtype()), partial(_one, path, key))
             for key in file.keys()  # noqa: SIM118  safe_open is no mapping
             for part in [file.get_slice(key)]
         }

@@ -106,6 +106,7 @@ def parse_json(content: bytes, path: Path) -> dict:
     """The JSON object that `content` holds; `path` is for messages. Raises PromptError when it is damaged or no object."""
     try:
         read = json.loads(content.decode("utf-8"))
+        json.dumps(read, ensure_ascii=False).encode()  # half a surrogate pair is no text, but JSON can escape it
     except (ValueError, RecursionError) as error:
         raise PromptError(f"{path}: cannot be read as JSON ({first_line(error)})") from error
     if not isinstance(read, dict):

@@ -8,7 +8,7 @@ import numpy as np
 from explorer.errors import PromptError
 from explorer.formats.google import STEP
 from explorer.formats.stored import MOST_BYTES, Stored, as_bfloat16, choose, first_line, load, starts_with
-from explorer.formats.zarr_arrays import list_zarr
+from explorer.formats.zarr_arrays import list_zarr, not_installed
 from explorer.prompt import Origin, SoftPrompt
 
 INDEX = "checkpoint"
@@ -41,6 +41,8 @@ def read(path: Path, name: str, key: str | None = None) -> SoftPrompt:
             _walk(_unpacker(file, size), (), path, arrays)
     except PromptError:
         raise
+    except ModuleNotFoundError as error:
+        raise not_installed(path, error) from error
     except Exception as error:  # msgpack raises ValueError's children, OverflowError, RecursionError, and more
         raise PromptError(f"{path / INDEX}: cannot be read as msgpack ({first_line(error)}); the checkpoint is damaged or of another kind") from error
     prompts = {place: stored for place, stored in arrays.items() if place.startswith("target/") and place.endswith("/prompt") and stored.matrix}

@@ -49,6 +49,8 @@ def _read(path: Path, described: dict, shape: tuple[int, ...], chunks: tuple[int
         try:
             content = _decoded(file.read_bytes(), described.get("compressor"), math.prod(chunks) * dtype.itemsize)
             whole[region] = np.frombuffer(content, dtype).reshape(chunks, order=described.get("order", "C"))[inside]
+        except ModuleNotFoundError as error:
+            raise not_installed(path, error) from error
         except Exception as error:  # each codec fails in ways of its own
             raise PromptError(f"{file}: this part of the array cannot be read ({first_line(error)}); the checkpoint is damaged or incomplete") from error
     return whole
@@ -71,3 +73,8 @@ def _decoded(content: bytes, compressor: dict | None, size: int) -> bytes:
     out = bytearray(size)
     get_codec({"id": compressor["id"]}).decode(content, out=out)
     return bytes(out)
+
+
+def not_installed(path: Path, error: ModuleNotFoundError) -> PromptError:
+    """What to tell who opens a T5X checkpoint without the packages that read it."""
+    return PromptError(f"{path}: a T5X checkpoint, which needs the package {error.name}; install the extra soft-prompt-explorer[t5x], or msgpack and numcodecs")

@@ -1,24 +1,28 @@
 """The frozen model: scores labels and writes text for many prompts in one batch."""
 
-import inspect
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from explorer.arguments import as_list
 from explorer.choices import Device, Dtype
 from explorer.errors import DataError, ModelError, PromptError
 from explorer.files import MODELS
-from explorer.models.loading import DEFAULT_MODEL, doubts, model_folder, placement, read_network
-from explorer.tasks import check_text
+from explorer.models.loading import DEFAULT_MODEL, doubts, model_folder, read_network
+from explorer.models.tokenizer import Tokenizer, read_tokenizer
+from explorer.prompt import SoftPrompt
+from explorer.tasks import check_labels, check_text
 
 if TYPE_CHECKING:
     import torch
+
+    from explorer.models.fallback import TransformersNetwork
+    from explorer.models.network import Network
 
 LONGEST_INPUT = 512
 """pieces of a text that are read; longer texts are refused"""
@@ -28,39 +32,50 @@ ROWS_PER_PASS = {"cpu": 64, "cuda": 1024}
 POSITIONS_PER_ROW = 96
 """longer rows, padding included, go through the model fewer at a time"""
 
+Prompts = Sequence[SoftPrompt | np.ndarray | None]
+"""prompts, or their vectors [P, H]; None for no prompt"""
+Done = Callable[[int], object]
+"""told, after each pass, how many rows of the batch it had"""
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class FrozenT5:
     """A T5 encoder–decoder whose weights never change, on one device, used by one thread at a time."""
 
-    model: "torch.nn.Module"
-    tokenizer: object
+    network: "Network | TransformersNetwork"
+    tokenizer: Tokenizer
     name: str
     """a bundled model's name, else the folder or hub id it was loaded by"""
+    folder: Path | None = None
+    """where its files are"""
     doubts: tuple[str, ...] = ()
     """what is odd about the checkpoint, in words; it may still be right"""
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
 
     @classmethod
-    def load(cls, model: str | Path = DEFAULT_MODEL, device: Device | str = "auto", dtype: Dtype = "auto") -> "FrozenT5":
+    def load(cls, model: str | Path = DEFAULT_MODEL, device: Device | str = "auto", dtype: Dtype = "auto", embedding: np.ndarray | None = None) -> "FrozenT5":
         """Load a T5 from a folder, a bundled model's name or a Hugging Face id.
 
         device: `auto` takes CUDA where there is some, and `split` there when the weights are larger than what is free; weights go
         straight to a GPU, without a full copy in host memory. `split`: Accelerate spreads the layers over all devices.
         dtype: `auto` is bfloat16 on CUDA and float32 on the CPU.
+        embedding: the model's own table [V, H] float32 where it has been read already, as a `Vocabulary` has; it is then shared, not read again.
         Raises ModelError when the model is missing, damaged or no T5.
         """
         import torch
 
         folder = model_folder(model, weights=True)
-        device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-        if str(device).startswith("cuda") and not torch.cuda.is_available():
+        device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else str(device)
+        try:
+            on_gpu = torch.cuda.is_available() if device == "split" else torch.device(device).type == "cuda"
+        except RuntimeError as error:
+            raise ModelError(f"found the device {device!r}; expected auto, cpu, cuda, split or such as cuda:1", "device") from error
+        if on_gpu and not torch.cuda.is_available():
             raise ModelError(f"device {device} was asked for, but torch sees no GPU; use cpu", "device")
-        on_gpu = str(device).startswith("cuda") or (device == "split" and torch.cuda.is_available())
         precision = ("bfloat16" if on_gpu else "float32") if dtype == "auto" else dtype
-        network, tokenizer = read_network(folder, getattr(torch, precision), placement(folder, str(device)))
-        network.requires_grad_(False)
-        return cls(network.eval(), tokenizer, folder.name if folder.parent == MODELS else str(model), doubts(network, folder))
+        network = read_network(folder, device, getattr(torch, precision), embedding)
+        name = folder.name if folder.parent == MODELS else str(model)
+        return cls(network, read_tokenizer(folder), name, folder, doubts(network, folder))
 
     def __repr__(self) -> str:
         """One line: name, width, size, place."""
@@ -71,28 +86,28 @@ class FrozenT5:
         """The input embeddings [V, H] float32 in memory shared with the model; None where the model does not hold them so."""
         import torch
 
-        weight = self.model.get_input_embeddings().weight
-        return weight.detach().numpy() if weight.device.type == "cpu" and weight.dtype == torch.float32 else None
+        table = self.network.embedding
+        return table.detach().numpy() if table.device.type == "cpu" and table.dtype == torch.float32 else None
 
     @property
     def memory(self) -> int:
         """Bytes that the weights take, on all devices together."""
-        return sum(weight.numel() * weight.element_size() for weight in self.model.parameters())
+        return self.network.memory
 
     @property
     def device(self) -> "torch.device":
-        """Where the weights are."""
-        return self.model.get_input_embeddings().weight.device
+        """Where the embedding table is, and where inputs belong."""
+        return self.network.device
 
     @property
     def dtype(self) -> "torch.dtype":
         """The precision of the weights."""
-        return self.model.get_input_embeddings().weight.dtype
+        return self.network.dtype
 
     @property
     def dimension(self) -> int:
         """H, the embedding size."""
-        return self.model.config.d_model
+        return self.network.architecture.dimension
 
     @contextmanager
     def _inference(self) -> Iterator[None]:
@@ -104,114 +119,110 @@ class FrozenT5:
     def label_ids(self, label: str) -> list[int]:
         """Pieces of a label as a target, ending with eos. Raises DataError when the label has no piece."""
         with self.lock:
-            ids = self.tokenizer(label, add_special_tokens=False, truncation=False)["input_ids"]
+            ids = self.tokenizer.encode(label)
         if not ids:
             raise DataError(f"label {label!r} has no piece in the vocabulary of {self.name}; expected a word the tokenizer knows")
-        return [*ids, self.model.config.eos_token_id]
+        return [*ids, self.network.architecture.end]
 
     def text_ids(self, texts: Sequence[str]) -> list[list[int]]:
-        """Pieces of each text, ending with eos. Raises DataError for empty or overlong texts."""
+        """Pieces of each text, ending with eos. Raises DataError for empty or overlong texts, and for a string instead of a list."""
+        texts = as_list(texts, "texts")
         for number, text in enumerate(texts, start=1):
             check_text(text, f"text {number}")
-        with self.lock:  # a fast tokenizer is not safe in two threads: "Already borrowed"
-            rows = self.tokenizer(list(texts), truncation=False, padding=False, verbose=False)["input_ids"] if texts else []
+        with self.lock:
+            rows = self.tokenizer.inputs(texts) if texts else []
         for number, row in enumerate(rows, start=1):
             if len(row) > LONGEST_INPUT:
                 raise DataError(f"text {number} has {len(row)} pieces; expected at most {LONGEST_INPUT}: shorten it")
         return rows
 
-    def label_log_probabilities(self, prompts: Sequence[np.ndarray | None], texts: Sequence[str], labels: Sequence[str]) -> np.ndarray:
+    def label_log_probabilities(self, prompts: Prompts, texts: Sequence[str], labels: Sequence[str], done: Done | None = None) -> np.ndarray:
         """Σ log p(label pieces + eos | prompt, text), natural logarithm: [N, B, C] float32.
 
-        prompts: N arrays [P_n, H] of any lengths, or None for no prompt. All N × B rows share batches; shorter rows are
+        prompts: N prompts or arrays [P_n, H] of any lengths, or None for no prompt. All N × B rows share batches; shorter rows are
         masked out of attention, so the figures are those of separate runs.
-        Raises PromptError for vectors of another width and DataError for unusable texts or labels.
+        Raises PromptError for vectors of another width and DataError for unusable texts or labels, or a string instead of a list.
         """
         import torch
 
-        targets = [torch.tensor(self.label_ids(label), device=self.device) for label in labels]
-        scores = np.empty((len(prompts) * len(texts), len(targets)), np.float32)
-        with self._inference():
-            for rows, embeds, mask in self._passes(prompts, texts):
+        vectors, texts = self._vectors(prompts), as_list(texts, "texts")
+        targets = [torch.tensor(self.label_ids(label), device=self.device) for label in as_list(labels, "labels")]
+        scores = np.empty((len(vectors) * len(texts), len(targets)), np.float32)
+        for rows, embeds, mask in self._passes(vectors, texts):
+            with self._inference():  # for each pass, so that others get their turn
                 encoded = self.encode(embeds, mask)
-                cross_attention = None
                 for column, target in enumerate(targets):
-                    wanted = target.expand(len(rows), -1)
-                    logits, cross_attention = self._decode(encoded, mask, wanted, cross_attention)
-                    steps = torch.log_softmax(logits.float(), dim=-1).gather(2, wanted[:, :, None])
-                    scores[rows, column] = steps.sum(dim=(1, 2)).cpu().numpy()
-        return scores.reshape(len(prompts), len(texts), len(targets))
+                    scores[rows, column] = self.target_scores(encoded, mask, target).cpu().numpy()
+            if done is not None:
+                done(len(rows))
+        return scores.reshape(len(vectors), len(texts), len(targets))
 
-    def label_probabilities(self, prompts: Sequence[np.ndarray | None], texts: Sequence[str], labels: Sequence[str]) -> np.ndarray:
-        """Rank classification: softmax over labels of `label_log_probabilities`: [N, B, C] float32, rows sum to 1."""
-        scores = self.label_log_probabilities(prompts, texts, labels)
+    def label_probabilities(self, prompts: Prompts, texts: Sequence[str], labels: Sequence[str], done: Done | None = None) -> np.ndarray:
+        """Rank classification: softmax over labels of `label_log_probabilities`: [N, B, C] float32, rows sum to 1.
+
+        Raises DataError for fewer than two labels, besides.
+        """
+        scores = self.label_log_probabilities(prompts, texts, check_labels(labels), done)
         scores = np.exp(scores - scores.max(axis=-1, keepdims=True))
         return scores / scores.sum(axis=-1, keepdims=True)
 
-    def generate(self, prompts: Sequence[np.ndarray | None], texts: Sequence[str], max_new_tokens: int = 16) -> list[list[str]]:
+    def generate(self, prompts: Prompts, texts: Sequence[str], max_new_tokens: int = 16, done: Done | None = None) -> list[list[str]]:
         """Greedy continuations: N lists of B texts, special pieces left out. Raises what `label_log_probabilities` raises."""
-        limit = max(1, min(max_new_tokens, LONGEST_OUTPUT))
-        written = [""] * (len(prompts) * len(texts))
-        with self._inference():
-            for rows, embeds, mask in self._passes(prompts, texts):
-                ids = self.model.generate(inputs_embeds=embeds, attention_mask=mask, max_new_tokens=limit, do_sample=False, num_beams=1)
-                for row, text in zip(rows, self.tokenizer.batch_decode(ids, skip_special_tokens=True), strict=True):
-                    written[row] = text
-        return [written[n * len(texts) : (n + 1) * len(texts)] for n in range(len(prompts))]
+        vectors, texts = self._vectors(prompts), as_list(texts, "texts")
+        longest = max(1, min(max_new_tokens, LONGEST_OUTPUT))
+        written = [""] * (len(vectors) * len(texts))
+        for rows, embeds, mask in self._passes(vectors, texts):
+            with self._inference():
+                for row, ids in zip(rows, self.network.generate(embeds, mask, longest), strict=True):
+                    written[row] = self.tokenizer.decode(ids)
+            if done is not None:
+                done(len(rows))
+        return [written[n * len(texts) : (n + 1) * len(texts)] for n in range(len(vectors))]
 
-    def encode(self, embeds: "torch.Tensor", mask: "torch.Tensor") -> "torch.Tensor":
-        """Encoder outputs [R, L, H] of input embeddings [R, L, H] and their attention mask [R, L]; gradients flow to the embeddings."""
-        return self.model.get_encoder()(inputs_embeds=embeds, attention_mask=mask).last_hidden_state
+    def embed(self, ids: "torch.Tensor") -> "torch.Tensor":
+        """Input embeddings [R, L, H] of pieces [R, L], or [L, H] of [L]."""
+        return self.network.embed(ids)
 
-    def target_logits(self, encoded: "torch.Tensor", mask: "torch.Tensor", targets: "torch.Tensor") -> "torch.Tensor":
-        """Logits [R, U, V] of the pieces of targets [R, U] (any filler after a target's end), given those before them."""
-        return self._decode(encoded, mask, targets)[0]
+    def encode(self, embeds: "torch.Tensor", mask: "torch.Tensor") -> Any:
+        """What the decoder attends to, for input embeddings [R, L, H] and their attention mask [R, L]; gradients flow to the embeddings."""
+        return self.network.encode(embeds, mask)
 
-    def _passes(self, prompts: Sequence[np.ndarray | None], texts: Sequence[str]) -> "Iterator[tuple[np.ndarray, torch.Tensor, torch.Tensor]]":
+    def target_scores(self, encoded: Any, mask: "torch.Tensor", target: "torch.Tensor") -> "torch.Tensor":
+        """Log-probability of a label's pieces [U], eos among them, in nats: [R] float32, given what `encode` gave for R rows."""
+        import torch
+
+        wanted = target.expand(len(mask), -1)
+        logits = self.network.target_logits(encoded, mask, wanted).float()
+        return torch.log_softmax(logits, dim=-1).gather(2, wanted[:, :, None].to(logits.device)).sum(dim=(1, 2))
+
+    def _passes(self, vectors: Sequence[np.ndarray | None], texts: Sequence[str]) -> "Iterator[tuple[np.ndarray, torch.Tensor, torch.Tensor]]":
         """Every prompt before every embedded text, in passes of bounded size and like length.
 
         Yields row numbers [R] (prompt n, text b is row n·B + b), embeddings [R, L, H] and attention mask [R, L].
         """
         import torch
 
-        for number, prompt in enumerate(prompts, start=1):
-            if prompt is not None and (prompt.ndim != 2 or prompt.shape[1] != self.dimension):
-                raise PromptError(f"prompt {number}: vectors of shape {prompt.shape}, but {self.name} needs [P, {self.dimension}]")
-        ids, embed = self.text_ids(texts), self.model.get_input_embeddings()
-        fronts = [None if prompt is None else torch.as_tensor(prompt, dtype=self.dtype, device=self.device) for prompt in prompts]
+        ids = self.text_ids(texts)
+        fronts = [None if one is None else torch.as_tensor(one, dtype=self.dtype, device=self.device) for one in vectors]
         lengths = np.array([(0 if front is None else len(front)) + len(text) for front in fronts for text in ids], np.int64)
         most = ROWS_PER_PASS.get(self.device.type, ROWS_PER_PASS["cpu"])
         for rows in split_by_length(lengths, most, most * POSITIONS_PER_ROW):
-            embedded = [embed(torch.tensor(ids[row % len(ids)], device=self.device)) for row in rows]
-            pairs = [(fronts[row // len(ids)], text) for row, text in zip(rows, embedded, strict=True)]
-            embeds = torch.nn.utils.rnn.pad_sequence([text if front is None else torch.cat([front, text]) for front, text in pairs], batch_first=True)
+            with torch.no_grad():
+                embedded = [self.embed(torch.tensor(ids[row % len(ids)], device=self.device)) for row in rows]
+                pairs = [(fronts[row // len(ids)], text) for row, text in zip(rows, embedded, strict=True)]
+                embeds = torch.nn.utils.rnn.pad_sequence([text if front is None else torch.cat([front, text]) for front, text in pairs], batch_first=True)
             yield rows, embeds, attention_mask(torch.from_numpy(lengths[rows]).to(self.device), embeds.shape[1])
 
-    def _decode(self, encoded: "torch.Tensor", mask: "torch.Tensor", targets: "torch.Tensor", cross_attention=None) -> tuple:
-        """Logits [R, U, V] of targets [R, U] (teacher forcing), and the keys and values of `encoded` for the next targets.
-
-        cross_attention: those keys and values from an earlier call with the same `encoded`; None while gradients are wanted.
-        """
-        import torch
-        from transformers import DynamicCache, EncoderDecoderCache
-        from transformers.modeling_outputs import BaseModelOutput
-
-        start = torch.full_like(targets[:, :1], self.model.config.decoder_start_token_id)
-        kept = None if torch.is_grad_enabled() else EncoderDecoderCache(DynamicCache(), DynamicCache() if cross_attention is None else cross_attention)
-        logits = self.model(
-            encoder_outputs=BaseModelOutput(last_hidden_state=encoded),
-            attention_mask=mask,
-            decoder_input_ids=torch.cat([start, targets[:, :-1]], dim=1),
-            use_cache=kept is not None,
-            **{_cache_argument(type(self.model)): kept},
-        ).logits
-        return logits, None if kept is None else kept.cross_attention_cache
-
-
-@cache
-def _cache_argument(network: type) -> str:
-    """What the network's `forward` calls its cache: transformers renamed `past_key_values` in 5.24."""
-    return "cache" if "cache" in inspect.signature(network.forward).parameters else "past_key_values"
+    def _vectors(self, prompts: Prompts) -> list[np.ndarray | None]:
+        """Vectors [P_n, H] of each prompt. Raises PromptError for a prompt instead of a list of them, and for another width."""
+        if isinstance(prompts, str | SoftPrompt) or (isinstance(prompts, np.ndarray) and prompts.ndim < 3):
+            found = f"an array of shape {prompts.shape}" if isinstance(prompts, np.ndarray) else repr(prompts)
+            raise PromptError(f"prompts: found {found}; expected a list of prompts")
+        each = [None if one is None else one.vectors if isinstance(one, SoftPrompt) else np.asarray(one) for one in prompts]
+        for number, vectors in enumerate(each, start=1):
+            if vectors is not None and (vectors.ndim != 2 or vectors.shape[1] != self.dimension):
+                raise PromptError(f"prompt {number}: vectors of shape {vectors.shape}, but {self.name} needs [P, {self.dimension}]")
+        return each
 
 
 def attention_mask(lengths: "torch.Tensor", longest: int) -> "torch.Tensor":

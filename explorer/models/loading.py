@@ -1,4 +1,4 @@
-"""Where a model lies and how it is loaded: folders, bundled names and Hugging Face ids; what is odd about a checkpoint."""
+"""Where a model lies and how it is loaded: folders, bundled names and Hugging Face ids; whose forward runs it; what is odd about it."""
 
 import re
 from pathlib import Path
@@ -6,10 +6,15 @@ from typing import TYPE_CHECKING
 
 from explorer.errors import ModelError
 from explorer.files import MODELS
-from explorer.models.weights import EMBEDDING_KEYS, stored_names
+from explorer.models.architecture import HEAD, SHARED, Architecture, read_architecture
+from explorer.models.weights import EMBEDDING_KEYS, read_tensors, weight_files
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
+
+    from explorer.models.fallback import TransformersNetwork
+    from explorer.models.network import Network
 
 DEFAULT_MODEL = "mini-t5"
 """the bundled model that is read with where nothing else is known"""
@@ -26,6 +31,14 @@ def model_folder(model: str | Path, weights: bool = False) -> Path:
                 raise ModelError(f"{folder}: no config.json; expected a model folder as transformers' save_pretrained writes it")
             return folder.resolve()
     return _downloaded(str(model), weights)
+
+
+def lasting_name(model: str) -> str:
+    """How prompts record their base model: a bundled model's name, a hub id, or a folder's full path. Raises ModelError when there is none."""
+    folder = model_folder(model, weights=True)
+    if folder.parent == MODELS:
+        return folder.name
+    return str(folder) if Path(model).is_dir() else model
 
 
 def _downloaded(model: str, weights: bool) -> Path:
@@ -57,50 +70,60 @@ def placement(folder: Path, device: str) -> dict[str, str] | str:
     return "auto" if device == "split" else {"": device}
 
 
-def doubts(network: "torch.nn.Module", folder: Path) -> tuple[str, ...]:
+def read_network(folder: Path, device: str, dtype: "torch.dtype", table: "np.ndarray | None" = None) -> "Network | TransformersNetwork":
+    """The model in a folder: run by our own forward, or by transformers' where it is spread over devices or of a variant ours does not know.
+
+    table: its input embeddings [V, H] float32 where they have been read already; their memory is shared where precision and device allow.
+    Raises ModelError when the model is damaged, incomplete or no T5.
+    """
+    architecture, place = read_architecture(folder), placement(folder, device)
+    tensors = None
+    if isinstance(place, dict) and not architecture.unusual:
+        tensors = _tensors(folder, architecture, place[""], dtype, table)
+    if tensors is None:
+        from explorer.models.fallback import TransformersNetwork
+
+        return TransformersNetwork.load(folder, architecture, dtype, place)
+    from explorer.models.network import Network
+
+    return Network(architecture, tensors, dtype)
+
+
+def _tensors(folder: Path, made: Architecture, device: str, dtype: "torch.dtype", table: "np.ndarray | None") -> "dict[str, torch.Tensor] | None":
+    """The weights by name, checked, without copies of the embedding table; None for a stack that has another table, which is not our own."""
+    import torch
+
+    shared = table is not None and torch.device(device).type == "cpu" and dtype == torch.float32 and table.flags.writeable
+    shapes, copies = made.shapes(), (HEAD, *EMBEDDING_KEYS[1:2], "decoder.embed_tokens.weight")
+    given = {SHARED: torch.from_numpy(table)} if shared else {}
+    try:
+        found = read_tensors(folder, {*shapes, *copies}, device, dtype, given)
+    except ModelError as error:
+        raise ModelError(f"{folder}: cannot be loaded as a T5 ({error})") from error
+    if SHARED not in found and copies[1] in found:
+        found[SHARED] = found[copies[1]]
+    if missing := sorted(shapes.keys() - found.keys()):
+        raise ModelError(f"{folder}: {len(missing)} weights are missing, such as {missing[0]}; expected a whole model: get it again")
+    for name, tensor in found.items():
+        if tuple(tensor.shape) != (wanted := shapes.get(name, shapes[SHARED])):
+            raise ModelError(f"{folder}: cannot be loaded as a T5 ({name} has the shape {tuple(tensor.shape)}; config.json says {wanted})")
+    own = {name for name in copies if name in found and not _equal(found[name], found[SHARED])}
+    return None if own - {HEAD} else {name: tensor for name, tensor in found.items() if name in shapes or name in own}
+
+
+def _equal(one: "torch.Tensor", other: "torch.Tensor") -> bool:
+    import torch
+
+    return one.data_ptr() == other.data_ptr() or torch.equal(one, other)
+
+
+def doubts(network: "Network | TransformersNetwork", folder: Path) -> tuple[str, ...]:
     """What does not look like a T5 of the published kinds: 1.0 ties its head and scales, 1.1 and later have their own and do not."""
-    tied = network.get_output_embeddings().weight is network.get_input_embeddings().weight
-    scaled = getattr(network.config, "scale_decoder_outputs", tied)
+    tied, scaled = network.tied, network.architecture.scaled
     doubts = []
-    if tied != scaled:
+    if tied != scaled and network.architecture.kind != "mt5":  # mT5 never scales
         how = "the head is tied to the embeddings, but outputs are not scaled" if tied else "the model has its own head, but outputs are scaled"
         doubts.append(f"{how} (scale_decoder_outputs); T5 1.0 ties and scales, T5 1.1 and later do neither: probabilities may be off")
-    if "shared.weight" not in stored_names(folder):
-        doubts.append("shared.weight is not in its files; the input embeddings were taken from another table")
+    if SHARED not in weight_files(folder):
+        doubts.append(f"{SHARED} is not in its files; the input embeddings were taken from another table")
     return tuple(doubts)
-
-
-def read_network(folder: Path, precision: "torch.dtype", placement: "dict[str, str] | str") -> tuple:
-    """Model and tokenizer of a folder. Raises ModelError when they are damaged, incomplete or no T5."""
-    from safetensors import SafetensorError
-    from transformers import AutoConfig, AutoModelForSeq2SeqLM, AutoTokenizer
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
-    try:
-        config = AutoConfig.from_pretrained(folder)
-        if config.model_type not in ("t5", "mt5", "umt5"):
-            raise ModelError(f"{folder}: found a {config.model_type} model; expected one of the T5 family (t5, mt5, umt5)")
-        tokenizer = AutoTokenizer.from_pretrained(folder)
-        network, report = AutoModelForSeq2SeqLM.from_pretrained(folder, dtype=precision, device_map=placement, output_loading_info=True)
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        raise ModelError(f"{folder}: cannot be loaded as a T5 ({(str(error).splitlines() or [''])[0][:200]})") from error
-    if missing := sorted(report["missing_keys"]):
-        raise ModelError(f"{folder}: {len(missing)} weights are missing, such as {missing[0]}; expected a whole model: get it again")
-    _check_embedding(network, folder)
-    return network, tokenizer
-
-
-def _check_embedding(network: "torch.nn.Module", folder: Path) -> None:
-    """Raise ModelError when the model did not get its file's input embeddings: some releases take the head's instead."""
-    from safetensors import safe_open
-
-    file = folder / "model.safetensors"
-    if not file.is_file():  # several files: nothing to compare cheaply
-        return
-    with safe_open(file, framework="pt") as weights:
-        if key := next((key for key in EMBEDDING_KEYS if key in set(weights.keys())), None):
-            table = network.get_input_embeddings().weight
-            rows = weights.get_slice(key)[:8].to(table.device, table.dtype)
-            if rows.shape != table[:8].shape or not (rows == table[:8]).all():
-                raise ModelError(f"{file}: transformers loaded other input embeddings than {key}; use another release of transformers")

@@ -1,19 +1,31 @@
-"""T5 as tuning needs it: from input embeddings to the logits of targets, differentiable.
+"""T5's forward, from input embeddings to the logits of targets: what every T5 is scored, explained and tuned with.
 
-transformers' own forward serves every use of a model; this one serves a single use, and what it leaves out makes it more than
-twice as fast on a processor (`benchmarks/training.py`): all weights in one precision, cast once where they are frozen,
-attention written as two products (the fused kernel's backward is slow there), one operation for each activation.
+transformers serves every use of a model; this serves a single one. It starts without transformers' import, and what it leaves out makes
+tuning more than twice as fast on a processor (`benchmarks/training.py`): all weights in one precision, cast once where they are frozen, one
+operation for each activation. Attention is the fused kernel, but two products where gradients are wanted: the kernel's backward is slow.
 """
 
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
 import torch
-from torch.nn.functional import embedding, gelu, linear
-from transformers.activations import NewGELUActivation
+from torch.nn.functional import embedding, gelu, linear, relu, scaled_dot_product_attention, silu
 
-from explorer.errors import ModelError
-from explorer.models.encoder_decoder import FrozenT5
+from explorer.models.architecture import HEAD, SHARED, Architecture
+from explorer.models.generation import greedy
+
+ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "relu": relu,
+    "gelu": gelu,
+    "gelu_new": partial(gelu, approximate="tanh"),
+    "gelu_pytorch_tanh": partial(gelu, approximate="tanh"),
+    "silu": silu,
+    "swish": silu,
+}
+Attended = tuple[torch.Tensor, torch.Tensor]
+"""keys and values, each [R, heads, L, H / heads]"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,16 +56,19 @@ class Attention:
         """[R, L, H] to [R, heads, L, H / heads]."""
         return linear(x, weight).view(*x.shape[:2], self.heads, -1).transpose(1, 2)
 
-    def keys_and_values(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Of what is attended to, [R, L, H]: each [R, heads, L, H / heads]."""
+    def keys_and_values(self, x: torch.Tensor) -> Attended:
+        """Of what is attended to, [R, L, H]."""
         return self._by_head(x, self.key), self._by_head(x, self.value)
 
-    def __call__(self, x: torch.Tensor, bias: torch.Tensor, attended: tuple[torch.Tensor, torch.Tensor] | None = None) -> torch.Tensor:
-        """x [R, L, H] plus what it attends to: itself, or `attended`. bias: added to the scores, [R or 1, heads or 1, L, L']."""
+    def __call__(self, x: torch.Tensor, bias: torch.Tensor, attended: Attended | None = None) -> torch.Tensor:
+        """x [R, L, H] plus what it attends to: itself, or `attended`. bias: added to the scores, [R or 1, heads or 1, L or 1, L']."""
         normed = self.norm(x)
-        key, value = self.keys_and_values(normed) if attended is None else attended
-        shares = (self._by_head(normed, self.query) @ key.transpose(2, 3) + bias).softmax(dim=-1)
-        return x + linear((shares @ value).transpose(1, 2).flatten(2), self.out)
+        query, (key, value) = self._by_head(normed, self.query), self.keys_and_values(normed) if attended is None else attended
+        if torch.is_grad_enabled():
+            mixed = (query @ key.transpose(2, 3) + bias).softmax(dim=-1) @ value
+        else:
+            mixed = scaled_dot_product_attention(query, key, value, attn_mask=bias, scale=1.0)
+        return x + linear(mixed.transpose(1, 2).flatten(2), self.out)
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +79,7 @@ class FeedForward:
     into: tuple[torch.Tensor, ...]
     """one weight, or the gate's and the value's"""
     out: torch.Tensor
-    activation: object
+    activation: Callable[[torch.Tensor], torch.Tensor]
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         normed = self.norm(x)
@@ -75,20 +90,53 @@ class FeedForward:
 
 
 @dataclass(frozen=True, eq=False)
+class Positions:
+    """How much nearer or farther positions attend to each other, learned for buckets of distances (Raffel et al. 2020, §2.1)."""
+
+    table: torch.Tensor
+    """[buckets, heads]"""
+    both_ways: bool
+    """whether later positions have buckets of their own: in the encoder"""
+    longest: int
+
+    def __call__(self, queries: int, keys: int) -> torch.Tensor:
+        """The bias of the last `queries` of `keys` positions towards all of them, [1, heads, queries, keys]."""
+        places = torch.arange(keys, device=self.table.device)
+        buckets = position_buckets(places[None, :] - places[keys - queries :, None], self.both_ways, len(self.table), self.longest)
+        return embedding(buckets, self.table).permute(2, 0, 1)[None]
+
+
+def position_buckets(distance: torch.Tensor, both_ways: bool, buckets: int, longest: int) -> torch.Tensor:
+    """The bucket of each distance, key minus query, int64: one each for near ones, then logarithmic ones, the last from `longest` on."""
+    side = torch.zeros_like(distance)
+    if both_ways:
+        buckets //= 2
+        side, distance = (distance > 0).long() * buckets, distance.abs()
+    else:
+        distance = -distance.clamp(max=0)
+    exact = buckets // 2
+    far = exact + (torch.log(distance.float() / exact) / math.log(longest / exact) * (buckets - exact)).long()
+    return side + torch.where(distance < exact, distance, far.clamp(max=buckets - 1))
+
+
+@dataclass(frozen=True, eq=False)
 class Stack:
     """The layers of an encoder or a decoder."""
 
     layers: list[tuple]
     """(attention, feed-forward), or (attention, attention to the encoder, feed-forward)"""
-    relative: list
-    """per layer the function (L, L') -> position bias [1, heads, L, L'], or None where the layer takes the one before it"""
+    positions: list[Positions | None]
+    """of each layer; None where the layer takes the bias of the one before it"""
     norm: Norm
 
-    def biases(self, length: int, mask: torch.Tensor) -> list[torch.Tensor]:
-        """What each layer adds to its scores: position bias and `mask` [R or 1, 1, L or 1, L] (0, or very negative)."""
-        found = []
-        for relative in self.relative:
-            found.append(found[-1] if relative is None else relative(length, length).to(mask.dtype) + mask.to(relative.device))
+    def biases(self, queries: int, keys: int, mask: torch.Tensor) -> list[torch.Tensor]:
+        """What each layer adds to its scores: position bias and `mask` [R or 1, 1, queries or 1, keys] (0, or very negative)."""
+        found: list[torch.Tensor] = []
+        for positions in self.positions:
+            if positions is None:
+                found.append(found[-1])
+            else:
+                found.append(positions(queries, keys).to(mask.dtype) + mask.to(positions.table.device))
         return found
 
 
@@ -98,81 +146,91 @@ class Network:
     Its functions may run in several threads at once.
     """
 
-    def __init__(self, model: FrozenT5, dtype: torch.dtype):
-        network = model.model
-        if any(weight.is_meta for weight in network.parameters()):
-            raise ModelError(f"{model.name}: some of its layers do not fit on this machine's GPUs; prompts are tuned on a model that does")
-        self.dtype, self.start = dtype, network.config.decoder_start_token_id
-        self.encoder, self.decoder = _stack(network.encoder, dtype), _stack(network.decoder, dtype)
-        self.embedding = network.get_input_embeddings().weight.to(dtype)
-        head = network.get_output_embeddings().weight
-        self.head = self.embedding if head is network.get_input_embeddings().weight else head.to(dtype)
-        # what T5 1.0 does, whose head is the embedding table; mT5 has no such setting
-        self.scale = network.config.d_model**-0.5 if getattr(network.config, "scale_decoder_outputs", False) else 1.0
+    def __init__(self, architecture: Architecture, tensors: Mapping[str, torch.Tensor], dtype: torch.dtype):
+        """tensors: what `architecture.shapes()` names, and the head's where it is not the embedding table; frozen or not."""
+        self.architecture, self.dtype = architecture, dtype
+        self.tensors = {name: tensor.to(dtype) for name, tensor in tensors.items()}
+        self.embedding = self.tensors[SHARED]
+        """[V, H]"""
+        self.head = self.tensors.get(HEAD, self.embedding)
+        self.encoder, self.decoder = (self._stack(stack, layers) for stack, layers in architecture.stacks)
+        self.scale = architecture.dimension**-0.5 if architecture.scaled else 1.0
+
+    @property
+    def tied(self) -> bool:
+        """Whether the head is the embedding table."""
+        return self.head is self.embedding
+
+    @property
+    def memory(self) -> int:
+        """Bytes that the weights take, on all devices together."""
+        return sum(tensor.numel() * tensor.element_size() for tensor in self.tensors.values())
+
+    @property
+    def device(self) -> torch.device:
+        """Where the embedding table is."""
+        return self.embedding.device
+
+    def cast(self, dtype: torch.dtype) -> "Network":
+        """The same network in another precision."""
+        return self if dtype == self.dtype else Network(self.architecture, self.tensors, dtype)
 
     def embed(self, ids: torch.Tensor) -> torch.Tensor:
         """Input embeddings [R, L, H] of pieces [R, L]."""
         return embedding(ids, self.embedding)
 
-    def encode(self, embeds: torch.Tensor, mask: torch.Tensor) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    def encode(self, embeds: torch.Tensor, mask: torch.Tensor) -> list[Attended]:
         """Keys and values of each decoder layer for inputs [R, L, H] with an attention mask [R, L] (1 or 0)."""
         x = embeds.to(self.dtype)
-        biases = self.encoder.biases(x.shape[1], self._hidden(mask == 0)[:, None, None])
+        biases = self.encoder.biases(x.shape[1], x.shape[1], self.hidden(mask == 0)[:, None, None])
         for (attention, feed_forward), bias in zip(self.encoder.layers, biases, strict=True):
             x = feed_forward(attention(x.to(attention.out.device), bias))
         encoded = self.encoder.norm(x)
         return [across.keys_and_values(encoded.to(across.out.device)) for _, across, _ in self.decoder.layers]
 
-    def target_logits(self, encoded: list[tuple[torch.Tensor, torch.Tensor]], mask: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    def target_logits(self, encoded: list[Attended], mask: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Logits [R, U, V] of the pieces of targets [R, U] (any filler after a target's end), given those before them."""
         count = targets.shape[1]
-        before = torch.cat([torch.full_like(targets[:, :1], self.start), targets[:, :-1]], dim=1)
+        before = torch.cat([torch.full_like(targets[:, :1], self.architecture.start), targets[:, :-1]], dim=1)
         later = torch.ones(count, count, dtype=torch.bool, device=targets.device).triu(1)
-        padding = self._hidden(mask == 0)[:, None, None]
+        padding = self.hidden(mask == 0)[:, None, None]
         y = self.embed(before)
-        biases = self.decoder.biases(count, self._hidden(later)[None, None])
+        biases = self.decoder.biases(count, count, self.hidden(later)[None, None])
         for (attention, across, feed_forward), bias, attended in zip(self.decoder.layers, biases, encoded, strict=True):
             y = attention(y.to(attention.out.device), bias)
             y = feed_forward(across(y, padding.to(y.device), attended))
+        return self.logits(y)
+
+    def logits(self, y: torch.Tensor) -> torch.Tensor:
+        """Of the next piece [R, U, V], from the decoder's last layer [R, U, H]."""
         return linear((self.decoder.norm(y) * self.scale).to(self.head.device), self.head)
 
-    def _hidden(self, places: torch.Tensor) -> torch.Tensor:
+    def generate(self, embeds: torch.Tensor, mask: torch.Tensor, longest: int) -> list[list[int]]:
+        """Greedy continuations of inputs [R, L, H]: for each row the pieces up to eos, at most `longest`."""
+        return greedy(self, self.encode(embeds, mask), mask, longest)
+
+    def hidden(self, places: torch.Tensor) -> torch.Tensor:
         """What is added to scores: very negative where `places` is true, else 0."""
         return torch.zeros(places.shape, dtype=self.dtype, device=places.device).masked_fill(places, torch.finfo(self.dtype).min / 2)
 
+    def _stack(self, stack: str, count: int) -> Stack:
+        layers, positions, sizes = [], [], self.architecture
+        for layer in range(count):
+            start = f"{stack}.block.{layer}.layer"
+            across = [self._attention(f"{start}.1", "EncDecAttention")] if stack == "decoder" else []
+            layers.append((self._attention(f"{start}.0", "SelfAttention"), *across, self._feed_forward(f"{start}.{1 + len(across)}")))
+            table = self.tensors[f"{start}.0.SelfAttention.relative_attention_bias.weight"] if sizes.biased(layer) else None
+            positions.append(None if table is None else Positions(table, stack == "encoder", sizes.longest_distance))
+        return Stack(layers, positions, self._norm(f"{stack}.final_layer_norm"))
 
-def _stack(stack: torch.nn.Module, dtype: torch.dtype) -> Stack:
-    layers, relative = [], []
-    for block in stack.block:
-        inside = block.layer[0].SelfAttention
-        relative.append(_Relative(inside) if inside.has_relative_attention_bias else None)
-        across = [_attention(block.layer[1].EncDecAttention, block.layer[1].layer_norm, dtype)] if stack.is_decoder else []
-        layers.append((_attention(inside, block.layer[0].layer_norm, dtype), *across, _feed_forward(block.layer[-1], dtype)))
-    return Stack(layers, relative, _norm(stack.final_layer_norm, dtype))
+    def _norm(self, name: str) -> Norm:
+        return Norm(self.tensors[f"{name}.weight"], self.architecture.epsilon)
 
+    def _attention(self, start: str, name: str) -> Attention:
+        query, key, value, out = (self.tensors[f"{start}.{name}.{part}.weight"] for part in "qkvo")
+        return Attention(self._norm(f"{start}.layer_norm"), query, key, value, out, self.architecture.heads)
 
-class _Relative:
-    """The position bias of a layer, as transformers reckons it."""
-
-    def __init__(self, attention: torch.nn.Module):
-        self.attention, self.device = attention, attention.relative_attention_bias.weight.device
-
-    def __call__(self, queries: int, keys: int) -> torch.Tensor:
-        return self.attention.compute_bias(queries, keys)
-
-
-def _norm(norm: torch.nn.Module, dtype: torch.dtype) -> Norm:
-    return Norm(norm.weight.to(dtype), norm.variance_epsilon)
-
-
-def _attention(attention: torch.nn.Module, norm: torch.nn.Module, dtype: torch.dtype) -> Attention:
-    weights = [getattr(attention, name).weight.to(dtype) for name in ("q", "k", "v", "o")]
-    return Attention(_norm(norm, dtype), *weights, attention.n_heads)
-
-
-def _feed_forward(layer: torch.nn.Module, dtype: torch.dtype) -> FeedForward:
-    dense = layer.DenseReluDense
-    into = (dense.wi_0, dense.wi_1) if hasattr(dense, "wi_0") else (dense.wi,)
-    fused = partial(gelu, approximate="tanh")  # the same function in one operation instead of eight
-    activation = fused if isinstance(dense.act, NewGELUActivation) else dense.act
-    return FeedForward(_norm(layer.layer_norm, dtype), tuple(part.weight.to(dtype) for part in into), dense.wo.weight.to(dtype), activation)
+    def _feed_forward(self, start: str) -> FeedForward:
+        into = tuple(self.tensors[f"{start}.DenseReluDense.{part}.weight"] for part in self.architecture.into)
+        out = self.tensors[f"{start}.DenseReluDense.wo.weight"]
+        return FeedForward(self._norm(f"{start}.layer_norm"), into, out, ACTIVATIONS[self.architecture.activation])

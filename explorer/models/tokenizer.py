@@ -2,8 +2,9 @@
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from explorer.errors import ModelError
@@ -14,7 +15,7 @@ _SENTINEL = re.compile(r"<extra_id_\d+>")
 
 @dataclass(frozen=True)
 class Tokenizer:
-    """What a vocabulary needs of a tokenizer."""
+    """What a vocabulary and a model need of a tokenizer. A single thread may use it at a time."""
 
     pieces: tuple[str | None, ...]
     """by id; None where an id is unused"""
@@ -22,6 +23,10 @@ class Tokenizer:
     """ids that are no text: pad, eos, unk, sentinels, other control pieces"""
     encode: Callable[[str], list[int]]
     """piece ids of a text, all of them, without eos"""
+    inputs: Callable[[Sequence[str]], list[list[int]]]
+    """piece ids of texts as the encoder reads them, with eos"""
+    decode: Callable[[Sequence[int]], str]
+    """the text of piece ids, special ones left out"""
 
 
 def read_tokenizer(folder: Path) -> Tokenizer:
@@ -30,6 +35,12 @@ def read_tokenizer(folder: Path) -> Tokenizer:
     The second way serves folders with a SentencePiece model alone and tokenizers of bytes (ByT5); it takes transformers' import.
     Raises ModelError when there is none or it cannot be read.
     """
+    files = [*folder.glob("*token*"), *folder.glob("*.model")]
+    return _read(folder, tuple(sorted((file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in files)))
+
+
+@lru_cache(maxsize=4)  # a vocabulary and its model share one
+def _read(folder: Path, stamps: tuple[tuple[str, int, int], ...]) -> Tokenizer:
     fast = folder / "tokenizer.json"
     return _from_json(fast) if fast.is_file() else _from_transformers(folder)
 
@@ -49,7 +60,13 @@ def _from_backend(backend) -> Tokenizer:
     backend.no_padding()
     vocab = backend.get_vocab(with_added_tokens=True)
     special = {token_id for token_id, token in backend.get_added_tokens_decoder().items() if token.special}
-    return _tokenizer(vocab, special, lambda text: backend.encode(text, add_special_tokens=False).ids)
+    return _tokenizer(
+        vocab,
+        special,
+        lambda text: backend.encode(text, add_special_tokens=False).ids,
+        lambda texts: [row.ids for row in backend.encode_batch_fast(list(texts))],
+        lambda ids: backend.decode(list(ids)),
+    )
 
 
 def _from_transformers(folder: Path) -> Tokenizer:
@@ -62,12 +79,24 @@ def _from_transformers(folder: Path) -> Tokenizer:
         raise ModelError(f"{folder}: no tokenizer.json, and transformers finds no tokenizer ({reason}); expected tokenizer.json or spiece.model") from error
     if (backend := getattr(read, "backend_tokenizer", None)) is not None:
         return _from_backend(backend)
-    return _tokenizer(read.get_vocab(), set(read.all_special_ids), lambda text: read(text, add_special_tokens=False, truncation=False)["input_ids"])
+    return _tokenizer(
+        read.get_vocab(),
+        set(read.all_special_ids),
+        lambda text: read(text, add_special_tokens=False, truncation=False)["input_ids"],
+        lambda texts: read(list(texts), truncation=False, padding=False, verbose=False)["input_ids"],
+        lambda ids: str(read.decode(list(ids))),
+    )
 
 
-def _tokenizer(vocab: dict[str, int], special: set[int], encode: Callable[[str], list[int]]) -> Tokenizer:
+def _tokenizer(
+    vocab: dict[str, int],
+    special: set[int],
+    encode: Callable[[str], list[int]],
+    inputs: Callable[[Sequence[str]], list[list[int]]],
+    decode: Callable[[Sequence[int]], str],
+) -> Tokenizer:
     pieces: list[str | None] = [None] * (max(vocab.values(), default=-1) + 1)
     for piece, token_id in vocab.items():
         pieces[token_id] = piece
-    control = {token_id for piece, token_id in vocab.items() if _SENTINEL.fullmatch(piece) or piece in CONTROL}
-    return Tokenizer(tuple(pieces), frozenset(special | control), encode)
+    left_out = frozenset(special | {token_id for piece, token_id in vocab.items() if _SENTINEL.fullmatch(piece) or piece in CONTROL})
+    return Tokenizer(tuple(pieces), left_out, encode, inputs, lambda ids: decode([token_id for token_id in ids if token_id not in left_out]))

@@ -1,11 +1,17 @@
-"""The input embeddings of a model: one tensor out of its weight files, without loading the model."""
+"""The weights in a model's folder: its input embeddings alone, without importing torch, or every tensor that a network asks for."""
 
-import json
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from explorer.errors import ModelError
+from explorer.models.architecture import read_json
+
+if TYPE_CHECKING:
+    import torch
 
 EMBEDDING_KEYS = ("shared.weight", "encoder.embed_tokens.weight", "model.embed_tokens.weight", "transformer.wte.weight", "embed_tokens.weight")
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
@@ -17,74 +23,109 @@ def read_embedding(folder: Path) -> np.ndarray:
 
     Raises ModelError when there are none or the files cannot be read. No other tensor is read, and no pickle executed.
     """
-    for key, file in _tables(folder):
-        table = _from_bin(file, key) if file.suffix == ".bin" else _from_safetensors(file, key)
-        if table is not None:
-            return table
+    files = weight_files(folder)
+    for key in EMBEDDING_KEYS:
+        if key in files:
+            return _from_bin(files[key], key) if files[key].suffix == ".bin" else _from_safetensors(files[key], key)
     raise ModelError(f"{folder}: no input embeddings found; expected one of {', '.join(EMBEDDING_KEYS)}")
 
 
-def _from_safetensors(file: Path, key: str) -> np.ndarray | None:
+def _from_safetensors(file: Path, key: str) -> np.ndarray:
     import ml_dtypes  # noqa: F401  registers bfloat16 with NumPy
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
 
+    with _readable(file), safe_open(file, framework="np") as weights:
+        return np.ascontiguousarray(weights.get_tensor(key), np.float32)
+
+
+def _from_bin(file: Path, key: str) -> np.ndarray:
+    return np.ascontiguousarray(_state(file)[key].detach().float().numpy())
+
+
+def weight_files(folder: Path) -> dict[str, Path]:
+    """The name of every weight in a model's folder, with the file it is in; no weight is read.
+
+    Raises ModelError when there are no weights, or files that cannot be read.
+    """
+    for name in WEIGHT_FILES:
+        index, single = folder / f"{name}.index.json", folder / name
+        if index.is_file():
+            return {key: folder / file for key, file in _weight_map(index).items()}
+        if single.is_file():
+            return dict.fromkeys(_names(single), single)
+    raise ModelError(f"{folder}: no {WEIGHT_FILES[0]}; expected weights as safetensors (re-save the model with save_pretrained)")
+
+
+def read_tensors(
+    folder: Path, names: Collection[str], device: str, dtype: "torch.dtype", given: "Mapping[str, torch.Tensor] | None" = None
+) -> "dict[str, torch.Tensor]":
+    """Those of `names` that are stored, in one precision on one device; each goes there straight from its file.
+
+    On a processor weights that have that precision in their file are not copied but mapped. given: what need not be read.
+    Raises ModelError for files that are missing or damaged.
+    """
+    import torch
+
+    found = dict(given or {})
+    straight = "cpu" if torch.device(device).type == "cpu" else device
+    files = {key: file for key, file in weight_files(folder).items() if key in names and key not in found}
+    for file in dict.fromkeys(files.values()):
+        wanted = [key for key in files if files[key] == file]
+        found |= {key: tensor.to(device=device, dtype=dtype) for key, tensor in _tensors(file, wanted, straight)}
+    return found
+
+
+def _tensors(file: Path, names: list[str], device: str) -> "Iterator[tuple[str, torch.Tensor]]":
+    from safetensors import safe_open
+
+    if file.suffix == ".bin":
+        state = _state(file)
+        yield from ((name, state[name].detach()) for name in names)
+        return
+    with _readable(file), safe_open(file, framework="pt", device=device) as weights:
+        for name in names:
+            yield name, weights.get_tensor(name)
+
+
+def _names(file: Path) -> list[str]:
+    from safetensors import safe_open
+
+    if file.suffix == ".bin":
+        return list(_state(file))
+    with _readable(file), safe_open(file, framework="np") as weights:
+        return list(weights.keys())
+
+
+@contextmanager
+def _readable(file: Path) -> Iterator[None]:
+    from safetensors import SafetensorError
+
+    if not file.is_file():
+        raise ModelError(f"{file.parent}: no {file.name}, which its index names; get the model again")
     try:
-        with safe_open(file, framework="np") as weights:
-            if key in weights.keys():  # noqa: SIM118  safe_open is no mapping
-                return np.ascontiguousarray(weights.get_tensor(key), np.float32)
+        yield
     except (SafetensorError, OSError, ValueError) as error:
         raise ModelError(f"{file}: weights cannot be read ({error}); expected a whole safetensors file") from error
-    return None
 
 
-def _from_bin(file: Path, key: str) -> np.ndarray | None:
+def _state(file: Path) -> "dict[str, torch.Tensor]":
+    """The plain tensors of a `.bin` file, mapped."""
     import pickle
 
     import torch
 
+    if not file.is_file():
+        raise ModelError(f"{file.parent}: no {file.name}, which its index names; get the model again")
     try:
         state = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
     except (pickle.UnpicklingError, RuntimeError, OSError, ValueError, EOFError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
         raise ModelError(f"{file}: cannot be read as plain tensors ({reason}); no pickle is executed: get the model as safetensors") from error
-    table = state.get(key) if isinstance(state, dict) else None
-    return None if table is None else np.ascontiguousarray(table.detach().float().numpy())
-
-
-def _tables(folder: Path) -> list[tuple[str, Path]]:
-    """Names under which the embedding table may be stored, each with the file to look in."""
-    for name in WEIGHT_FILES:
-        index, single = folder / f"{name}.index.json", folder / name
-        if index.is_file():
-            tables = [(key, folder / file) for key, file in _weight_map(index).items() if key in EMBEDDING_KEYS]
-            for _, file in tables:
-                if not file.is_file():
-                    raise ModelError(f"{folder}: no {file.name}, which {index.name} names; get the model again")
-            return sorted(tables, key=lambda table: EMBEDDING_KEYS.index(table[0]))
-        if single.is_file():
-            return [(key, single) for key in EMBEDDING_KEYS]
-    raise ModelError(f"{folder}: no {WEIGHT_FILES[0]}; expected weights as safetensors (re-save the model with save_pretrained)")
-
-
-def stored_names(folder: Path) -> set[str]:
-    """Names of the weights in a model folder's files, none of them read; `.bin` files without an index count as holding every table."""
-    from safetensors import safe_open
-
-    for name in WEIGHT_FILES:
-        if (folder / f"{name}.index.json").is_file():
-            return set(_weight_map(folder / f"{name}.index.json"))
-        if (folder / name).is_file() and name.endswith(".safetensors"):
-            with safe_open(folder / name, framework="np") as weights:
-                return set(weights.keys())
-    return set(EMBEDDING_KEYS)
+    return {key: tensor for key, tensor in state.items() if isinstance(tensor, torch.Tensor)} if isinstance(state, dict) else {}
 
 
 def _weight_map(index: Path) -> dict[str, str]:
-    try:
-        listed = json.loads(index.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{index}: cannot be read ({error}); expected a JSON object with weight_map") from error
-    shards = listed.get("weight_map") if isinstance(listed, dict) else None
+    shards = read_json(index).get("weight_map")
     if not isinstance(shards, dict) or not all(isinstance(file, str) for file in shards.values()):
         raise ModelError(f"{index}: lists no weights; expected an object weight_map of names and files")
     return shards

@@ -12,11 +12,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import pandas as pd
 
 import explorer
-from explorer.analysis.clusters import Coherence
+from explorer.analysis.clusters import Clusters
 from explorer.analysis.compare.differences import differences
 from explorer.analysis.compare.groups import Comparison
 from explorer.analysis.map.fit import VocabularyMap
@@ -24,7 +23,7 @@ from explorer.analysis.neighbors import NearestNeighbors
 from explorer.analysis.nulls import SIGNIFICANT_AT
 from explorer.figures import (
     accuracy_curve,
-    coherence_figure,
+    clusters_figure,
     comparison_figure,
     label_heatmap,
     map_figure,
@@ -114,7 +113,8 @@ ALL = Recipe("report", ("k", "metric", "nulls", "seed", "labels"), "folder", "re
 
 KINDS = {
     "neighbors": ("nearest pieces", Recipe("neighbors", ("k", "metric", "nulls", "seed"), "csv", "neighbors.csv")),
-    "coherence": ("do a token's neighbors belong together?", Recipe("clusters", ("k", "nulls", "seed"), "csv", "coherence.csv")),
+    "clusters": ("does a token lie among words that belong together?", Recipe("clusters", ("k", "nulls", "seed"), "csv", "clusters.csv")),
+    "whole-prompts": ("does the whole prompt hold more such groups than chance?", Recipe("clusters", ("k", "nulls", "seed"), "json", "", "prompts")),
     "redundancy": ("do tokens repeat each other?", Recipe("clusters", ("k", "nulls", "seed"), "json", "", "redundancy")),
     "norms": ("length of every token beside the vocabulary's", ALL),
     "labels": ("similarity and rank of class labels", Recipe("labels", ("nulls", "seed", "labels"), "csv", "labels.csv")),
@@ -180,7 +180,7 @@ def _prompt_record(prompt: SoftPrompt, given: str, vocabulary: Vocabulary) -> di
     return {
         "name": prompt.name,
         "given": given,
-        "fingerprint": blake2b(np.ascontiguousarray(prompt.vectors), digest_size=8).hexdigest(),
+        "fingerprint": blake2b(prompt.vectors.data, digest_size=8).hexdigest(),
         "length": prompt.length,
         "base_model": prompt.origin.base_model,
         "base_fingerprint": prompt.origin.base_fingerprint,
@@ -199,7 +199,7 @@ def _page(session: Session, figures: Sequence[Part], tables: Sequence[Table], re
     contents = "".join(f'<li><a href="#p{number}">{html.escape(prompt.name)}</a></li>' for number, prompt in enumerate(session.prompts))
     parts: list[Part] = [
         f"<h1>What these soft prompts lie near to</h1><p>{html.escape(told)}</p>",
-        "<p>Every vector has nearest words. Only <em>significant</em> tokens are nearer to a word, or have more coherent neighbors, than vectors drawn "
+        "<p>Every vector has nearest words. Only <em>significant</em> tokens are nearer to a word, or to a group of words, than vectors drawn "
         f"from the vocabulary's own Gaussian (q ≤ {SIGNIFICANT_AT}). Near is not equal, and a prompt that reads well need not work by what it reads as. "
         "The map is for looking.</p>",
         f'<ul>{contents}<li><a href="#tables">Tables and commands</a></li></ul><h2>Together</h2>',
@@ -220,10 +220,16 @@ def _page(session: Session, figures: Sequence[Part], tables: Sequence[Table], re
 
 def _section(number: int, session: Session) -> list[Part]:
     """One prompt: its card, neighbors, clusters, labels, norms, training."""
-    (prompt,), found, coherence = session.prompts, session.neighbors()[0], session.clusters()[0]
+    (prompt,), found, clusters = session.prompts, session.neighbors()[0], session.clusters()[0]
     card = "".join(f"<tr><th>{html.escape(name)}</th><td>{html.escape(word)}</td></tr>" for name, word in card_in_words(prompt).items() if name != "path")
     parts: list[Part] = [f'<h2 id="p{number}">{html.escape(prompt.name)}</h2><div class="table"><table>{card}</table></div><h3>Neighbors</h3>']
-    parts += [_neighbors_html(prompt, found, coherence), similarity_figure(found, found.null), "<h3>Clusters</h3>", coherence_figure(coherence, found.pieces)]
+    parts += [
+        _neighbors_html(prompt, found, clusters),
+        similarity_figure(found, found.null),
+        "<h3>Clusters</h3>",
+        f"<p><b>{html.escape(clusters.conclusion)}</b></p>",
+        clusters_figure(clusters),
+    ]
     if prompt.length > 1:
         parts.append(redundancy_heatmap(session.redundancy()[0]))
     if session.settings.labels or prompt.origin.labels:
@@ -234,15 +240,15 @@ def _section(number: int, session: Session) -> list[Part]:
     return parts
 
 
-def _neighbors_html(prompt: SoftPrompt, found: NearestNeighbors, coherence: Coherence) -> str:
+def _neighbors_html(prompt: SoftPrompt, found: NearestNeighbors, clusters: Clusters) -> str:
     """One row a token: where it began, its neighbors, how near the nearest is, what is significant."""
     table = neighbor_table(prompt, found)
     near = table["q"] <= SIGNIFICANT_AT if "q" in table else [False] * len(table)
     ranks = [column for column in table if column.isdigit()]
     rows = "".join(
         f"<tr><td>{row.position}</td><td>{html.escape(row.source)}</td><td>{html.escape(', '.join(words))}</td><td>{row.first:.3f}</td>"
-        f"<td>{' and '.join(word for word, yes in (('near', is_near), ('coherent', is_coherent)) if yes) or '–'}</td></tr>"
-        for row, words, is_near, is_coherent in zip(table.itertuples(), table[ranks].to_numpy(), near, coherence.significant, strict=True)
+        f"<td>{' and '.join(word for word, yes in (('near', is_near), ('in a group', is_grouped)) if yes) or '–'}</td></tr>"
+        for row, words, is_near, is_grouped in zip(table.itertuples(), table[ranks].to_numpy(), near, clusters.significant, strict=True)
     )
     head = f"<tr><th>Token</th><th>Began as</th><th>Neighbors</th><th>Nearest ({found.metric})</th><th>Significant</th></tr>"
     return f'<div class="table"><table>{head}{rows}</table></div>'

@@ -2,12 +2,13 @@
 
 import html
 from collections.abc import Sequence
+from typing import TypeAlias
 
 from plotly.graph_objects import Figure
 
 from explorer.figures.style import alternative_text
 
-Part = Figure | str
+Part: TypeAlias = Figure | str
 """what a page is made of: figures, and HTML"""
 CONFIG = {"responsive": True, "displaylogo": False}
 STYLE = """

@@ -13,6 +13,7 @@ from explorer.formats import prompt_name
 from explorer.pieces import readable
 from explorer.prompt import SoftPrompt
 from explorer.session import Session
+from explorer.wording import printable
 
 T5_SIZES = {512: "small", 768: "base", 1024: "large", 2048: "XL", 4096: "XXL"}
 
@@ -45,8 +46,8 @@ def what_was_read(prompt: SoftPrompt) -> dict[str, object]:
 def card_in_words(prompt: SoftPrompt) -> dict[str, str]:
     """The card for people: one short text for each entry that is known."""
     card, origin = what_was_read(prompt), prompt.origin
-    norms = np.sort(card["norms"])
-    steps = card["trajectory_steps"]
+    norms = np.sort(np.linalg.norm(prompt.vectors, axis=1))
+    steps = None if prompt.trajectory is None else prompt.trajectory.steps
     words = {
         "format": origin.format,
         "path": origin.path,
@@ -70,7 +71,7 @@ def card_in_words(prompt: SoftPrompt) -> dict[str, str]:
     return {name: str(word) for name, word in words.items() if word is not None}
 
 
-def list_prompts(found: Iterable[tuple[Path, SoftPrompt | ExplorerError]]) -> pd.DataFrame:
+def list_prompts(found: Iterable[tuple[Path | None, SoftPrompt | ExplorerError]]) -> pd.DataFrame:
     """One row per prompt found: name, path, format, base_model, task, initialization, seed, length, dimension, step,
     dev_accuracy, norm (median over its tokens), error. A broken prompt has its name, path and error only.
     """
@@ -80,11 +81,11 @@ def list_prompts(found: Iterable[tuple[Path, SoftPrompt | ExplorerError]]) -> pd
     return frame.astype(dict.fromkeys(("seed", "length", "dimension", "step"), "Int64") | dict.fromkeys(("dev_accuracy", "norm"), "float64"))
 
 
-def _row(path: Path, prompt: SoftPrompt) -> dict[str, object]:
+def _row(path: Path | None, prompt: SoftPrompt) -> dict[str, object]:
     origin = prompt.origin
     return {
         "name": prompt.name,
-        "path": str(path),
+        "path": None if path is None else printable(path),
         "format": origin.format,
         "base_model": origin.base_model,
         "task": origin.task,
@@ -98,18 +99,20 @@ def _row(path: Path, prompt: SoftPrompt) -> dict[str, object]:
     }
 
 
-def _broken(path: Path, error: ExplorerError) -> dict[str, object]:
-    return {"name": prompt_name(path.resolve()), "path": str(path), "error": str(error)}
+def _broken(path: Path | None, error: ExplorerError) -> dict[str, object]:
+    place = Path() if path is None else path
+    return {"name": prompt_name(place.resolve()), "path": printable(place), "error": str(error)}
 
 
 def readings(session: Session) -> dict[str, pd.DataFrame]:
-    """The readings of the vectors by name: neighbors, coherence, redundancy, norms and, where there are labels, labels, persistence, dispersion.
+    """The readings of the vectors by name: neighbors, clusters, whole-prompts, redundancy, norms and, where there are labels, labels, persistence, dispersion.
 
     The rows of all prompts stand in one table of each kind.
     """
     frames = {
         "neighbors": session.neighbors().to_frame(),
-        "coherence": session.clusters().to_frame(),
+        "clusters": session.clusters().to_frame(),
+        "whole-prompts": pd.concat([one.prompt_frame() for one in session.clusters()], ignore_index=True),
         "redundancy": session.redundancy().to_frame(),
         "norms": session.norms().to_frame(),
     }

@@ -1,6 +1,5 @@
 """Which examples a run sees at which step: its data order, and texts of like length side by side."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -49,13 +48,13 @@ class Examples:
         by_length = members[np.argsort(self.lengths[members], kind="stable")].reshape(batches, -1)
         return by_length[np.random.default_rng([epoch, pool]).permutation(batches)[place]]
 
-    def inputs(self, examples: Sequence[int], front: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def inputs(self, examples: np.ndarray, front: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Pieces of texts [R, T], padded at the right, and their attention mask [R, front + T] with `front` prompt tokens before them."""
         ids = pad_sequence([self.texts[e] for e in examples], batch_first=True).to(self.device)
         lengths = torch.from_numpy(self.lengths[examples] + front).to(self.device)
         return ids, attention_mask(lengths, front + ids.shape[1])
 
-    def wanted(self, examples: Sequence[int]) -> torch.Tensor:
+    def wanted(self, examples: np.ndarray) -> torch.Tensor:
         """Pieces of the targets [R, U]; IGNORED after a target's end."""
         return pad_sequence([self.targets[e] for e in examples], batch_first=True, padding_value=IGNORED).to(self.device)
 

@@ -57,5 +57,5 @@ def sentence_rows(sentence: str, vocabulary: Vocabulary, length: int) -> tuple[n
         raise DataError(f"the sentence {sentence!r} has no piece or one that {vocabulary.name} does not know; expected words of its vocabulary")
     if len(ids) > length:
         raise DataError(f"the sentence has {len(ids)} pieces, the prompt {length} tokens; shorten the sentence or ask for a longer prompt")
-    ids = np.resize(ids, length)
-    return vocabulary.embedding[ids].astype(np.float32), tuple(RowSource(piece=vocabulary.pieces[i]) for i in ids)
+    rows = np.resize(ids, length)
+    return vocabulary.embedding[rows].astype(np.float32), tuple(RowSource(piece=vocabulary.pieces[i]) for i in rows)

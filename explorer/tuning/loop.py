@@ -47,7 +47,7 @@ class Tuning:
         self.model, self.train, self.config = model, train, config
         self.dev = drawn(dev, config.dev_examples)
         self.bfloat16 = uses_bfloat16(model, config)
-        self.network = Network(model, torch.bfloat16 if self.bfloat16 else torch.float32)
+        self.network = model.network.cast(torch.bfloat16 if self.bfloat16 else torch.float32)
         self.examples, self.held_out = Examples(model, train, config.batch_size), Examples(model, self.dev, config.batch_size)
         self.right = np.array([train.labels.index(answer) for answer in self.dev.answers])
         free = ("patience", "saved_points", *(["steps"] if config.schedule == "constant" else []))
@@ -60,10 +60,10 @@ class Tuning:
         self.runs_per_pass = len(runs) if model.device.type == "cuda" else 1
         self._stop = threading.Event()
 
-    def _begun(self, run: Run, vocabulary: Vocabulary, file: Path | None) -> PromptRun:
+    def _begun(self, run: Run, vocabulary: Vocabulary, file: Path | None) -> Progress:
         return PromptRun(run, *self._start(run, vocabulary), self.config, self.model.device, file)
 
-    def _network(self, runs: Sequence[PromptRun]) -> Network:
+    def _network(self, runs: Sequence[Progress]) -> Network:
         """What some runs go through together."""
         return self.network
 
@@ -96,7 +96,7 @@ class Tuning:
                     bar.total -= self.config.steps - run.step
                     yield run
 
-    def _advance(self, group: list[PromptRun], bar: tqdm) -> bool:
+    def _advance(self, group: list[Progress], bar: tqdm) -> bool:
         """Train a group up to its next measurement, measure and save; whether there is more to do."""
         while not self._stop.is_set() and not any(run.due or run.failed for run in group):
             self.train_step(group)
@@ -111,7 +111,7 @@ class Tuning:
                 run.save(self.settings)
         return any(not run.finished for run in group)
 
-    def train_step(self, group: Sequence[PromptRun]) -> None:
+    def train_step(self, group: Sequence[Progress]) -> None:
         """One optimizer step of every run of a group, in as few passes as the memory allows."""
         pending = list(group)
         while pending:
@@ -129,13 +129,13 @@ class Tuning:
                 run.learn(loss)
             pending = pending[len(runs) :]
 
-    def _forget(self, runs: Sequence[PromptRun]) -> None:
+    def _forget(self, runs: Sequence[Progress]) -> None:
         """Drop gradients of a pass that did not end, and the memory it took."""
         for run in runs:
             run.optimizer.zero_grad(set_to_none=True)
         torch.cuda.empty_cache()
 
-    def _gradients(self, runs: Sequence[PromptRun]) -> list[float]:
+    def _gradients(self, runs: Sequence[Progress]) -> list[float]:
         """Losses of some runs at their steps, in one pass; their gradients are left at the prompts."""
         examples = np.concatenate([self.examples.batch(run.run.seed, run.step) for run in runs])
         with torch.enable_grad():
@@ -157,14 +157,14 @@ class Tuning:
         """Prompts of runs in the network's precision, [R, P, H]."""
         return torch.stack(list(prompts)).view(len(prompts), self.config.length, self.model.dimension).to(network.dtype)
 
-    def _pulled(self, runs: Sequence[PromptRun]) -> torch.Tensor | float:
+    def _pulled(self, runs: Sequence[Progress]) -> torch.Tensor | float:
         """What is added to the loss of runs that are to read as a sentence: pull · mean over tokens of ‖p_i − v_i‖², v_i the row of
         the sentence's i-th piece (after Khashabi et al. 2022, "Prompt waywardness", whose distance is to a discrete prompt too).
         """
         pulled = [run for run in runs if run.run.initialization == SENTENCE]
         return sum(self.config.pull / self.config.length * ((run.prompt - run.start) ** 2).sum() for run in pulled)
 
-    def accuracies(self, runs: Sequence[PromptRun]) -> list[float]:
+    def accuracies(self, runs: Sequence[Progress]) -> list[float]:
         """Share of dev texts whose likeliest label is the right one, by rank classification, for each run."""
         if not runs:
             return []
@@ -194,9 +194,11 @@ class ModelTuning(Tuning):
     def _begun(self, run: Run, vocabulary: Vocabulary, file: Path | None) -> ModelRun:
         return ModelRun(run, self.model, self.config, file)
 
-    def _network(self, runs: Sequence[ModelRun]) -> Network:
+    def _network(self, runs: Sequence[Progress]) -> Network:
         """The run's own weights, cast anew: they have changed."""
-        return Network(runs[0].model, self.network.dtype)
+        (run,) = runs
+        assert isinstance(run, ModelRun)
+        return Network(self.network.architecture, run.weights, self.network.dtype)
 
 
 def uses_bfloat16(model: FrozenT5, config: TuningConfig) -> bool:
@@ -206,7 +208,7 @@ def uses_bfloat16(model: FrozenT5, config: TuningConfig) -> bool:
     return model.device.type == "cuda" or torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
-def _chunks(runs: Sequence[PromptRun], size: int) -> list[Sequence[PromptRun]]:
+def _chunks(runs: Sequence[Progress], size: int) -> list[Sequence[Progress]]:
     return [runs[start : start + size] for start in range(0, len(runs), size)]
 
 

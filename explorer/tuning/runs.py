@@ -1,10 +1,9 @@
 """How far one run has come: what is tuned, its optimizer, what was measured, and the file a stopped run goes on from."""
 
-import copy
 import io
 import json
 import math
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +19,11 @@ from explorer.tuning.settings import Run, TuningConfig
 
 class Progress:
     """One run while it is tuned: what all kinds of runs have."""
+
+    prompt: torch.Tensor
+    """[P · H] float32; of no tokens where a whole model is tuned"""
+    start: torch.Tensor
+    """the prompt before training"""
 
     def __init__(self, run: Run, config: TuningConfig, optimizer: torch.optim.Optimizer, device: torch.device, file: Path | None = None):
         self.run, self.config, self.optimizer, self.device, self.file = run, config, optimizer, device, file
@@ -150,25 +154,26 @@ class PromptRun(Progress):
 
 
 class ModelRun(Progress):
-    """A whole model while it is tuned: a copy of its own, float32."""
+    """A whole model while it is tuned: copies of all its weights, float32."""
 
     def __init__(self, run: Run, model: FrozenT5, config: TuningConfig, file: Path | None = None):
-        network = copy.deepcopy(model.model).float().requires_grad_(True)
-        self.model = replace(model, model=network)
-        self.prompt = torch.empty(0, device=model.device)
-        """of no tokens"""
+        frozen = model.network.cast(model.dtype).tensors
+        self.weights = {name: torch.nn.Parameter(tensor.detach().to(torch.float32, copy=True)) for name, tensor in frozen.items()}
+        """by the names of checkpoints; a head that is the embedding table is not among them"""
+        self.prompt = self.start = torch.empty(0, device=model.device)
         self.best_weights: dict[str, torch.Tensor] = {}
-        super().__init__(run, config, adafactor(list(network.parameters()), config), model.device, file)
+        super().__init__(run, config, adafactor(list(self.weights.values()), config), model.device, file)
 
     def _keep(self) -> None:
         if self.best.step == self.step:
-            self.best_weights = {name: weight.detach().clone() for name, weight in self.model.model.state_dict().items()}
+            self.best_weights = {name: weight.detach().clone() for name, weight in self.weights.items()}
 
     def _tensors(self) -> dict:
-        return {"weights": self.model.model.state_dict(), "best_weights": self.best_weights}
+        return {"weights": {name: weight.detach() for name, weight in self.weights.items()}, "best_weights": self.best_weights}
 
     def _take(self, state: dict) -> None:
-        self.model.model.load_state_dict(state["weights"])
+        for name, weight in self.weights.items():
+            weight.data.copy_(state["weights"][name])
         self.best_weights = state["best_weights"]
 
 

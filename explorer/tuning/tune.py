@@ -19,6 +19,7 @@ from explorer.tuning.loop import Tuning
 from explorer.tuning.runs import PromptRun
 from explorer.tuning.settings import Run, TuningConfig
 from explorer.vocabulary import Vocabulary
+from explorer.wording import count
 
 
 def tune(
@@ -36,6 +37,8 @@ def tune(
     The model's weights do not change. Raises PromptError for no runs or another width of model and vocabulary, DataError for
     unusable texts or labels.
     """
+    if isinstance(runs, str | Run) or not all(isinstance(run, Run) for run in runs):
+        raise PromptError(f"runs: found {runs!r:.100}; expected a list of runs, such as [Run('random', 0)]")
     finished = {state.run: prompt for state, prompt in _tuned(model, vocabulary, train, dev, list(runs), config, task_name, progress)}
     return [finished[run] for run in runs]
 
@@ -49,6 +52,7 @@ def _tuned(model, vocabulary, train, dev, runs, config, task_name, progress, fil
     data = described_data(train, dev, config)
     tuning = Tuning(model, vocabulary, train, dev, runs, config, files, begun_with(task_name, vocabulary, data))
     for state in tuning.run(progress):
+        assert isinstance(state, PromptRun)
         yield state, _finished(state, tuning, vocabulary.fingerprint, task_name, data)
 
 
@@ -119,18 +123,22 @@ def tune_to_folder(
     files = [unfinished(folders[run]) for run in pending]
     for state, prompt in _tuned(model, vocabulary, train, dev, pending, config, task_name, progress, files):
         peft.write(prompt, folders[state.run], versions())
-        state.file.unlink(missing_ok=True)
+        unfinished(folders[state.run]).unlink(missing_ok=True)
         if progress:
             progress(f"{prompt.name}: dev accuracy {prompt.origin.dev_accuracy:.3f} at step {prompt.origin.step}")
     return list(folders.values())
 
 
-def pending_runs(folders: dict[Run, Path], progress: Callable[[str], None] | None) -> list[Run]:
-    """Runs whose folders are not there yet; makes the folder they lie in. Raises PromptError when it cannot be made."""
+def pending_runs(folders: dict[Run, Path], progress: Callable[[str], None] | None, what: str = "prompt") -> list[Run]:
+    """Runs whose folders are not there yet; makes the folder they lie in. what: a run makes. Raises PromptError when it cannot be made."""
     pending = [run for run, folder in folders.items() if not folder.exists()]
-    parent = next(iter(folders.values())).parent if folders else None
+    if not folders:
+        return []
+    parent = next(iter(folders.values())).parent
     if progress and len(pending) < len(folders):
-        progress(f"{len(folders) - len(pending)} of {len(folders)} prompts are in {parent} already and are left as they are")
+        progress(
+            f"{len(folders) - len(pending)} of {count(len(folders), what)} {'are' if len(folders) != 1 else 'is'} in {parent} already and stay as they are"
+        )
     try:
         if pending:
             parent.mkdir(parents=True, exist_ok=True)

@@ -1,13 +1,16 @@
 """Whole models tuned on a task, in folders that transformers itself loads, with a record of how they came about."""
 
 import json
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from explorer.errors import ModelError
 from explorer.files import written_whole
+from explorer.models.architecture import read_json
 from explorer.models.encoder_decoder import FrozenT5
+from explorer.models.weights import WEIGHT_FILES
 from explorer.tasks import Task
 from explorer.tuning.loop import ModelTuning
 from explorer.tuning.runs import ModelRun
@@ -18,6 +21,8 @@ from explorer.vocabulary import Vocabulary
 RECORD, KIND = "explorer.json", "tuned model"
 MODEL_TUNING = "model"
 """how runs of whole models are called where prompts have their initialization"""
+COPIED = ("generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "spiece.model")
+"""what a tuned model takes over from its base model as it is"""
 
 
 @dataclass(frozen=True)
@@ -46,14 +51,18 @@ def tune_models_to_folder(
     """Tune every weight of a copy of the model for each seed; writes `out`/<task>/model-<seed> with the weights of the step with the
     best dev accuracy, and returns the folders.
 
-    A seed is the data order's. Folders that exist are left, stopped runs go on, errors are as in `tuned.tune_to_folder`.
+    A seed is the data order's. Folders that exist are left, stopped runs go on, errors are as in `tune.tune_to_folder`. Raises ModelError,
+    besides, for a model that was not loaded from a folder.
     """
+    if model.folder is None:
+        raise ModelError(f"{model.name} was not loaded from a folder; expected one, whose configuration and tokenizer a tuned model takes over", "model")
     folders = {Run(MODEL_TUNING, seed): out / task_name / f"{MODEL_TUNING}-{seed}" for seed in seeds}
     data = described_data(train, dev, config)
-    for run in pending_runs(folders, progress):
+    for run in pending_runs(folders, progress, "model"):
         folder = folders[run]
         tuning = ModelTuning(model, vocabulary, train, dev, run, config, unfinished(folder), begun_with(task_name, vocabulary, data))
         for state in tuning.run(progress):
+            assert isinstance(state, ModelRun)
             record = {
                 "kind": KIND,
                 "task": task_name,
@@ -68,20 +77,28 @@ def tune_models_to_folder(
                 "data": data,
                 "versions": versions(),
             }
-            _write(state, record, folder)
-            state.file.unlink(missing_ok=True)
+            _write(state, model.folder, record, folder)
+            unfinished(folder).unlink(missing_ok=True)
             if progress:
                 progress(f"{task_name}/{folder.name}: dev accuracy {state.best.dev_accuracy:.3f} at step {state.best.step}")
     return list(folders.values())
 
 
-def _write(state: ModelRun, record: dict, folder: Path) -> None:
-    """Weights of the best step, tokenizer and record: whole or not at all. Raises WriteError when the disk does not take them."""
-    network = state.model.model
-    network.load_state_dict(state.best_weights)
+def _write(state: ModelRun, base: Path, record: dict, folder: Path) -> None:
+    """Weights of the best step, the base model's configuration and tokenizer, and the record: whole or not at all.
+
+    Raises WriteError when the disk does not take them.
+    """
+    from safetensors.torch import save_file
+
+    config = {**read_json(base / "config.json"), "dtype": "float32"}
     with written_whole(folder) as partial:
-        network.save_pretrained(partial)
-        state.model.tokenizer.save_pretrained(partial)
+        partial.mkdir()
+        for file in base.iterdir():
+            if file.name in COPIED:
+                shutil.copy(file, partial)
+        (partial / "config.json").write_text(json.dumps({key: value for key, value in config.items() if key != "torch_dtype"}, indent=1) + "\n")
+        save_file({name: weight.cpu().contiguous() for name, weight in state.best_weights.items()}, partial / WEIGHT_FILES[0], metadata={"format": "pt"})
         (partial / RECORD).write_text(json.dumps(record, indent=1) + "\n")
 
 

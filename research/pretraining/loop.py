@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from explorer.errors import ModelError
+from explorer.files import written_whole
 from research.pretraining import quality
 from research.pretraining.embeddings import warm_start
 from research.pretraining.label_matching import LabelMatching
@@ -88,6 +88,8 @@ class Pretrainer:
 
         self.config, self.work, self.tokenizer, self.streams, self.mixture = config, work, tokenizer, streams, mixture
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        # a processor without bfloat16 instructions emulates them, some hundred times as slow as float32
+        self.bfloat16 = self.device == "cuda" or torch.ops.mkldnn._is_mkldnn_bf16_supported()
         embedding = self._warm_start()
         self.matching = LabelMatching(tokenizer, embedding)
         self.model = build_model(config, embedding).to(self.device).train()
@@ -127,7 +129,7 @@ class Pretrainer:
 
         inputs = torch.from_numpy(batch.inputs).to(self.device)
         targets = torch.from_numpy(np.ascontiguousarray(batch.targets)).to(self.device)
-        with torch.autocast(self.device, dtype=torch.bfloat16):
+        with torch.autocast(self.device, dtype=torch.bfloat16, enabled=self.bfloat16):
             return model(input_ids=inputs, attention_mask=(inputs != PAD).long(), labels=targets, use_cache=False).loss
 
     def held_out_losses(self, batches: int = 8) -> dict[str, float]:
@@ -149,6 +151,15 @@ class Pretrainer:
                     losses[f"{name}_loss"].append(loss)
                     losses[f"{name}_gain"].append(self._loss(replace(batch, inputs=np.roll(batch.inputs, 1, axis=0)), self.model).item() - loss)
         return {name: round(float(np.mean(values)), 4) for name, values in losses.items()}
+
+    def attention_entropy(self) -> list[float]:
+        """Mean entropy of self-attention in each encoder layer on held-out windows, in nats: log of the window's length is evenly spread, 0 saturated."""
+        import torch
+
+        window = Streams((self.streams.held_out,), np.ones(1), self.streams.held_out).windows(self.config.window, 8, np.random.default_rng(12345))
+        with torch.no_grad():
+            layers = self.model.get_encoder()(input_ids=torch.from_numpy(window).to(self.device), output_attentions=True).attentions
+        return [round(float(-(share * share.clamp(min=1e-12).log()).sum(dim=-1).mean()), 3) for share in layers]
 
     def measure(self, probe: bool = False) -> dict:
         """Held-out losses, the share of related words that are neighbours, and if asked the probe, at this step."""
@@ -172,9 +183,8 @@ class Pretrainer:
             "optimizers": self.optimizers.state_dict(),
             "counters": {"step": self.step, "tokens": self.tokens, "seconds": self.seconds, "history": self.history},
         }
-        partial = self.work / "checkpoint.partial"
-        torch.save(state, partial)
-        os.replace(partial, self.work / "checkpoint.pt")
+        with written_whole(self.work / "checkpoint.pt") as partial:
+            torch.save(state, partial)
 
     def _restore(self) -> None:
         import torch

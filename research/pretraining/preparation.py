@@ -1,7 +1,6 @@
 """What a pretraining run starts from: its settings, its vocabulary, its token streams."""
 
 import math
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ import numpy as np
 from tqdm import tqdm
 
 from explorer.errors import DataError
+from explorer.files import write_file, written_whole
 from research.pretraining.corpus import passages, sample_passages
 from research.pretraining.objectives import windows
 from research.pretraining.tokenizer import SENTINELS, train_sentencepiece
@@ -90,12 +90,16 @@ class Streams:
         return np.concatenate(rows)
 
 
-def prepare_vocabulary(config: PretrainingConfig, work: Path) -> bytes:
-    """The SentencePiece model, trained once and kept in `work`."""
+def prepare_vocabulary(config: PretrainingConfig, work: Path, given: Path | None = None) -> bytes:
+    """The SentencePiece model: `given` to be taken, else trained once; kept in `work`."""
     path = work / "spiece.model"
     if not path.exists():
-        texts = sample_passages([p for p, _ in config.corpora], config.vocabulary_sample, config.seed)
-        write_bytes(path, train_sentencepiece(texts, config.vocabulary_size, config.seed))
+        if given is not None:
+            model = given.read_bytes()
+        else:
+            texts = sample_passages([p for p, _ in config.corpora], config.vocabulary_sample, config.seed)
+            model = train_sentencepiece(texts, config.vocabulary_size, config.seed)
+        write_file(path, model)
     return path.read_bytes()
 
 
@@ -132,15 +136,7 @@ def _tokenized(path: Path, tokenizer) -> Iterator[np.ndarray]:
     yield from encode(texts) if texts else ()
 
 
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(data)
-    os.replace(partial, path)
-
-
 def save_array(path: Path, array: np.ndarray) -> None:
     """Write a `.npy` file whole or not at all."""
-    partial = path.with_name("partial-" + path.name)
-    np.save(partial, array)
-    os.replace(partial, path)
+    with written_whole(path) as partial, partial.open("wb") as file:
+        np.save(file, array)

@@ -84,3 +84,21 @@ def probe_accuracies(model, tokenizer, train_file: Path, dev_file: Path) -> dict
     features = [mean_features(model, tokenizer, task.texts) for task in (train, dev)]
     names = ("probe_encoder", "probe_embeddings")
     return {name: round(linear_probe(features[0][i], train.answers, features[1][i], dev.answers), 4) for i, name in enumerate(names)}
+
+
+TRIAL_STEPS = 300
+
+
+def tuning_trial(model: Path, train_file: Path, dev_file: Path) -> dict[str, float]:
+    """A short run of prompt tuning (class-label, 20 tokens, seed 0): dev accuracy at its start and at its best, training loss at its end (nats)."""
+    from explorer.session import Loader
+    from explorer.tuning.settings import Run, TuningConfig
+    from explorer.tuning.tune import tune
+
+    train = read_task(train_file)
+    loader, dev = Loader(), read_task(dev_file, train.labels)
+    config = TuningConfig(steps=TRIAL_STEPS, schedule="linear", dev_examples=500)
+    frozen = loader.frozen(str(model))
+    (prompt,) = tune(frozen, loader.vocabulary(str(model)), train, dev, [Run("class-label", 0)], config, "trial")
+    history = prompt.origin.history
+    return {"start": history[0].dev_accuracy, "best": prompt.origin.dev_accuracy, "loss": history[-1].loss, "steps": TRIAL_STEPS}

@@ -78,10 +78,8 @@ def permutation_test(strata: Sequence[Stratum], seed: int = 0) -> tuple[float, f
     gaps = np.zeros(1 if exact else DRAWS)
     for values, size, weight in zip(pooled, sizes, weights, strict=True):
         total = len(values)
-        if exact:
-            members = np.array(list(combinations(range(total), size)))
-        else:
-            members = np.stack([generator.permutation(total)[:size] for _ in range(DRAWS)])
+        drawn = combinations(range(total), size) if exact else (generator.permutation(total)[:size] for _ in range(DRAWS))
+        members = np.array(list(drawn))
         sums = values[members].sum(axis=1)
         part = weight * (sums / size - (values.sum() - sums) / (total - size))
         gaps = np.add.outer(gaps, part).ravel() if exact else gaps + part

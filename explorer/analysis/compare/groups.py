@@ -12,7 +12,7 @@ from explorer.analysis.labels import LabelReading, read_labels
 from explorer.analysis.norms import read_norms
 from explorer.choices import GROUPINGS, Grouping
 from explorer.errors import ExplorerError
-from explorer.prompt import SoftPrompt
+from explorer.prompt import SoftPrompt, prompt_list
 from explorer.results import Result
 from explorer.vocabulary import Vocabulary
 
@@ -112,7 +112,7 @@ def compare(
     """
     if by not in GROUPINGS:
         raise ExplorerError(f"found the grouping {by!r}; expected one of {', '.join(GROUPINGS)}")
-    if not prompts:
+    if not (prompts := prompt_list(prompts)):
         raise ExplorerError("no prompts to compare; expected at least one")
     rows = []
     for number, prompt in enumerate(prompts, start=1):

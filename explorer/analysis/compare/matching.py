@@ -9,27 +9,28 @@ import pandas as pd
 from explorer.analysis.nulls import p_values, stream
 from explorer.analysis.vectors import unit
 from explorer.errors import ExplorerError
-from explorer.prompt import SoftPrompt
+from explorer.prompt import SoftPrompt, Vectors, prompt_list
 from explorer.vocabulary import Vocabulary
+from explorer.wording import count
 
 MEAN_DRAWS = 1000
 
 
-def matched_positions(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def matched_positions(first: Vectors, second: Vectors) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The one-to-one matching of positions with the largest sum of cosines (Hungarian method).
 
-    first: [P, H], second: [Q, H]. Returns positions of the first, positions of the second and their cosines, each [min(P, Q)].
+    first: [P, H], second: [Q, H], or prompts. Returns positions of the first, positions of the second and their cosines, each [min(P, Q)].
     """
     from scipy.optimize import linear_sum_assignment
 
-    cosine = unit(first) @ unit(second).T
+    cosine = unit(np.asarray(first)) @ unit(np.asarray(second)).T
     rows, columns = linear_sum_assignment(cosine, maximize=True)
     return rows, columns, cosine[rows, columns]
 
 
 def mean_token_similarity(prompts: Sequence[SoftPrompt]) -> np.ndarray:
     """Cosine of the mean tokens of every two prompts, −1…1, higher is closer: [N, N] (Vu et al. 2022, SPoT, §3)."""
-    means = unit(np.stack([prompt.vectors.mean(axis=0) for prompt in prompts])).astype(np.float64)
+    means = unit(np.stack([prompt.vectors.mean(axis=0) for prompt in prompt_list(prompts)])).astype(np.float64)
     return means @ means.T
 
 
@@ -41,8 +42,9 @@ def pairs(prompts: Sequence[SoftPrompt], vocabulary: Vocabulary, draws: int = 99
     `mean_token_cosine`, against 1,000 means of as many random vocabulary rows, which share the vocabulary's own offset.
     Raises ExplorerError for fewer than two prompts or draws below 1, PromptError for another width.
     """
+    prompts = prompt_list(prompts)
     if len(prompts) < 2 or draws < 1:
-        raise ExplorerError(f"found {len(prompts)} prompts and {draws} draws; expected at least two prompts and one draw")
+        raise ExplorerError(f"found {count(len(prompts), 'prompt')} and {count(draws, 'draw')}; expected at least two prompts and one draw")
     for prompt in prompts:
         vocabulary.check_width(prompt.vectors, prompt.name)
     means = mean_token_similarity(prompts)

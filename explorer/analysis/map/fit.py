@@ -56,6 +56,10 @@ class VocabularyMap:
         if xy.dtype.kind != "f" or not np.isfinite(xy).all():
             raise ExplorerError("a map with places that are no finite numbers; fit it again")
 
+    def __repr__(self) -> str:
+        """One line: rows and settings."""
+        return f"<VocabularyMap of {len(self.token_ids):,} rows: {self.n_neighbors} neighbors, minimal distance {self.min_dist:g}, seed {self.seed}>"
+
     def belongs_to(self, vocabulary: Vocabulary) -> bool:
         """Whether this is a map of that vocabulary's searchable rows."""
         return self.fingerprint == vocabulary.fingerprint and bool(
@@ -64,7 +68,7 @@ class VocabularyMap:
 
 
 def fit_map(vocabulary: Vocabulary, n_neighbors: int = 15, min_dist: float = 0.1, seed: int = 0, progress: Progress | None = None) -> VocabularyMap:
-    """UMAP (cosine) of the searchable rows, from their nearest neighbors (see `_nearest`); the same seed gives the same map.
+    """UMAP (cosine) of the searchable rows, from their nearest neighbors (see `nearest_among`); the same seed gives the same map.
 
     n_neighbors: fewer when the vocabulary is smaller. Some seconds for 16,000 rows. Duplicate directions are dropped, since
     UMAP is not deterministic with them. Raises ExplorerError for fewer than four distinct rows or settings out of range.
@@ -79,12 +83,12 @@ def fit_map(vocabulary: Vocabulary, n_neighbors: int = 15, min_dist: float = 0.1
     neighbors = min(n_neighbors, len(token_ids) - 1)
     if len(token_ids) * vocabulary.dimension > LARGEST_WHOLE:
         tell(f"map of {vocabulary.name}: {len(token_ids):,} rows of width {vocabulary.dimension:,} are taken to {COMPONENTS} principal components first")
-        rows = _principal(vocabulary, token_ids, COMPONENTS)
+        rows = principal(vocabulary, token_ids, COMPONENTS)
     else:
         rows = unit(vocabulary.embedding[token_ids])
     with FITTING:
         tell(f"map of {vocabulary.name}: the {neighbors} nearest of each of {len(rows):,} rows")
-        distances, found = _nearest(rows, neighbors)
+        distances, found = nearest_among(rows, neighbors)
         distances[found == np.arange(len(rows))[:, None]] = 0  # to itself; else UMAP takes the rounding for the nearest distance
         tell("fitting UMAP (some seconds for 16,000 rows; once per model, then it is kept)")
         xy = _umap(rows, found, distances, min_dist, seed)
@@ -101,7 +105,7 @@ def _distinct(vocabulary: Vocabulary) -> np.ndarray:
     return np.array(list(first.values()), np.int64)
 
 
-def _principal(vocabulary: Vocabulary, token_ids: np.ndarray, components: int) -> np.ndarray:
+def principal(vocabulary: Vocabulary, token_ids: np.ndarray, components: int) -> np.ndarray:
     """The rows at length 1, reduced to their first principal directions (uncentered, as cosine is) and scaled to length 1 again:
     [M, components] float32. Works block by block.
     """
@@ -139,10 +143,11 @@ def _umap(rows: np.ndarray, found: np.ndarray, distances: np.ndarray, min_dist: 
             precomputed_knn=(found.astype(np.int32), distances.astype(np.float32)),
             init="spectral" if len(rows) > 50 else "random",  # too few rows for UMAP's eigenvector solver
         ).fit(rows)
-    return lay_out(begun.graph_, begun.embedding_, *find_ab_params(begun.spread, min_dist), seed)
+    a, b = find_ab_params(begun.spread, min_dist)
+    return lay_out(begun.graph_, begun.embedding_, a, b, seed)
 
 
-def _nearest(rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+def nearest_among(rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """Cosine distances [M, k] of unit rows [M, H] to their nearest among them, 0…2, ascending, and the numbers [M, k] of these.
 
     Exact; of large tables those of the candidates are, which are nearly always all (`benchmarks/map.py` prints what share).
@@ -150,14 +155,14 @@ def _nearest(rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     import faiss
 
     rows = np.ascontiguousarray(rows)
-    index = faiss.IndexFlatIP(rows.shape[1])
+    index: faiss.Index = faiss.IndexFlatIP(rows.shape[1])
     if rows.size > LARGEST_COMPARED:
         directions = np.linalg.eigh(rows.T @ rows)[1][:, : -1 - rows.shape[1] // KEPT_WIDTH : -1].T
         turn = faiss.LinearTransform(directions.shape[1], len(directions))
         faiss.copy_array_to_vector(directions.astype(np.float32).ravel(), turn.A)
         turn.is_trained = True
-        index = faiss.IndexRefineFlat(faiss.IndexPreTransform(turn, faiss.IndexFlatIP(len(directions))))
-        index.k_factor = CANDIDATES
+        index = refined = faiss.IndexRefineFlat(faiss.IndexPreTransform(turn, faiss.IndexFlatIP(len(directions))))
+        refined.k_factor = CANDIDATES
     index.add(rows)
     cosine, found = index.search(rows, k)
     return (1 - cosine).clip(0, 2), found

@@ -33,7 +33,7 @@ def lay_out(graph: "spmatrix", start: np.ndarray, a: float, b: float, seed: int,
     rate = (edges.data / edges.data.max()).astype(np.float32)
     followed = rate * epochs >= 1
     xy = np.array(start, np.float32, order="C")
-    _compiled()(xy, edges.row[followed], edges.col[followed], rate[followed], *_forces(a, b), epochs, seed)
+    _compiled()(xy, edges.row[followed], edges.col[followed], rate[followed], *forces(a, b), epochs, seed)
     return xy
 
 
@@ -44,7 +44,7 @@ def _compiled() -> Callable[..., None]:
     return njit(fastmath=True)(_descend)
 
 
-def _forces(a: float, b: float) -> tuple[np.ndarray, np.ndarray]:
+def forces(a: float, b: float) -> tuple[np.ndarray, np.ndarray]:
     """What the difference of two points is multiplied by, pulling along an edge and pushing apart, in every bin of squared distance."""
     count = (LARGEST_POWER - SMALLEST_POWER) << BINS_A_POWER
     first = (127 + SMALLEST_POWER) << BINS_A_POWER
@@ -67,7 +67,7 @@ def _descend(xy: np.ndarray, heads: np.ndarray, tails: np.ndarray, rate: np.ndar
             head, tail = heads[edge], tails[edge]
             x, y = xy[head, 0], xy[head, 1]
             dx, dy = x - xy[tail, 0], y - xy[tail, 1]
-            force = pull[min(max((np.float32(dx * dx + dy * dy).view(np.int32) >> shift) - first, 0), last)]
+            force = pull[min(max(int(np.float32(dx * dx + dy * dy).view(np.int32) >> shift) - first, 0), last)]
             across, up = step * min(far, max(near, force * dx)), step * min(far, max(near, force * dy))
             x, y = x + across, y + up
             xy[tail, 0] -= across
@@ -79,7 +79,7 @@ def _descend(xy: np.ndarray, heads: np.ndarray, tails: np.ndarray, rate: np.ndar
                 if other == head:
                     continue
                 dx, dy = x - xy[other, 0], y - xy[other, 1]
-                force = push[min(max((np.float32(dx * dx + dy * dy).view(np.int32) >> shift) - first, 0), last)]
+                force = push[min(max(int(np.float32(dx * dx + dy * dy).view(np.int32) >> shift) - first, 0), last)]
                 across += min(far, max(near, force * dx))
                 up += min(far, max(near, force * dy))
             xy[head, 0], xy[head, 1] = x + step * across, y + step * up

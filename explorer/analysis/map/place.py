@@ -1,7 +1,7 @@
 """Where prompts lie on the map of the vocabulary: placed from their exact nearest rows, without umap."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -10,8 +10,9 @@ import pandas as pd
 from explorer.analysis.map.fit import VocabularyMap
 from explorer.analysis.search import search
 from explorer.analysis.vectors import cosine_index, unit
+from explorer.arguments import as_list
 from explorer.errors import ExplorerError, PromptError
-from explorer.prompt import SoftPrompt
+from explorer.prompt import SoftPrompt, Vectors
 from explorer.results import Result
 from explorer.vocabulary import Vocabulary
 
@@ -31,18 +32,19 @@ class Places:
     """[Q] float32, 0…1, higher is better: the share of a vector's nearest rows that are also its nearest on the map"""
 
 
-def place(vectors: np.ndarray, vocabulary: Vocabulary, vocabulary_map: VocabularyMap) -> Places:
-    """Places of new vectors [Q, H]: where their exact nearest rows, weighted by UMAP's fuzzy memberships, lie most densely.
+def place(vectors: Vectors, vocabulary: Vocabulary, vocabulary_map: VocabularyMap) -> Places:
+    """Places of new vectors [Q, H], or of a prompt: where their exact nearest rows, weighted by UMAP's fuzzy memberships, lie most densely.
 
     Their mean would lie in the void where they are on several islands. `benchmarks/map.py` prints how many of its true neighbors a token is
     put near to, beside `umap.transform`. A vector in the direction of a row gets that row's place, as in UMAP's own transform. Distances and trust use
     `n_neighbors` rows. Raises PromptError when the widths differ and ExplorerError for a map of another vocabulary.
     """
+    vectors = np.asarray(vectors, np.float32)
     vocabulary.check_width(vectors, "vectors")
     if not vocabulary_map.belongs_to(vocabulary):
         raise ExplorerError(f"the map belongs to another vocabulary than {vocabulary.name}; load or fit the map of this one")
-    distances, found = _nearest_on_map(unit(np.asarray(vectors, np.float32)), vocabulary, vocabulary_map)
-    weights = _memberships(distances)
+    distances, found = _nearest_on_map(unit(vectors), vocabulary, vocabulary_map)
+    weights = memberships(distances)
     hit = distances[:, 0] <= SAME_DIRECTION
     weights[hit] = np.eye(1, weights.shape[1])
     xy = _densest(vocabulary_map.xy[found].astype(np.float64), weights).astype(np.float32)
@@ -62,7 +64,7 @@ def _nearest_on_map(vectors: np.ndarray, vocabulary: Vocabulary, vocabulary_map:
     return (1 - np.take_along_axis(cosine, kept, 1)).clip(0, 2), np.take_along_axis(numbers, kept, 1)
 
 
-def _memberships(distances: np.ndarray) -> np.ndarray:
+def memberships(distances: np.ndarray) -> np.ndarray:
     """UMAP's fuzzy memberships of each vector's k nearest rows, from ascending distances [Q, k]: [Q, k] float64, the first is 1.
 
     w = exp(−(d − ρ) / σ), ρ the distance to the nearest, σ such that they sum to log2(k) (`smooth_knn_dist` of McInnes et al.).
@@ -147,11 +149,11 @@ def place_initial(prompt: SoftPrompt, vocabulary: Vocabulary, vocabulary_map: Vo
 
 
 def place_labels(labels: Sequence[str], vocabulary: Vocabulary, vocabulary_map: VocabularyMap) -> Placement:
-    """Class labels on the map, each the mean of its pieces. Raises PromptError for a label without a piece, and as `place`."""
-    if not labels:
+    """Class labels on the map, each the mean of its pieces. Raises DataError for a string, PromptError for a label without a piece, and as `place`."""
+    if not (labels := as_list(labels, "labels")):
         raise PromptError("no labels to place on the map; expected at least one")
     places = place(np.stack([vocabulary.text_vector(label) for label in labels]), vocabulary, vocabulary_map)
-    return Placement("", "label", tuple(labels), np.arange(len(labels)), places.xy, places.trust)
+    return Placement("", "label", labels, np.arange(len(labels)), places.xy, places.trust)
 
 
 def place_trajectory(prompt: SoftPrompt, vocabulary: Vocabulary, vocabulary_map: VocabularyMap) -> tuple[np.ndarray, np.ndarray]:
@@ -159,8 +161,21 @@ def place_trajectory(prompt: SoftPrompt, vocabulary: Vocabulary, vocabulary_map:
 
     Raises PromptError for a prompt without a trajectory, and as `place`.
     """
-    if prompt.trajectory is None:
-        raise PromptError(f"{prompt.name} has no saved trajectory; expected trajectory.safetensors beside its weights")
-    count, length, _ = prompt.trajectory.vectors.shape
-    places = place(prompt.trajectory.vectors.reshape(count * length, -1), vocabulary, vocabulary_map)
-    return prompt.trajectory.steps, places.xy.reshape(count, length, 2)
+    count, length, _ = prompt.saved.vectors.shape
+    places = place(prompt.saved.vectors.reshape(count * length, -1), vocabulary, vocabulary_map)
+    return prompt.saved.steps, places.xy.reshape(count, length, 2)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class MapReading(Result):
+    """Prompts and class labels on the map of the vocabulary."""
+
+    map: VocabularyMap
+    placements: tuple[Placement, ...]
+    """every prompt, then the class labels"""
+    paths: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+    """by prompt: saved steps [S] and places [S, P, 2]; empty where no training paths were asked for"""
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per point: prompt, kind, position, name, x, y, trust."""
+        return pd.concat([placement.to_frame() for placement in self.placements], ignore_index=True)

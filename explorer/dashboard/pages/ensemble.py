@@ -2,28 +2,30 @@
 
 import streamlit as st
 
-from explorer.dashboard import charts, choice, live, tables, texts
-from explorer.dashboard.markdown import count, safe
+from explorer.dashboard import cache, charts, choice, tables, texts
+from explorer.dashboard.markdown import safe
 from explorer.evaluation.ensemble import fleiss_kappa
 from explorer.figures import agreement_heatmap, ensemble_figure
+from explorer.wording import count
 
 MOST = 15  # members, a few seconds on two cores
 
 st.title("Ensemble", anchor=False)
 st.markdown("Several prompts, one frozen model, one batch. **Is their vote better than each alone?**")
-chosen, vocabulary = choice.readable()
-everyone = choice.peers(chosen, vocabulary)
+session = choice.session()
 scope = st.segmented_control("Members", ["same task", "chosen only"], default="same task", required=True, key="scope", bind="query-params")
-labels = chosen[0].prompt.origin.labels
-members = tuple(opened for opened in (everyone if scope == "same task" else chosen) if opened.prompt.origin.labels == labels)[:MOST]
+labels = session.prompts[0].origin.labels
+offered = choice.with_peers(session) if scope == "same task" else session
+members = offered.only(*[prompt.name for prompt in offered.prompts if prompt.origin.labels == labels][:MOST])
+number = count(len(members.prompts), "prompt")
 if not labels:
     st.info("The first chosen prompt records no class labels, so there is nothing to vote on.", icon=":material/label_off:")
     st.stop()
-if len(members) < 2:
-    st.info("One prompt is no ensemble: choose at least two of one task in the sidebar.", icon=":material/how_to_vote:")
+if len(members.prompts) < 2:
+    st.info("An ensemble needs at least two prompts of one task: choose more in the sidebar.", icon=":material/how_to_vote:")
     st.stop()
 task = texts.labelled(labels)
-result = live.votes(members, vocabulary, task, labels)
+result = cache.counted("Every prompt answers every text", task, members.ensemble, task)
 
 frame = result.to_frame()
 rows = frame.set_index("prompt")
@@ -33,10 +35,10 @@ gap = f"difference from the vote {average.difference:+.1%}, 95 % interval {avera
 for column, (title, value, help_) in zip(
     st.columns(4),
     (
-        ("Majority vote", f"{vote.accuracy:.1%}", f"{count(len(members), 'prompt')}, {len(task)} texts; 95 % interval {vote.low:.0%} to {vote.high:.0%}"),
+        ("Majority vote", f"{vote.accuracy:.1%}", f"{number}, {count(len(task), 'text')}; 95 % interval {vote.low:.0%} to {vote.high:.0%}"),
         ("Mean probability", f"{mean.accuracy:.1%}", f"95 % interval {mean.low:.0%} to {mean.high:.0%}"),
         ("Members on average", f"{average.accuracy:.1%}", gap),
-        ("Best member", f"{best.accuracy:.1%}", f"{best['prompt']}; chosen by hindsight on these very texts, so it flatters"),
+        ("Best member", f"{best.accuracy:.1%}", f"{best['prompt']}; picked after the fact on these very texts, so it is too high"),
     ),
     strict=True,
 ):
@@ -48,24 +50,23 @@ st.markdown(
 )
 charts.show(ensemble_figure(result), "members")
 charts.show(agreement_heatmap(result), "agreement")
-tables.heading("Members and votes", frame, "ensemble", chosen[0].prompt.origin.task or "prompts")
+tables.heading("Members and votes", frame, "ensemble", session.prompts[0].origin.task or "prompts")
 shown = ["prompt", "accuracy", "low", "high", "macro_f1", "calibration_error", "difference", "difference_low", "difference_high"]
 tables.show(frame, "members-table", shown)
 st.caption(
-    f"{len(task)} texts. A tie goes to the label with the larger sum over members of log p(label | text). Calibration error: mean gap between confidence "
-    "and accuracy over ten bins, lower is better; a majority vote's confidence is its share of votes. Difference: from the majority vote, paired bootstrap."
+    f"{count(len(task), 'text')}. A tie goes to the label with the larger sum over members of log p(label | text). Calibration error: mean gap between "
+    "confidence and accuracy over ten bins, lower is better (of the majority vote: its share of votes). Difference: from the majority vote, paired bootstrap."
 )
-if st.button("Time one batch against separate passes", icon=":material/timer:", key="time") or st.session_state.get("timed") == (members, task.name):
-    st.session_state.timed = (members, task.name)
-    times = live.pass_times(members, vocabulary, task.texts[:1], labels)
-    several = live.pass_times(members, vocabulary, task.texts[:16], labels)
+if st.button("Time one batch against separate passes", icon=":material/timer:", key="time") or st.session_state.get("timed") == (members.prompts, task.name):
+    st.session_state.timed = (members.prompts, task.name)
+    times, several = (cache.reading("Timing one batch against separate passes", cache.pass_times, members, task.texts[:most]) for most in (1, 16))
     st.markdown(
-        f"One text: **{1000 * times.together:.0f} ms** in one batch of {len(members)}, {1000 * times.apart:.0f} ms in {len(members)} passes "
+        f"One text: **{1000 * times.together:.0f} ms** in one batch of {len(members.prompts)}, {1000 * times.apart:.0f} ms in {len(members.prompts)} passes "
         f"({times.ratio:.1f} times as long). Sixteen texts: {1000 * several.together:.0f} ms against {1000 * several.apart:.0f} ms ({several.ratio:.1f} times)."
     )
-    st.caption("Medians of five rounds by turns, on this server while others may use it.")
+    st.caption("Medians of five alternating rounds, on this server while others may use it.")
 answers = result.texts_frame()
 tables.heading("Every text", answers, "ensemble", "texts")
-votes = st.column_config.NumberColumn("Right votes", format="%d", help=f"of {len(members)}")
+votes = st.column_config.NumberColumn("Right votes", format="%d", help=f"of {len(members.prompts)}")
 tables.show(answers, "texts-table", more={"majority": "Majority vote", "mean_probability": "Mean probability", "votes": votes}, height=300)
-st.caption(safe(f"Members: {', '.join(opened.name for opened in members)}."))
+st.caption(safe(f"Members: {', '.join(prompt.name for prompt in members.prompts)}."))

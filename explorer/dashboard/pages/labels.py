@@ -3,7 +3,7 @@
 import streamlit as st
 
 from explorer.analysis.labels import in_words
-from explorer.dashboard import cached, charts, choice, focus, tables
+from explorer.dashboard import cache, charts, choice, controls, focus, tables, uploads
 from explorer.dashboard.markdown import safe
 from explorer.figures import label_heatmap, persistence_figure
 
@@ -11,46 +11,40 @@ TOLD = 6  # label tokens told in words; more are in the table
 
 st.title("Class labels", anchor=False)
 st.markdown("How near are the tokens to the words for the classes? Did a token that began as a class label stay one?")
-chosen, vocabulary = choice.readable()
-opened = focus.opened(chosen)
-focus.panel(opened, vocabulary, "labels")
-own = opened.prompt.origin.labels or ()
-typed = st.text_input(
-    "Labels, with commas",
-    key="labels",
-    bind="query-params",
-    placeholder=", ".join(own) or "negative, positive",
-    max_chars=500,
-    help="Empty: the labels the prompt was trained for. Labels of another task are a good control.",
-)
-labels = tuple(dict.fromkeys(label.strip() for label in (typed or "").split(",") if label.strip())) or own
+session = choice.session()
+prompt = focus.prompt(session)
+focus.panel(session, "labels")
+own = prompt.origin.labels or ()
+told = "Empty: the labels the prompt was trained for. Labels of another task are a good control."
+typed = controls.labels("Labels, with commas", key="labels", placeholder=", ".join(own) or "negative, positive", help=told, linked=True)
+labels = typed or own
 if not labels:
     st.info("This prompt records no class labels; type them above.", icon=":material/label:")
     st.stop()
 
-others = tuple(dict.fromkeys(label for one in private.collection() if isinstance(one, cached.Opened) for label in one.prompt.origin.labels or ()))
-reading = cached.label_reading(opened, vocabulary, labels, others)
-alike = [one for one in choice.peers(chosen, vocabulary) if one.prompt.origin.task == opened.prompt.origin.task and one.prompt.length == opened.prompt.length]
-for initialization in dict.fromkeys(one.prompt.origin.initialization for one in alike):
-    group = [cached.label_reading(one, vocabulary, labels, others) for one in alike if one.prompt.origin.initialization == initialization]
-    st.markdown("- " + safe(in_words(group, initialization)))
-charts.tokens(label_heatmap(reading), "heatmap", opened)
-rows = len(vocabulary.searchable_ids)
+others = tuple(dict.fromkeys(label for one in uploads.prompts() for label in one.origin.labels or ()))
+alike = [one for one in choice.with_peers(session).prompts if (one.origin.task, one.length) == (prompt.origin.task, prompt.length)]
+readings = cache.reading("Comparing with the class labels", choice.also(session.only(prompt.name), alike).labels, labels, others)
+reading = readings[prompt.name]
+for initialization in dict.fromkeys(one.origin.initialization for one in alike):
+    st.markdown("- " + safe(in_words([readings[one.name] for one in alike if one.origin.initialization == initialization], initialization)))
+charts.tokens(label_heatmap(reading), "heatmap", prompt)
+rows = len(session.vocabulary.searchable_ids)
 st.caption(
-    f"Cosine to the mean of a label's pieces, for {safe(opened.name)}. Rank 1 means: nearer than each of the {rows:,} pieces; ranks up to 100 "
+    f"Cosine to the mean of a label's pieces, for {safe(prompt.name)}. Rank 1: nearer than each of the {rows:,} pieces; ranks up to 100 "
     "are written in where there is room. "
     "Tokens with an orange frame were initialized from that label. "
-    f"Spread of label similarity over the tokens: {reading.dispersion:.2f} (0: all in one token, 1: in all alike), before "
+    f"Spread of label similarity over the tokens: {reading.dispersion:.2f} (0: all in one token, 1: the same in all); before "
     f"training {reading.initial_dispersion:.2f}."
 )
 
 kept = reading.persistence_frame()
-tables.heading("Tokens that began as a class label", kept, opened.name, "persistence", "cosine")
+tables.heading("Tokens that began as a class label", kept, prompt.name, "persistence", "cosine")
 if kept.empty:
     st.caption("None of these tokens was initialized from one of the labels, or the checkpoint does not record it.")
 else:
     turned = kept if reading.drift is None else kept.assign(drift=reading.drift[kept["position"].to_numpy()])
-    tables.tokens(turned, "persistence-table", opened, ["position", "label", "initial_rank", "rank", "initial_p", "p", "p_words", "p_labels", "drift"])
+    tables.tokens(turned, "persistence-table", prompt, ["position", "label", "initial_rank", "rank", "initial_p", "p", "p_words", "p_labels", "drift"])
     story, picture = st.columns(2, gap="large", vertical_alignment="center")
     for one in reading.persistence[:TOLD]:
         nearest = reading.labels[reading.similarity[one.position].argmax()]
@@ -59,13 +53,15 @@ else:
         story.markdown(safe(f"Token {one.position}, “{one.label}”: {before}its label ranks {one.rank:,} of {rows + 1:,}, and {other}."))
     charts.show(persistence_figure(reading), "persistence", picture)
     st.caption(
-        "Cosine; here p is the share of the prompt's tokens that are at least as near to the label (smallest possible: "
-        f"{1 / opened.prompt.length:.2f}). “Words” compares with 100 pieces about as frequent, “other "
+        "Cosine. Here p is the share of the prompt's tokens that are at least as near to the label (smallest possible: "
+        f"{1 / prompt.length:.2f}). “Words” compares with 100 pieces about as frequent, “other "
         "labels” with the labels of all other prompts here. A token that still ranks its label first was not moved away by "
-        "training; that it learned the label is another claim."
+        "training; whether it learned the label is another question."
     )
 
 frame = reading.to_frame()
-tables.heading("Every token and label", frame, opened.name, "labels", "cosine")
-tables.tokens(frame, "labels-table", opened, ["position", "label", "similarity", "rank", "p"])
-st.caption(f"Cosine and rank among {rows:,} pieces; p against {cached.NULLS:,} vectors drawn from the vocabulary's Gaussian, for each token and label alone.")
+tables.heading("Every token and label", frame, prompt.name, "labels", "cosine")
+tables.tokens(frame, "labels-table", prompt, ["position", "label", "similarity", "rank", "p"])
+st.caption(
+    f"Cosine and rank among {rows:,} pieces; p against {session.settings.nulls:,} vectors drawn from the vocabulary's Gaussian, for each token and label alone."
+)

@@ -1,23 +1,23 @@
 """Where the tokens lie among the words of the model, and how they got there."""
 
 import numpy as np
-import pandas as pd
 import streamlit as st
 
-from explorer.dashboard import cached, charts, choice, focus, live, tables
+from explorer.dashboard import cache, charts, choice, focus, tables
 from explorer.dashboard.access import read_only
 from explorer.dashboard.markdown import model_name, safe
 from explorer.dashboard.panels import selection
-from explorer.figures import map_figure, point_at, readable
+from explorer.figures import map_figure, point_at
+from explorer.pieces import readable
 
 LONGEST = 2000  # characters of a text
 DOTS = 10  # neighbors of a token that are drawn, whatever k is below the map
 
 st.title("Map", anchor=False)
 st.markdown("Where the tokens lie among the words. **UMAP is for looking, not for evidence**: it keeps neighborhoods, not distances.")
-chosen, vocabulary = choice.readable()
-opened = focus.opened(chosen)
-focus.panel(opened, vocabulary, "map")
+session = choice.session()
+vocabulary, prompt = session.vocabulary, focus.prompt(session)
+focus.panel(session, "map")
 with st.container(horizontal=True, gap="large"):
     by = st.segmented_control("Color by", ["prompt", "initialization"], default="prompt", required=True, key="color", bind="query-params")
     drag = st.segmented_control("Dragging", ["moves the map", "draws a region"], default="moves the map", required=True, key="drag")
@@ -34,49 +34,45 @@ if not read_only():
         text = st.text_input("Ask the model here", key="map-text", max_chars=LONGEST, placeholder="A text: tokens that its answer rests on grow")
         st.form_submit_button("Answer", icon=":material/play_arrow:")
 
-vocabulary_map = cached.vocabulary_map(vocabulary)
-asked = [opened for opened in chosen if opened.prompt.origin.labels] if text.strip() else []
-rests = {opened.name: live.attribution(opened, vocabulary, text.strip(), opened.prompt.origin.labels) for opened in asked}
-trained = [opened for opened in chosen if opened.prompt.trajectory is not None]
-labels = tuple(dict.fromkeys(label for opened in chosen for label in opened.prompt.origin.labels or ()))
-placements = [cached.placement(opened, vocabulary) for opened in chosen]
-placements += [cached.placement(opened, vocabulary, before_training=True) for opened in trained if before]
-placements += [cached.label_placement(labels, vocabulary)] if labels else []
+places = cache.reading("Placing the prompts on the map", session.map, paths, before)
+asked = [one.name for one in session.prompts if one.origin.labels] if text.strip() else []
+rests = {name: cache.reading(safe(f"Asking what the answer of {name} rests on"), session.only(name).attribution, text.strip())[0] for name in asked}
 figure = map_figure(
-    vocabulary_map,
+    places.map,
     vocabulary,
-    placements,
-    trajectories={opened.name: cached.trajectory(opened, vocabulary) for opened in trained} if paths else None,
-    groups={opened.name: opened.prompt.origin.initialization or "not recorded" for opened in chosen} if by == "initialization" else None,
-    neighbors=[cached.neighbors(opened, vocabulary, DOTS, "cosine") for opened in chosen] if near else (),
+    places.placements,
+    trajectories=places.paths,
+    groups={one.name: one.origin.initialization or "not recorded" for one in session.prompts} if by == "initialization" else None,
+    neighbors=cache.reading("Searching the neighbors", session.change(k=DOTS).neighbors) if near else (),
     name_vocabulary=named,
     weights={name: np.abs(one.leave_one_out) for name, one in rests.items()},
     told=told,
 )
-if (token := charts.arrow("map", opened)) is not None:
-    point_at(figure, placements[chosen.index(opened)].xy[token], f"token {token}")
+if (token := charts.arrow("map", prompt)) is not None:
+    point_at(figure, places.placements[session.prompts.index(prompt)].xy[token], f"token {token}")
 figure.update_layout(dragmode="lasso" if drag == "draws a region" else "pan")
 points, outlines = charts.selectable(figure, "map")
 if rests:
     moved = {name: np.abs(one.leave_one_out).argmax() for name, one in rests.items()}
     answered = "; ".join(f"{name}: {one.answer} ({one.deletion[0]:.0%}), most moved by token {moved[name]}" for name, one in rests.items())
-    st.caption(safe(f"Answers: {answered}. ") + "A token's area is what the answer's log-probability changes when it is masked, by the largest of its prompt.")
-if (before or paths) and len(trained) < len(chosen):
-    st.caption(safe(f"No saved training steps: {', '.join(opened.name for opened in chosen if opened not in trained)}."))
-frame = pd.concat([placement.to_frame() for placement in placements], ignore_index=True)
+    st.caption(safe(f"Answers: {answered}. ") + "The larger a token, the more its masking changes the answer's log-probability, within its prompt.")
+untraced = [one.name for one in session.prompts if one.trajectory is None]
+if (before or paths) and untraced:
+    st.caption(safe(f"No saved training steps: {', '.join(untraced)}."))
+frame = places.to_frame()
 tokens = frame[frame["kind"] == "prompt"]
 st.caption(
-    f"UMAP of {len(vocabulary_map.token_ids):,} pieces of {model_name(vocabulary.name)} (cosine, {vocabulary_map.n_neighbors} neighbors, minimum distance "
-    f"{vocabulary_map.min_dist}, seed {vocabulary_map.seed}), fitted once per model; tokens are placed where their nearest pieces lie most densely. Trust "
-    f"is the share of a token's nearest pieces that are also near it on the map: {tokens['trust'].mean():.0%} on average here, {tokens['trust'].min():.0%} at "
-    "worst; the less, the fainter a token is drawn. Gray: vocabulary. Stars: class labels. Italics: frequent words. Scroll to zoom and to see far islands."
+    f"UMAP of {len(places.map.token_ids):,} pieces of {model_name(vocabulary.name)} (cosine, {places.map.n_neighbors} neighbors, minimum distance "
+    f"{places.map.min_dist}, seed {places.map.seed}), fitted once per model. A token is placed where its nearest pieces lie most densely. Trust is the "
+    f"share of a token's nearest pieces that are also near it on the map: {tokens['trust'].mean():.0%} on average here, {tokens['trust'].min():.0%} at "
+    "worst; low trust is drawn faint. Gray: vocabulary. Stars: class labels. Italics: frequent words. Scroll to zoom and to see far islands."
 )
 
-selection.region(outlines, frame, vocabulary_map, vocabulary)
+selection.region(outlines, frame, places.map, vocabulary)
 if not outlines:
-    selection.table(points, {opened.name: opened for opened in chosen}, vocabulary)
+    selection.table(points, session)
 
-tables.heading("Places on the map", frame, *(opened.name for opened in chosen[:3]), "map")
+tables.heading("Places on the map", frame, *(one.name for one in session.prompts[:3]), "map")
 readable_names = [name if kind == "label" else readable(name) for name, kind in zip(frame["name"], frame["kind"], strict=True)]
 tables.show(frame.assign(name=readable_names), "map-table", ["prompt", "kind", "position", "name", "x", "y", "trust"], more={"name": "Nearest piece or label"})
 st.caption("Coordinates have no unit; every number elsewhere is computed in the original space. Trust per token: higher is better.")

@@ -4,62 +4,70 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from explorer.analysis.hubness import hubness
 from explorer.analysis.nulls import SIGNIFICANT_AT
-from explorer.dashboard import cached, charts, choice, controls, focus, tables
+from explorer.dashboard import cache, charts, choice, controls, focus, tables
 from explorer.dashboard.markdown import model_name, safe
-from explorer.figures import readable, similarity_figure
+from explorer.figures import similarity_figure
+from explorer.pieces import readable
+from explorer.report.tables import neighbor_table, ranked_words
+from explorer.wording import count
 
 st.title("Neighbors", anchor=False)
 st.markdown("The pieces of the vocabulary nearest to each prompt token, by exact search.")
-chosen, vocabulary = choice.readable()
-opened = focus.opened(chosen)
-focus.panel(opened, vocabulary, "neighbors")
+session = choice.session()
+vocabulary, prompt = session.vocabulary, focus.prompt(session)
+focus.panel(session, "neighbors")
 with st.container(horizontal=True, gap="large"):
     metric, k = controls.metric(), controls.k()
 with st.container(horizontal=True, gap="large"):
     special = st.toggle("Special pieces", key="special", bind="query-params", help="Search control pieces, sentinels and padding rows too")
-    merge = st.toggle("Merge variants", key="merge", bind="query-params", help="Leave out a piece that is a nearer one but for case or leading space")
+    merge = st.toggle(
+        "Merge variants", key="merge", bind="query-params", help="Leave out a piece that repeats a nearer one in another case or without its leading space"
+    )
 
-found = cached.neighbors(opened, vocabulary, k, metric, special, merge)
+one = session.only(prompt.name).change(k=k)
+found = cache.reading("Searching the neighbors", one.change(metric=metric, include_special=special, merge_variants=merge).neighbors)[0]
 searched = len(vocabulary) if special else len(vocabulary.searchable_ids)
 
-name = (opened.name, "neighbors", metric, f"k{k}")
-wide = tables.neighbor_rows(opened, found)
-called = f": {(found.q[:, 0] <= SIGNIFICANT_AT).sum()} of {len(wide)} nearer than chance" if found.null is not None else ""
-tables.heading(safe(f"Nearest pieces of {opened.name}{called}"), wide, *name, "wide")
+name = (prompt.name, "neighbors", metric, f"k{k}")
+wide = neighbor_table(prompt, found)
+nearer = f": {(found.q[:, 0] <= SIGNIFICANT_AT).sum()} of {count(len(wide), 'token')} nearer than chance" if found.null is not None else ""
+tables.heading(safe(f"Nearest pieces of {prompt.name}{nearer}"), wide, *name, "wide")
 ranks = {column: st.column_config.TextColumn(column, width=86) for column in wide.columns if column.isdigit()}
-tables.tokens(wide, "wide-table", opened, more=ranks, height=min(38 + 35 * len(wide), 738))
+columns = ["position", "source", "first", *(column for column in ("p", "q") if column in wide), *ranks, "margin"]
+tables.tokens(wide, "wide-table", prompt, columns, ranks, height=min(38 + 35 * len(wide), 738))
 against = (
-    f"p compares the nearest piece with that of {len(found.null):,} vectors drawn from the vocabulary's own Gaussian, q is p after Benjamini–Hochberg"
+    f"p compares the nearest piece with those of {len(found.null):,} vectors drawn from the vocabulary's own Gaussian; q is p after Benjamini–Hochberg"
     if found.null is not None
-    else f"{metric} depends on a token's length, so no random vectors are comparable: use cosine or CSLS for p"
+    else f"{metric} depends on a token's length, so random vectors do not compare: use cosine or CSLS for p"
 )
 st.caption(
     f"Metric {metric} ({controls.DIRECTION[metric]}), k = {k}, over {searched:,} rows of {model_name(vocabulary.name)}; {against}. "
-    "Columns 1, 2, … are the neighbors, the nearest first; a dot (·ing) marks a piece that continues a word, an asterisk a hub, which is near "
-    "to much. Every vector has nearest words: read them with their similarity and their margin."
+    "Columns 1, 2, … are the neighbors, the nearest first. A dot (·ing) marks a piece that continues a word, an asterisk a hub: a piece near to much of "
+    "the vocabulary. Every vector has nearest words, so read them with their similarity and margin."
 )
-charts.tokens(similarity_figure(found, found.null), "similarity", opened)
+charts.tokens(similarity_figure(found, found.null), "similarity", prompt)
 
 with st.expander("Raw, centered and CSLS side by side", key="views", on_change="rerun") as views:
     if views.open:
         sides = {
-            "cosine": cached.neighbors(opened, vocabulary, k, "cosine"),
-            "centered": cached.centered_neighbors(opened, vocabulary, k),
-            "CSLS": cached.neighbors(opened, vocabulary, k, "csls"),
+            "cosine": cache.reading("Searching the neighbors", one.neighbors)[0],
+            "centered": cache.reading("Searching without the mean", one.centered_neighbors)[0],
+            "CSLS": cache.reading("Searching with CSLS", one.change(metric="csls").neighbors)[0],
         }
-        words = {name: tables.ranked(one).agg(", ".join, axis=1) for name, one in sides.items()}
-        same = {f"same ({name})": [np.isin(*pair).mean() for pair in zip(one.token_ids, sides["cosine"].token_ids, strict=True)] for name, one in sides.items()}
-        del same["same (cosine)"]
+        words = {name: ranked_words(side).agg(", ".join, axis=1) for name, side in sides.items()}
+        raw = sides["cosine"].token_ids
+        same = {f"same ({name})": [np.isin(*pair).mean() for pair in zip(sides[name].token_ids, raw, strict=True)] for name in ("centered", "CSLS")}
         frame = pd.DataFrame({"position": range(len(found.token_ids)), **words, **same})
-        tables.heading("Three ways to be near", frame, opened.name, "three-views", f"k{k}")
-        tables.tokens(frame, "views-table", opened, more={name: st.column_config.TextColumn(name, width="medium") for name in sides})
-        hubs = cached.hubness(vocabulary)
-        listed = ", ".join(readable(vocabulary.pieces[i]) for i in hubs.hubs[:12]) or "none"
+        tables.heading("Three ways to be near", frame, prompt.name, "three-views", f"k{k}")
+        tables.tokens(frame, "views-table", prompt, more={name: st.column_config.TextColumn(name, width="medium") for name in sides})
+        hubs = cache.reading("Counting hubs", hubness, vocabulary)
+        listed = ": " + ", ".join(readable(vocabulary.pieces[i]) for i in hubs.hubs[:12]) if len(hubs.hubs) else ""
         st.caption(
-            "Centered: the mean of the vocabulary is taken away first. CSLS: crowding is taken out. same: share of the raw neighbors that stay. "
-            f"Hubness of this vocabulary: skewness {hubs.skewness:.1f} (0 is even); {len(hubs.hubs)} hubs (in {2 * hubs.k} or more of "
-            f"{hubs.queries:,} random vectors' {hubs.k} nearest) take {hubs.hub_share:.0%} of all places; the largest: " + safe(listed)
+            "Centered: the vocabulary's mean is subtracted first. CSLS: corrected for crowding. same: share of the cosine neighbors that stay. "
+            f"Hubness of this vocabulary: skewness {hubs.skewness:.1f} (0 is even). {count(len(hubs.hubs), 'hub')} (among the {hubs.k} nearest of "
+            f"{2 * hubs.k} or more of {hubs.queries:,} random vectors) take {hubs.hub_share:.0%} of all places{safe(listed)}."
         )
 
 with st.expander("Every neighbor, one row each", key="long", on_change="rerun") as long:

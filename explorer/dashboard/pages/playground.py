@@ -2,10 +2,11 @@
 
 import streamlit as st
 
-from explorer.dashboard import cached, charts, choice, live, tables
-from explorer.dashboard.markdown import count, safe
-from explorer.dashboard.panels import attribution
+from explorer.dashboard import cache, charts, choice, controls, tables
+from explorer.dashboard.markdown import safe
+from explorer.dashboard.panels import attribution, frozen
 from explorer.figures import probability_bars
+from explorer.wording import count
 
 LONGEST = 2000  # characters of a text, so that one session cannot hold the model for long
 
@@ -13,7 +14,7 @@ LONGEST = 2000  # characters of a text, so that one session cannot hold the mode
 def take_example() -> None:
     """Put the chosen example into the text field."""
     if (number := st.session_state.example) is not None:
-        st.session_state.text = cached.examples(st.session_state.domain).texts[number]
+        st.session_state.text = cache.examples(st.session_state.domain).texts[number]
 
 
 def ask() -> None:
@@ -23,12 +24,12 @@ def ask() -> None:
 
 st.title("Playground", anchor=False)
 st.markdown("What does the frozen model answer with each prompt, and without one?")
-chosen, vocabulary = choice.readable()
+session = choice.session()
 
-if domains := list(cached.domains()):
+if domains := cache.domains():
     left, right = st.columns([1, 3])
     domain = left.selectbox("Examples", domains, key="domain", format_func=str.capitalize)
-    task = cached.examples(domain)
+    task = cache.examples(domain)
     right.selectbox(
         "Take one",
         range(len(task)),
@@ -41,25 +42,23 @@ if domains := list(cached.domains()):
 with st.form("ask"):
     st.text_area("Text", key="text", max_chars=LONGEST, height=100, placeholder="Type a text, or take an example above")
     st.form_submit_button("Answer", type="primary", icon=":material/play_arrow:", on_click=ask)
-if "asked" not in st.session_state:
-    st.stop()
-if not st.session_state.asked:
-    st.warning("The text is empty; type some words first.", icon=":material/edit:")
+if not st.session_state.get("asked"):
+    if "asked" in st.session_state:
+        st.warning("The text is empty; type some words first.", icon=":material/edit:")
     st.stop()
 
-sets = list(dict.fromkeys(opened.prompt.origin.labels for opened in chosen))
+sets = list(dict.fromkeys(prompt.origin.labels for prompt in session.prompts))
 if len(sets) > 1:
-    st.warning("The chosen prompts were trained for different labels: each set of labels is answered by itself.", icon=":material/label:")
+    st.warning("The chosen prompts were trained for different labels: each set of labels has its own answers.", icon=":material/label:")
 for number, labels in enumerate(sets):
-    members = tuple(opened for opened in chosen if opened.prompt.origin.labels == labels)
+    members = [prompt.name for prompt in session.prompts if prompt.origin.labels == labels]
     if not labels:
-        nameless = ", ".join(opened.name for opened in members)
-        st.info(safe(f"{nameless}: no class labels are recorded. Name some to rank them."), icon=":material/label_off:")
-        typed = st.text_input("Class labels, with commas", key="own_labels", placeholder="negative, positive", max_chars=500)
-        labels = tuple(dict.fromkeys(label.strip() for label in typed.split(",") if label.strip()))
+        st.info(safe(f"{', '.join(members)}: no class labels are recorded. Name some to rank them."), icon=":material/label_off:")
+        labels = controls.labels("Class labels, with commas", key="own_labels", placeholder="negative, positive")
         if len(labels) < 2:
             continue
-    predictions, seconds = live.answers(members, vocabulary, st.session_state.asked, labels)
+    asked = session.only(*members).change(labels=labels)
+    predictions, seconds = cache.reading("Asking the frozen model", cache.answers, asked, st.session_state.asked)
     if len(sets) > 1:
         st.subheader(safe(" / ".join(labels)), anchor=False)
     charts.show(probability_bars(predictions), f"bars-{number}")
@@ -73,13 +72,8 @@ for number, labels in enumerate(sets):
         "Σ log p of a label's pieces, so they add up to 1 even where the model would write something else; the generated text is what it does "
         "write. “No prompt” is the same frozen model with the text alone."
     )
-    with st.expander("Which prompt tokens does an answer rest on?", key=f"attribution-{number}", on_change="rerun") as attribution:
-        if attribution.open:
-            attributed.show(members, vocabulary, st.session_state.asked, labels, number)
+    with st.expander("Which prompt tokens does an answer rest on?", key=f"attribution-{number}", on_change="rerun") as opened:
+        if opened.open:
+            attribution.show(asked, st.session_state.asked, number)
 
-memory, device, doubts = live.model_memory(vocabulary)
-for doubt in doubts:
-    st.warning(safe(f"{vocabulary.name}: {doubt}"), icon=":material/help:")
-left, right = st.columns([4, 1], vertical_alignment="center")
-left.caption(f"The frozen model takes {memory / 2**20:,.0f} MB on {safe(device)}, once for everybody who looks.")
-right.button("Unload it", on_click=live.unload_model, icon=":material/eject:", help="Frees the memory; the next question loads it again.")
+frozen.footer(session)

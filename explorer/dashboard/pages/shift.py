@@ -2,11 +2,12 @@
 
 import streamlit as st
 
-from explorer.dashboard import cached, charts, choice, live, tables, texts
+from explorer.dashboard import cache, charts, choice, tables, texts
 from explorer.dashboard.access import read_only
-from explorer.dashboard.markdown import count
+from explorer.evaluation.domain_shift import DomainShift
 from explorer.figures import shift_figure
-from explorer.models.loading import DEFAULT_MODEL
+from explorer.models.loading import DEFAULT_MODEL, model_folder
+from explorer.wording import count
 
 MOST = 15  # prompts, a few seconds on two cores
 SUMMARY = ["method", "initialization", "target", "runs", "accuracy", "deviation", "drop", "drop_low", "drop_high"]
@@ -25,20 +26,20 @@ MORE = {
 }
 
 st.title("Domain shift", anchor=False)
-st.markdown("A prompt tuned on one kind of text answers others, as it is. **What is left of its accuracy?**")
-chosen, vocabulary = choice.readable()
-labels = chosen[0].prompt.origin.labels or ()
+st.markdown("A prompt tuned on one kind of text answers other kinds, unchanged. **How much of its accuracy is left?**")
+session = choice.session()
+labels = session.prompts[0].origin.labels or ()
 domains = texts.fitting(labels)
 if read_only():
-    st.info("This dashboard is read-only and runs no model; what was measured of the bundled sentiment prompts stands below them.", icon=":material/lock:")
+    st.info("This dashboard is read-only and runs no model. Below: what was measured with the bundled sentiment prompts.", icon=":material/lock:")
 elif len(domains) < 2:
     st.info(
-        "The examples that ship have no second domain with this prompt's labels. "
-        "With texts of your own: `python -m explorer shift PROMPT… --source F --target F`.",
+        "The bundled examples have no second domain with this prompt's labels. For texts of your own: `python -m explorer shift`.",
         icon=":material/alt_route:",
     )
 else:
-    members = tuple(opened for opened in choice.peers(chosen, vocabulary) if opened.prompt.origin.labels == labels)[:MOST]
+    everyone = choice.with_peers(session)
+    members = everyone.only(*[prompt.name for prompt in everyone.prompts if prompt.origin.labels == labels][:MOST])
     left, right = st.columns([1, 2])
     source = left.selectbox("Source: what it was tuned on", domains, format_func=str.capitalize, key="source", bind="query-params")
     others = [domain for domain in domains if domain != source]
@@ -46,27 +47,29 @@ else:
     if not targets:
         st.info("Choose at least one target.", icon=":material/alt_route:")
         st.stop()
-    result = live.shifted(members, vocabulary, (source, *targets), labels)
+    found = (cache.examples(domain) for domain in (source, *targets))
+    answered = cache.reading("Every prompt answers every domain", members.shift, tuple(found), no_prompt=True, generate=False)
+    result = DomainShift((source, *targets), answered.answered)
     summary, frame = result.summary(), result.to_frame()
     charts.show(shift_figure(summary), "shift")
     tables.heading("Means over seeds", summary, "shift", source, "summary")
     tables.show(summary, "summary-table", SUMMARY, MORE)
-    sizes = ", ".join(f"{domain} {len(cached.examples(domain))}" for domain in (source, *targets))
+    sizes = ", ".join(f"{domain} {len(cache.examples(domain))}" for domain in (source, *targets))
     st.caption(
-        f"{count(len(members), 'prompt')} of this task and the bare model (no tuning). Texts: {sizes}, written for this project: few, so the intervals "
-        "are wide. Nothing is chosen on a target; a drop's interval is over texts, not over seeds."
+        f"{count(len(members.prompts), 'prompt')} of this task and the bare model (no tuning). Texts: {sizes}, written for this project; they are few, so the "
+        "intervals are wide. Nothing is chosen on a target. A drop's interval is over texts, not over seeds."
     )
     tables.heading("Every prompt", frame, "shift", source)
     tables.show(frame, "shift-table", ["prompt", "seed", "target", "n", "accuracy", "macro_f1", "drop"], MORE)
 
-measured, differences = cached.study_table("shift-summary.csv"), cached.study_table("shift-differences.csv")
-if measured is not None and vocabulary.path == cached.vocabulary(DEFAULT_MODEL).path:
+measured, differences = cache.study_table("shift-summary.csv"), cache.study_table("shift-differences.csv")
+if measured is not None and session.vocabulary.path == model_folder(DEFAULT_MODEL):
     tables.heading("Measured on public review sets", measured, "shift-study", "summary")
     charts.show(shift_figure(measured), "study")
     tables.show(measured, "study-table", [*SUMMARY, "invalid_rate"], MORE)
     tables.heading("Prompt tuning minus model tuning", differences, "shift-study", "differences")
     tables.show(differences, "differences-table", more=MORE)
     st.caption(
-        "The bundled sentiment prompts and whole models tuned on the same film sentences, on product and Amazon reviews, whose texts cannot ship. "
-        "`checkpoints/README.md` gives the command. Differences: paired bootstrap over texts, 95 %."
+        "The bundled sentiment prompts, and whole models tuned on the same film sentences, tested on product and Amazon reviews, whose texts may not be "
+        "bundled. `checkpoints/README.md` gives the command. Differences: paired bootstrap over texts, 95 %."
     )

@@ -2,33 +2,34 @@
 
 import streamlit as st
 
-from explorer.dashboard import cached, charts, live, tables
-from explorer.dashboard.cached import Opened
+from explorer.dashboard import cache, charts, tables
 from explorer.dashboard.markdown import safe
-from explorer.figures import attribution_figure, deletion_figure, readable
+from explorer.figures import attribution_figure, deletion_figure
 from explorer.figures.attribution import MEASURES
-from explorer.vocabulary import Vocabulary
+from explorer.pieces import readable
+from explorer.session import Session
 
 NAMES = {"leave_one_out": "leave one out", "gate": "gate gradient", "integrated_gradients": "integrated gradients"}
 
 
-def show(members: tuple[Opened, ...], vocabulary: Vocabulary, text: str, labels: tuple[str, ...], number: int) -> None:
+def show(session: Session, text: str, number: int) -> None:
     """Attribution of one prompt's answer on a text; `number` tells sets of labels on one page apart."""
     left, right = st.columns(2)
-    names = [opened.name for opened in members]
-    name = left.selectbox("Prompt", names, key=f"attributed-{number}")
-    measure = right.segmented_control("Measure", list(MEASURES), default="leave_one_out", required=True, format_func=NAMES.get, key=f"measure-{number}")
-    opened = members[names.index(name)]
-    result = live.attribution(opened, vocabulary, text, labels)
-    nearest = [readable(row[0]) for row in cached.neighbors(opened, vocabulary, 1, "cosine").pieces]
-    charts.show(attribution_figure(result, nearest, measure), f"attribution-bars-{number}")
+    name = left.selectbox("Prompt", [prompt.name for prompt in session.prompts], key=f"attributed-{number}")
+    measure = right.segmented_control(
+        "Measure", list(MEASURES), default="leave_one_out", required=True, format_func=lambda one: NAMES[one], key=f"measure-{number}"
+    )
+    one = session.only(name)
+    result = cache.reading("Asking what the answer rests on", one.attribution, text)[0]
+    nearest = [readable(row[0]) for row in cache.reading("Searching the neighbors", one.neighbors)[0].pieces]
+    charts.show(attribution_figure(result, nearest, measure or "leave_one_out"), f"attribution-bars-{number}")
     worse = round((result.deletion_area < result.deletion_null).mean() * 100)
     st.caption(
         f"For the answer “{safe(result.answer)}”. Leave one out: the token is hidden from attention. Gate: |slope| of a factor on the token. Integrated "
-        f"gradients from the mean word of the vocabulary: they add up to the whole change but for {result.completeness:.1%}. Taking tokens away in the order "
+        f"gradients start at the vocabulary's mean word and add up to the whole change, up to {result.completeness:.1%}. Removing tokens in the order "
         f"of leave-one-out hurts the answer faster than {worse} of 100 random orders (p {result.deletion_p:.3f}); adding them: p {result.insertion_p:.3f}."
     )
     charts.show(deletion_figure(result), f"deletion-{number}")
     frame = result.to_frame()
-    tables.heading("Attribution", frame, opened.name, "attribution")
+    tables.heading("Attribution", frame, name, "attribution")
     tables.show(frame.assign(nearest=nearest), f"attribution-table-{number}", ["position", "nearest", "leave_one_out", "gate", "integrated_gradients"])

@@ -1,7 +1,6 @@
 """What is chosen on the map: the neighbors of a point, the words and prompt tokens of a region."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -9,26 +8,30 @@ import streamlit as st
 
 from explorer.analysis.map.fit import VocabularyMap
 from explorer.analysis.map.regions import inside, pieces_inside
-from explorer.dashboard import cached, controls, tables
-from explorer.dashboard.cached import Opened
-from explorer.dashboard.markdown import count, safe
-from explorer.figures import readable
+from explorer.dashboard import cache, controls, tables
+from explorer.dashboard.markdown import safe
+from explorer.pieces import readable
 from explorer.prompt import Origin, SoftPrompt
+from explorer.session import Session
 from explorer.vocabulary import Vocabulary
+from explorer.wording import count
 
 
-def table(points: Sequence[Mapping[str, object]], chosen: Mapping[str, Opened], vocabulary: Vocabulary) -> None:
+def table(points: Sequence[Mapping[str, object]], session: Session) -> None:
     """The neighbors of the first chosen point, or how to choose one."""
-    asked = _asked(points[0].get("customdata"), chosen, vocabulary) if points else None
+    asked = _asked(points[0].get("customdata"), session) if points else None
     if asked is None:
-        st.info("Click a token, a label or a neighbor on the map to read its neighbors; draw round a region to list its words.", icon=":material/ads_click:")
+        st.info(
+            "Click a token, a label or a neighbor on the map to read its neighbors; draw a line round a region to list its words.", icon=":material/ads_click:"
+        )
         return
-    title, opened = asked
-    k = controls.k()
-    frame = cached.neighbors(opened, vocabulary, k, "cosine").to_frame()
-    tables.heading(title, frame, opened.name, "neighbors", "cosine", f"k{k}")
+    title, single = asked
+    k, vocabulary = controls.k(), session.vocabulary
+    alone = Session([single], vocabulary.name, session.settings, session.loader, session.progress).change(k=k)
+    frame = cache.reading("Searching the neighbors", alone.neighbors).to_frame()
+    tables.heading(title, frame, single.name, "neighbors", "cosine", f"k{k}")
     tables.show(frame, "chosen-point", ["rank", "piece", "token", "token_id", "similarity"])
-    st.caption(f"Cosine (higher is closer) in the original space, k = {k}, over {len(vocabulary.searchable_ids):,} pieces; not taken from the map.")
+    st.caption(f"Cosine (higher is closer) in the original space, k = {k}, over {len(vocabulary.searchable_ids):,} pieces; the map plays no part.")
 
 
 def region(outlines: Sequence[np.ndarray], places: pd.DataFrame, vocabulary_map: VocabularyMap, vocabulary: Vocabulary) -> None:
@@ -59,32 +62,33 @@ def region(outlines: Sequence[np.ndarray], places: pd.DataFrame, vocabulary_map:
     tables.show(there.assign(name=there["name"].map(readable)), "region-tokens", ["prompt", "position", "name", "trust"], more={"name": "Nearest piece"})
 
 
-def _asked(data: object, chosen: Mapping[str, Opened], vocabulary: Vocabulary) -> tuple[str, Opened] | None:
+def _asked(data: object, session: Session) -> tuple[str, SoftPrompt] | None:
     """Title and vector of a point from its customdata: a token id, or kind, prompt, position and trust."""
+    vocabulary = session.vocabulary
     values = list(data.values()) if isinstance(data, Mapping) else data
     if isinstance(values, Sequence) and not isinstance(values, str) and len(values) == 1:
         values = values[0]
     if isinstance(values, int | float) and 0 <= values < len(vocabulary):
         token_id = int(values)
-        piece = vocabulary.pieces[token_id]
-        return safe(f"Neighbors of the word “{readable(piece)}”"), _single(f"piece {token_id}", vocabulary.embedding[token_id], vocabulary)
+        title = safe(f"Neighbors of the word “{readable(vocabulary.pieces[token_id])}”")
+        return title, _single(f"piece {token_id}", vocabulary.embedding[token_id])
     if not isinstance(values, Sequence) or isinstance(values, str) or len(values) < 3:
         return None
     kind, name, position = str(values[0]), str(values[1]), int(values[2])
     if kind == "label":
-        labels = tuple(dict.fromkeys(label for opened in chosen.values() for label in opened.prompt.origin.labels or ()))
+        labels = session.all_labels
         if position >= len(labels):
             return None
-        return safe(f"Neighbors of the label “{labels[position]}”"), _single(f"label {labels[position]}", vocabulary.text_vector(labels[position]), vocabulary)
-    opened = chosen.get(name)
-    if opened is None or position >= opened.prompt.length:
+        return safe(f"Neighbors of the label “{labels[position]}”"), _single(f"label {labels[position]}", vocabulary.text_vector(labels[position]))
+    prompt = next((one for one in session.prompts if one.name == name), None)
+    if prompt is None or position >= prompt.length:
         return None
-    prompt = opened.prompt.at(0) if kind == "initial" and opened.prompt.trajectory is not None else opened.prompt
-    when = " before training" if kind == "initial" else ""
-    single = SoftPrompt(prompt.vectors[position : position + 1], f"{name} token {position}{when}", Origin(format=prompt.origin.format))
-    return safe(f"Neighbors of token {position} of {name}{when}"), replace(opened, prompt=single)
+    vectors, when = prompt.vectors, ""
+    if kind == "initial" and prompt.trajectory is not None:
+        vectors, when = prompt.trajectory.vectors[0], " before training"
+    return safe(f"Neighbors of token {position} of {name}{when}"), _single(f"{name} token {position}{when}", vectors[position])
 
 
-def _single(name: str, vector: np.ndarray, vocabulary: Vocabulary) -> Opened:
-    """One vector of the vocabulary as a prompt of one token, so that it is searched like any other."""
-    return Opened(SoftPrompt(vector[None], name, Origin(format="vocabulary")), vocabulary.path, vocabulary.fingerprint)
+def _single(name: str, vector: np.ndarray) -> SoftPrompt:
+    """One vector as a prompt of one token, so that it is searched like any other."""
+    return SoftPrompt(vector[None], name, Origin(format="a point on the map"))

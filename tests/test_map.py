@@ -11,13 +11,12 @@ import numpy as np
 import planted
 import pytest
 
-from explorer.analysis.map import layout, place
-from explorer.analysis.map.store import load_map
-from explorer.analysis.map.fit import VocabularyMap, fit_map
-from explorer.analysis.map.place import place, place_labels, place_prompt, place_trajectory
+from explorer.analysis.map import fit, layout, store
+from explorer.analysis.map.fit import VocabularyMap, fit_map, nearest_among, principal
+from explorer.analysis.map.place import memberships, place, place_initial, place_labels, place_prompt, place_trajectory
+from explorer.analysis.map.store import kept_file, load_map, read_map, save_map
 from explorer.analysis.vectors import unit
 from explorer.errors import ExplorerError, PromptError
-from explorer.models.loading import placement
 from explorer.vocabulary import Vocabulary
 
 
@@ -86,13 +85,13 @@ def test_places_do_not_depend_on_what_is_placed_beside_them(small, fitted):
 def test_memberships_are_those_of_umap():
     """ρ is the nearest distance and σ makes the memberships sum to log2(k)."""
     distances = np.sort(np.random.default_rng(4).uniform(0.2, 0.9, (50, 15)), axis=1)
-    weights = placement._memberships(distances)
+    weights = memberships(distances)
     np.testing.assert_allclose(weights.sum(axis=1), np.log2(15), rtol=1e-6)
     np.testing.assert_array_equal(weights[:, 0], 1)
     assert (np.diff(weights, axis=1) <= 0).all()
     sigma = (distances[:, 1:2] - distances[:, :1]) / -np.log(weights[:, 1:2])
     np.testing.assert_allclose(weights, np.exp(-(distances - distances[:, :1]) / sigma), rtol=1e-6)
-    assert np.isfinite(placement._memberships(np.full((1, 15), 0.5))).all()
+    assert np.isfinite(memberships(np.full((1, 15), 0.5))).all()
 
 
 def test_trust_is_the_share_of_true_neighbors_that_are_near_on_the_map(small, fitted):
@@ -116,9 +115,9 @@ def test_small_vocabularies_can_be_drawn():
 
 def test_a_map_is_written_whole_and_read_back(tmp_path, fitted):
     path = tmp_path / "deep" / "map.npz"
-    fitted.save(path)
+    save_map(fitted, path)
     assert [file.name for file in path.parent.iterdir()] == ["map.npz"]
-    again = VocabularyMap.read(path)
+    again = read_map(path)
     np.testing.assert_array_equal(again.xy, fitted.xy)
     np.testing.assert_array_equal(again.token_ids, fitted.token_ids)
     assert (again.fingerprint, again.n_neighbors, again.min_dist, again.seed) == (fitted.fingerprint, 15, 0.1, 0)
@@ -126,7 +125,7 @@ def test_a_map_is_written_whole_and_read_back(tmp_path, fitted):
 
 def test_an_interrupted_write_leaves_the_old_map(tmp_path, fitted, monkeypatch):
     path = tmp_path / "map.npz"
-    fitted.save(path)
+    save_map(fitted, path)
     before = path.read_bytes()
 
     def interrupted(file, **arrays):
@@ -134,8 +133,8 @@ def test_an_interrupted_write_leaves_the_old_map(tmp_path, fitted, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(np, "savez_compressed", interrupted)
-    with pytest.raises(ExplorerError, match=r"map.npz: the map cannot be written \(No space left on device\)"):
-        fitted.save(path)
+    with pytest.raises(ExplorerError, match=r"map.npz: cannot be written \(No space left on device\)"):
+        save_map(fitted, path)
     assert path.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["map.npz"]
 
@@ -151,24 +150,24 @@ def test_no_pickle_in_a_map_is_executed(tmp_path, monkeypatch):
     Path("bare.npz").write_bytes(pickle.dumps(Trap()))
     for name in ("pickled.npz", "bare.npz"):
         with pytest.raises(ExplorerError, match=f"{name}: cannot be read as a map .* delete it"):
-            VocabularyMap.read(Path(name))
+            read_map(Path(name))
     assert not Path("trapped").exists()
 
 
 def test_damaged_maps_are_named(tmp_path, fitted):
     path = tmp_path / "map.npz"
-    fitted.save(path)
+    save_map(fitted, path)
     whole = path.read_bytes()
     for content in (b"", b"PK\x03\x04", whole[: len(whole) // 2], whole[:200] + b"\0" * 400 + whole[600:]):
         path.write_bytes(content)
         with pytest.raises(ExplorerError, match=r"map.npz: cannot be read as a map"):
-            VocabularyMap.read(path)
+            read_map(path)
     np.savez(path, xy=np.zeros((2, 2)))
     with pytest.raises(ExplorerError, match="cannot be read as a map"):
-        VocabularyMap.read(path)
+        read_map(path)
     np.savez(path, token_ids=np.arange(3), xy=np.zeros((2, 2)), fingerprint=np.array("x"), settings=np.array([15, 0.1, 0]))
     with pytest.raises(ExplorerError, match=r"ids of shape \(3,\) and places of shape \(2, 2\); expected \[M\] integers and \[M, 2\]"):
-        VocabularyMap.read(path)
+        read_map(path)
     with pytest.raises(ExplorerError, match="places that are no finite numbers"):
         replace(fitted, xy=fitted.xy * np.float32(np.nan))
 
@@ -177,7 +176,7 @@ def test_the_map_in_the_model_folder_comes_first(tmp_path, small, fitted, monkey
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     model = replace(small, path=tmp_path)
     shipped = replace(fitted, xy=fitted.xy + 1, fingerprint=model.fingerprint)
-    shipped.save(tmp_path / "map.npz")
+    save_map(shipped, tmp_path / "map.npz")
     np.testing.assert_array_equal(load_map(model).xy, shipped.xy)
     assert not (tmp_path / "cache").exists()
 
@@ -185,7 +184,7 @@ def test_the_map_in_the_model_folder_comes_first(tmp_path, small, fitted, monkey
 def test_a_map_is_fitted_once_and_kept(tmp_path, small, fitted, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     fits = []
-    monkeypatch.setattr(projection, "fit_map", lambda vocabulary, progress=None: fits.append(vocabulary) or fitted)
+    monkeypatch.setattr(store, "fit_map", lambda vocabulary, progress=None: fits.append(vocabulary) or fitted)
     np.testing.assert_array_equal(load_map(small).xy, fitted.xy)
     np.testing.assert_array_equal(load_map(small).xy, fitted.xy)
     assert len(fits) == 1
@@ -195,23 +194,23 @@ def test_a_map_is_fitted_once_and_kept(tmp_path, small, fitted, monkeypatch):
 
 def test_foreign_and_damaged_maps_are_passed_over_and_said(tmp_path, small, fitted, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(projection, "fit_map", lambda vocabulary, progress=None: fitted)
+    monkeypatch.setattr(store, "fit_map", lambda vocabulary, progress=None: fitted)
     model = replace(small, path=tmp_path)
-    replace(fitted, fingerprint="another").save(tmp_path / "map.npz")
-    cached = projection.kept_file(model)
+    save_map(replace(fitted, fingerprint="another"), tmp_path / "map.npz")
+    cached = kept_file(model)
     cached.parent.mkdir(parents=True)
     cached.write_bytes(b"damaged")
     said = []
     np.testing.assert_array_equal(load_map(model, said.append).xy, fitted.xy)
     assert "map.npz: a map of another vocabulary" in said[0]
     assert "cannot be read as a map" in said[1]
-    assert VocabularyMap.read(cached).fingerprint == small.fingerprint  # the damaged file is replaced
+    assert read_map(cached).fingerprint == small.fingerprint  # the damaged file is replaced
 
 
 def test_a_cache_that_cannot_be_written_is_no_error(tmp_path, small, fitted, monkeypatch):
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    monkeypatch.setattr(projection, "fit_map", lambda vocabulary, progress=None: fitted)
+    monkeypatch.setattr(store, "fit_map", lambda vocabulary, progress=None: fitted)
     said = []
     np.testing.assert_array_equal(load_map(small, said.append).xy, fitted.xy)
     assert "the map is not kept" in said[0]
@@ -226,6 +225,9 @@ def test_a_prompt_its_labels_and_its_trajectory_on_the_map(vocabulary):
     placed = place_prompt(prompt, vocabulary, drawn)
     np.testing.assert_array_equal(placed.xy, xy[[3, 9]])
     assert placed.names == (vocabulary.pieces[ids[3]], vocabulary.pieces[ids[9]])
+    before = place_initial(prompt, vocabulary, drawn)
+    np.testing.assert_array_equal(before.xy, xy[[3, 8]])
+    assert (before.kind, before.prompt) == ("initial", prompt.name)
     steps, path = place_trajectory(prompt, vocabulary, drawn)
     assert steps.tolist() == [0, 100]
     np.testing.assert_array_equal(path, [xy[[3, 8]], xy[[3, 9]]])
@@ -262,22 +264,22 @@ def test_large_vocabularies_are_reduced_without_losing_their_neighbors(vocabular
     """Neighbors among the principal components are those of the whole space, most of them."""
     ids = vocabulary.searchable_ids[:2000]
     whole = unit(vocabulary.embedding[ids])
-    _, true = projection._nearest(whole, 15)
-    reduced = projection._principal(vocabulary, ids, 128)
+    _, true = nearest_among(whole, 15)
+    reduced = principal(vocabulary, ids, 128)
     np.testing.assert_allclose(np.linalg.norm(reduced, axis=1), 1, rtol=1e-5)
-    _, found = projection._nearest(reduced, 15)
+    _, found = nearest_among(reduced, 15)
     recall = np.mean([np.isin(one, other).mean() for one, other in zip(true, found, strict=True)])
     assert recall > 0.7
-    full = projection._principal(vocabulary, ids, vocabulary.dimension)
+    full = principal(vocabulary, ids, vocabulary.dimension)
     np.testing.assert_allclose(full @ full.T, whole @ whole.T, atol=1e-4)
 
 
 def test_candidates_among_components_hold_the_neighbors(vocabulary, monkeypatch):
     """The neighbors of a large table are sought in two steps; nearly all are found, their distances are exact."""
     rows = unit(vocabulary.embedding[vocabulary.searchable_ids[:3000]])
-    true_distances, true = projection._nearest(rows, 15)
-    monkeypatch.setattr(projection, "LARGEST_COMPARED", 1000)
-    distances, found = projection._nearest(rows, 15)
+    true_distances, true = nearest_among(rows, 15)
+    monkeypatch.setattr(fit, "LARGEST_COMPARED", 1000)
+    distances, found = nearest_among(rows, 15)
     assert np.mean([np.isin(one, other).mean() for one, other in zip(true, found, strict=True)]) > 0.97
     assert (found[:, 0] == np.arange(len(rows))).mean() > 0.999
     np.testing.assert_allclose(distances, 1 - np.einsum("nh,nkh->nk", rows, rows[found]), atol=2e-6)
@@ -288,10 +290,10 @@ def test_a_reduced_vocabulary_is_mapped_the_same_way(monkeypatch):
     rows = np.random.default_rng(0).standard_normal((300, 32)).astype(np.float32)
     rows[7] = rows[3]
     small = planted.from_rows(rows)
-    monkeypatch.setattr(projection, "LARGEST_WHOLE", 100)
-    monkeypatch.setattr(projection, "COMPONENTS", 8)
+    monkeypatch.setattr(fit, "LARGEST_WHOLE", 100)
+    monkeypatch.setattr(fit, "COMPONENTS", 8)
     said = []
-    fitted = projection.fit_map(small, n_neighbors=5, progress=said.append)
+    fitted = fit_map(small, n_neighbors=5, progress=said.append)
     assert "8 principal components" in said[0]
     assert len(fitted.token_ids) == len(small.searchable_ids) - 1
 
@@ -299,7 +301,7 @@ def test_a_reduced_vocabulary_is_mapped_the_same_way(monkeypatch):
 def test_forces_are_the_slopes_of_memberships_in_the_plane():
     """Pulling: the slope of log(1 / (1 + a d^2b)); pushing: that of log(1 - that), as UMAP's objective has them."""
     a, b = 1.577, 0.895
-    pull, push = layout._forces(a, b)
+    pull, push = layout.forces(a, b)
     bins = np.arange(len(pull)) + ((127 + layout.SMALLEST_POWER) << layout.BINS_A_POWER)
     edges = (bins.astype(np.int32) << (23 - layout.BINS_A_POWER)).view(np.float32).astype(float)
     middle = np.sqrt(edges[:-1] * edges[1:])

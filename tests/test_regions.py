@@ -4,6 +4,7 @@ import numpy as np
 import planted
 import pytest
 
+from explorer.analysis.map import regions
 from explorer.analysis.map.fit import VocabularyMap
 from explorer.analysis.map.regions import central_extent, inside, landmarks, pieces_inside
 
@@ -59,7 +60,7 @@ def test_landmarks_are_frequent_whole_words_that_keep_their_distance():
     xy = np.array([[0, 0], [5, 5], [0.5, 0], [3, 3], [4, 4], [10, 0], [10, 10], [7, 7], [5, 5]], np.float32)
     drawn = VocabularyMap(np.arange(9), xy, vocabulary.fingerprint, 5, 0.1, 0)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(region, "central_extent", lambda xy: (xy.min(axis=0), xy.max(axis=0)))
+        patch.setattr(regions, "central_extent", lambda xy: (xy.min(axis=0), xy.max(axis=0)))
         assert landmarks(drawn, vocabulary).tolist() == [0, 5, 6, 8]  # ▁from is too near to ▁with
         assert landmarks(drawn, vocabulary, most=2).tolist() == [0, 5]
     low, high = central_extent(np.concatenate([np.zeros((99, 2)), [[50, 50]]]))

@@ -1,4 +1,4 @@
-"""Prompt against prompt: the matching is the best there is, and similarity without a shared layout is not called."""
+"""Prompt against prompt: the matching is the best there is, and similarity without a shared layout is not significant."""
 
 from itertools import permutations
 
@@ -6,7 +6,8 @@ import numpy as np
 import planted
 import pytest
 
-from explorer.analysis.compare.matching import _turned, matched_positions, mean_token_similarity, pairs
+from explorer.analysis.compare import matching
+from explorer.analysis.compare.matching import matched_positions, mean_token_similarity, pairs
 from explorer.analysis.vectors import unit
 from explorer.errors import ExplorerError, PromptError
 
@@ -46,15 +47,19 @@ def test_similarities_are_those_of_the_definition():
     assert square[0, 2] == pytest.approx(1)
 
 
-def test_turns_keep_the_mean_and_every_distance():
-    vectors = np.random.default_rng(0).standard_normal((5, 12)) + 3
-    for turned in _turned(vectors, 3, 0):
+def test_the_null_keeps_the_mean_and_every_distance(monkeypatch):
+    """What the second prompt is replaced by: the same tokens turned about their own mean."""
+    vectors, seen = np.random.default_rng(0).standard_normal((5, 16)) + 3, []
+    monkeypatch.setattr(matching, "matched_positions", lambda first, second: seen.append(second) or matched_positions(first, second))
+    pairs([planted.prompt(vectors, "one"), planted.prompt(vectors, "two")], planted.vocabulary(), draws=3)
+    assert len(seen) == 4, "the prompt itself, then three turns"
+    for turned in seen[1:]:
         np.testing.assert_allclose(turned.mean(axis=0), vectors.mean(axis=0), atol=1e-4)
         np.testing.assert_allclose(np.linalg.norm(turned[:, None] - turned, axis=2), np.linalg.norm(vectors[:, None] - vectors, axis=2), atol=1e-4)
         assert np.abs(turned - vectors).max() > 0.1
 
 
-def test_a_shared_offset_alone_is_not_called_and_a_shared_layout_is():
+def test_a_shared_offset_alone_is_not_significant_and_a_shared_layout_is():
     """40 pairs of prompts around one far offset: p of the matching is uniform; with a common layout it is the smallest."""
     vocabulary = planted.vocabulary()
     generator = np.random.default_rng(0)
@@ -82,7 +87,7 @@ def test_prompts_of_one_token_and_equal_ones_are_defined():
 def test_what_bad_calls_say():
     vocabulary = planted.vocabulary()
     one = planted.prompt(vocabulary.embedding[:2])
-    with pytest.raises(ExplorerError, match="found 1 prompts and 99 draws; expected at least two prompts and one draw"):
+    with pytest.raises(ExplorerError, match="found 1 prompt and 99 draws; expected at least two prompts and one draw"):
         pairs([one], vocabulary)
     with pytest.raises(PromptError, match="vectors of width 3"):
         pairs([one, planted.prompt(np.ones((2, 3)))], vocabulary)

@@ -1,0 +1,65 @@
+"""`attribution`: which prompt tokens the answer rests on."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from explorer.cli.options import DATA_HELP, Csv, Device, Dtype, Json, Labels, Model, Overwrite, Prompt, Seed, Wide, label_values
+from explorer.cli.output import Output, cell, paragraph, records, table
+from explorer.cli.predict import check_texts
+from explorer.cli.session import load_model, open_session
+from explorer.wording import count
+
+if TYPE_CHECKING:
+    from explorer.evaluation.attribution import Attribution
+    from explorer.session import Session
+
+
+def attribution(
+    prompt: Prompt,
+    text: Annotated[list[str] | None, typer.Option("--text", metavar="T", show_default=False, help="A text; may be repeated, figures are means then.")] = None,
+    data: Annotated[str | None, typer.Option("--data", metavar="FILE", help=f"Labelled texts to average over: {DATA_HELP}")] = None,
+    label: Annotated[str | None, typer.Option("--label", metavar="L", help="The label asked about. Default: the model's answer on each text.")] = None,
+    labels: Labels = None,
+    orders: Annotated[int, typer.Option("--orders", min=1, help="Random orders that deletion and insertion are compared with.")] = 100,
+    seed: Seed = 0,
+    model: Model = None,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    wide: Wide = False,
+    as_json: Json = False,
+    csv: Csv = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Tell which prompt tokens the answer rests on.
+
+    Leave-one-out, gate gradient and integrated gradients of the answer's log-probability; deletion and insertion curves.
+    """
+    output = Output(as_json, csv, overwrite=overwrite)
+    if (text is None) == (data is None):
+        raise typer.BadParameter("expected either --text or --data", param_hint="--text")
+    session = open_session([prompt], model, device, dtype, labels=label_values(labels), seed=seed)
+    from explorer.tasks import read_task
+
+    texts = list(read_task(data, session.class_labels).texts) if data is not None else list(text)
+    check_texts(texts)
+    load_model(session)
+    (result,) = session.attribution(texts, label, orders)
+    frame = result.to_frame()
+    output.write(lambda: records(frame), lambda: frame, lambda: _text(session, result, wide))
+
+
+def _text(session: "Session", result: "Attribution", wide: bool) -> str:
+    """One line a prompt token, the most important first, and whether that order finds what the answer rests on."""
+    from explorer.pieces import readable
+
+    pieces = [readable(row[0]) for row in session.change(k=1, metric="cosine", nulls=0).neighbors()[0].pieces]
+    shown = result.to_frame().drop(columns="prompt").assign(nearest=pieces).sort_values("leave_one_out", ascending=False)
+    shown.insert(1, "nearest", shown.pop("nearest"))
+    head = f"{result.prompt}, answer {result.answer!r}, {count(result.texts, 'text')}; figures in nats of its log-probability"
+    order = (
+        f"Deleting tokens in the order of leave-one-out: area {cell(result.deletion_area)} (smaller is better), p {cell(result.deletion_p)}; "
+        f"inserting: area {cell(result.insertion_area)} (larger is better), p {cell(result.insertion_p)}; "
+        f"against {count(len(result.deletion_null), 'random order')}. Completeness error of integrated gradients: {result.completeness:.1%}."
+    )
+    return f"{paragraph(head)}\n\n{table(shown, wide)}\n\n{paragraph(order)}"

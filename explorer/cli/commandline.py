@@ -1,0 +1,46 @@
+"""How things are typed in a shell: the program's name, the flag of a setting, the command that makes a table again.
+
+Nothing outside `cli` knows a flag: errors, notes and recipes name settings, and become shell text here.
+"""
+
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from explorer.report.bundle import Recipe
+    from explorer.session import Session
+
+SCRIPT, MODULE = "prompt-explorer", "python -m explorer"
+"""what the command line is started by: the installed script, or the package itself"""
+
+
+def program() -> str:
+    """How this process was started."""
+    return SCRIPT if Path(sys.argv[0]).stem == SCRIPT else MODULE
+
+
+def flag(setting: str) -> str:
+    """The flag of a setting: `--model`, `-k`."""
+    return f"-{setting}" if len(setting) == 1 else f"--{setting.replace('_', '-')}"
+
+
+def advice(setting: str | None) -> str:
+    """What follows a message whose cause a setting mends: ` (--model)`; empty where there is none."""
+    if setting is None:
+        return ""
+    return f" (`{program()} prompts` lists what is here)" if setting == "prompt" else f" ({flag(setting)})"
+
+
+def shell_line(recipe: "Recipe", given: Sequence[str], session: "Session") -> str:
+    """The command that makes a table of a report again. given: the prompts as they were typed."""
+    words = [*MODULE.split(), recipe.command, *given]
+    for name in recipe.settings:
+        value = getattr(session.settings, name)
+        if value is not None:
+            words += [flag(name), ",".join(value) if isinstance(value, tuple) else str(value)]
+    words += [] if session.model_name is None else ["--model", session.model_name]
+    words += {"csv": ["--csv", recipe.file], "json": ["--json"], "folder": ["--out", recipe.file]}[recipe.output]
+    return shlex.join(words)

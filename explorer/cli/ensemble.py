@@ -1,0 +1,67 @@
+"""`ensemble`: what prompts answer together."""
+
+from typing import TYPE_CHECKING
+
+from explorer.cli.options import Csv, Data, Device, Dtype, Json, Labels, Model, Overwrite, Prompts, Seed, Wide, label_values
+from explorer.cli.output import Output, cell, interval, paragraph, plain, table
+from explorer.cli.session import load_model, open_session
+from explorer.wording import count
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def ensemble(
+    prompts: Prompts,
+    data: Data,
+    labels: Labels = None,
+    seed: Seed = 0,
+    model: Model = None,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    wide: Wide = False,
+    as_json: Json = False,
+    csv: Csv = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Let prompts vote, all in one batch.
+
+    Members, their average, the best one, majority vote (ties by summed log-probability) and mean probability.
+    """
+    output = Output(as_json, csv, overwrite=overwrite)
+    session = open_session(prompts, model, device, dtype, labels=label_values(labels), seed=seed)
+    from explorer.tasks import read_task
+
+    task = read_task(data, session.class_labels)
+    load_model(session)
+    result = session.ensemble(task)
+    frame, record = result.to_frame(), result.to_record()
+
+    def text() -> str:
+        shown = frame.drop(columns="kind") if wide else _narrow(frame)
+        agreement = (
+            f"The members disagree on {record['disagreement']:.1%} of the texts; {record['tied']:.1%} are ties (decided by summed "
+            f"log-probability). Fleiss' kappa {cell(record['kappa'])} (1 is full agreement, 0 chance)."
+        )
+        return f"{table(shown, wide)}\n\n{paragraph(_conclusion(frame, len(task)), agreement)}"
+
+    output.write(lambda: plain(record), lambda: frame, text)
+
+
+def _narrow(frame: "pd.DataFrame") -> "pd.DataFrame":
+    """The figures with their interval in one column."""
+    spans = {"95 %": [interval(row.low, row.high) for row in frame.itertuples()]}
+    return frame[["prompt", "accuracy"]].assign(**spans).join(frame[["calibration_error", "difference"]])
+
+
+def _conclusion(frame: "pd.DataFrame", texts: int) -> str:
+    """The vote beside the best member, which was chosen by hindsight."""
+    from explorer.evaluation.ensemble import MAJORITY
+
+    vote = frame[frame["prompt"] == MAJORITY].iloc[0]
+    best, average = (frame[frame["kind"] == kind].iloc[0] for kind in ("best", "average"))
+    span = interval(best["difference_low"], best["difference_high"])
+    return (
+        f"Majority vote: {vote['accuracy']:.3f} on {count(texts, 'text')}; the best member (chosen by hindsight) {best['accuracy']:.3f}, "
+        f"members on average {average['accuracy']:.3f}. Best member minus vote: {best['difference']:+.3f} (95 %: {span})."
+    )

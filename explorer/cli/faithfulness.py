@@ -1,0 +1,80 @@
+"""`faithfulness`: what remains of a prompt when its nearest words stand in its place."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from explorer.cli.options import Csv, Data, Device, Dtype, Json, Labels, Model, Overwrite, Prompt, Seed, Wide, label_values
+from explorer.cli.output import Output, interval, paragraph, records, table
+from explorer.cli.session import load_model, open_session
+from explorer.wording import count
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from explorer.evaluation.faithfulness import Faithfulness
+
+FIGURES = ["reading", "accuracy", "low", "high", "agreement", "kl", "difference", "difference_low", "difference_high"]
+
+
+def faithfulness(
+    prompt: Prompt,
+    data: Data,
+    labels: Labels = None,
+    draws: Annotated[int, typer.Option("--draws", min=1, help="Prompts of random words that are run.")] = 5,
+    points: Annotated[int, typer.Option("--points", min=2, help="Points of the curve from the soft prompt to its nearest words.")] = 11,
+    curve: Annotated[str | None, typer.Option("--curve", metavar="FILE", help="That curve as CSV in a file.")] = None,
+    seed: Seed = 0,
+    model: Model = None,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    wide: Wide = False,
+    as_json: Json = False,
+    csv: Csv = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Score a prompt's nearest words in its place.
+
+    How much accuracy survives when the prompt is replaced by its nearest words? The model is also run without a prompt, with random
+    words, and with the vectors the prompt began as.
+    """
+    output, curve_output = Output(as_json, csv, overwrite=overwrite), Output(csv=curve, overwrite=overwrite)
+    session = open_session([prompt], model, device, dtype, labels=label_values(labels), seed=seed)
+    from explorer.tasks import read_task
+
+    task, (read,) = read_task(data, session.class_labels), session.prompts
+    load_model(session)
+    (result,) = session.faithfulness(task, draws, points)
+    if read.initial is None:
+        session.progress(f"{read.name}: no initial vectors were saved, so the reading `initial` is left out")
+    frame = result.to_frame()
+    if curve is not None:
+        curve_output.write(lambda: None, result.curve_frame)
+    output.write(lambda: records(frame), lambda: frame, lambda: _text(result, frame, wide))
+
+
+def _text(result: "Faithfulness", frame: "pd.DataFrame", wide: bool) -> str:
+    """One line for everything that stood in the prompt's place, and what the words are worth."""
+    from explorer.evaluation.faithfulness import NORM_KEPT
+    from explorer.pieces import readable
+
+    words = next(reading.words for reading in result.readings if reading.name == "cosine")
+    head = paragraph(f"{result.prompt} on {count(len(result.task), 'text')}; its nearest words (cosine): {', '.join(map(readable, words))}")
+    said = paragraph(_conclusion(frame))
+    if wide:
+        curve = table(result.curve_frame(), wide)
+        return f"{head}\n\n{table(frame[FIGURES], wide)}\n\nfrom the soft prompt (share 0) to those words (share 1)\n{curve}\n\n{said}"
+    main = frame[~frame["reading"].str.endswith(NORM_KEPT)]
+    spans = {"95 %": [interval(row.difference_low, row.difference_high) for row in main.itertuples()]}
+    return f"{head}\n\n{table(main[['reading', 'accuracy', 'agreement', 'kl', 'difference']].assign(**spans))}\n\n{said}"
+
+
+def _conclusion(frame: "pd.DataFrame") -> str:
+    """How much accuracy survives, beside what random words and no prompt give."""
+    of = frame.set_index("reading")
+    words = of.loc["cosine"]
+    return (
+        f"With its nearest words instead of the prompt, accuracy goes from {of.loc['soft', 'accuracy']:.3f} to {words['accuracy']:.3f} "
+        f"(difference 95 %: {interval(words['difference_low'], words['difference_high'])}); random words give {of.loc['random-words', 'accuracy']:.3f}, "
+        f"no prompt {of.loc['none', 'accuracy']:.3f}."
+    )

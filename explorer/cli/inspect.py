@@ -1,0 +1,18 @@
+"""`inspect`: what was read from a checkpoint."""
+
+from explorer.cli.options import Json, Key, Prompt
+from explorer.cli.output import Output, entries, plain
+
+
+def inspect(
+    prompt: Prompt,
+    key: Key = None,
+    as_json: Json = False,
+) -> None:
+    """Show what was read: format, shape, origin, norms, warnings."""
+    output = Output(as_json)
+    from explorer.formats import read_prompt
+    from explorer.report.tables import card_in_words, what_was_read
+
+    read = read_prompt(prompt, key)
+    output.write(lambda: plain(what_was_read(read)), text=lambda: entries({"name": read.name, **card_in_words(read)}))

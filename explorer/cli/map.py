@@ -1,0 +1,59 @@
+"""`map`: prompts and class labels on the UMAP map of the vocabulary."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from explorer.cli.options import Csv, Html, Json, Labels, Model, Overwrite, Prompts, Wide, label_values
+from explorer.cli.output import Output, cell, paragraph, records, table
+from explorer.cli.session import open_session
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def draw_map(
+    prompts: Prompts,
+    labels: Labels = None,
+    trajectory: Annotated[bool, typer.Option("--trajectory", help="Draw on the page how the tokens moved while they were trained.")] = False,
+    model: Model = None,
+    wide: Wide = False,
+    html: Html = None,
+    csv: Csv = None,
+    as_json: Json = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Draw prompts and labels on the UMAP map of the vocabulary.
+
+    The map is for looking, never for evidence; it is fitted once per model and kept.
+    """
+    output = Output(as_json, csv, html, overwrite)
+    session = open_session(prompts, model, labels=label_values(labels))
+    for prompt in session.prompts:
+        if trajectory and prompt.trajectory is None:
+            session.progress(f"{prompt.name}: no trajectory was saved, so no path is drawn")
+    places = session.map(paths=trajectory)
+    frame = places.to_frame()
+
+    def page() -> str:
+        from explorer.figures import map_figure
+        from explorer.report.html import html_page
+
+        paths = places.paths if trajectory else None
+        return html_page("Map of soft prompts", [map_figure(places.map, session.vocabulary, places.placements, paths, name_vocabulary=True, told=True)])
+
+    output.write(lambda: records(frame), lambda: frame, lambda: _text(frame, wide), page)
+
+
+def _text(frame: "pd.DataFrame", wide: bool) -> str:
+    """One line a point; how far they can be trusted."""
+    from explorer.pieces import readable
+
+    called = [name if kind == "label" else readable(name) for name, kind in zip(frame["name"], frame["kind"], strict=True)]
+    shown = frame if wide else frame.drop(columns="kind").assign(name=called)
+    trust = frame.loc[frame["kind"] == "prompt", "trust"].mean()
+    said = (
+        f"The map is for looking, never for evidence: on average {cell(float(trust))} of a token's nearest pieces are also its nearest on the map "
+        "(trust, 1 is all). A drawing: the option --html FILE."
+    )
+    return f"{table(shown, wide)}\n\n{paragraph(said)}"

@@ -1,0 +1,163 @@
+"""`shift`: what was tuned on one domain, tested on others."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from explorer.cli.options import Csv, Device, Dtype, Json, Labels, Model, NoPrompt, Overwrite, Prompts, Seed, Wide, label_values
+from explorer.cli.output import Output, interval, paragraph, records, table
+from explorer.cli.processes import Processes
+from explorer.cli.session import load_model, open_session
+from explorer.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from explorer.evaluation.domain_shift import Answered, DomainShift
+    from explorer.session import Session
+    from explorer.tasks import Task
+    from explorer.tuning.whole_models import TunedModel
+
+
+def shift(
+    prompts: Prompts,
+    source: Annotated[str, typer.Option("--source", metavar="FILE", show_default=False, help="Labelled texts of the domain they were tuned on, held out.")],
+    target: Annotated[list[str], typer.Option("--target", metavar="FILE", show_default=False, help="Labelled texts of another domain; may be repeated.")],
+    tuned_model: Annotated[
+        list[str] | None, typer.Option("--tuned-model", metavar="DIR", help="A model of `train --tune model` to compare with; may be repeated.")
+    ] = None,
+    renamed: Annotated[list[str] | None, typer.Option("--map", metavar="LABEL=LABEL", help="What a target's label is called in the source.")] = None,
+    labels: Labels = None,
+    no_prompt: NoPrompt = False,
+    generate: Annotated[bool, typer.Option("--generate/--no-generate", help="Also generate, for the invalid-output rate.")] = True,
+    summary: Annotated[str | None, typer.Option("--summary", metavar="FILE", help="Means and deviations over seeds as CSV in a file.")] = None,
+    seed: Seed = 0,
+    model: Model = None,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    wide: Wide = False,
+    as_json: Json = False,
+    csv: Csv = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Test on other domains what was tuned on one.
+
+    Prompts, and whole models beside them: accuracy on the source and on every target, mean ± deviation over seeds, and paired
+    differences. Under `accelerate launch` prompts and models are spread over its processes.
+    """
+    output, summary_output = Output(as_json, csv, overwrite=overwrite), Output(csv=summary, overwrite=overwrite)
+    names, processes = _renaming(renamed or []), Processes()
+    with processes.failing_together():
+        session = open_session(prompts, model, processes.device_for(device), dtype, processes.note, labels=label_values(labels), seed=seed)
+        tasks, models = _tasks((source, *target), names, session.class_labels), _tuned(tuned_model or [], session.class_labels)
+        answered, last = _answers(session, tasks, no_prompt, generate, processes)
+        of_models = [_of_model(one, session, tasks, generate) for one in processes.share(models)]
+    found = [*processes.gathered(answered), *last, *processes.gathered(of_models)]
+    if not processes.first:
+        return
+    from explorer.evaluation.domain_shift import DomainShift
+
+    result = DomainShift(_domains((source, *target)), tuple(found), seed)
+    frame = result.to_frame()
+    if summary is not None:
+        summary_output.write(lambda: None, result.summary)
+    output.write(lambda: records(frame), lambda: frame, lambda: _wide(result) if wide else _text(result))
+
+
+def _renaming(pairs: list[str]) -> dict[str, str]:
+    """LABEL=LABEL pairs. Raises typer.BadParameter for what is none, or for one label with two names."""
+    found: dict[str, str] = {}
+    for pair in pairs:
+        old, sign, new = (part.strip() for part in pair.partition("="))
+        if not old or not sign or not new or found.get(old, new) != new:
+            raise typer.BadParameter(f"found {pair!r}; expected LABEL=LABEL, each label once, such as pos=positive", param_hint="--map")
+        found[old] = new
+    return found
+
+
+def _domains(files: tuple[str, ...]) -> tuple[str, ...]:
+    """What the domains are called: by their files' tasks, or by the files where two tasks share a name."""
+    from explorer.tasks import task_name
+
+    domains = tuple(task_name(file) for file in files)
+    return domains if len(set(domains)) == len(domains) else files
+
+
+def _tasks(files: tuple[str, ...], names: dict[str, str], labels: tuple[str, ...]) -> "list[Task]":
+    """The texts of every domain under its name, with the source's labels."""
+    from dataclasses import replace
+
+    from explorer.evaluation.domain_shift import mapped
+    from explorer.tasks import read_task
+
+    return [replace(mapped(read_task(file), names, labels), name=domain) for file, domain in zip(files, _domains(files), strict=True)]
+
+
+def _tuned(folders: list[str], labels: tuple[str, ...]) -> "list[TunedModel]":
+    """The tuned models to compare with. Raises ModelError for a folder without one, DataError for one of other labels."""
+    from explorer.tuning.whole_models import read_tuned_model
+
+    models = [read_tuned_model(folder) for folder in folders]
+    for one in models:
+        if set(one.labels) != set(labels):
+            raise DataError(
+                f"{one.path}: was tuned on the labels {', '.join(one.labels)}; expected {', '.join(labels)}: leave it out or name the labels", "labels"
+            )
+    return models
+
+
+def _answers(session: "Session", tasks: "list[Task]", no_prompt: bool, generate: bool, processes: Processes) -> "tuple[list[Answered], list[Answered]]":
+    """What this process's prompts answer, and, in the first process, what the bare model does if asked for."""
+    mine, bare = processes.share([prompt.name for prompt in session.prompts]), no_prompt and processes.first
+    if not mine:
+        return [], []
+    chosen = session.only(*mine)
+    load_model(chosen)
+    found = list(chosen.shift(tasks, bare, generate).answered)
+    return (found[:-1], found[-1:]) if bare else (found, [])
+
+
+def _of_model(one: "TunedModel", session: "Session", tasks: "list[Task]", generate: bool) -> "Answered":
+    """What a tuned model answers; it is loaded for this alone, and forgotten."""
+    from explorer.evaluation.domain_shift import answer_with_model
+    from explorer.resolve import Loader
+
+    session.progress(f"loading {one.path}")
+    frozen = Loader(session.loader.device, session.loader.dtype).frozen(str(one.path))
+    return answer_with_model(frozen, one.name, one.seed, tasks, generate, session.progress)
+
+
+def _text(result: "DomainShift") -> str:
+    """Accuracy of every prompt or model on every domain, means over seeds, and how much is lost."""
+    frame, means, differences = result.to_frame(), result.summary(), result.differences()
+    parts = [table(frame[["prompt", "target", "n", "accuracy", "macro_f1", "drop"]])]
+    over_seeds = means[["initialization", "target", "runs", "accuracy", "deviation", "drop"]].assign(
+        **{"95 % of the drop": [interval(*limits) if target != result.domains[0] else "" for target, *limits in _limits(means)]}
+    )
+    parts.append(f"means over seeds; drop: accuracy on {result.domains[0]} minus accuracy here\n{table(over_seeds)}")
+    if len(differences):
+        shown = differences[["target", "difference"]].assign(**{"95 %": [interval(row.low, row.high) for row in differences.itertuples()]})
+        parts.append(f"prompt tuning minus model tuning, paired over texts\n{table(shown)}")
+    return "\n\n".join([*parts, paragraph(_conclusion(means, result.domains[0]))])
+
+
+def _limits(means: "pd.DataFrame") -> list[tuple[str, float, float]]:
+    return list(means[["target", "drop_low", "drop_high"]].itertuples(index=False, name=None))
+
+
+def _conclusion(means: "pd.DataFrame", source: str) -> str:
+    """The largest drop whose interval is above zero."""
+    lost = means[(means["target"] != source) & (means["drop_low"] > 0)]
+    if lost.empty:
+        return f"No drop from {source} to a target is clearly above zero (95 % intervals, bootstrap over texts)."
+    worst = lost.loc[lost["drop"].idxmax()]
+    span = interval(worst["drop_low"], worst["drop_high"])
+    return f"Largest clear drop: {worst['initialization']} loses {worst['drop']:.3f} of accuracy from {source} to {worst['target']} (95 %: {span})."
+
+
+def _wide(result: "DomainShift") -> str:
+    parts = [table(result.to_frame(), True), f"means over seeds\n{table(result.summary(), True)}"]
+    differences = result.differences()
+    if len(differences):
+        parts.append(f"prompt tuning minus model tuning, paired over texts\n{table(differences, True)}")
+    return "\n\n".join(parts)

@@ -1,0 +1,287 @@
+"""What visitors share: the prompts on disk, vocabularies, the one frozen model in memory, example texts. And how a page says what it waits for.
+
+Readings are not cached here: a `Session` makes each once for a vocabulary (`analysis.memo`), so pages call its methods through `reading`.
+"""
+
+import gc
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, TypeVar
+
+import pandas as pd
+import streamlit as st
+
+from explorer.analysis.memo import Memo, remembered
+from explorer.dashboard.access import read_only
+from explorer.dashboard.markdown import safe
+from explorer.errors import DataError, ExplorerError, ModelError
+from explorer.files import EXAMPLES, MODELS, PROMPTS, STUDY
+from explorer.formats import find_prompts
+from explorer.prompt import SoftPrompt
+from explorer.resolve import Loader, Progress
+from explorer.session import Session
+from explorer.tasks import Task, read_task
+from explorer.vocabulary import Vocabulary
+from explorer.wording import count
+
+if TYPE_CHECKING:
+    from explorer.evaluation.ensemble import PassTimes
+    from explorer.evaluation.scoring import Predictions
+    from explorer.models.encoder_decoder import FrozenT5
+
+T = TypeVar("T")
+
+LONGEST_UPLOAD = 500
+"""labelled texts that a page runs the model on"""
+VOCABULARY_BYTES = 2**30
+"""vocabularies kept in memory; the last one read stays, however large"""
+FAILURE_KEPT, MOST_FAILURES = 300, 100
+"""seconds for which a model that was not found is not sought again, and how many such are remembered: asking a hub that does not answer takes long"""
+
+
+@dataclass(frozen=True)
+class Broken:
+    """What looks like a prompt and cannot be read."""
+
+    path: Path
+    error: ExplorerError
+
+
+# Prompts
+
+
+def collection() -> tuple[SoftPrompt | Broken, ...]:
+    """Everything below the folder of EXPLORER_PROMPTS (default: the bundled prompts), read again when a file changed.
+
+    The prompts stay the same objects until then: readings are remembered by them. Each has a name of its own.
+    """
+    folder = os.environ.get("EXPLORER_PROMPTS") or str(PROMPTS)
+    return _read(folder, state(folder), id(SoftPrompt))
+
+
+def without_folder(text: str) -> str:
+    """A message without the path of the folder of prompts."""
+    return text.replace(f"{os.environ.get('EXPLORER_PROMPTS') or PROMPTS}/", "")
+
+
+@st.cache_data(ttl=5, max_entries=4, show_spinner=False)
+def state(path: str) -> str:
+    """Names, sizes and times of all files below a path; looked at again after some seconds."""
+    lines = []
+    for file in sorted(Path(path).rglob("*")):
+        with suppress(OSError):  # gone meanwhile, or not to be read: whoever opens it will say so
+            known = file.stat()
+            lines.append(f"{file} {known.st_size} {known.st_mtime_ns}")
+    return "\n".join(lines)
+
+
+@st.cache_resource(max_entries=2, show_spinner="Reading the prompts")
+def _read(folder: str, state: str, code: int) -> tuple[SoftPrompt | Broken, ...]:
+    """`code` changes when modules are edited and loaded anew: what was cached before is of another class then."""
+    found = list(find_prompts(folder))
+    names = [prompt.name for _, prompt in found if isinstance(prompt, SoftPrompt)]
+    read: list[SoftPrompt | Broken] = []
+    for path, prompt in found:
+        if isinstance(prompt, ExplorerError):
+            read.append(Broken(path, prompt))
+        elif names.count(prompt.name) > 1 and path != Path(folder):
+            read.append(replace(prompt, name=path.relative_to(folder).as_posix()))
+        else:
+            read.append(prompt)
+    return tuple(read)
+
+
+# Models
+
+
+class SharedLoader(Loader):
+    """Vocabularies and one frozen model, shared by all visitors: read again when a model's files change, bounded, safe in threads.
+
+    Whoever asks for what is being read waits for it, nobody else does.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._read_vocabularies = Memo(VOCABULARY_BYTES)
+        self._failures: dict[tuple[str, str], tuple[float, ModelError]] = {}
+        self._loading = threading.Lock()
+        self._loaded: tuple[tuple[str, str], FrozenT5] | None = None
+
+    def vocabulary(self, model: str) -> Vocabulary:
+        """The vocabulary of a model. Raises ModelError when it cannot be read; a failure is remembered for some minutes."""
+        key = model, model_state(model)
+        return self._read_vocabularies.get(key, lambda: self._vocabulary(key))
+
+    def _vocabulary(self, key: tuple[str, str]) -> Vocabulary:
+        when, known = self._failures.get(key, (0.0, None))
+        if known is not None and time.monotonic() - when < FAILURE_KEPT:
+            raise ModelError(str(known), known.setting)
+        try:
+            return Vocabulary.load(key[0])
+        except ModelError as error:
+            while len(self._failures) >= MOST_FAILURES:
+                self._failures.pop(next(iter(self._failures)), None)
+            self._failures[key] = time.monotonic(), error
+            raise
+
+    def frozen(self, model: str) -> "FrozenT5":
+        """The frozen model; another one in memory makes room first. Raises ModelError when it cannot be loaded, ExplorerError when nothing may run."""
+        if read_only():
+            raise ExplorerError("this dashboard is read-only and runs no model")
+        from explorer.models.encoder_decoder import FrozenT5
+
+        key = model, model_state(model)
+        with self._loading:
+            if self._loaded is None or self._loaded[0] != key:
+                self._loaded = None
+                self._loaded = key, FrozenT5.load(model, self.device, self.dtype)
+            return self._loaded[1]
+
+    def in_memory(self, model: str) -> "FrozenT5 | None":
+        """The frozen model if it is loaded."""
+        loaded = self._loaded
+        return loaded[1] if loaded is not None and loaded[0][0] == model else None
+
+    def unload(self) -> None:
+        """Forget the frozen model; the next question loads it again. Answers already given stay."""
+        import torch
+
+        self._loaded = None
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+@st.cache_resource(show_spinner=False)
+def loader() -> SharedLoader:
+    """The one loader of this server."""
+    return SharedLoader()
+
+
+def model_state(model: str) -> str:
+    """The state of a local model's files; empty for one that is not here."""
+    return next((state(str(folder)) for folder in (Path(model), MODELS / model) if folder.is_dir()), "")
+
+
+# Waiting
+
+_HEARD: ContextVar[Progress | None] = ContextVar("heard", default=None)
+"""where the progress of this run of a page goes"""
+
+
+def tell(message: str) -> None:
+    """The progress of every session of the dashboard: goes to whatever the page shows while it waits."""
+    if (heard := _HEARD.get()) is not None:
+        heard(message)
+
+
+@contextmanager
+def telling(heard: Progress) -> Iterator[None]:
+    """Within this, progress goes to `heard`."""
+    token = _HEARD.set(heard)
+    try:
+        yield
+    finally:
+        _HEARD.reset(token)
+
+
+@contextmanager
+def _waiting(said: str) -> Iterator[None]:
+    """As long as this takes the page shows `said`, the seconds, and below it what is being done."""
+    with st.spinner(said, show_time=True):
+        place = st.empty()
+
+        def heard(message: str) -> None:
+            place.caption(safe(message))
+
+        try:
+            with telling(heard):
+                yield
+        finally:
+            place.empty()
+
+
+def reading(said: str, make: Callable[..., T], *given: object, **settings: object) -> T:
+    """make(*given, **settings), with `said` and what is being done on the page as long as it takes."""
+    with _waiting(said):
+        return make(*given, **settings)
+
+
+def counted(said: str, task: Task, make: Callable[..., T], *given: object, **settings: object) -> T:
+    """As `reading`, for what tells the share of a task's texts that are done: with a bar and their number."""
+    with _waiting(said):
+        bar = st.empty()
+        try:
+            return make(*given, share=lambda done: bar.progress(done, f"{round(done * len(task)):,} of {count(len(task), 'text')}"), **settings)
+        finally:
+            bar.empty()
+
+
+# What only pages ask
+
+
+def answers(session: Session, text: str) -> "tuple[Predictions, float]":
+    """What every prompt, and no prompt, answers on a text, and the seconds it took, without loading the model."""
+
+    def make() -> "tuple[Predictions, float]":
+        frozen = session.model
+        tell(f"{frozen.name} answers")
+        start = time.perf_counter()
+        return session.predict(text, no_prompt=True), time.perf_counter() - start
+
+    return remembered(session.vocabulary, ("answers", session.prompts, text, session.class_labels), make)
+
+
+def pass_times(session: Session, texts: tuple[str, ...]) -> "PassTimes":
+    """See evaluation.ensemble."""
+    from explorer.evaluation.ensemble import pass_times as measure
+
+    key = ("pass times", session.prompts, texts, session.class_labels)
+    return remembered(session.vocabulary, key, lambda: measure(session.model, session.prompts, texts, session.class_labels))
+
+
+# Texts and tables
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def examples(domain: str) -> Task:
+    """The example texts of a domain."""
+    return read_task(EXAMPLES / f"{domain}.tsv")
+
+
+def domains() -> tuple[str, ...]:
+    """Domains there are example texts of."""
+    return tuple(path.stem for path in sorted(EXAMPLES.glob("*.tsv")))
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def uploaded(name: str, content: bytes, labels: tuple[str, ...]) -> Task:
+    """Labelled texts of an uploaded file, read from a private temporary file. Raises DataError for what is no task of these labels."""
+    with TemporaryDirectory() as private:
+        path = Path(private) / f"texts{Path(name).suffix.lower()}"
+        path.write_bytes(content)
+        try:
+            task = read_task(path, labels)
+        except ExplorerError as error:
+            raise DataError(str(error).replace(str(path), name)) from error
+    if len(task) > LONGEST_UPLOAD:
+        raise DataError(f"{name}: {len(task):,} texts; expected at most {LONGEST_UPLOAD:,} here: use `python -m explorer faithfulness`")
+    return replace(task, name=name)
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def _study(table: str, state: float) -> pd.DataFrame:
+    return pd.read_csv(STUDY / table)
+
+
+def study_table(table: str) -> pd.DataFrame | None:
+    """A table of the bundled study (checkpoints/study), or None where it is not here."""
+    file = STUDY / table
+    return _study(table, file.stat().st_mtime) if file.is_file() else None

@@ -1,0 +1,43 @@
+"""Prompt against prompt, as the page Compare shows them: neighbors side by side, tokens matched one to one, mean tokens."""
+
+import pandas as pd
+import streamlit as st
+
+from explorer.analysis.compare.matching import mean_token_similarity
+from explorer.dashboard import cache, charts, tables, uploads
+from explorer.figures import likeness_heatmap
+from explorer.pieces import readable
+from explorer.session import Session
+
+MOST_PAIRED = 12  # prompts matched in pairs, a second or two
+WORDS = 4  # neighbors of a token side by side
+
+
+def show(session: Session, name: tuple[object, ...]) -> None:
+    """The chosen prompts, two by two; name: what the files to download are named after."""
+    _neighbors(session, name)
+    if 1 < len(session.prompts) <= MOST_PAIRED:
+        alike = cache.reading("Matching prompt against prompt", session.pairs)
+        tables.heading("Prompt against prompt", alike, *name, "pairs")
+        tables.show(alike, "pairs-table")
+        st.caption(
+            "Tokens are matched one to one by cosine. p compares the matched cosine with that after random rotations of the second prompt about its "
+            "own mean, which keep what the prompts share as an offset. p of the mean token compares with means of as many random words."
+        )
+    everything = [prompt for prompt in uploads.prompts() if prompt.dimension == session.vocabulary.dimension]
+    charts.show(likeness_heatmap(mean_token_similarity(everything), [prompt.name for prompt in everything]), "likeness")
+    st.caption("Cosine of the mean tokens of all prompts here (SPoT; Vu et al. 2022): −1…1, higher is closer.")
+
+
+def _neighbors(session: Session, name: tuple[object, ...]) -> None:
+    """The first neighbors of every token, one column a prompt; positions have no common order, they only save space."""
+    found = {one.prompt: one.pieces for one in cache.reading("Searching the neighbors", session.neighbors)}
+    most = range(max(map(len, found.values())))
+    side = pd.DataFrame({prompt: [", ".join(map(readable, rows[row][:WORDS])) if row < len(rows) else "" for row in most] for prompt, rows in found.items()})
+    tables.heading("Neighbors side by side", side, *name, "neighbors")
+    side.insert(0, "position", most)
+    wide = {prompt: st.column_config.TextColumn(prompt, width=max(200, 690 // len(found))) for prompt in found}
+    tables.show(side, "side-table", more=wide, height=388)
+    st.caption(
+        f"The first four by cosine over {len(session.vocabulary.searchable_ids):,} pieces, for the chosen prompts. Positions of two prompts do not correspond."
+    )

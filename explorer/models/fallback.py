@@ -1,0 +1,111 @@
+"""T5 by transformers' own forward, for what `Network` does not do: models spread over several devices, variants it does not know."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from explorer.errors import ModelError
+from explorer.models.architecture import HEAD, Architecture
+from explorer.models.generation import cut
+from explorer.models.weights import EMBEDDING_KEYS
+
+if TYPE_CHECKING:
+    from explorer.models.network import Network
+
+
+class TransformersNetwork:
+    """A transformers model with the functions of `Network`."""
+
+    def __init__(self, module: Any, architecture: Architecture):
+        """module: what transformers' AutoModelForSeq2SeqLM loads, or a model of one of the classes that it takes."""
+        self.module, self.architecture = module.eval().requires_grad_(False), architecture
+
+    @classmethod
+    def load(cls, folder: Path, architecture: Architecture, dtype: torch.dtype, placement: dict[str, str] | str) -> "TransformersNetwork":
+        """placement: transformers' device map. Raises ModelError for a model that is damaged or incomplete."""
+        from safetensors import SafetensorError
+        from transformers import AutoModelForSeq2SeqLM
+        from transformers.utils import logging
+
+        logging.disable_progress_bar()
+        try:
+            module, report = AutoModelForSeq2SeqLM.from_pretrained(folder, dtype=dtype, device_map=placement, output_loading_info=True)
+        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+            raise ModelError(f"{folder}: cannot be loaded as a T5 ({(str(error).splitlines() or [''])[0][:200]})") from error
+        if missing := sorted(report["missing_keys"]):
+            raise ModelError(f"{folder}: {len(missing)} weights are missing, such as {missing[0]}; expected a whole model: get it again")
+        _check_embedding(module, folder)
+        return cls(module, architecture)
+
+    @property
+    def embedding(self) -> torch.Tensor:
+        """[V, H]"""
+        return self.module.get_input_embeddings().weight
+
+    @property
+    def tied(self) -> bool:
+        """Whether the head is the embedding table."""
+        return self.module.get_output_embeddings().weight is self.embedding
+
+    @property
+    def memory(self) -> int:
+        """Bytes that the weights take, on all devices together."""
+        return sum(weight.numel() * weight.element_size() for weight in self.module.parameters())
+
+    @property
+    def device(self) -> torch.device:
+        """Where the embedding table is."""
+        return self.embedding.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The precision of the weights."""
+        return self.embedding.dtype
+
+    def cast(self, dtype: torch.dtype) -> "Network":
+        """The same weights as a `Network`, which tuning needs. Raises ModelError where some are on no device, or for an unknown variant."""
+        from explorer.models.network import Network
+
+        if any(weight.is_meta for weight in self.module.parameters()):
+            raise ModelError("some of the model's layers do not fit on this machine's GPUs; prompts are tuned on a model that does", "model")
+        if self.architecture.unusual:
+            raise ModelError(f"the model has {self.architecture.unusual[0]}, which tuning does not know; prompts are tuned on another model", "model")
+        state = self.module.state_dict(keep_vars=True)
+        names = [*self.architecture.shapes(), *([] if self.tied else [HEAD])]
+        return Network(self.architecture, {name: state[name] for name in names}, dtype)
+
+    def embed(self, ids: torch.Tensor) -> torch.Tensor:
+        """Input embeddings [R, L, H] of pieces [R, L]."""
+        return self.module.get_input_embeddings()(ids)
+
+    def encode(self, embeds: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Encoder outputs [R, L, H] of inputs [R, L, H] with an attention mask [R, L]."""
+        return self.module.get_encoder()(inputs_embeds=embeds, attention_mask=mask).last_hidden_state
+
+    def target_logits(self, encoded: torch.Tensor, mask: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """Logits [R, U, V] of the pieces of targets [R, U] (any filler after a target's end), given those before them."""
+        from transformers.modeling_outputs import BaseModelOutput
+
+        before = torch.cat([torch.full_like(targets[:, :1], self.architecture.start), targets[:, :-1]], dim=1)
+        return self.module(encoder_outputs=BaseModelOutput(encoded), attention_mask=mask, decoder_input_ids=before, use_cache=False).logits
+
+    def generate(self, embeds: torch.Tensor, mask: torch.Tensor, longest: int) -> list[list[int]]:
+        """Greedy continuations of inputs [R, L, H]: for each row the pieces up to eos, at most `longest`."""
+        ids = self.module.generate(inputs_embeds=embeds, attention_mask=mask, max_new_tokens=longest, do_sample=False, num_beams=1)
+        return [cut(row[1:], self.architecture.ends) for row in ids.tolist()]  # the first is the start piece
+
+
+def _check_embedding(module: Any, folder: Path) -> None:
+    """Raise ModelError when the model did not get its file's input embeddings: some releases take the head's instead."""
+    from safetensors import safe_open
+
+    file = folder / "model.safetensors"
+    if not file.is_file():  # several files: nothing to compare cheaply
+        return
+    with safe_open(file, framework="pt") as weights:
+        if key := next((key for key in EMBEDDING_KEYS if key in set(weights.keys())), None):
+            table = module.get_input_embeddings().weight
+            rows = weights.get_slice(key)[:8].to(table.device, table.dtype)
+            if rows.shape != table[:8].shape or not (rows == table[:8]).all():
+                raise ModelError(f"{file}: transformers loaded other input embeddings than {key}; use another release of transformers")

@@ -1,0 +1,246 @@
+"""What a session resolves once: which model reads a prompt, which labels, k, null distributions; and what to doubt about it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from operator import index
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self, SupportsIndex
+
+from explorer.arguments import different_names
+from explorer.choices import METRICS, Device, Dtype, Metric
+from explorer.errors import DataError, ExplorerError, ModelError, PromptError
+from explorer.prompt import SoftPrompt, prompt_list
+from explorer.vocabulary import Vocabulary
+from explorer.wording import count
+
+if TYPE_CHECKING:
+    from explorer.models.encoder_decoder import FrozenT5
+
+Progress = Callable[[str], None]
+"""told in words what is being done"""
+
+
+def silent(message: str) -> None:
+    """Progress that nobody hears."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What readings are made with. Raises ExplorerError for numbers out of range, DataError for labels that are not a list."""
+
+    k: int = 10
+    """neighbors of a token"""
+    metric: Metric = "cosine"
+    """of the neighbor table; coherence, labels and the map always use cosine"""
+    nulls: int = 1000
+    """random vectors of each null distribution; 0: neighbors are compared with none"""
+    seed: int = 0
+    labels: tuple[str, ...] | None = None
+    """class labels; None: those the prompts record"""
+    include_special: bool = False
+    """search control pieces, sentinels and padding rows too"""
+    merge_variants: bool = False
+    """leave out a neighbor that is a nearer one but for case or leading space"""
+
+    def __post_init__(self) -> None:
+        for name, least in (("k", 1), ("nulls", 0), ("seed", 0)):
+            value = getattr(self, name)
+            if not isinstance(value, SupportsIndex) or index(value) < least:
+                raise ExplorerError(f"found {name} = {value!r}; expected a whole number, {least} or more", name)
+            object.__setattr__(self, name, index(value))
+        if self.metric not in METRICS:
+            raise ExplorerError(f"found the metric {self.metric!r}; expected one of {', '.join(METRICS)}", "metric")
+        if self.labels is not None:
+            object.__setattr__(self, "labels", different_names(self.labels, "labels"))
+
+
+@dataclass(frozen=True)
+class Note:
+    """A doubt that readings should be read with."""
+
+    prompt: str
+    kind: Literal["checkpoint", "base model", "other embeddings"]
+    text: str
+    """in words, without the prompt's name"""
+    setting: str | None = None
+    """what mends it, as in ExplorerError"""
+
+    def __str__(self) -> str:
+        return f"{self.prompt}: {self.text}"
+
+
+class Loader:
+    """Vocabularies and frozen models by name, each loaded once. The dashboard has one of its own, shared by its visitors."""
+
+    def __init__(self, device: Device | str = "auto", dtype: Dtype = "auto"):
+        self.device, self.dtype = device, dtype
+        self._vocabularies: dict[str, Vocabulary] = {}
+        self._models: dict[str, FrozenT5] = {}
+
+    def vocabulary(self, model: str) -> Vocabulary:
+        """The vocabulary of a model. Raises ModelError when it cannot be read."""
+        if model not in self._vocabularies:
+            table = self._models[model].embedding if model in self._models else None
+            self._vocabularies[model] = Vocabulary.load(model, table)
+        return self._vocabularies[model]
+
+    def frozen(self, model: str) -> "FrozenT5":
+        """The frozen model. Raises ModelError when it cannot be loaded."""
+        from explorer.models.encoder_decoder import FrozenT5
+
+        if model not in self._models:
+            table = self._vocabularies[model].embedding if model in self._vocabularies else None
+            self._models[model] = FrozenT5.load(model, self.device, self.dtype, table)
+        return self._models[model]
+
+
+class Resolved:
+    """Some prompts with one model and one set of settings, and what follows from them: vocabulary, notes, frozen model, class labels."""
+
+    def __init__(
+        self,
+        prompts: Sequence[SoftPrompt],
+        model: str | Path | None = None,
+        settings: Settings | None = None,
+        loader: Loader | None = None,
+        progress: Progress = silent,
+    ):
+        """model: a folder, a bundled name or a Hugging Face id that reads all prompts; None: each prompt's own base model.
+
+        Raises PromptError for no prompts or two of one name.
+        """
+        self.prompts = prompt_list(prompts)
+        given = [prompt.name for prompt in self.prompts]
+        if not given:
+            raise PromptError("found no prompts; expected at least one")
+        if twice := sorted({name for name in given if given.count(name) > 1}):
+            raise PromptError(f"{twice[0]} is given twice; expected different prompts")
+        self.model_name = None if model is None else str(model)
+        self.settings, self.loader, self.progress = settings or Settings(), loader or Loader(), progress
+        self._resolved: dict[str, tuple[Vocabulary, tuple[Note, ...]]] = {}
+
+    def __repr__(self) -> str:
+        shown = ", ".join(prompt.name for prompt in self.prompts[:3]) + (", …" if len(self.prompts) > 3 else "")
+        return f"<{type(self).__name__} of {count(len(self.prompts), 'prompt')}: {shown}; model {self.model_name or 'their own'}>"
+
+    def _repr_html_(self) -> str:
+        import pandas as pd
+
+        from explorer.results import shown_in_notebook
+
+        rows = [(p.name, p.length, p.dimension, p.origin.task, p.origin.initialization, self.model_name or p.origin.base_model) for p in self.prompts]
+        return shown_in_notebook(pd.DataFrame(rows, columns=["prompt", "length", "dimension", "task", "initialization", "model"]))
+
+    def only(self, *chosen: str) -> Self:
+        """The same session with some of its prompts, by name. Raises PromptError for a name that is not among them."""
+        known = {prompt.name: prompt for prompt in self.prompts}
+        if missing := [name for name in chosen if name not in known]:
+            raise PromptError(f"{missing[0]} is not in this session; found {', '.join(known)}")
+        return self._with(tuple(known[name] for name in chosen), self.settings)
+
+    def change(self, **settings: Any) -> Self:
+        """The same session with other settings (fields of `Settings`)."""
+        return self._with(self.prompts, replace(self.settings, **settings))
+
+    def _with(self, prompts: tuple[SoftPrompt, ...], settings: Settings) -> Self:
+        made = type(self)(prompts, self.model_name, settings, self.loader, self.progress)
+        made._resolved = self._resolved
+        return made
+
+    def vocabulary_of(self, prompt: SoftPrompt) -> Vocabulary:
+        """The vocabulary a prompt is read with: of the model asked for, else of its own base model, else of the bundled one.
+
+        Raises ModelError when there is none and PromptError when the widths differ.
+        """
+        return self._resolve(prompt)[0]
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        """The one vocabulary of all prompts. Raises PromptError when they belong to different models."""
+        found = [self.vocabulary_of(prompt) for prompt in self.prompts]
+        for prompt, vocabulary in zip(self.prompts, found, strict=True):
+            if vocabulary.path != found[0].path:
+                raise PromptError(
+                    f"{self.prompts[0].name} belongs to {found[0].name}, {prompt.name} to {vocabulary.name}; expected prompts of one model: "
+                    "choose others or give the model to read them with",
+                    "model",
+                )
+        return found[0]
+
+    @cached_property
+    def notes(self) -> tuple[Note, ...]:
+        """What to doubt: warnings of the checkpoints, base models that were not found, embeddings other than those trained on."""
+        return tuple(note for prompt in self.prompts for note in self._resolve(prompt)[1])
+
+    def _resolve(self, prompt: SoftPrompt) -> tuple[Vocabulary, tuple[Note, ...]]:
+        if prompt.name not in self._resolved:
+            self._resolved[prompt.name] = self._resolved_anew(prompt)
+        return self._resolved[prompt.name]
+
+    def _resolved_anew(self, prompt: SoftPrompt) -> tuple[Vocabulary, tuple[Note, ...]]:
+        notes = [Note(prompt.name, "checkpoint", warning) for warning in prompt.origin.warnings]
+        if self.model_name is not None:
+            vocabulary = self.loader.vocabulary(self.model_name)
+        else:
+            vocabulary, note = self._own_vocabulary(prompt)
+            notes += [] if note is None else [note]
+        vocabulary.check_width(prompt.vectors, prompt.name)
+        if prompt.origin.base_fingerprint not in (None, vocabulary.fingerprint):
+            text = f"trained on {prompt.origin.base_model} with other embeddings than {vocabulary.name} has now; its readings may mean nothing"
+            notes.append(Note(prompt.name, "other embeddings", text, "model"))
+        return vocabulary, tuple(notes)
+
+    def _own_vocabulary(self, prompt: SoftPrompt) -> tuple[Vocabulary, Note | None]:
+        """Of the base model a prompt records, else of the bundled model where the widths agree, which is noted."""
+        from explorer.models.loading import DEFAULT_MODEL
+
+        base, reason = prompt.origin.base_model, "records no base model"
+        if base is not None:
+            try:
+                return self.loader.vocabulary(base), None
+            except ModelError as error:
+                reason = f"its base model was not found ({error})"
+        vocabulary = self.loader.vocabulary(DEFAULT_MODEL)
+        if vocabulary.dimension != prompt.dimension:
+            raise ModelError(
+                f"{prompt.name}: vectors of width {prompt.dimension}, {reason}, and the bundled {DEFAULT_MODEL} has embeddings of width "
+                f"{vocabulary.dimension}; give the prompt's own model",
+                "model",
+            )
+        text = f"{reason}; reading it with the bundled {DEFAULT_MODEL}, which has the same width, {prompt.dimension}"
+        return vocabulary, Note(prompt.name, "base model", text, "model")
+
+    @cached_property
+    def model(self) -> "FrozenT5":
+        """The frozen model all prompts belong to; widths are checked before the weights are read."""
+        name = self.vocabulary.name
+        self.progress(f"loading {name}")
+        return self.loader.frozen(name)
+
+    @cached_property
+    def class_labels(self) -> tuple[str, ...]:
+        """The labels to rank: those asked for, else those that the prompts record. Raises DataError for none, one, or different ones."""
+        if self.settings.labels is not None:
+            if len(self.settings.labels) < 2:
+                raise DataError(f"found the label {', '.join(self.settings.labels) or 'none'}; expected at least two", "labels")
+            return self.settings.labels
+        first, labels = self.prompts[0], self._recorded_labels(self.prompts[0])
+        for other in self.prompts[1:]:
+            if (others := self._recorded_labels(other)) != labels:
+                found = f"{first.name} has the labels {', '.join(labels)}, {other.name} has {', '.join(others)}"
+                raise DataError(f"{found}; expected one task: choose others or name the labels", "labels")
+        return labels
+
+    @staticmethod
+    def _recorded_labels(prompt: SoftPrompt) -> tuple[str, ...]:
+        if not prompt.origin.labels:
+            raise DataError(f"{prompt.name} records no class labels; name them, such as negative and positive", "labels")
+        return prompt.origin.labels
+
+    @property
+    def all_labels(self) -> tuple[str, ...]:
+        """The labels asked for, else every label that some prompt records; empty where none does."""
+        if self.settings.labels is not None:
+            return self.settings.labels
+        return tuple(dict.fromkeys(label for prompt in self.prompts for label in prompt.origin.labels or ()))

@@ -1,0 +1,182 @@
+"""Files: whole or not at all, nothing replaced unasked, CSV that is safe to open, and where bundled data and caches lie."""
+
+import csv
+import io
+import os
+import threading
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from explorer import files
+from explorer.errors import WriteError
+from explorer.files import FORMULA_STARTS, cache_folder, check_folder, check_target, csv_bytes, safe_csv, write_file, write_folder, written_whole
+
+AS_ROOT = pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+
+
+def names(folder) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+# One file
+
+
+def test_a_file_is_written_with_its_bytes_and_nothing_beside_it(tmp_path):
+    write_file(tmp_path / "a.csv", b"1\n")
+    assert (tmp_path / "a.csv").read_bytes() == b"1\n"
+    assert names(tmp_path) == ["a.csv"]
+
+
+def test_a_file_is_replaced_only_when_asked_and_keeps_its_mode(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"old")
+    path.chmod(0o640)
+    with pytest.raises(WriteError, match=r"a\.csv exists already; choose another name or overwrite it") as caught:
+        write_file(path, b"new")
+    assert (caught.value.setting, path.read_bytes()) == ("overwrite", b"old")
+    write_file(path, b"new", overwrite=True)
+    assert (path.read_bytes(), path.stat().st_mode & 0o777) == (b"new", 0o640)
+
+
+def test_a_link_is_followed(tmp_path):
+    (tmp_path / "real").write_bytes(b"old")
+    (tmp_path / "link").symlink_to("real")
+    write_file(tmp_path / "link", b"new", overwrite=True)
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real").read_bytes() == b"new"
+
+
+def test_a_full_disk_leaves_what_was_there(tmp_path, monkeypatch):
+    (tmp_path / "a").write_bytes(b"old")
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(WriteError, match=r"a: cannot be written \(No space left on device\); make room or choose another place"):
+        write_file(tmp_path / "a", b"new", overwrite=True)
+    assert (names(tmp_path), (tmp_path / "a").read_bytes()) == (["a"], b"old")
+
+
+def test_an_interruption_leaves_what_was_there(tmp_path):
+    (tmp_path / "a").write_bytes(b"old")
+    write = written_whole(tmp_path / "a")
+    write.__enter__().write_bytes(b"half")
+    assert len(names(tmp_path)) == 2
+    write.__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)
+    assert (names(tmp_path), (tmp_path / "a").read_bytes()) == (["a"], b"old")
+
+
+def test_a_pipe_is_written_to(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    got = []
+    reader = threading.Thread(target=lambda: got.append((tmp_path / "pipe").read_bytes()))
+    reader.start()
+    write_file(tmp_path / "pipe", b"through")
+    reader.join(30)
+    assert got == [b"through"]
+    assert names(tmp_path) == ["pipe"]
+
+
+def test_places_that_cannot_be_written_are_named_before_anything_is_made(tmp_path):
+    with pytest.raises(WriteError, match="is a folder; expected the name of a file to write"):
+        check_target(tmp_path)
+    with pytest.raises(WriteError, match=r"there is no folder .*gone; make it first or choose another place"):
+        check_target(tmp_path / "gone" / "a.csv")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(WriteError, match="is a file; expected the name of a folder to make"):
+        check_folder(tmp_path / "file")
+    with pytest.raises(WriteError, match=r"there is no folder .*gone; make it first or choose another place"):
+        check_folder(tmp_path / "gone" / "out")
+    assert names(tmp_path) == ["file"]
+
+
+@AS_ROOT
+def test_a_folder_that_may_not_be_written_is_named(tmp_path):
+    tmp_path.chmod(0o500)
+    try:
+        for check in (check_target, check_folder):
+            with pytest.raises(WriteError, match="permission denied"):
+                check(tmp_path / "a")
+    finally:
+        tmp_path.chmod(0o700)
+
+
+# A folder
+
+
+def test_a_folder_appears_whole_or_not_at_all(tmp_path):
+    write_folder(tmp_path / "out", {"a": b"1", "b": b"2"})
+    assert (names(tmp_path), names(tmp_path / "out")) == (["out"], ["a", "b"])
+    with pytest.raises(WriteError, match="cannot be written"):
+        write_folder(tmp_path / "other", {"a": b"1", "no/such/folder": b"2"})
+    assert names(tmp_path) == ["out"]
+
+
+def test_a_folder_that_is_there_is_filled_only_when_asked_and_others_files_stay(tmp_path):
+    (tmp_path / "mine").write_bytes(b"mine")
+    with pytest.raises(WriteError, match="exists already and is not empty; choose another name or overwrite it"):
+        write_folder(tmp_path, {"a": b"1"})
+    write_folder(tmp_path, {"a": b"1"}, overwrite=True)
+    assert names(tmp_path) == ["a", "mine"]
+    (tmp_path / "empty").mkdir()
+    write_folder(tmp_path / "empty", {"a": b"1"})
+    assert names(tmp_path / "empty") == ["a"]
+
+
+def test_a_folder_takes_another_ones_place_in_one_step_or_leaves_it(tmp_path, monkeypatch):
+    old = tmp_path / "out"
+    old.mkdir()
+    (old / "old").write_text("")
+    with written_whole(old) as partial:
+        partial.mkdir()
+        (partial / "new").write_text("")
+    assert (names(tmp_path), names(old)) == (["out"], ["new"])
+    replaced = os.replace
+
+    def only_aside(source, target):
+        if str(source).endswith(".partial"):
+            raise OSError(5, "Input/output error")
+        replaced(source, target)
+
+    monkeypatch.setattr(files.os, "replace", only_aside)
+    with pytest.raises(WriteError, match="Input/output error"), written_whole(old) as partial:
+        partial.mkdir()
+    assert (names(tmp_path), names(old)) == (["out"], ["new"])
+
+
+# CSV
+
+
+def test_a_cell_that_would_run_as_a_formula_gets_an_apostrophe_and_numbers_stay():
+    frame = pd.DataFrame({"piece": [f"{start}1+1" for start in FORMULA_STARTS] + ["plain"], "similarity": np.arange(-1.0, len(FORMULA_STARTS))})
+    rows = list(csv.reader(io.StringIO(safe_csv(frame), newline="")))
+    assert [row[0] for row in rows[1:]] == [f"'{start}1+1" for start in FORMULA_STARTS] + ["plain"]
+    assert rows[1][1] == "-1.0"
+
+
+@given(st.lists(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])), min_size=1, max_size=5))
+def test_any_text_survives_but_for_the_apostrophe(texts):
+    content = csv_bytes(pd.DataFrame({"piece": texts, "rank": range(len(texts))})).decode()
+    assert content.count("\r\n") == sum(text.count("\r\n") for text in texts), "rows end in a line feed"
+    rows = list(csv.reader(io.StringIO(content, newline="")))
+    assert [row[0] for row in rows[1:]] == [f"'{text}" if text.startswith(FORMULA_STARTS) else text for text in texts]
+
+
+# Places
+
+
+def test_bundled_data_lie_where_they_are_said_to():
+    assert files.APP.is_file()
+    assert (files.MODELS / "mini-t5" / "config.json").is_file()
+    assert all(folder.is_dir() for folder in (files.PROMPTS, files.STUDY, files.EXAMPLES))
+
+
+def test_the_cache_is_the_users_own_and_nobody_makes_it_before_it_is_used(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache_folder() == tmp_path / "soft-prompt-explorer"
+    assert names(tmp_path) == []
