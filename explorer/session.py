@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from explorer.analysis.clusters import Clusters
     from explorer.analysis.compare.groups import Comparison
+    from explorer.analysis.decomposition import Decomposition
     from explorer.analysis.labels import LabelReading
     from explorer.analysis.map.fit import VocabularyMap
     from explorer.analysis.map.place import MapReading
@@ -61,10 +62,16 @@ class Session(Resolved):
         return self._each("centered neighbors", (self.settings.k,), centered_neighbors)
 
     def clusters(self) -> "Readings[Clusters]":
-        """Do a token's neighbors belong together? See analysis.clusters."""
+        """Does a token lie among words that belong together? See analysis.clusters."""
         from explorer.analysis.clusters import clusters
 
         return self._each("clusters", (self.settings.k, self.settings.nulls, self.settings.seed), clusters)
+
+    def decompose(self, words: int = 5) -> "Readings[Decomposition]":
+        """Every token as a sum of few words; see analysis.decomposition."""
+        from explorer.analysis.decomposition import decompose
+
+        return self._each("decompose", (words, self.settings.nulls, self.settings.seed), decompose)
 
     def redundancy(self) -> "Readings[Redundancy]":
         """Do the tokens of a prompt repeat each other? See analysis.clusters."""

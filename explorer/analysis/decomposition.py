@@ -3,6 +3,7 @@
 Orthogonal matching pursuit with non-negative weights (Pati et al. 1993; for concepts in embeddings SpLiCE, Bhalla et al. 2024, arXiv 2402.10376).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,6 +54,14 @@ class Decomposition(Result):
             "chance reaches once in twenty."
         )
 
+    def sums(self) -> list[str]:
+        """[P] each token as people read it: weight × word, the heaviest first."""
+        texts = []
+        for weights, pieces in zip(self.weights, self.pieces, strict=True):
+            parts = sorted((-weight, piece) for weight, piece in zip(weights, pieces, strict=True) if piece)
+            texts.append(", ".join(f"{-weight:.2g} {readable(piece)}" for weight, piece in parts))
+        return texts
+
     def to_frame(self) -> pd.DataFrame:
         """One row per prompt token and word: prompt, position, rank (from 1), token_id, piece, token, weight, energy, p."""
         place, rank = np.nonzero(self.token_ids >= 0)
@@ -88,11 +97,14 @@ def decompose(prompt: SoftPrompt, vocabulary: Vocabulary, words: int = 5, nulls:
     return Decomposition(prompt.name, ids, weights, energy, p, null, pieces)
 
 
-def rebuilt(vectors: np.ndarray, vocabulary: Vocabulary, words: int) -> np.ndarray:
-    """Vectors [Q, H] made anew from their first `words` words: [Q, H] float32."""
-    ids, weights, _ = pursue(vectors, vocabulary, words)
-    rows = vocabulary.embedding[np.maximum(ids, 0)].astype(np.float64)
-    return np.einsum("qs,qsh->qh", np.nan_to_num(weights), rows).astype(np.float32)
+def rebuilt(vectors: np.ndarray, vocabulary: Vocabulary, words: Sequence[int]) -> dict[int, np.ndarray]:
+    """Vectors [Q, H] made anew from few words of each: number of words → [Q, H] float32."""
+    found = {}
+    for count in words:
+        ids, weights, _ = pursue(vectors, vocabulary, count)
+        rows = vocabulary.embedding[np.maximum(ids, 0)].astype(np.float64)
+        found[count] = np.einsum("qs,qsh->qh", np.nan_to_num(weights), rows).astype(np.float32)
+    return found
 
 
 def pursue(vectors: np.ndarray, vocabulary: Vocabulary, words: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -18,6 +18,7 @@ from explorer.cli.clusters import clusters
 from explorer.cli.commandline import SCRIPT, advice, program
 from explorer.cli.compare import compare
 from explorer.cli.convert import convert
+from explorer.cli.decompose import decompose
 from explorer.cli.ensemble import ensemble
 from explorer.cli.evaluate import evaluate
 from explorer.cli.faithfulness import faithfulness
@@ -100,6 +101,7 @@ COMMANDS = {
     "convert": convert,
     "neighbors": neighbors,
     "clusters": clusters,
+    "decompose": decompose,
     "labels": labels,
     "map": draw_map,
     "compare": compare,

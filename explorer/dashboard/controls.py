@@ -5,7 +5,7 @@ import streamlit as st
 from explorer.choices import GROUPINGS, METRICS, Grouping, Metric
 
 LARGEST_K = 30
-DIRECTION = {"cosine": "higher is closer", "csls": "higher is closer", "dot": "higher is closer", "l2": "a distance: smaller is closer"}
+DIRECTION = dict.fromkeys(METRICS, "higher is closer") | {"l2": "a distance: smaller is closer"}
 
 
 def k(smallest: int = 1) -> int:
@@ -22,7 +22,7 @@ def metric() -> Metric:
         required=True,
         key="metric",
         bind="query-params",
-        help="CSLS is the cosine corrected for pieces that are near to everything. L2 and dot product also depend on length.",
+        help="Whitened: cosine, with the same energy in every direction. CSLS: cosine, corrected for pieces near to everything. L2 and dot: length counts.",
     )
     return chosen or METRICS[0]
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from explorer.analysis.decomposition import rebuilt
 from explorer.analysis.nulls import stream
 from explorer.analysis.search import search
 from explorer.choices import METRICS
@@ -24,7 +25,9 @@ from explorer.vocabulary import Vocabulary
 from explorer.wording import count
 
 NORM_KEPT = "-norm-kept"
-RANDOM_WORDS = "random-words"
+RANDOM_WORDS, SPARSE = "random-words", "sparse-"
+SPARSE_WORDS = (1, 2, 3, 5, 10, 20)
+"""words of each token that the prompt is rebuilt from"""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -140,12 +143,18 @@ def discretized(prompt: SoftPrompt, vocabulary: Vocabulary) -> dict[str, tuple[n
     return found
 
 
+def sums_of_words(prompt: SoftPrompt, vocabulary: Vocabulary) -> dict[str, np.ndarray]:
+    """The prompt rebuilt from the first 1 … 20 words of each token (see analysis.decomposition): `sparse-1` … → vectors [P, H]."""
+    return {f"{SPARSE}{words}": vectors for words, vectors in rebuilt(prompt.vectors, vocabulary, SPARSE_WORDS).items()}
+
+
 def stand_ins(prompt: SoftPrompt, vocabulary: Vocabulary, draws: int, seed: int) -> dict[str, tuple[list[np.ndarray | None], tuple[str, ...] | None]]:
     """Everything that is put in the prompt's place: name → (one array [P, H] or None per draw, pieces [P] or None)."""
     generator = stream(seed, "stand-ins")
     random = [vocabulary.embedding[generator.choice(vocabulary.searchable_ids, prompt.length)] for _ in range(draws)]
     found: dict = {"soft": ([prompt.vectors], None)}
     found |= {name: ([vectors], pieces) for name, (vectors, pieces) in discretized(prompt, vocabulary).items()}
+    found |= {name: ([vectors], None) for name, vectors in sums_of_words(prompt, vocabulary).items()}
     found |= {"none": ([None], None), RANDOM_WORDS: (random, None)}
     if prompt.initial is not None:
         found["initial"] = [prompt.initial], None

@@ -2,12 +2,15 @@
 
 import plotly.graph_objects as go
 
-from explorer.evaluation.faithfulness import NORM_KEPT, Faithfulness
+from explorer.choices import METRICS
+from explorer.evaluation.faithfulness import NORM_KEPT, SPARSE, Faithfulness
 from explorer.figures.style import COLORS, NEUTRAL, styled
+from explorer.wording import count
 
 TITLES = {
     "soft": "the soft prompt",
     "cosine": "nearest words (cosine)",
+    "whitened": "nearest words (whitened)",
     "l2": "nearest words (l2)",
     "dot": "nearest words (dot)",
     "csls": "nearest words (CSLS)",
@@ -22,6 +25,8 @@ TITLES = {
 
 def reading_title(name: str) -> str:
     """A reading as people call it."""
+    if name.startswith(SPARSE):
+        return f"sum of {count(int(name.removeprefix(SPARSE)), 'word')} a token"
     base = name.removesuffix(NORM_KEPT)
     return TITLES[base] + (", norm kept" if base != name else "")
 
@@ -31,7 +36,7 @@ def faithfulness_figure(result: Faithfulness) -> go.Figure:
     frame = result.to_frame()
     soft = frame["accuracy"].iloc[0]
     figure = go.Figure()
-    words = frame["reading"].str.removesuffix(NORM_KEPT).isin(("cosine", "l2", "dot", "csls"))
+    words = frame["reading"].str.removesuffix(NORM_KEPT).isin(METRICS) | frame["reading"].str.startswith(SPARSE)
     own, others = frame["reading"].eq("soft"), ~words & frame["reading"].ne("soft")
     for name, rows, color, symbol in (("itself", own, COLORS[1], "diamond"), ("words", words, COLORS[0], "circle"), ("neither", others, NEUTRAL, "square")):
         part = frame[rows]

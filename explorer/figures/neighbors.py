@@ -8,6 +8,7 @@ from explorer.figures.style import COLORS, NEUTRAL, null_band, styled, token_axi
 
 METRIC_AXES = {
     "cosine": "Cosine to the neighbors",
+    "whitened": "Whitened cosine to the neighbors",
     "dot": "Dot product with the neighbors",
     "csls": "CSLS to the neighbors",
     "l2": "Distance to the neighbors",

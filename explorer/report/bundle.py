@@ -115,6 +115,7 @@ KINDS = {
     "neighbors": ("nearest pieces", Recipe("neighbors", ("k", "metric", "nulls", "seed"), "csv", "neighbors.csv")),
     "clusters": ("does a token lie among words that belong together?", Recipe("clusters", ("k", "nulls", "seed"), "csv", "clusters.csv")),
     "whole-prompts": ("does the whole prompt hold more such groups than chance?", Recipe("clusters", ("k", "nulls", "seed"), "json", "", "prompts")),
+    "decomposition": ("each token as a sum of few words", Recipe("decompose", ("nulls", "seed"), "csv", "decomposition.csv")),
     "redundancy": ("do tokens repeat each other?", Recipe("clusters", ("k", "nulls", "seed"), "json", "", "redundancy")),
     "norms": ("length of every token beside the vocabulary's", ALL),
     "labels": ("similarity and rank of class labels", Recipe("labels", ("nulls", "seed", "labels"), "csv", "labels.csv")),

@@ -105,7 +105,8 @@ def _broken(path: Path | None, error: ExplorerError) -> dict[str, object]:
 
 
 def readings(session: Session) -> dict[str, pd.DataFrame]:
-    """The readings of the vectors by name: neighbors, clusters, whole-prompts, redundancy, norms and, where there are labels, labels, persistence, dispersion.
+    """The readings of the vectors by name: neighbors, clusters, whole-prompts, decomposition, redundancy, norms and, where there are labels, labels,
+    persistence, dispersion.
 
     The rows of all prompts stand in one table of each kind.
     """
@@ -113,6 +114,7 @@ def readings(session: Session) -> dict[str, pd.DataFrame]:
         "neighbors": session.neighbors().to_frame(),
         "clusters": session.clusters().to_frame(),
         "whole-prompts": pd.concat([one.prompt_frame() for one in session.clusters()], ignore_index=True),
+        "decomposition": session.decompose().to_frame(),
         "redundancy": session.redundancy().to_frame(),
         "norms": session.norms().to_frame(),
     }

@@ -8,6 +8,7 @@ from explorer.analysis.hubness import hubness
 from explorer.analysis.nulls import SIGNIFICANT_AT
 from explorer.dashboard import cache, charts, choice, controls, focus, tables
 from explorer.dashboard.markdown import model_name, safe
+from explorer.dashboard.panels import decomposition
 from explorer.figures import similarity_figure
 from explorer.pieces import readable
 from explorer.report.tables import neighbor_table, ranked_words
@@ -40,7 +41,7 @@ tables.tokens(wide, "wide-table", prompt, columns, ranks, height=min(38 + 35 * l
 against = (
     f"p compares the nearest piece with those of {len(found.null):,} vectors drawn from the vocabulary's own Gaussian; q is p after Benjamini–Hochberg"
     if found.null is not None
-    else f"{metric} depends on a token's length, so random vectors do not compare: use cosine or CSLS for p"
+    else f"{metric} depends on a token's length, so random vectors do not compare: use cosine, whitened or CSLS for p"
 )
 st.caption(
     f"Metric {metric} ({controls.DIRECTION[metric]}), k = {k}, over {searched:,} rows of {model_name(vocabulary.name)}; {against}. "
@@ -49,23 +50,29 @@ st.caption(
 )
 charts.tokens(similarity_figure(found, found.null), "similarity", prompt)
 
-with st.expander("Raw, centered and CSLS side by side", key="views", on_change="rerun") as views:
+with st.expander("As a sum of few words", key="sums", on_change="rerun") as sums:
+    if sums.open:
+        decomposition.show(one)
+
+with st.expander("Raw, centered, whitened and CSLS side by side", key="views", on_change="rerun") as views:
     if views.open:
         sides = {
             "cosine": cache.reading("Searching the neighbors", one.neighbors)[0],
+            "whitened": cache.reading("Searching the whitened space", one.change(metric="whitened").neighbors)[0],
             "centered": cache.reading("Searching without the mean", one.centered_neighbors)[0],
             "CSLS": cache.reading("Searching with CSLS", one.change(metric="csls").neighbors)[0],
         }
         words = {name: ranked_words(side).agg(", ".join, axis=1) for name, side in sides.items()}
         raw = sides["cosine"].token_ids
-        same = {f"same ({name})": [np.isin(*pair).mean() for pair in zip(sides[name].token_ids, raw, strict=True)] for name in ("centered", "CSLS")}
+        same = {f"same ({name})": [np.isin(*pair).mean() for pair in zip(sides[name].token_ids, raw, strict=True)] for name in ("whitened", "centered", "CSLS")}
         frame = pd.DataFrame({"position": range(len(found.token_ids)), **words, **same})
-        tables.heading("Three ways to be near", frame, prompt.name, "three-views", f"k{k}")
+        tables.heading("Four ways to be near", frame, prompt.name, "three-views", f"k{k}")
         tables.tokens(frame, "views-table", prompt, more={name: st.column_config.TextColumn(name, width="medium") for name in sides})
         hubs = cache.reading("Counting hubs", hubness, vocabulary)
         listed = ": " + ", ".join(readable(vocabulary.pieces[i]) for i in hubs.hubs[:12]) if len(hubs.hubs) else ""
         st.caption(
-            "Centered: the vocabulary's mean is subtracted first. CSLS: corrected for crowding. same: share of the cosine neighbors that stay. "
+            "Whitened: after every direction of the vocabulary has the same energy. Centered: its mean is subtracted first. CSLS: corrected for "
+            "crowding. same: share of the cosine neighbors that stay. "
             f"Hubness of this vocabulary: skewness {hubs.skewness:.1f} (0 is even). {count(len(hubs.hubs), 'hub')} (among the {hubs.k} nearest of "
             f"{2 * hubs.k} or more of {hubs.queries:,} random vectors) take {hubs.hub_share:.0%} of all places{safe(listed)}."
         )
