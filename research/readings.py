@@ -1,4 +1,4 @@
-"""Prints the figures of docs/results.md: `python -m research.readings DATA`, DATA holding the folder `tasks`.
+"""Prints the figures of docs/results.md: `python -m research.readings [DATA]`, DATA holding the folder `tasks`.
 
 Every table is of the bundled prompts: how often chance is significant, what the readings say, and what running the model says of them.
 """
@@ -10,12 +10,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from explorer.analysis.clusters import coherence, redundancy
+from explorer.analysis.clusters import clusters
+from explorer.analysis.decomposition import decompose
 from explorer.analysis.hubness import hubness
 from explorer.analysis.labels import read_labels
 from explorer.analysis.neighbors import nearest_neighbors
 from explorer.analysis.norms import read_norms
 from explorer.analysis.nulls import SIGNIFICANT_AT, null_vectors
+from explorer.analysis.redundancy import redundancy
+from explorer.analysis.search import search
 from explorer.evaluation.attribution import attribute
 from explorer.evaluation.faithfulness import faithfulness
 from explorer.formats import read_prompt
@@ -47,30 +50,27 @@ def calibration(vocabulary: Vocabulary) -> pd.DataFrame:
     rows = []
     for null in ("gaussian", "isotropic", "mixtures", "rows"):
         fresh = SoftPrompt(null_vectors(vocabulary, null, 2000, 12345), null, Origin(format="null"))
-        near, clusters = nearest_neighbors(fresh, vocabulary, 10), coherence(fresh, vocabulary)
-        rows.append((null, *(float((p <= SIGNIFICANT_AT).mean()) for p in (near.p[:, 0], near.q[:, 0], clusters.p, clusters.q))))
-    return pd.DataFrame(rows, columns=["2,000 vectors of", "nearest, p ≤ 0.05", "nearest significant", "coherence, p ≤ 0.05", "coherence significant"])
+        near, groups = nearest_neighbors(fresh, vocabulary, 10), clusters(fresh, vocabulary)
+        rows.append((null, *(float((p <= SIGNIFICANT_AT).mean()) for p in (near.p[:, 0], near.q[:, 0], groups.p, groups.q))))
+    return pd.DataFrame(rows, columns=["2,000 vectors of", "nearest, p ≤ 0.05", "nearest significant", "in a group, p ≤ 0.05", "in a group, significant"])
 
 
 def readings(vocabulary: Vocabulary) -> pd.DataFrame:
     """Every bundled prompt's readings, by task and initialization."""
     rows = []
     for prompt in bundled():
-        near, clusters, norms, labels = (
-            nearest_neighbors(prompt, vocabulary),
-            coherence(prompt, vocabulary),
-            read_norms(prompt, vocabulary),
-            read_labels(prompt, vocabulary),
-        )
-        again = redundancy(prompt, vocabulary)
+        near, groups, norms = nearest_neighbors(prompt, vocabulary), clusters(prompt, vocabulary), read_norms(prompt, vocabulary)
+        labels, again = read_labels(prompt, vocabulary), redundancy(prompt, vocabulary)
         rows.append(
             {
                 "task": prompt.origin.task,
                 "initialization": f"{prompt.origin.initialization}" + ("" if prompt.length == 20 else f", length {prompt.length}"),
                 "prompts": 1,
                 "nearest significant": float((near.q[:, 0] <= SIGNIFICANT_AT).mean()),
-                "coherence significant": float(clusters.significant.mean()),
-                "of these lexical": float(np.mean([kind == "lexical" for kind in clusters.kind])),
+                "in a group": float(groups.significant.mean()),
+                "lexical": float(np.mean([kind == "lexical" for kind in groups.kind])),
+                "whole prompt, p ≤ 0.05": float(groups.prompt_p <= SIGNIFICANT_AT),
+                "energy of 5 words": float(decompose(prompt, vocabulary).energy[:, -1].mean()),
                 "labels kept": len(labels.kept) / len(labels.persistence) if labels.persistence else float("nan"),
                 "norm": float(np.median(norms.ratio)),
                 "still its first word": float((nearest_neighbors(prompt.at(0), vocabulary, 1, nulls=0).token_ids[:, 0] == near.token_ids[:, 0]).mean()),
@@ -102,11 +102,36 @@ def trials(model: FrozenT5, vocabulary: Vocabulary, tasks: Path) -> tuple[pd.Dat
     return pd.DataFrame(faith), pd.DataFrame(rests, columns=columns)
 
 
-if __name__ == "__main__":
-    vocabulary, model = Vocabulary.load(), FrozenT5.load(dtype="float32", device="cpu")
+def initial_words(vocabulary: Vocabulary) -> pd.DataFrame:
+    """Which metric leads? Where the word that a token began as ranks now, by cosine and whitened: share first, share in ten, median rank."""
+    rows = []
+    for prompt in bundled():
+        begun = [(position, row.piece) for position, row in enumerate(prompt.origin.rows or ()) if row.piece is not None]
+        if not begun:
+            continue
+        ids = np.array([vocabulary.pieces.index(piece) for _, piece in begun])
+        vectors = prompt.vectors[[position for position, _ in begun]]
+        for metric in ("cosine", "whitened"):
+            order = search(vectors, vocabulary, len(vocabulary.searchable_ids), metric)[0]
+            ranks = (order == ids[:, None]).argmax(axis=1) + 1
+            rows += [(prompt.origin.task, "wayward" if prompt.origin.read_as else "others", metric, int(rank)) for rank in ranks]
+    frame = pd.DataFrame(rows, columns=["task", "prompts", "metric", "rank"])
+    grouped = frame.groupby(["task", "prompts", "metric"], sort=False)["rank"]
+    found = grouped.agg(tokens="size", first=lambda rank: float((rank == 1).mean()), ten=lambda rank: float((rank <= 10).mean()), median="median")
+    return found.reset_index()
+
+
+def main() -> None:
+    """Print every table; those that run the model only where DATA is given."""
+    vocabulary = Vocabulary.load()
     hubs = hubness(vocabulary)
     print(f"Hubness of the vocabulary: skewness {hubs.skewness:.2f}, {len(hubs.hubs)} hubs, no query's neighbor {hubs.anti_hub_share:.0%}\n")
-    print(markdown(calibration(vocabulary)), "\n")
-    print(markdown(readings(vocabulary)), "\n")
-    for table in trials(model, vocabulary, Path(sys.argv[1]) / "tasks"):
-        print(markdown(table), "\n")
+    for table in (calibration(vocabulary), readings(vocabulary), initial_words(vocabulary)):
+        print(markdown(table), "\n", flush=True)
+    if len(sys.argv) > 1:
+        for table in trials(FrozenT5.load(dtype="float32", device="cpu"), vocabulary, Path(sys.argv[1]) / "tasks"):
+            print(markdown(table), "\n", flush=True)
+
+
+if __name__ == "__main__":
+    main()
