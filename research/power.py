@@ -126,9 +126,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     vocabulary = Vocabulary.load(asked.model)
-    print(
-        f"{vocabulary.name}: {len(vocabulary.searchable_ids):,} rows of width {vocabulary.dimension}, {len(categories(vocabulary))} categories; share with p ≤ 0.05"
-    )
+    size = f"{len(vocabulary.searchable_ids):,} rows of width {vocabulary.dimension}"
+    print(f"{vocabulary.name}: {size}, {len(categories(vocabulary))} categories; share with p ≤ 0.05")
     print(power(vocabulary, asked.draws, asked.seed).to_string(index=False, float_format=lambda value: f"{value:.2f}", na_rep="–"))
 
 

@@ -24,8 +24,8 @@ from explorer.wording import count as counted
 
 GROUP = 5
 """words that the verdict looks at; ten are easily fooled by a mean of unrelated words"""
-FEWEST_ROTATIONS, MOST_ROTATIONS, ROTATED = 99, 399, 8000
-"""rotations of the whole prompt: about so many tokens in all"""
+FEWEST_ROTATIONS, MOST_ROTATIONS, ROTATED = 19, 399, 10_000
+"""rotations of the whole prompt: about so many tokens in all, so that a prompt of 2,000 tokens does not take minutes"""
 LEXICAL_FROM = 0.3
 """share of the pairs of a group that are variants of one word or share a stem, from which it is lexical: three of five words are forms of one"""
 QUERIES_PER_BLOCK = 2048
