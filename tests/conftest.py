@@ -5,6 +5,7 @@ import string
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test may reach the network
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the program itself: on a busy machine spinning threads take many times as long
 
 from pathlib import Path
 

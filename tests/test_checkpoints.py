@@ -24,6 +24,8 @@ TASKS = {"sentiment": 2, "subjectivity": 2, "question-type": 6}
 FOUND = [(path, prompt) for path, prompt in find_prompts(PROMPTS)]
 BUNDLED = [prompt for _, prompt in FOUND if not isinstance(prompt, ExplorerError)]
 NAMES = [prompt.name for prompt in BUNDLED]
+VARIED = [prompt for prompt in BUNDLED if prompt.origin.seed == 0]
+"""of every task, initialization and length one"""
 
 
 def test_the_bundle_is_complete():
@@ -52,7 +54,7 @@ def test_a_prompt_answers_its_dev_texts_as_well_as_its_record_says(task, folder,
 
 def test_the_prompts_of_the_usual_length_answer_the_example_films(model):
     films = read_task(EXAMPLES / "films.tsv", ("negative", "positive"))
-    prompts = [prompt for prompt in BUNDLED if prompt.origin.task == "sentiment" and prompt.length == 20]
+    prompts = [prompt for prompt in VARIED if prompt.origin.task == "sentiment" and prompt.length == 20]
     accuracy = np.array(evaluate(model, prompts, films, generate=False).accuracy)
     assert accuracy.mean() >= 0.66
     assert accuracy.min() >= 0.6, prompts[accuracy.argmin()].name
@@ -104,7 +106,7 @@ def test_neighbors_equal_brute_force(metric, vocabulary):
     table = vocabulary.embedding[ids].astype(np.float64)
     squares = (table**2).sum(axis=1)
     crowding = row_crowding(vocabulary)[ids].astype(np.float64)
-    for prompt in BUNDLED:
+    for prompt in VARIED:
         found = nearest_neighbors(prompt, vocabulary, k=10, metric=metric)
         queries = prompt.vectors.astype(np.float64)
         dots, norms = queries @ table.T, (queries**2).sum(axis=1, keepdims=True)
@@ -121,15 +123,16 @@ def test_neighbors_equal_brute_force(metric, vocabulary):
 def test_peft_loads_every_prompt_and_agrees(model):
     peft = pytest.importorskip("peft")
     import torch
-    from transformers import AutoModelForSeq2SeqLM
+    from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
     texts = ["a warm and funny film", "Where is the highest mountain in the world?"]
+    tokenizer = AutoTokenizer.from_pretrained(MODELS / "mini-t5")
     base = AutoModelForSeq2SeqLM.from_pretrained(MODELS / "mini-t5", dtype=torch.float32)
     for prompt in BUNDLED:
         tuned = peft.PeftModel.from_pretrained(base, prompt.origin.path).eval()
         scores = np.empty((len(texts), len(prompt.origin.labels)))
         for row, text in enumerate(texts):
-            inputs = model.tokenizer(text, return_tensors="pt")
+            inputs = tokenizer(text, return_tensors="pt")
             for column, label in enumerate(prompt.origin.labels):
                 target = torch.tensor([model.label_ids(label)])
                 with torch.no_grad():

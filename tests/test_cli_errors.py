@@ -110,7 +110,7 @@ def test_names_and_texts_that_are_not_utf_8(prompt, tmp_path):
     from test_cli import as_json
 
     assert {row["prompt"] for row in as_json("neighbors", tmp_path / "\udcff", "-k", 1)} == {"\\udcff"}, "a name is escaped"
-    assert "which is not UTF-8; rename the file or change the text" in fails("predict", prompt, "--text", "caf\udce9")
+    assert "text 1 is not Unicode text (character 4); change it" in fails("predict", prompt, "--text", "caf\udce9")
     assert "which is not UTF-8; rename the file or change the text" in fails("labels", prompt, "--labels", "caf\udce9")
 
 

@@ -19,7 +19,7 @@ ASKED = {
     "prompts": [()],
     "inspect": [LONG[:1], SIX_LABELS[:1]],
     "neighbors": [LONG, ("sentiment/random-0", "-k", 100, "--metric", "dot"), (*SIX_LABELS, "--merge-variants", "--metric", "csls", "--nulls", 20)],
-    "clusters": [(*LONG, *NULLS), ("sentiment/random-0-length-1", "-k", 100, *NULLS)],
+    "clusters": [(LONG[0], *SIX_LABELS, *NULLS), ("sentiment/random-0-length-1", "-k", 100, *NULLS)],
     "labels": [(*SIX_LABELS, *NULLS), (*LONG, *NULLS), ("sentiment/random-1", "--labels", "wonderful,dreadful,boring", *NULLS)],
     "map": [(*LONG[:1], *SIX_LABELS)],
     "compare": [(*LONG, *NULLS), (*LONG, "--by", "prompt", *NULLS), (*SIX_LABELS, "sentiment/random-0", *NULLS)],
@@ -81,6 +81,13 @@ def test_wide_has_every_column_of_the_csv(command, more, ask):
     found = set(as_csv(command, *arguments)[0])
     header = run(command, *arguments, "--wide").stdout.splitlines()[0].split()
     assert found - set(header) <= {"error"}, "an empty column of errors is left out"
+
+
+def test_wide_neighbors_are_all_there():
+    rows = [line for line in run("neighbors", SHORT[0], "-k", 60, "--wide", *NULLS).stdout.splitlines() if line[:8].strip() == "0"]
+    assert len(rows) == 1
+    assert rows[0].count(", ") >= 59
+    assert "…" not in rows[0]
 
 
 def test_names_that_are_too_long_lose_their_middle_and_wide_characters_count_twice(tmp_path):

@@ -203,6 +203,15 @@ def test_what_our_forward_does_not_know_is_left_to_transformers(tiny, prompts, t
         other.network.cast(torch.float32)
 
 
+def test_a_folder_with_a_sentencepiece_model_alone_is_cut_alike(model, tmp_path):
+    folder = copied(MODELS / DEFAULT_MODEL, tmp_path)
+    (folder / "tokenizer.json").unlink()
+    loaded = FrozenT5.load(folder, device="cpu")
+    assert isinstance(loaded.network, Network)
+    assert loaded.text_ids(TEXTS) == model.text_ids(TEXTS)
+    assert loaded.generate([None], TEXTS, 8) == model.generate([None], TEXTS, 8)
+
+
 def test_a_table_that_was_read_is_shared(tiny_t5_folder, vocabulary):
     table = Vocabulary.load(tiny_t5_folder).embedding
     model = FrozenT5.load(tiny_t5_folder, device="cpu", embedding=table)

@@ -6,8 +6,10 @@ Results go to stdout, progress and warnings to stderr. Exit codes: 0 done, 1 an 
 
 import os
 import sys
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Annotated
+from io import TextIOWrapper
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -38,9 +40,10 @@ from explorer.errors import ExplorerError
 class Commands(TyperGroup):
     """Turns what people and bad input do into one line on stderr and an exit code."""
 
-    def invoke(self, ctx: typer.Context) -> object:
+    def invoke(self, ctx: Any) -> Any:
         """Run the chosen command."""
-        sys.stdout.reconfigure(errors="backslashreplace")
+        if isinstance(sys.stdout, TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")
         try:
             result = super().invoke(ctx)
             sys.stdout.flush()
@@ -95,7 +98,7 @@ def _program(
     """Options of the program itself; they end it before a command runs."""
 
 
-COMMANDS = {
+COMMANDS: dict[str, Callable[..., None]] = {
     "prompts": prompts,
     "inspect": inspect,
     "convert": convert,

@@ -31,7 +31,7 @@ def attribution(
     csv: Csv = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Tell which prompt tokens the answer rests on.
+    """Measure how much each prompt token matters to an answer.
 
     Leave-one-out, gate gradient and integrated gradients of the answer's log-probability; deletion and insertion curves.
     """
@@ -41,7 +41,7 @@ def attribution(
     session = open_session([prompt], model, device, dtype, labels=label_values(labels), seed=seed)
     from explorer.tasks import read_task
 
-    texts = list(read_task(data, session.class_labels).texts) if data is not None else list(text)
+    texts = list(read_task(data, session.class_labels).texts) if data is not None else list(text or ())
     check_texts(texts)
     load_model(session)
     (result,) = session.attribution(texts, label, orders)

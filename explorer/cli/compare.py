@@ -30,7 +30,7 @@ def compare(
     html: Html = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Set prompts side by side, by initialization or else.
+    """Compare groups of prompts, such as initializations.
 
     Means over each group with 95 % bootstrap intervals, permutation tests between groups, and similarity of every two prompts.
     """
@@ -49,14 +49,18 @@ def compare(
 
         return html_page("Soft prompts compared", [comparison_figure(comparison, measure) for measure in dict.fromkeys(summary["measure"])])
 
+    def pairs() -> "pd.DataFrame":
+        session.progress("matching the tokens of every two prompts")
+        return session.pairs()
+
     def text() -> str:
         said = paragraph(_conclusion(rows, tests))
         if wide:
-            return "\n\n".join([*(table(one, wide) for one in (rows, summary, tests, session.pairs())), said])
+            return "\n\n".join([*(table(one, wide) for one in (rows, summary, tests, pairs())), said])
         return f"means of each group\n{table(_means(rows))}\n\n{said}"
 
     def content() -> dict[str, object]:
-        return {"prompts": records(rows), "summary": records(summary), "tests": records(tests), "pairs": records(session.pairs())}
+        return {"prompts": records(rows), "summary": records(summary), "tests": records(tests), "pairs": records(pairs())}
 
     output.write(content, lambda: rows, text, page)
 

@@ -24,7 +24,7 @@ def ensemble(
     csv: Csv = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Let prompts vote, all in one batch.
+    """Score the majority vote of several prompts, in one batch.
 
     Members, their average, the best one, majority vote (ties by summed log-probability) and mean probability.
     """

@@ -58,7 +58,7 @@ def _text(result: "Faithfulness", frame: "pd.DataFrame", wide: bool) -> str:
     from explorer.evaluation.faithfulness import NORM_KEPT
     from explorer.pieces import readable
 
-    words = next(reading.words for reading in result.readings if reading.name == "cosine")
+    words = next(reading.words or () for reading in result.readings if reading.name == "cosine")
     head = paragraph(f"{result.prompt} on {count(len(result.task), 'text')}; its nearest words (cosine): {', '.join(map(readable, words))}")
     said = paragraph(_conclusion(frame))
     if wide:

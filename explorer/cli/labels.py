@@ -28,7 +28,7 @@ def labels(
     csv: Csv = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Rank the class labels and say whether they persist.
+    """Measure how near prompt tokens are to the class labels.
 
     Similarity is the cosine to the mean of a label's pieces; rank 1 means nearer than every piece of the vocabulary.
     """

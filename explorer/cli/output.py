@@ -6,7 +6,7 @@ import textwrap
 import unicodedata
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -56,14 +56,14 @@ class Output:
         page: Callable[[], str] | None = None,
     ) -> None:
         """Give the results in the forms asked for: JSON, CSV, HTML; a table for people when none was."""
-        if self.html is not None:
+        if self.html is not None and page is not None:
             self._put(self.html, page().encode("utf-8", "backslashreplace"))
-        if self.csv is not None:
+        if self.csv is not None and frame is not None:
             self._put(self.csv, csv_bytes(frame()))
         if self.as_json:
             data = json.dumps(content(), ensure_ascii=False, indent=1, allow_nan=False) + "\n"
             self._put(STDOUT, data.encode("utf-8", "backslashreplace"))
-        if not self.as_json and self.csv is None and self.html is None:
+        if not self.as_json and self.csv is None and self.html is None and text is not None:
             self._put(STDOUT, (text() + "\n").encode("utf-8", "backslashreplace"))
 
     def _put(self, target: str, data: bytes) -> None:
@@ -80,7 +80,7 @@ def records(frame: "pd.DataFrame") -> list[dict[str, object]]:
     return [dict(zip(frame.columns, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
-def plain(value: object) -> object:
+def plain(value: Any) -> Any:
     """A value JSON can hold; NaN and infinity become null."""
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in value.items()}

@@ -63,12 +63,11 @@ def _text(found: "Predictions", wide: bool) -> str:
 
 
 def check_texts(texts: list[str]) -> None:
-    """Raise DataError for a text that is empty or absurdly long, UnicodeEncodeError for one that is not UTF-8."""
+    """Raise DataError for a text that is empty, absurdly long or no Unicode."""
     from explorer.tasks import check_text
 
     for number, one in enumerate(texts, start=1):
         check_text(one, f"text {number}")
-        one.encode()  # refused here; the tokenizer would fail on it
 
 
 def lines_of(file: str) -> list[str]:

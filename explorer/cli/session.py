@@ -1,7 +1,7 @@
 """A session from what was typed. Doubts about prompts and models are said on stderr, once, with the flag that mends them."""
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from explorer.choices import Device, Dtype
 from explorer.cli.commandline import advice
@@ -19,7 +19,7 @@ def open_session(
     device: Device | str = "auto",
     dtype: Dtype = "auto",
     progress: Callable[[str], None] = note,
-    **settings: object,
+    **settings: Any,
 ) -> "Session":
     """Read prompts given by path or name, and find the vocabulary of each.
 
@@ -41,12 +41,11 @@ def told_apart(prompts: "Sequence[SoftPrompt]") -> "list[SoftPrompt]":
     """The same prompts; of those in different places that share a name, each with as many folders before it as tell them apart."""
     from dataclasses import replace
 
-    called = [prompt.name for prompt in prompts]
     named = []
     for prompt in prompts:
-        rivals = {one.origin.path for one in prompts if one.name == prompt.name} - {None, prompt.origin.path}
         own = prompt.origin.path
-        if called.count(prompt.name) > 1 and rivals and own is not None:
+        rivals = {path for one in prompts if one.name == prompt.name and (path := one.origin.path) not in (None, own)}
+        if rivals and own is not None:
             parts = next(n for n in range(1, len(own.parts) + 1) if all(own.parts[-n:] != rival.parts[-n:] for rival in rivals))
             key = prompt.name.partition("#")[1:]
             prompt = replace(prompt, name="/".join(own.parts[-parts:]) + "".join(key))

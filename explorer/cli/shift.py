@@ -40,7 +40,7 @@ def shift(
     csv: Csv = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Test on other domains what was tuned on one.
+    """Measure accuracy on other domains than the one tuned on.
 
     Prompts, and whole models beside them: accuracy on the source and on every target, mean ± deviation over seeds, and paired
     differences. Under `accelerate launch` prompts and models are spread over its processes.

@@ -93,13 +93,14 @@ def _tensors(folder: Path, made: Architecture, device: str, dtype: "torch.dtype"
     """The weights by name, checked, without copies of the embedding table; None for a stack that has another table, which is not our own."""
     import torch
 
-    shared = table is not None and torch.device(device).type == "cpu" and dtype == torch.float32 and table.flags.writeable
+    given = {}
+    if table is not None and torch.device(device).type == "cpu" and dtype == torch.float32 and table.flags.writeable:
+        given[SHARED] = torch.from_numpy(table)
     shapes, copies = made.shapes(), (HEAD, *EMBEDDING_KEYS[1:2], "decoder.embed_tokens.weight")
-    given = {SHARED: torch.from_numpy(table)} if shared else {}
     try:
         found = read_tensors(folder, {*shapes, *copies}, device, dtype, given)
-    except ModelError as error:
-        raise ModelError(f"{folder}: cannot be loaded as a T5 ({error})") from error
+    except (ModelError, RuntimeError) as error:  # RuntimeError: no room for them
+        raise ModelError(f"{folder}: cannot be loaded as a T5 ({(str(error).splitlines() or [''])[0][:300]})") from error
     if SHARED not in found and copies[1] in found:
         found[SHARED] = found[copies[1]]
     if missing := sorted(shapes.keys() - found.keys()):

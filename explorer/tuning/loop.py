@@ -27,10 +27,14 @@ from explorer.tuning.initialization import SENTENCE, initialize, sentence_rows
 from explorer.tuning.runs import ModelRun, Progress, PromptRun
 from explorer.tuning.settings import Run, TuningConfig
 from explorer.vocabulary import Vocabulary
+from explorer.wording import count
 
 
 class Tuning:
     """Runs that are tuned together on one task."""
+
+    makes = "prompt"
+    """what a run makes, in words"""
 
     def __init__(
         self,
@@ -85,8 +89,8 @@ class Tuning:
         ended = [run for run in self.runs if run.finished]
         yield from ended
         groups = [list(group) for group in _chunks([run for run in self.runs if not run.finished], self.runs_per_pass)]
-        steps = self.config.steps * len(self.runs)
-        with tqdm(total=steps, initial=sum(run.step for run in self.runs), desc=f"tuning {len(self.runs)} prompts", unit="step", mininterval=1.0) as bar:
+        steps, what = self.config.steps * len(self.runs), f"tuning {count(len(self.runs), self.makes)}"
+        with tqdm(total=steps, initial=sum(run.step for run in self.runs), desc=what, unit="step", mininterval=1.0) as bar:
             for group in _in_parallel(groups, lambda group: self._advance(group, bar), self._stop):
                 bar.set_postfix(dev=f"{np.mean([run.history[-1].dev_accuracy for run in self.runs if run.history]):.3f}")
                 for run in [run for run in group if run.finished]:
@@ -187,6 +191,8 @@ class Tuning:
 
 class ModelTuning(Tuning):
     """Model tuning, what the paper compares with: every weight is tuned, there is no prompt. One run at a time: each has its own weights."""
+
+    makes = "model"
 
     def __init__(self, model: FrozenT5, vocabulary: Vocabulary, train: Task, dev: Task, run: Run, config: TuningConfig, file: Path | None, settings: dict):
         super().__init__(model, vocabulary, train, dev, [run], replace(config, length=0), [file], settings)
