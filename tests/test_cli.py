@@ -26,7 +26,7 @@ from explorer.pieces import readable
 ROOT = Path(__file__).resolve().parent.parent
 NEIGHBORS = ["prompt", "position", "rank", "token_id", "piece", "token", "similarity", "metric", "percentile", "p", "q", "hub"]
 PROMPTS = ["name", "path", "format", "base_model", "task", "initialization", "seed", "length", "dimension"]
-LABELS = ["prompt", "position", "label", "similarity", "rank", "p"]
+LABELS = ["prompt", "position", "label", "similarity", "rank", "p", "q"]
 
 
 def run(*arguments: object, code: int = 0, stdin: str | None = None):
@@ -259,8 +259,10 @@ def test_a_table_sends_no_control_characters_to_the_terminal(planted):
 
 def test_clusters_has_both_tables(label_prompt):
     found, prompt = as_json("clusters", label_prompt, "--nulls", 50), read_prompt(label_prompt)
-    assert set(found) == {"positions", "redundancy"}
-    assert list(found["positions"][0])[:7] == ["prompt", "position", "coherence", "coherence_merged", "variant_share", "p", "q"]
+    assert set(found) == {"positions", "prompts", "redundancy"}
+    assert list(found["prompts"][0])[:2] == ["prompt", "significant"]
+    assert 0 < found["prompts"][0]["p"] <= 1
+    assert list(found["positions"][0])[:8] == ["prompt", "position", "statistic", "coherence", "coherence_merged", "variant_share", "p", "q"]
     assert list(found["redundancy"][0])[:5] == ["prompt", "shared_first", "mean_cosine", "effective_rank", "p"]
     assert [row["position"] for row in found["positions"]] == list(range(prompt.length))
     assert len(found["redundancy"]) == 1
@@ -269,19 +271,30 @@ def test_clusters_has_both_tables(label_prompt):
 def test_clusters_writes_positions_as_csv_and_repeats_itself(label_prompt):
     first, again = (as_csv("clusters", label_prompt, "--nulls", 50, "--seed", 3) for _ in range(2))
     assert first == again
-    assert list(first[0])[:3] == ["prompt", "position", "coherence"]
+    assert list(first[0])[:3] == ["prompt", "position", "statistic"]
     wide = run("clusters", label_prompt, "--nulls", 50, "--wide").stdout
-    assert "mean coherence of the null distribution" in wide
+    assert "coherence_merged" in wide
+    assert "higher_criticism" in wide
     assert "effective_rank" in wide
 
 
 def test_clusters_shows_the_words_it_judges(label_prompt, vocabulary):
     text = run("clusters", label_prompt, "-k", 3, "--nulls", 50).stdout
-    found = nearest_neighbors(read_prompt(label_prompt), vocabulary, k=3)
+    found = nearest_neighbors(read_prompt(label_prompt), vocabulary, k=5, metric="whitened")
     first = next(line for line in text.splitlines() if line[:8].strip() == "0")
-    assert ", ".join(map(readable, found.pieces[0])) in first
+    assert ", ".join(map(readable, found.pieces[0][:3])) in first
     significant = sum(row["q"] <= 0.05 for row in as_json("clusters", label_prompt, "-k", 3, "--nulls", 50)["positions"])
-    assert f"{significant} of 6 tokens ha{'s' if significant == 1 else 've'} coherent neighbors (significant at FDR 5 %)" in words(text)
+    assert f"{significant} of 6 tokens lie{'s' if significant == 1 else ''} among words that belong together" in words(text)
+
+
+def test_decompose_writes_each_token_as_a_sum_of_words(label_prompt):
+    rows, prompt = as_json("decompose", label_prompt, "--words", 3, "--nulls", 50), read_prompt(label_prompt)
+    assert {"prompt", "position", "rank", "token_id", "piece", "weight", "energy", "p"} <= set(rows[0])
+    assert {row["position"] for row in rows} == set(range(prompt.length))
+    assert all(row["weight"] >= 0 and 0 <= row["energy"] <= 1 for row in rows)
+    text = words(run("decompose", label_prompt, "--words", 3, "--nulls", 50).stdout)
+    assert "3 words explain" in text
+    assert "of random vectors" in text
 
 
 def test_labels_has_three_tables(label_prompt):

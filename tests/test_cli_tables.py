@@ -19,6 +19,7 @@ ASKED = {
     "prompts": [()],
     "inspect": [LONG[:1], SIX_LABELS[:1]],
     "neighbors": [LONG, ("sentiment/random-0", "-k", 100, "--metric", "dot"), (*SIX_LABELS, "--merge-variants", "--metric", "csls", "--nulls", 20)],
+    "decompose": [(LONG[0], *NULLS)],
     "clusters": [(LONG[0], *SIX_LABELS, *NULLS), ("sentiment/random-0-length-1", "-k", 100, *NULLS)],
     "labels": [(*SIX_LABELS, *NULLS), (*LONG, *NULLS), ("sentiment/random-1", "--labels", "wonderful,dreadful,boring", *NULLS)],
     "map": [(*LONG[:1], *SIX_LABELS)],
@@ -157,5 +158,5 @@ def test_predict_says_how_many_agree():
 
 def test_one_token_and_one_label_read_as_english():
     said = words(run("clusters", "sentiment/random-0-length-1", *NULLS).stdout)
-    assert "of 1 token has coherent neighbors (significant at FDR 5 %)" in said
-    assert "rotations" not in said, "one token shares nothing with others"
+    assert "of 1 token lie" in said
+    assert "effective rank" not in said, "one token shares nothing with others"

@@ -21,28 +21,28 @@ def test_the_exact_test_is_that_of_scipy(n, m):
         first, second = generator.standard_normal(n), generator.standard_normal(m) + shift
         gaps = lambda a, b, axis: np.abs(gap(a, b, axis))  # noqa: E731
         expected = stats.permutation_test((first, second), gaps, vectorized=True, n_resamples=np.inf, alternative="greater")
-        assert permutation_test(first, second)[0] == pytest.approx(expected.pvalue)
+        assert permutation_test([(first, second)])[0] == pytest.approx(expected.pvalue)
 
 
 def test_many_prompts_are_tested_by_random_relabelings():
     generator = np.random.default_rng(0)
     first, second = generator.standard_normal(20), generator.standard_normal(20) + 0.7
-    p, least = permutation_test(first, second)
+    p, least = permutation_test([(first, second)])
     assert least == 1 / 10_000
     assert p == pytest.approx(stats.permutation_test((first, second), gap, vectorized=True, n_resamples=20_000, rng=1).pvalue, abs=0.02)
 
 
 def test_p_is_uniform_without_a_difference():
     generator = np.random.default_rng()
-    p = np.array([permutation_test(*generator.standard_normal((2, 5)))[0] for _ in range(600)])
+    p = np.array([permutation_test([tuple(generator.standard_normal((2, 5)))])[0] for _ in range(600)])
     assert 0.02 < (p <= 0.05).mean() < 0.09
     assert abs(p.mean() - 0.5) < 0.07
 
 
 def test_the_smallest_p_is_what_the_numbers_allow():
-    assert permutation_test(np.array([1.0, 2, 3]), np.array([7.0, 8, 9])) == (pytest.approx(0.1), pytest.approx(0.1))
-    assert permutation_test(np.array([1.0, 2]), np.array([7.0, 8, 9])) == (pytest.approx(0.1), pytest.approx(0.1))
-    assert np.isnan(permutation_test(np.array([1.0]), np.array([7.0, 8, 9]))).all(), "no verdict from one seed"
+    assert permutation_test([(np.array([1.0, 2, 3]), np.array([7.0, 8, 9]))]) == (pytest.approx(0.1), pytest.approx(0.1))
+    assert permutation_test([(np.array([1.0, 2]), np.array([7.0, 8, 9]))]) == (pytest.approx(0.1), pytest.approx(0.1))
+    assert np.isnan(permutation_test([(np.array([1.0]), np.array([7.0, 8, 9]))])).all(), "no verdict from one seed"
 
 
 def grouped(vocabulary):
@@ -70,3 +70,31 @@ def test_groups_that_differ_wholly_have_the_largest_effect():
 def test_one_group_has_nothing_to_differ_from():
     vocabulary = planted.vocabulary()
     assert differences(compare(grouped(vocabulary)[:3], vocabulary, nulls=20)).empty
+
+
+def test_prompts_are_exchanged_within_their_stratum_only():
+    """Two tasks of very different level, three prompts of each group: the difference is found though the tasks hide it."""
+    generator = np.random.default_rng(1)
+    strata = [(level + 0.1 + 0.02 * generator.standard_normal(3), level + 0.02 * generator.standard_normal(3)) for level in (0.2, 0.9)]
+    p, least = permutation_test(strata)
+    assert least == pytest.approx(2 / 400)
+    assert p == least
+    pooled = permutation_test([tuple(np.concatenate(side) for side in zip(*strata, strict=True))])[0]
+    assert pooled > 0.3, "without strata the tasks' levels hide it"
+
+
+def test_a_group_that_holds_another_task_does_not_differ_for_that_reason():
+    """Groups that share one task only are compared on it alone; those that share none are not compared."""
+    vocabulary, generator = planted.vocabulary(), np.random.default_rng(2)
+
+    def tuned(group: str, task: str, level: float, seed: int):
+        history = (Evaluation(1, None, level),)
+        vectors = generator.standard_normal((3, vocabulary.dimension))
+        return planted.prompt(vectors, f"{task}/{group}-{seed}", initialization=group, task=task, seed=seed, step=1, history=history)
+
+    shared = [tuned(group, "easy", 0.9, seed) for group in ("random", "class-label") for seed in range(3)]
+    hard = [tuned("random", "hard", 0.3, seed) for seed in range(3, 6)]
+    row = differences(compare([*shared, *hard], vocabulary, nulls=20)).set_index("measure").loc["dev_accuracy"]
+    assert (row["difference"], row["n_a"], row["n_b"], row["p"]) == (0, 3, 3, 1)
+    apart = [*hard, *[one for one in shared if one.origin.initialization == "class-label"]]
+    assert differences(compare(apart, vocabulary, nulls=20)).empty

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from explorer.errors import ExplorerError, PromptError
-from explorer.evaluation.faithfulness import NORM_KEPT, discretized, faithfulness, mirrored
+from explorer.evaluation.faithfulness import NORM_KEPT, SPARSE_WORDS, discretized, faithfulness, mirrored
 from explorer.formats import read_prompt
 from explorer.prompt import Origin, SoftPrompt
 from explorer.tasks import Task
@@ -17,7 +17,20 @@ TASK = Task(
     ("negative", "positive"),
     "films",
 )
-READINGS = ["soft", "cosine", "l2", "dot", "csls", "none", "random-words", "initial", "shuffled", "mean"]
+READINGS = [
+    "soft",
+    "cosine",
+    "whitened",
+    "l2",
+    "dot",
+    "csls",
+    *(f"sparse-{words}" for words in SPARSE_WORDS),
+    "none",
+    "random-words",
+    "initial",
+    "shuffled",
+    "mean",
+]
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +80,7 @@ def test_the_curve_runs_from_the_prompt_to_its_words(result):
 def test_a_prompt_of_words_loses_nothing_by_being_read(model, vocabulary):
     prompt = SoftPrompt(vocabulary.embedding[vocabulary.encode("a charming film of great beauty")], "words", Origin(format="planted"))
     frame = faithfulness(model, vocabulary, prompt, TASK, draws=1, points=2).to_frame().set_index("reading")
-    for reading in ("cosine", "l2", "csls", "cosine" + NORM_KEPT):
+    for reading in ("cosine", "whitened", "l2", "csls", "cosine" + NORM_KEPT, "sparse-1", "sparse-5"):
         assert (frame.loc[reading, "agreement"], frame.loc[reading, "flips"]) == (1, 0)
         assert frame.loc[reading, "kl"] == pytest.approx(0, abs=1e-6)
     assert "initial" not in frame.index, "none were saved"
@@ -89,7 +102,7 @@ def test_the_wayward_prompt_reads_as_its_sentence(vocabulary, trained):
 def test_progress_is_a_sentence_and_a_share(model, vocabulary, trained):
     said, shares = [], []
     faithfulness(model, vocabulary, trained, TASK, draws=1, points=2, share=shares.append, progress=said.append)
-    assert said == ["sentiment/class-label-0: 5 texts with the prompt and with 15 stand-ins for it"]
+    assert said == ["sentiment/class-label-0: 5 texts with the prompt and with 23 stand-ins for it"]
     assert (shares[-1], shares) == (1, sorted(shares))
 
 

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 import pytest
 
 from explorer import figures
-from explorer.analysis.clusters import coherence, redundancy
+from explorer.analysis.clusters import clusters
 from explorer.analysis.compare.groups import compare
 from explorer.analysis.labels import read_labels
 from explorer.analysis.map.fit import VocabularyMap
@@ -16,6 +16,7 @@ from explorer.analysis.map.place import place_labels, place_prompt, place_trajec
 from explorer.analysis.neighbors import nearest_neighbors
 from explorer.analysis.norms import read_norms
 from explorer.analysis.nulls import SIGNIFICANT_AT
+from explorer.analysis.redundancy import redundancy
 from explorer.choices import INITIALIZATIONS
 from explorer.evaluation.attribution import attribute
 from explorer.evaluation.faithfulness import faithfulness
@@ -85,10 +86,10 @@ def test_similarity_figure_goes_from_the_first_neighbor_to_the_last(prompts, voc
     assert np.allclose(np.array(lines.y)[1::3], found.similarity[:, -1])
 
 
-def test_coherence_figure_tells_significant_tokens_by_symbol_and_color(prompts, vocabulary):
-    result = coherence(prompts[0], vocabulary, k=5, nulls=50)
+def test_clusters_figure_tells_significant_tokens_by_symbol_and_color(prompts, vocabulary):
+    result = clusters(prompts[0], vocabulary, k=5, nulls=50)
     result = replace(result, q=np.where(np.arange(len(result.q)) < 2, 0.01, 0.5))
-    found, others, band = figures.coherence_figure(result).data
+    found, others, band = figures.clusters_figure(result).data
     assert list(found.x) == list(np.flatnonzero(result.q <= SIGNIFICANT_AT))
     assert list(others.x) == list(np.flatnonzero(result.q > SIGNIFICANT_AT))
     assert (found.marker.symbol, found.marker.color) != (others.marker.symbol, others.marker.color)

@@ -108,7 +108,7 @@ def test_dispersion_runs_from_one_token_to_all(vocabulary):
 def test_labels_frame(vocabulary):
     reading = read_labels(planted.prompt(np.ones((2, vocabulary.dimension)), labels=("a", "b", "c")), vocabulary, LABELS, nulls=20)
     frame = reading.to_frame()
-    assert list(frame.columns) == ["prompt", "position", "label", "similarity", "rank", "p"]
+    assert list(frame.columns) == ["prompt", "position", "label", "similarity", "rank", "p", "q"]
     assert frame["label"].tolist() == [*LABELS, *LABELS]
     assert frame["position"].tolist() == [0, 0, 1, 1]
     np.testing.assert_array_equal(frame["rank"], reading.rank.ravel())

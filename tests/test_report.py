@@ -29,9 +29,9 @@ def session(prompt, vocabulary, **settings) -> Session:
 
 def test_the_readings_hold_every_table(prompt, vocabulary):
     frames = readings(session(prompt, vocabulary, k=4, metric="l2"))
-    assert list(frames) == ["neighbors", "coherence", "redundancy", "norms", "labels", "persistence", "dispersion"]
+    assert list(frames) == ["neighbors", "clusters", "whole-prompts", "decomposition", "redundancy", "norms", "labels", "persistence", "dispersion"]
     pd.testing.assert_frame_equal(frames["neighbors"], nearest_neighbors(prompt, vocabulary, 4, "l2").to_frame())
-    assert len(frames["coherence"]) == len(frames["norms"]) == prompt.length
+    assert len(frames["clusters"]) == len(frames["norms"]) == prompt.length
     assert len(frames["labels"]) == prompt.length * 2
     assert frames["persistence"]["label"].tolist() == ["negative", "positive"]
     assert all((frame["prompt"] == prompt.name).all() for frame in frames.values())
@@ -39,13 +39,13 @@ def test_the_readings_hold_every_table(prompt, vocabulary):
 
 def test_a_prompt_without_labels_has_no_label_tables(vocabulary):
     bare = planted.prompt(np.ones((2, vocabulary.dimension)))
-    assert list(readings(session(bare, vocabulary, k=3))) == ["neighbors", "coherence", "redundancy", "norms"]
+    assert list(readings(session(bare, vocabulary, k=3))) == ["neighbors", "clusters", "whole-prompts", "decomposition", "redundancy", "norms"]
     assert set(readings(session(bare, vocabulary, k=3, labels=["good", "bad"]))["labels"]["label"]) == {"good", "bad"}
 
 
 def test_readings_of_one_token_and_one_neighbor(vocabulary):
     frames = readings(session(planted.prompt(np.ones((1, vocabulary.dimension))), vocabulary, k=1))
-    assert all(len(frame) == 1 for frame in frames.values())
+    assert all(len(frame) == 1 for name, frame in frames.items() if name != "decomposition")
 
 
 def test_readings_of_another_width_are_refused(vocabulary):

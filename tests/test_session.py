@@ -10,15 +10,17 @@ import pytest
 from conftest import LABELS
 
 import explorer
-from explorer.analysis.clusters import coherence, redundancy
+from explorer.analysis.clusters import clusters
 from explorer.analysis.compare.groups import compare
 from explorer.analysis.compare.matching import matched_positions, pairs
+from explorer.analysis.decomposition import decompose
 from explorer.analysis.hubness import hubness
 from explorer.analysis.labels import read_labels
 from explorer.analysis.map.fit import VocabularyMap
 from explorer.analysis.map.place import place, place_labels
 from explorer.analysis.neighbors import centered_neighbors, nearest_neighbors
 from explorer.analysis.norms import read_norms
+from explorer.analysis.redundancy import redundancy
 from explorer.analysis.search import search
 from explorer.analysis.trajectory import neighbor_changes
 from explorer.errors import DataError, ExplorerError, ModelError, PromptError
@@ -216,7 +218,8 @@ def test_readings_of_the_vectors_are_those_of_the_functions(tiny):
     same(session.neighbors().to_frame(), joined(nearest_neighbors(prompt, vocabulary, 4, nulls=50) for prompt in session.prompts))
     same(session.change(metric="l2").neighbors().to_frame(), joined(nearest_neighbors(prompt, vocabulary, 4, "l2") for prompt in session.prompts))
     same(session.centered_neighbors().to_frame(), joined(centered_neighbors(prompt, vocabulary, 4) for prompt in session.prompts))
-    same(session.clusters().to_frame(), joined(coherence(prompt, vocabulary, 4, 50) for prompt in session.prompts))
+    same(session.clusters().to_frame(), joined(clusters(prompt, vocabulary, 4, 50) for prompt in session.prompts))
+    same(session.decompose(3).to_frame(), joined(decompose(prompt, vocabulary, 3, 50) for prompt in session.prompts))
     same(session.redundancy().to_frame(), joined(redundancy(prompt, vocabulary, 4) for prompt in session.prompts))
     same(session.labels().to_frame(), joined(read_labels(prompt, vocabulary, None, 50) for prompt in session.prompts))
     same(session.labels(["good", "bad"]).to_frame(), joined(read_labels(prompt, vocabulary, ["good", "bad"], 50) for prompt in session.prompts))

@@ -263,7 +263,7 @@ def test_another_models_prompts_are_read_and_its_model_is_not_run(tiny_t5_folder
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    from explorer.analysis.clusters import coherence
+    from explorer.analysis.clusters import clusters
     from explorer.analysis.neighbors import nearest_neighbors
     from explorer.formats import read_prompt
     from explorer.models.encoder_decoder import FrozenT5
@@ -278,6 +278,6 @@ def test_another_models_prompts_are_read_and_its_model_is_not_run(tiny_t5_folder
     np.save(tmp_path / "prompt.npy", vocabulary.embedding[vocabulary.searchable_ids[3:6]])
     prompt = read_prompt(tmp_path / "prompt.npy")
     np.testing.assert_array_equal(nearest_neighbors(prompt, vocabulary, k=2).token_ids[:, 0], vocabulary.searchable_ids[3:6])
-    assert len(coherence(prompt, vocabulary, 3, 50).to_frame()) == 3
+    assert len(clusters(prompt, vocabulary, 3, 50).to_frame()) == 3
     with pytest.raises(ModelError, match="found a llama model; expected one of the T5 family"):
         FrozenT5.load(folder)
