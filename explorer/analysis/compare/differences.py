@@ -39,6 +39,8 @@ def permutation_test(first: np.ndarray, second: np.ndarray, seed: int = 0) -> tu
 
     Source: Fisher 1935; Phipson and Smyth 2010 for random relabelings.
     """
+    # not scipy.stats.permutation_test: importing scipy.stats takes most of a second, its two-sided p is twice the smaller tail instead of the
+    # share of gaps as large, and it does not say the smallest p possible. The test of this function holds it against scipy's.
     n, total = len(first), len(first) + len(second)
     if min(n, total - n) < 2:
         return float("nan"), float("nan")

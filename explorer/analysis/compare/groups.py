@@ -86,6 +86,7 @@ def _interval(values: np.ndarray, seed: int) -> tuple[float, float]:
     """Percentile bootstrap interval of the mean of values [n] (Efron 1979), nan for fewer than two."""
     if len(values) < 2:
         return float("nan"), float("nan")
+    # not scipy.stats.bootstrap: the same three lines, an import of most of a second, and a seed that nulls may share
     draws = stream(seed, "bootstrap").integers(len(values), size=(RESAMPLES, len(values)))
     low, high = np.quantile(values[draws].mean(axis=1), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
