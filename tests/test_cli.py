@@ -535,7 +535,9 @@ def test_ensemble(paths):
 
 
 def test_shift(paths, tmp_path):
-    examples, prompts = EXAMPLES, [path for path in paths if read_prompt(path).origin.labels == ("negative", "positive")][:2]
+    examples, prompts = tmp_path, [path for path in paths if read_prompt(path).origin.labels == ("negative", "positive")][:2]
+    for name in ("films.tsv", "products.tsv"):
+        (tmp_path / name).write_text("\n".join((EXAMPLES / name).read_text(encoding="utf-8").splitlines()[:13]) + "\n", encoding="utf-8")
     (tmp_path / "short.tsv").write_text("text\tlabel\na fine pan\tgood\nit broke\tbad\n")
     asked = ["shift", *prompts, "--source", examples / "films.tsv", "--target", examples / "products.tsv", "--target", tmp_path / "short.tsv", "--no-prompt"]
     asked += ["--map", "good=positive", "--map", "bad=negative", "--no-generate"]

@@ -115,6 +115,7 @@ def benjamini_hochberg(p: np.ndarray) -> np.ndarray:
 
     Source: Benjamini and Hochberg 1995.
     """
+    # not scipy.stats.false_discovery_control, which the test holds it against: it refuses nan, and importing scipy.stats takes most of a second
     q = np.full(p.shape, np.nan)
     known = np.flatnonzero(~np.isnan(p))
     order = known[np.argsort(p[known], kind="stable")]

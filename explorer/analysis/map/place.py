@@ -84,6 +84,7 @@ def _densest(places: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
     From the densest of the places themselves by mean shift (Comaniciu and Meer 2002), each step of which climbs.
     """
+    # not scikit-learn's MeanShift: it takes no weights, has a flat kernel and one set of points a call, not one a query
     between = np.square(places[:, :, None] - places[:, None]).sum(axis=-1)
     density = np.einsum("qk,qck->qc", weights, 1 / (1 + between / REACH**2))
     xy = np.take_along_axis(places, density.argmax(axis=1)[:, None, None], 1)[:, 0]
