@@ -10,25 +10,25 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from explorer.analysis.clusters import clusters
+from explorer.analysis.clusters import clusters, group_statistic, null_statistic
 from explorer.analysis.decomposition import decompose
-from explorer.analysis.hubness import hubness
+from explorer.analysis.hubness import hubness, null_neighbors
 from explorer.analysis.labels import read_labels
 from explorer.analysis.neighbors import nearest_neighbors
 from explorer.analysis.norms import read_norms
-from explorer.analysis.nulls import SIGNIFICANT_AT, null_vectors
+from explorer.analysis.nulls import SIGNIFICANT_AT, benjamini_hochberg, null_vectors, p_values
 from explorer.analysis.redundancy import redundancy
 from explorer.analysis.search import search
 from explorer.evaluation.attribution import attribute
 from explorer.evaluation.faithfulness import faithfulness
 from explorer.formats import read_prompt
 from explorer.models.encoder_decoder import FrozenT5
-from explorer.prompt import Origin, SoftPrompt
 from explorer.tasks import read_task
 from explorer.vocabulary import Vocabulary
 from research.study import TEST_SETS, bundled
 
 TEXTS, ATTRIBUTED = 300, 10
+DRAWS = 4000
 RUN = (
     "sentiment/wayward-0",
     "sentiment/class-label-0",
@@ -46,13 +46,21 @@ def markdown(frame: pd.DataFrame) -> str:
 
 
 def calibration(vocabulary: Vocabulary) -> pd.DataFrame:
-    """What 2,000 fresh vectors of each null distribution would show."""
-    rows = []
+    """What 2,000 fresh vectors of each null distribution would show, as a hundred prompts of twenty tokens."""
+    rows, nearest = [], null_neighbors(vocabulary, 1, DRAWS, 0)[0][:, 0]
+    groups = null_statistic(vocabulary, "gaussian", DRAWS, 0)
     for null in ("gaussian", "isotropic", "mixtures", "rows"):
-        fresh = SoftPrompt(null_vectors(vocabulary, null, 2000, 12345), null, Origin(format="null"))
-        near, groups = nearest_neighbors(fresh, vocabulary, 10), clusters(fresh, vocabulary)
-        rows.append((null, *(float((p <= SIGNIFICANT_AT).mean()) for p in (near.p[:, 0], near.q[:, 0], groups.p, groups.q))))
+        fresh = null_vectors(vocabulary, null, 2000, 12345)
+        near = p_values(search(fresh, vocabulary, 1)[1][:, 0], nearest)
+        grouped = p_values(group_statistic(fresh, vocabulary)[0], groups)
+        shares = [float((p <= SIGNIFICANT_AT).mean()) for p in (near, _corrected(near), grouped, _corrected(grouped))]
+        rows.append((null, *shares))
     return pd.DataFrame(rows, columns=["2,000 vectors of", "nearest, p ≤ 0.05", "nearest significant", "in a group, p ≤ 0.05", "in a group, significant"])
+
+
+def _corrected(p: np.ndarray) -> np.ndarray:
+    """q over every twenty of p [N]."""
+    return np.concatenate([benjamini_hochberg(part) for part in p.reshape(-1, 20)])
 
 
 def readings(vocabulary: Vocabulary) -> pd.DataFrame:
