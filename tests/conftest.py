@@ -82,6 +82,14 @@ def tiny_t5_folder(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def tiny(tiny_t5_folder):
+    """The tiny model on the CPU."""
+    from explorer.models.encoder_decoder import FrozenT5
+
+    return FrozenT5.load(tiny_t5_folder, device="cpu")
+
+
+@pytest.fixture(scope="session")
 def vocabulary() -> Vocabulary:
     """The bundled model's vocabulary."""
     return Vocabulary.load()

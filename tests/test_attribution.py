@@ -9,7 +9,6 @@ from explorer.errors import DataError, ExplorerError, PromptError
 from explorer.evaluation.attribution import COMPLETENESS, _curves, _Question, attribute
 from explorer.files import MODELS
 from explorer.formats import read_prompt
-from explorer.models.encoder_decoder import FrozenT5
 from explorer.prompt import Origin, SoftPrompt
 from explorer.vocabulary import Vocabulary
 
@@ -28,8 +27,9 @@ def result(model, vocabulary, trained):
 
 
 @pytest.fixture(scope="module")
-def tiny(tiny_t5_folder):
-    return FrozenT5.load(tiny_t5_folder, device="cpu"), Vocabulary.load(tiny_t5_folder)
+def tiny(tiny, tiny_t5_folder):
+    """The tiny model with its vocabulary."""
+    return tiny, Vocabulary.load(tiny_t5_folder)
 
 
 @cache

@@ -6,16 +6,10 @@ from sklearn.metrics import accuracy_score, f1_score
 
 from explorer.errors import DataError
 from explorer.evaluation.domain_shift import MODEL_TUNING, PROMPT_TUNING, Answered, DomainShift, answer, answer_with_model, mapped
-from explorer.models.encoder_decoder import FrozenT5
 from explorer.prompt import Origin, SoftPrompt
 from explorer.tasks import Task
 
 LABELS = ("bad", "good")
-
-
-@pytest.fixture(scope="module")
-def tiny(tiny_t5_folder):
-    return FrozenT5.load(tiny_t5_folder, device="cpu")
 
 
 @pytest.fixture(scope="module")

@@ -8,17 +8,11 @@ from sklearn.metrics import accuracy_score, cohen_kappa_score, f1_score
 
 from explorer.errors import DataError
 from explorer.evaluation.ensemble import Ensemble, calibration_error, ensemble, fleiss_kappa, pass_times
-from explorer.models.encoder_decoder import FrozenT5
 from explorer.prompt import Origin, SoftPrompt
 from explorer.tasks import Task
 
 LABELS = ("bad", "good", "sort")
 TEXTS = tuple(f"{article} {adjective} {noun}" for article in ("a", "the") for adjective in ("good", "bad", "old", "slow") for noun in ("film", "story"))
-
-
-@pytest.fixture(scope="module")
-def tiny(tiny_t5_folder):
-    return FrozenT5.load(tiny_t5_folder, device="cpu")
 
 
 @pytest.fixture(scope="module")

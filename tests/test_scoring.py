@@ -18,11 +18,6 @@ TEXTS = tuple(f"{article} {adjective} {noun}" for article in ("a", "the") for ad
 
 
 @pytest.fixture(scope="module")
-def tiny(tiny_t5_folder):
-    return FrozenT5.load(tiny_t5_folder, device="cpu")
-
-
-@pytest.fixture(scope="module")
 def prompts():
     generator = np.random.default_rng(0)
     return [SoftPrompt(generator.standard_normal((length, 16)) * 2, f"p{length}", Origin(format="npy")) for length in (2, 9)] + [None]

@@ -27,11 +27,6 @@ LABELS = ("negative", "positive", "not so bad")
 
 
 @pytest.fixture(scope="module")
-def tiny(tiny_t5_folder):
-    return FrozenT5.load(tiny_t5_folder, device="cpu")
-
-
-@pytest.fixture(scope="module")
 def plain(tiny_t5_folder):
     """transformers' own model and tokenizer of the same folder."""
     return AutoModelForSeq2SeqLM.from_pretrained(tiny_t5_folder, dtype=torch.float32).eval(), AutoTokenizer.from_pretrained(tiny_t5_folder)

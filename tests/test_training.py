@@ -23,8 +23,9 @@ RUNS = [Run("random", 0), Run("sampled-vocab", 1), Run("class-label", 0)]
 
 
 @pytest.fixture(scope="module")
-def tiny(tiny_t5_folder):
-    return FrozenT5.load(tiny_t5_folder, device="cpu"), Vocabulary.load(tiny_t5_folder)
+def tiny(tiny, tiny_t5_folder):
+    """The tiny model with its vocabulary."""
+    return tiny, Vocabulary.load(tiny_t5_folder)
 
 
 @pytest.fixture(scope="module")

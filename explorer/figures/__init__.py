@@ -15,7 +15,7 @@ from explorer.figures.labels import label_heatmap, persistence_figure
 from explorer.figures.map import map_figure, point_at
 from explorer.figures.neighbors import similarity_figure
 from explorer.figures.predict import probability_bars
-from explorer.figures.style import alternative_text, mark_token, readable
+from explorer.figures.style import alternative_text, mark_token
 from explorer.figures.training import accuracy_curve, length_figure, norm_boxes, norm_figure, training_cost
 from explorer.figures.trajectory import journey_figure
 
@@ -43,7 +43,6 @@ __all__ = [
     "persistence_figure",
     "point_at",
     "probability_bars",
-    "readable",
     "reading_title",
     "redundancy_heatmap",
     "shift_figure",

@@ -4,9 +4,7 @@ import html
 from collections.abc import Sequence
 from typing import TypeAlias
 
-from plotly.graph_objects import Figure
-
-from explorer.figures.style import alternative_text
+from explorer.figures import Figure, alternative_text
 
 Part: TypeAlias = Figure | str
 """what a page is made of: figures, and HTML"""
