@@ -139,7 +139,7 @@ def clusters(prompt: SoftPrompt, vocabulary: Vocabulary, k: int = 10, nulls: int
     statistic, ids = group_statistic(prompt.vectors, vocabulary)
     null = {name: null_statistic(vocabulary, name, draws if name == "gaussian" else nulls, seed) for name in NULLS}
     p = p_values(statistic, null["gaussian"])
-    others = {name: p_values(statistic, null[name]) for name in NULLS if name != "gaussian"}
+    others: dict[str, np.ndarray] = {name: p_values(statistic, null[name]) for name in NULLS if name != "gaussian"}
     initial = prompt.initial
     others["initial"] = np.full(len(p), np.nan) if initial is None else p_values(statistic, group_statistic(initial, vocabulary)[0])
     near = search(prompt.vectors, vocabulary, k)[0]
@@ -227,7 +227,7 @@ def _rotated(vectors: np.ndarray, vocabulary: Vocabulary, null: np.ndarray, seed
     left, values, _ = np.linalg.svd(turned - along[:, None] * axis, full_matrices=False)
     scores = (left * values)[:, values > 1e-9 * max(values.max(), 1e-30)]
     rotations = int(np.clip(ROTATED // len(vectors), FEWEST_ROTATIONS, MOST_ROTATIONS))
-    generator, found = stream(seed, "whole prompt"), []
+    generator, found = stream(seed, "whole prompt"), np.empty(0)
     at_once = max(1, QUERIES_PER_BLOCK // len(vectors))
     while len(found) < rotations:
         count = min(at_once, rotations - len(found))
@@ -237,8 +237,8 @@ def _rotated(vectors: np.ndarray, vocabulary: Vocabulary, null: np.ndarray, seed
         drawn = along[:, None] * axis + scores @ frames.transpose(0, 2, 1)  # [count, P, H], whitened
         similarity, places = index.search(unit(drawn.reshape(-1, drawn.shape[-1])), min(GROUP, index.ntotal))
         p = p_values(_pair_products(similarity, vocabulary.searchable_ids[places], vocabulary), null)
-        found += higher_criticism(p.reshape(count, -1)).tolist()
-    return np.array(found)
+        found = np.append(found, higher_criticism(p.reshape(count, -1)))
+    return found
 
 
 def mean_cosine(ids: np.ndarray, vocabulary: Vocabulary, kept: np.ndarray | None = None) -> np.ndarray:
