@@ -19,9 +19,9 @@ def as_list(given: Sequence[str], what: str) -> tuple[str, ...]:
     return found
 
 
-def different_names(given: Sequence[str], what: str) -> tuple[str, ...]:
-    """The given names. Raises DataError as `as_list`, for an empty name, and for a name given twice."""
+def different_names(given: Sequence[str], what: str, setting: str | None = None) -> tuple[str, ...]:
+    """The given names; setting: which they are. Raises DataError as `as_list`, for an empty name, and for a name given twice."""
     found = as_list(given, what)
     if not all(name.strip() for name in found) or len(set(found)) < len(found):
-        raise DataError(f"{what}: found {', '.join(found)!r}; expected different names")
+        raise DataError(f"{what}: found {', '.join(found)!r}; expected different names", setting)
     return found

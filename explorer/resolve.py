@@ -52,7 +52,7 @@ class Settings:
         if self.metric not in METRICS:
             raise ExplorerError(f"found the metric {self.metric!r}; expected one of {', '.join(METRICS)}", "metric")
         if self.labels is not None:
-            object.__setattr__(self, "labels", different_names(self.labels, "labels"))
+            object.__setattr__(self, "labels", different_names(self.labels, "labels", "labels"))
 
 
 @dataclass(frozen=True)

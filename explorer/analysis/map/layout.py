@@ -7,7 +7,7 @@ none waits for the one before. `benchmarks/map.py` prints time and quality besid
 
 from collections.abc import Callable
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -56,7 +56,8 @@ def forces(a: float, b: float) -> tuple[np.ndarray, np.ndarray]:
 
 def _descend(xy: np.ndarray, heads: np.ndarray, tails: np.ndarray, rate: np.ndarray, pull: np.ndarray, push: np.ndarray, epochs: int, seed: int) -> None:
     """Move the points [N, 2] in place. The bin of a squared distance is the head of its own bits: exponent and first digits of the mantissa."""
-    shift, first, last = 23 - BINS_A_POWER, (127 + SMALLEST_POWER) << BINS_A_POWER, len(pull) - 1
+    shift: Any = 23 - BINS_A_POWER  # numba types it
+    first, last = (127 + SMALLEST_POWER) << BINS_A_POWER, len(pull) - 1
     far, near = np.float32(FARTHEST), np.float32(-FARTHEST)
     points, state = np.uint64(len(xy)), np.uint64(2 * seed + 1)
     for epoch in range(epochs):
@@ -67,7 +68,7 @@ def _descend(xy: np.ndarray, heads: np.ndarray, tails: np.ndarray, rate: np.ndar
             head, tail = heads[edge], tails[edge]
             x, y = xy[head, 0], xy[head, 1]
             dx, dy = x - xy[tail, 0], y - xy[tail, 1]
-            force = pull[min(max(int(np.float32(dx * dx + dy * dy).view(np.int32) >> shift) - first, 0), last)]
+            force = pull[min(max((np.float32(dx * dx + dy * dy).view(np.int32) >> shift) - first, 0), last)]
             across, up = step * min(far, max(near, force * dx)), step * min(far, max(near, force * dy))
             x, y = x + across, y + up
             xy[tail, 0] -= across
@@ -79,7 +80,7 @@ def _descend(xy: np.ndarray, heads: np.ndarray, tails: np.ndarray, rate: np.ndar
                 if other == head:
                     continue
                 dx, dy = x - xy[other, 0], y - xy[other, 1]
-                force = push[min(max(int(np.float32(dx * dx + dy * dy).view(np.int32) >> shift) - first, 0), last)]
+                force = push[min(max((np.float32(dx * dx + dy * dy).view(np.int32) >> shift) - first, 0), last)]
                 across += min(far, max(near, force * dx))
                 up += min(far, max(near, force * dy))
             xy[head, 0], xy[head, 1] = x + step * across, y + step * up
