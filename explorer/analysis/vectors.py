@@ -121,8 +121,8 @@ def directions(vectors: np.ndarray, vocabulary: Vocabulary, space: Space) -> np.
     return unit(vectors) if space == "cosine" else whitening(vocabulary)(vectors)
 
 
-def stored_rows(index: "faiss.IndexFlat") -> np.ndarray:
-    """The rows that an index holds, without a copy: [R, d] float32."""
+def stored_rows(index: "faiss.Index") -> np.ndarray:
+    """The rows that a flat index holds, without a copy: [R, d] float32."""
     import faiss
 
     return faiss.rev_swig_ptr(index.get_xb(), index.ntotal * index.d).reshape(index.ntotal, index.d)
