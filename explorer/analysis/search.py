@@ -60,7 +60,7 @@ def check(k: int, metric: str) -> None:
 class _Index:
     """A FAISS index over the rows searched, and what it needs to turn a query into an inner product or distance."""
 
-    faiss: faiss.Index
+    faiss: faiss.IndexFlat
     token_ids: np.ndarray
     """[R] int64, ascending: the rows searched"""
     metric: Metric

@@ -121,7 +121,7 @@ def directions(vectors: np.ndarray, vocabulary: Vocabulary, space: Space) -> np.
     return unit(vectors) if space == "cosine" else whitening(vocabulary)(vectors)
 
 
-def stored_rows(index: "faiss.Index") -> np.ndarray:
+def stored_rows(index: "faiss.IndexFlat") -> np.ndarray:
     """The rows that a flat index holds, without a copy: [R, d] float32."""
     import faiss
 
