@@ -492,7 +492,7 @@ def test_a_word_leads_to_the_tokens_near_to_it(put, vocabulary, tiny_prompts):
     assert "No piece" in texts(app.info)
 
 
-def test_a_word_on_another_page_stays_where_it_was_typed(put):
+def test_a_word_in_the_address_is_looked_up(put):
     put(1)
     app = open_page("words", word="good")
     assert not app.exception
