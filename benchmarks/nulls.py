@@ -1,7 +1,7 @@
-"""The cost of 1,000 nulls beside one neighbor search of as many queries: `python benchmarks/nulls.py`.
+"""The cost of the cluster test beside exact search: `python benchmarks/nulls.py`.
 
-A table of T5 base's size, 32,128 × 768, of random rows with a common offset and falling spectrum. Measured: the coherence of a prompt of
-100 tokens with its verdict's null (fresh each time), over FAISS's own exact search of the 1,000 null vectors for k = 10 neighbors.
+A table of T5 base's size, 32,128 × 768, of random rows with a common offset and falling spectrum. Measured: the verdict on a prompt of 100 tokens with its
+null (4,000 vectors, fresh each time), over FAISS's own exact search of as many queries for k = 10 neighbors; and sums of five words over exact search.
 """
 
 import argparse
@@ -14,13 +14,15 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from explorer.analysis.clusters import coherence, null_coherence
+from explorer.analysis.clusters import clusters, group_statistic, null_statistic
+from explorer.analysis.decomposition import pursue
 from explorer.analysis.nulls import gaussian_vectors
+from explorer.analysis.search import search
 from explorer.analysis.vectors import unit
 from explorer.prompt import Origin, SoftPrompt
 from explorer.vocabulary import Vocabulary
 
-ROWS, WIDTH, LENGTH, NULLS, K = 32_128, 768, 100, 1_000, 10
+ROWS, WIDTH, LENGTH, NULLS, K, WORDS = 32_128, 768, 100, 4_000, 10, 5
 
 
 def table() -> Vocabulary:
@@ -39,7 +41,7 @@ def seconds(work) -> float:
 
 
 def main() -> None:
-    """Print the ratio's median and spread."""
+    """Print medians and spreads of the ratios."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeat", type=int, default=5)
     repeat = parser.parse_args().repeat
@@ -48,15 +50,22 @@ def main() -> None:
     index = faiss.IndexFlatIP(WIDTH)
     index.add(unit(vocabulary.embedding))
     queries = unit(gaussian_vectors(vocabulary, NULLS, 0))
-    coherence(prompt, vocabulary, K, nulls=10)  # what is made once per vocabulary: its index and its covariance
-    one, four = [], []
+    clusters(prompt, vocabulary, K, nulls=10)  # what is made once per vocabulary: its indexes, its covariance and whitening
+    pursue(prompt.vectors, vocabulary, WORDS)
+    verdict, whole, words = [], [], []
     for seed in range(1, repeat + 1):
-        search = seconds(lambda: index.search(queries, K))
-        one.append(seconds(lambda seed=seed: null_coherence(vocabulary, "gaussian", K, NULLS, seed)) / search)
-        four.append(seconds(lambda seed=seed: coherence(prompt, vocabulary, K, NULLS, seed + 1000)) / search)
-    for name, ratios in (("the verdict's null alone", one), (f"coherence of {LENGTH} tokens with all four nulls", four)):
+        of_null = seconds(lambda: index.search(queries, K))
+        verdict.append(seconds(lambda seed=seed: (group_statistic(prompt.vectors, vocabulary), null_statistic(vocabulary, "gaussian", NULLS, seed))) / of_null)
+        whole.append(seconds(lambda seed=seed: clusters(prompt, vocabulary, K, 1000, seed + 1000)) / of_null)
+        words.append(seconds(lambda: pursue(prompt.vectors, vocabulary, WORDS)) / seconds(lambda: search(prompt.vectors, vocabulary, K)))
+    told = (
+        (f"the verdict on {LENGTH} tokens with its null of {NULLS:,}, in searches of as many queries", verdict),
+        ("the same with the whole prompt's rotations, all other nulls and coherence", whole),
+        (f"{LENGTH} tokens as sums of {WORDS} words, in exact searches of these tokens", words),
+    )
+    for name, ratios in told:
         low, middle, high = np.quantile(ratios, [0, 0.5, 1])
-        print(f"{name}: {middle:.1f} searches (least {low:.1f}, most {high:.1f}, {repeat} repeats)")
+        print(f"{name}: {middle:.1f} (least {low:.1f}, most {high:.1f}, {repeat} repeats)")
 
 
 if __name__ == "__main__":
