@@ -257,7 +257,7 @@ def test_a_choice_stays_from_page_to_page_and_in_the_address(page, address):
     page.get_by_role("heading", name="Nearest pieces of sentiment/random-0").wait_for()
     assert "prompt=sentiment%2Frandom-0" in page.url
     page.get_by_test_id("stSidebarNav").get_by_text("Clusters").click()
-    page.get_by_role("heading", name=re.compile("tokens of sentiment.random-0 have")).wait_for()
+    page.get_by_role("heading", name="Every token of sentiment/random-0 and its group").wait_for()
     page.get_by_test_id("stSidebarNav").get_by_text("Neighbors").click()
     page.get_by_role("heading", name="Nearest pieces of sentiment/random-0").wait_for()
     assert "metric=csls" in page.url

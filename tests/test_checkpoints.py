@@ -11,6 +11,7 @@ from conftest import SHARED
 
 from explorer.analysis.hubness import row_crowding
 from explorer.analysis.neighbors import nearest_neighbors
+from explorer.analysis.vectors import whitening
 from explorer.choices import INITIALIZATIONS, METRICS
 from explorer.errors import ExplorerError
 from explorer.evaluation.scoring import evaluate
@@ -112,7 +113,12 @@ def test_neighbors_equal_brute_force(metric, vocabulary):
         dots, norms = queries @ table.T, (queries**2).sum(axis=1, keepdims=True)
         cosines = dots / np.sqrt(norms * squares)
         own = np.sort(cosines, axis=1)[:, -10:].mean(axis=1, keepdims=True)
-        scores = {"cosine": cosines, "dot": dots, "l2": -np.sqrt(norms + squares - 2 * dots), "csls": 2 * cosines - crowding - own}[metric]
+        white = whitening(vocabulary).matrix.astype(np.float64)
+        turned, base = queries @ white, table @ white
+        whitened = turned @ base.T / np.linalg.norm(turned, axis=1)[:, None] / np.linalg.norm(base, axis=1)
+        scores = {"cosine": cosines, "whitened": whitened, "dot": dots, "l2": -np.sqrt(norms + squares - 2 * dots), "csls": 2 * cosines - crowding - own}[
+            metric
+        ]
         best = np.sort(scores, axis=1)[:, ::-1][:, :10]
         np.testing.assert_allclose(found.similarity, -best if metric == "l2" else best, rtol=1e-4, atol=1e-4)
         places = np.searchsorted(ids, found.token_ids)

@@ -434,7 +434,7 @@ def test_compare_groups_prompts(paths, tmp_path):
     assert set(found) == {"prompts", "summary", "tests", "pairs"}
     assert {(row["n_a"], row["n_b"], row["p"] >= row["least_p"]) for row in found["tests"] if row["p"] is not None} == {(2, 2, True)}
     assert len(found["pairs"]) == 15
-    assert list(found["prompts"][0])[:5] == ["prompt", "group", "seed", "length", "dev_accuracy"]
+    assert list(found["prompts"][0])[:6] == ["prompt", "group", "task", "seed", "length", "dev_accuracy"]
     assert len(found["prompts"]) == len(paths)
     assert {row["group"] for row in found["summary"]} == {read_prompt(path).origin.initialization for path in paths}
     assert list(found["summary"][0]) == ["group", "measure", "n", "mean", "low", "high"]
@@ -496,7 +496,8 @@ def test_faithfulness_gives_every_reading(paths, tmp_path):
     rows = as_json(*ask, "--curve", tmp_path / "curve.csv")
     assert {"reading", "accuracy", "agreement", "kl"} <= set(rows[0])
     names = [row["reading"] for row in rows if not row["reading"].endswith("-norm-kept")]
-    assert names == ["soft", "cosine", "l2", "dot", "csls", "none", "random-words", "initial", "shuffled", "mean"]
+    sums = [f"sparse-{words}" for words in (1, 2, 3, 5, 10, 20)]
+    assert names == ["soft", "cosine", "whitened", "l2", "dot", "csls", *sums, "none", "random-words", "initial", "shuffled", "mean"]
     curve = (tmp_path / "curve.csv").read_text().splitlines()
     assert (curve[0], len(curve)) == ("share,accuracy,agreement,kl", 4)
     text = words(run(*ask).stdout)

@@ -194,6 +194,7 @@ def test_degenerate_prompts_have_a_defined_result():
     single = clusters(planted.prompt(np.ones((1, 16))), vocabulary, nulls=50)
     assert single.q.shape == (1,)
     assert "of 1 token lie" in single.conclusion
+    assert f"than {int((single.rotations < single.higher_criticism).sum())} of 399 random rotations" in single.conclusion
 
 
 def test_degenerate_vocabularies_have_a_defined_result():

@@ -75,7 +75,7 @@ class Clusters(Result):
 
     @property
     def prompt_p(self) -> float:
-        """Of the whole prompt: share of rotations of it that hold as many groups or more; smaller is more surprising."""
+        """Of the whole prompt, from higher criticism: share of its rotations that lie as near to groups of words; smaller is more surprising."""
         return float(p_values(np.array(self.higher_criticism), self.rotations))
 
     @property
@@ -97,8 +97,12 @@ class Clusters(Result):
             named = ", ".join(f"{{{', '.join(self.groups[position][:3])}}}" for position in strongest)
             more = ", …" if len(found) > len(strongest) else ""
             said = f"{total} lie{'s' if len(found) == 1 else ''} among words that belong together: {named}{more}"
-        chance = f"in {self.prompt_p:.1%} of draws" if self.prompt_p > 1 / (1 + len(self.rotations)) else f"in fewer than 1 of {len(self.rotations):,} draws"
-        return f"{said}; a random prompt of this shape holds as many groups {chance}."
+        return f"{said}; as a whole, the prompt lies nearer to groups of words than {self._below} of {len(self.rotations)} random rotations of it."
+
+    @property
+    def _below(self) -> int:
+        """How many rotations have a smaller higher criticism."""
+        return int((self.rotations < self.higher_criticism).sum())
 
     def to_frame(self) -> pd.DataFrame:
         """One row per prompt token: prompt, position, statistic, coherence, coherence_merged, variant_share, p, q, percentile, kind, group_words,

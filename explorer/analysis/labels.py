@@ -14,6 +14,7 @@ from explorer.errors import DataError
 from explorer.prompt import SoftPrompt
 from explorer.results import Result
 from explorer.vocabulary import Vocabulary
+from explorer.wording import count
 
 TIE = 1e-6
 """cosines this close are equal: a label of one piece ties with that piece's own row, and the tie is the label's"""
@@ -212,13 +213,13 @@ def _dispersion(similarity: np.ndarray) -> float:
 
 def in_words(readings: Sequence[LabelReading], initialization: str | None) -> str:
     """What became of the labels in prompts of one initialization, as a sentence of measured figures."""
-    group = f"{len(readings)} prompt{'s' if len(readings) > 1 else ''} with initialization {initialization or 'unknown'}"
+    group = f"{count(len(readings), 'prompt')} with initialization {initialization or 'unknown'}"
     began = [one for reading in readings for one in reading.persistence]
     first, positions = sum(len(reading.first) for reading in readings), sum(len(reading.rank) for reading in readings)
     if not began:
         best = min(int(reading.rank.min()) for reading in readings)
         found = "at none of" if first == 0 else f"at {first} of"
-        return f"{group}: no token is recorded to have begun as a label; {found} {positions} positions a label ranks first (best rank {best:,})."
+        return f"{group}: no token is recorded to have begun as a label; a label ranks first {found} {count(positions, 'position')} (best rank {best:,})."
     kept = [one for reading in readings for one in reading.kept]
     largest = f"; position p at most {max(one.p for one in kept):.3f}" if kept else ""
     least = min(1 / len(reading.rank) for reading in readings)

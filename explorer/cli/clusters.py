@@ -25,7 +25,7 @@ def clusters(
     csv: Csv = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Test whether tokens lie among words that belong together, and whether they repeat each other.
+    """Test whether tokens lie among words that belong together.
 
     The five words nearest to a token in the whitened space are near to it and to each other, more than those of random vectors: p, and q over the
     tokens. The whole prompt is compared with random rotations of itself. Redundancy: neighbors that positions share, against rotations.

@@ -11,7 +11,7 @@ from explorer.figures.style import DIVERGING, LOG_TICKS, NEUTRAL, looks, plain, 
 MEASURE_TITLES = {
     "dev_accuracy": ("Accuracy on the dev set", "share right", ".1%"),
     "coherence": ("Coherence of neighbors (a description)", "mean cosine", ".2f"),
-    "significant_share": ("Tokens with coherent neighbors (q ≤ 0.05)", "share of tokens", ".0%"),
+    "significant_share": ("Tokens among words that belong together (q ≤ 0.05)", "share of tokens", ".0%"),
     "label_persistence": ("Label tokens that stayed their label", "share of label tokens", ".0%"),
     "own_label_rank": ("Rank of their own label at label tokens", "median rank, 1 is nearest", ",.0f"),
     "dispersion": ("Spread of label similarity over tokens", "0 one token … 1 all", ".2f"),

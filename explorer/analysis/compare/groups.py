@@ -71,7 +71,7 @@ class Comparison(Result):
         """Per group and measure: group, measure, n, mean, low, high.
 
         n counts the prompts that have the measure. low and high are the 95 % t interval of the mean over prompts: nan for one prompt, and wide for a
-        handful, as it should be.
+        handful, as it should be; cut to what the measure can be.
         """
         frame = self.to_frame()
         rows = []
@@ -79,8 +79,18 @@ class Comparison(Result):
             for measure in MEASURES:
                 values = frame.loc[frame["group"] == group, measure].to_numpy(np.float64)
                 values = values[np.isfinite(values)]
-                rows.append((group, measure, len(values), values.mean() if len(values) else np.nan, *t_interval(values)))
+                rows.append((group, measure, len(values), values.mean() if len(values) else np.nan, *_possible(measure, *t_interval(values))))
         return pd.DataFrame(rows, columns=["group", "measure", "n", "mean", "low", "high"])
+
+
+RANGES = {"coherence": (-1.0, 1.0), "drift_cosine": (-1.0, 1.0), "own_label_rank": (1.0, np.inf), "norm_ratio": (0.0, np.inf)}
+"""what a measure's mean can be, where that is not 0…1"""
+
+
+def _possible(measure: str, low: float, high: float) -> tuple[float, float]:
+    """An interval cut to what the measure's mean can be."""
+    least, most = RANGES.get(measure, (0.0, 1.0))
+    return max(low, least) if low == low else low, min(high, most) if high == high else high
 
 
 def t_interval(values: np.ndarray) -> tuple[float, float]:

@@ -22,15 +22,15 @@ charts.tokens(clusters_figure(found), "clusters", prompt)
 
 frame = found.to_frame()
 shown = frame.assign(significant=found.significant, source=sources(prompt), group_words=[", ".join(words) for words in found.groups])
-tables.heading("Every token and its group", frame, prompt.name, "clusters", f"k{k}")
+tables.heading(safe(f"Every token of {prompt.name} and its group"), frame, prompt.name, "clusters", f"k{k}")
 columns = ["position", "source", "group_words", "statistic", "p", "q", "significant", "kind", "group_variants", "coherence", "percentile", "coherence_merged"]
 columns += ["variant_share", "p_isotropic", "p_mixtures", "p_rows", "p_initial"]
 tables.tokens(shown, "clusters-table", prompt, columns, height=min(38 + 35 * len(shown), 738))
 st.caption(
-    "Group: the five words nearest to a token in the whitened space, where every direction of the vocabulary has the same energy. Nearness: the mean over "
-    f"their pairs of both cosines to the token times their own. p compares with {len(found.null):,} vectors drawn from the vocabulary's Gaussian; q is p "
-    f"after Benjamini–Hochberg over the tokens, significant where q ≤ {SIGNIFICANT_AT}. Kind: lexical where three of the five words are forms of one word. "
-    f"Coherence, the mean cosine among the {k} nearest pieces, is a description; percentile: of random words. The other p's decide nothing."
+    "Group: the five words nearest to a token in the whitened space, where every direction of the vocabulary has the same energy. Nearness: the mean, "
+    "over pairs of these words, of the cosine of each to the token times the cosine between the two. "
+    f"p compares with {len(found.null):,} vectors drawn from the vocabulary's Gaussian; q is p after Benjamini–Hochberg over the tokens, significant where q ≤ {SIGNIFICANT_AT}. Kind: lexical where three of the five words are forms of one word. "
+    f"Coherence, the mean cosine among the {k} nearest pieces, is a description; percentile: of random words. The p of other null distributions decide nothing."
 )
 
 if prompt.length < 2:
