@@ -1,7 +1,7 @@
 """What a session resolves once: which model reads a prompt, which labels, k, null distributions; and what to doubt about it."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from operator import index
 from pathlib import Path
@@ -53,6 +53,13 @@ class Settings:
             raise ExplorerError(f"found the metric {self.metric!r}; expected one of {', '.join(METRICS)}", "metric")
         if self.labels is not None:
             object.__setattr__(self, "labels", different_names(self.labels, "labels", "labels"))
+
+    def changed(self, **settings: Any) -> Self:
+        """The same with other values. Raises ExplorerError for a setting that does not exist."""
+        known = [field.name for field in fields(self)]
+        if unknown := [name for name in settings if name not in known]:
+            raise ExplorerError(f"found the setting {unknown[0]!r}; expected one of {', '.join(known)}")
+        return replace(self, **settings)
 
 
 @dataclass(frozen=True)
@@ -141,7 +148,7 @@ class Resolved:
 
     def change(self, **settings: Any) -> Self:
         """The same session with other settings (fields of `Settings`)."""
-        return self._with(self.prompts, replace(self.settings, **settings))
+        return self._with(self.prompts, self.settings.changed(**settings))
 
     def _with(self, prompts: tuple[SoftPrompt, ...], settings: Settings) -> Self:
         made = type(self)(prompts, self.model_name, settings, self.loader, self.progress)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from explorer.arguments import as_list, different_names
 from explorer.choices import Grouping
-from explorer.errors import PromptError
+from explorer.errors import DataError, PromptError
 from explorer.prompt import SoftPrompt
 from explorer.resolve import Loader, Resolved, Settings
 
@@ -227,6 +227,10 @@ class Session(Resolved):
 
     def _labelled(self, task: "Task") -> "Task":
         """The task with the session's labels in their order. Raises DataError for an answer that is none of them."""
+        from explorer.tasks import Task
+
+        if not isinstance(task, Task):
+            raise DataError(f"found a {type(task).__name__} where labelled texts are meant; expected a Task, as read_task returns it")
         return replace(task, labels=self.class_labels)
 
 
@@ -240,4 +244,4 @@ def open_session(*prompts: SoftPrompt | str | Path, model: str | Path | None = N
     if lists := [prompt for prompt in prompts if isinstance(prompt, list | tuple)]:
         raise PromptError(f"prompts: found a list of {len(lists[0])}; expected them one by one, as in open(*prompts)")
     read = [prompt if isinstance(prompt, SoftPrompt) else read_prompt(prompt) for prompt in prompts]
-    return Session(read, model, Settings(**settings), loader)
+    return Session(read, model, Settings().changed(**settings), loader)

@@ -164,7 +164,7 @@ def test_no_neighbors_at_all(command, prompt):
 
 
 def test_a_metric_that_does_not_exist(prompt):
-    assert "'manhattan' is not one of 'cosine', 'l2', 'dot', 'csls'" in misused("neighbors", prompt, "--metric", "manhattan")
+    assert "'manhattan' is not one of 'cosine', 'whitened', 'l2', 'dot', 'csls'" in misused("neighbors", prompt, "--metric", "manhattan")
 
 
 @pytest.mark.parametrize("arguments", [("clusters", "--nulls", "0"), ("clusters", "--nulls", "many"), ("labels", "--seed", "-1")], ids=" ".join)

@@ -79,6 +79,7 @@ def test_zeros_and_short_vocabularies():
     assert (result.token_ids[0] == -1).all()
     assert np.isnan(result.energy[0]).all()
     assert result.to_frame()["position"].unique().tolist() == [1]
+    assert "nothing to decompose" in decompose(planted.prompt(np.zeros((2, 16))), vocabulary, nulls=20).conclusion
 
 
 def test_the_frame_and_what_bad_calls_say():

@@ -105,6 +105,11 @@ def test_dispersion_runs_from_one_token_to_all(vocabulary):
     assert list(one.dispersion_frame().columns) == ["prompt", "dispersion", "initial_dispersion"]
 
 
+def test_a_token_of_zeros_is_near_to_no_label(vocabulary):
+    reading = read_labels(planted.prompt(np.zeros((2, vocabulary.dimension)), labels=("a", "b")), vocabulary, LABELS, nulls=20)
+    assert (reading.rank == 1 + len(vocabulary.searchable_ids)).all()
+
+
 def test_labels_frame(vocabulary):
     reading = read_labels(planted.prompt(np.ones((2, vocabulary.dimension)), labels=("a", "b", "c")), vocabulary, LABELS, nulls=20)
     frame = reading.to_frame()

@@ -451,3 +451,26 @@ def test_planted_prompts_are_read_without_files():
     assert found.neighbors()[0].token_ids[:, 0].tolist() == [0, 1, 2]
     with pytest.raises(ModelError, match="planted was not read from a folder and has no tokenizer"):
         found.labels(["good", "bad"])
+
+
+def test_a_setting_that_does_not_exist_and_texts_that_are_no_task_are_told():
+    session = explorer.open("sentiment/class-label-0")
+    for call in (lambda: explorer.open("sentiment/class-label-0", kk=3), lambda: session.change(kk=3)):
+        with pytest.raises(ExplorerError, match="found the setting 'kk'; expected one of k, metric, nulls"):
+            call()
+    with pytest.raises(DataError, match="found a str where labelled texts are meant; expected a Task"):
+        session.evaluate("examples/films.tsv")
+
+
+def test_saving_over_a_prompt_leaves_other_files_and_refuses_other_folders(tmp_path, vocabulary):
+    prompt = SoftPrompt(vocabulary.embedding[10:13])
+    folder, other = prompt.save(tmp_path / "mine"), tmp_path / "others"
+    (folder / "notes.txt").write_text("mine")
+    prompt.save(folder, overwrite=True)
+    assert (folder / "notes.txt").read_text() == "mine"
+    np.testing.assert_array_equal(explorer.read_prompt(folder).vectors, prompt.vectors)
+    other.mkdir()
+    (other / "k").write_text("a stranger's")
+    with pytest.raises(ExplorerError, match="holds files that are not a prompt; choose another folder"):
+        prompt.save(other, overwrite=True)
+    assert (other / "k").read_text() == "a stranger's"

@@ -46,6 +46,8 @@ class Decomposition(Result):
     def conclusion(self) -> str:
         """What to conclude, in one sentence."""
         words, last = self.token_ids.shape[1], self.energy[:, -1]
+        if np.isnan(last).all() or np.isnan(self.null_energy).all():
+            return "Every token, or every row of the vocabulary, is zero: there is nothing to decompose."
         chance = float(np.quantile(self.null_energy[:, -1], 0.95))
         beyond = int((last > chance).sum())
         return (

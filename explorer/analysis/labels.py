@@ -151,6 +151,7 @@ def _ranks(vectors: np.ndarray, similarity: np.ndarray, vocabulary: Vocabulary) 
     """1 + the number of searchable rows nearer to each vector [P, H] than the labels are, given their similarity [P, C]."""
     rows = remembered(vocabulary, "unit searchable rows", lambda: unit(vocabulary.embedding[vocabulary.searchable_ids]))
     cosine = np.sort(unit(vectors) @ rows.T, axis=1)
+    similarity = np.where(vectors.any(axis=1, keepdims=True), similarity, -np.inf)  # a token of zeros is near to nothing: the last rank
     above = [np.searchsorted(row, bound + TIE, side="right") for row, bound in zip(cosine, similarity, strict=True)]
     return 1 + len(rows) - np.array(above, np.int64)
 

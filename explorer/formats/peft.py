@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from explorer.errors import PromptError, WriteError
-from explorer.files import written_whole
+from explorer.files import write_folder
 from explorer.formats.record import RECORD, TRAJECTORY, Record, read_record, read_trajectory, record_of
 from explorer.formats.safetensors_arrays import list_safetensors
 from explorer.formats.stored import Stored, listing, load, read_json
@@ -134,25 +134,32 @@ def _base_model(config: dict) -> str | None:
 
 
 def write(prompt: SoftPrompt, folder: Path, versions: dict[str, str] | None = None, overwrite: bool = False) -> None:
-    """Write a prompt as a PEFT adapter with our record and trajectory: the folder appears whole or not at all.
+    """Write a prompt as a PEFT adapter with our record and trajectory: a new folder appears whole or not at all.
 
-    versions: of the libraries that made it. Raises WriteError when the folder exists and `overwrite` is False, or when it cannot be written.
+    versions: of the libraries that made it. overwrite: replace the files of a prompt that is there; other files in its folder stay. Raises WriteError
+    when the folder exists and `overwrite` is False, holds something that is not a prompt, or cannot be written.
     """
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     import explorer
 
     if folder.exists() and not overwrite:
         raise WriteError(f"{folder} exists already; choose another folder or overwrite it", "overwrite")
-    with written_whole(folder) as partial:
-        partial.mkdir()
-        (partial / CONFIG).write_text(json.dumps(_adapter_config(prompt), indent=1) + "\n")
-        save_file({TABLE: prompt.vectors}, partial / WEIGHTS)
-        (partial / RECORD).write_text(json.dumps(record_of(prompt, versions or {"explorer": explorer.__version__}), indent=1) + "\n")
-        if prompt.trajectory is not None:
-            moved = prompt.trajectory
-            arrays: dict[str, np.ndarray] = {"vectors": np.ascontiguousarray(moved.vectors, np.float32), "steps": moved.steps.astype(np.int64)}
-            save_file(arrays, partial / TRAJECTORY)
+    if folder.is_dir() and any(folder.iterdir()) and not recognizes(folder):
+        raise WriteError(f"{folder}: holds files that are not a prompt; choose another folder")
+    record = record_of(prompt, versions or {"explorer": explorer.__version__})
+    files = {
+        CONFIG: (json.dumps(_adapter_config(prompt), indent=1) + "\n").encode(),
+        WEIGHTS: save({TABLE: prompt.vectors}),
+        RECORD: (json.dumps(record, indent=1) + "\n").encode(),
+    }
+    if prompt.trajectory is not None:
+        moved = prompt.trajectory
+        files[TRAJECTORY] = save({"vectors": np.ascontiguousarray(moved.vectors, np.float32), "steps": moved.steps.astype(np.int64)})
+    elif folder.is_dir():
+        (folder / TRAJECTORY).unlink(missing_ok=True)  # of the prompt that was there
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    write_folder(folder, files, overwrite)
 
 
 def _adapter_config(prompt: SoftPrompt) -> dict:
