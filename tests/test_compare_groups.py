@@ -106,7 +106,7 @@ def test_the_interval_is_that_of_scipy_and_moves_with_scale():
     values = np.random.default_rng(1).uniform(size=15)
     expected = stats.t.interval(0.95, len(values) - 1, loc=values.mean(), scale=stats.sem(values))
     np.testing.assert_allclose(interval(values, 3), expected)
-    np.testing.assert_allclose(interval(10 * values + 1, 3), 10 * np.array(interval(values, 3)) + 1)
+    np.testing.assert_allclose(interval(0.5 * values + 0.1, 3), 0.5 * np.array(interval(values, 3)) + 0.1)
 
 
 def test_groups_are_what_the_prompts_record(prompts, vocabulary):

@@ -162,7 +162,9 @@ def test_words_say_what_was_measured(vocabulary):
     both = in_words([kept, lost], "class-label")
     assert both.startswith("2 prompts with initialization class-label: 3 of 4 tokens that began as a label still rank it first")
     assert both.endswith("a label ranks first at 1 of the 4 other positions.")
-    assert in_words([none], None).startswith("1 prompt with initialization unknown: no token is recorded to have begun as a label; at none of 3 positions")
+    assert in_words([none], None).startswith(
+        "1 prompt with initialization unknown: no token is recorded to have begun as a label; a label ranks first at none of 3 positions"
+    )
 
 
 def test_the_half_that_peft_never_trains_shows_no_persistence(vocabulary, tmp_path):

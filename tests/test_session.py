@@ -372,7 +372,7 @@ def test_open_takes_a_path_a_name_or_a_prompt(tiny_prompts, bare):
     assert explorer.open("sentiment/class-label-0").prompts[0].origin.task == "sentiment"
     with pytest.raises(PromptError, match="no/such/prompt: no such file, folder or bundled prompt"):
         explorer.open("no/such/prompt")
-    with pytest.raises(TypeError, match="neighbours"):
+    with pytest.raises(ExplorerError, match="neighbours"):
         explorer.open(bare, neighbours=3)
 
 

@@ -158,7 +158,10 @@ def write(prompt: SoftPrompt, folder: Path, versions: dict[str, str] | None = No
         files[TRAJECTORY] = save({"vectors": np.ascontiguousarray(moved.vectors, np.float32), "steps": moved.steps.astype(np.int64)})
     elif folder.is_dir():
         (folder / TRAJECTORY).unlink(missing_ok=True)  # of the prompt that was there
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WriteError(f"{folder}: cannot be written ({error.strerror or error}); choose another place") from error
     write_folder(folder, files, overwrite)
 
 
