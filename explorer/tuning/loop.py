@@ -18,6 +18,7 @@ import torch
 from tqdm import tqdm
 
 from explorer.errors import ModelError, PromptError
+from explorer.interruption import ctrl_c_sets
 from explorer.models.encoder_decoder import POSITIONS_PER_ROW, ROWS_PER_PASS, FrozenT5, split_by_length
 from explorer.models.network import Network
 from explorer.prompt import RowSource
@@ -90,7 +91,7 @@ class Tuning:
         yield from ended
         groups = [list(group) for group in _chunks([run for run in self.runs if not run.finished], self.runs_per_pass)]
         steps, what = self.config.steps * len(self.runs), f"tuning {count(len(self.runs), self.makes)}"
-        with tqdm(total=steps, initial=sum(run.step for run in self.runs), desc=what, unit="step", mininterval=1.0) as bar:
+        with ctrl_c_sets(self._stop), tqdm(total=steps, initial=sum(run.step for run in self.runs), desc=what, unit="step", mininterval=1.0) as bar:
             for group in _in_parallel(groups, lambda group: self._advance(group, bar), self._stop):
                 bar.set_postfix(dev=f"{np.mean([run.history[-1].dev_accuracy for run in self.runs if run.history]):.3f}")
                 for run in [run for run in group if run.finished]:
