@@ -37,7 +37,7 @@ ARGUMENTS = (
     "--enable-unsafe-swiftshader",
 )
 PAGES = ("prompts", "neighbors", "clusters", "labels", "map", "training", "words", "compare", "playground", "faithfulness", "ensemble", "shift")
-PATIENCE = 60_000
+PATIENCE = 180_000
 """milliseconds; a page that takes longer is broken"""
 
 pytestmark = pytest.mark.skipif(not CHROMIUM.exists() and not MUST, reason=f"no {CHROMIUM}; the browser tests run where it is installed")
