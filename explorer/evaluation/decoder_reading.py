@@ -125,7 +125,7 @@ def read_decoder(
     asked = [text for group in groups for text in group]
     bare = _split(model.first_pieces([None], asked)[0].astype(np.float64), groups)  # A × [B, V]
     listed = np.arange(len(vocabulary)) if include_special else vocabulary.searchable_ids
-    sets = _label_sets(prompts, labels)
+    sets = _label_sets(prompts, labels) if prompts else []
     firsts = [_first_pieces(model, one) for one in sets]
     readings, mass = [], np.empty((len(prompts), len(groups), len(firsts)))
     for number, found in enumerate(_one_by_one(model, prompts, asked)):

@@ -147,7 +147,7 @@ def label_mass(
     kept = np.flatnonzero(own >= 0)
     members = [prompt for prompt, task in zip(prompts, own, strict=True) if task >= 0]
     pieces = tuple(tuple(vocabulary.pieces[token_id] for token_id in ids) for ids in firsts)
-    tasks = _task_names(members, own[kept], sets)
+    tasks = _task_names(members, own[kept], sets) if recorded else (" / ".join(sets[0]),)
     return LabelMass(tuple(prompt.name for prompt in members), texts, tasks, tuple(sets), pieces, own[kept], mass[kept], without_prompt, seed)
 
 
