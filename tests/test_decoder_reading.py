@@ -1,5 +1,7 @@
 """What the decoder makes of a prompt: words bring words of their kind, batches change nothing, nothing minus nothing is nothing."""
 
+from dataclasses import replace
+
 import numpy as np
 import planted
 import pytest
@@ -151,6 +153,12 @@ def test_a_prompt_of_zeros_is_read(model, vocabulary):
     ((found,), _) = read_decoder(model, vocabulary, [planted.prompt(np.zeros((5, vocabulary.dimension)))])
     assert np.isfinite(found.evidence).all()
     assert np.isfinite(found.divergence).all()
+
+
+def test_a_model_without_sentinels_has_no_gap(tiny, tiny_vocabulary, prompts):
+    tokenizer = replace(tiny.tokenizer, pieces=tuple("~" if (piece or "").startswith("<extra") else piece for piece in tiny.tokenizer.pieces))
+    found, _ = read_decoder(replace(tiny, tokenizer=tokenizer), tiny_vocabulary, prompts, ["a film"])
+    assert found[0].texts == (ALONE, "a film")
 
 
 # Bad input

@@ -86,7 +86,7 @@ class DecoderReading(Result):
 def evidence(log_p: np.ndarray, log_q: np.ndarray) -> np.ndarray:
     """√p · (log p − log q): how many standard errors the gain of a piece stands above zero, for one piece that is drawn from p; any shape.
 
-    Of n draws about n·p are the piece, so that the standard error of its log-ratio is 1 / √(n·p) (the z of Monroe, Colaresi and Quinn 2008, §3.5.1, with
+    Of n draws about n·p are the piece, so that the standard error of its log-ratio is 1 / √(n·p) (the z of Monroe, Colaresi and Quinn 2008, with
     q known). The plain gain is led by pieces that nobody would ever write; the piece's part of the divergence, p · (log p − log q), by commas and articles.
     """
     return np.exp(0.5 * log_p) * (log_p - log_q)
@@ -118,7 +118,8 @@ def read_decoder(
     for prompt in prompts:
         vocabulary.check_width(prompt.vectors, prompt.name)
     model.text_ids(texts)  # refused by their own numbers, before anything runs
-    groups = [[ALONE], *([[GAP]] if model.tokenizer.sentinels else []), list(texts)]
+    gaps = model.tokenizer.sentinels.intersection(model.text_ids([GAP])[0])  # none where the vocabulary has no sentinels
+    groups = [[ALONE], *([[GAP]] if gaps else []), list(texts)]
     names = tuple(group[0] if len(group) == 1 else f"{SEVERAL}{count(len(group), 'text')}" for group in groups)
     if progress is not None:
         progress(f"asking the decoder about {count(len(prompts), 'prompt')}, alone and before {count(len(texts), 'text')}")
