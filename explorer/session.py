@@ -29,9 +29,11 @@ if TYPE_CHECKING:
     from explorer.analysis.norms import Norms
     from explorer.analysis.redundancy import Redundancy
     from explorer.evaluation.attribution import Attribution
+    from explorer.evaluation.decoder_reading import DecoderReading
     from explorer.evaluation.domain_shift import DomainShift
     from explorer.evaluation.ensemble import Ensemble
     from explorer.evaluation.faithfulness import Faithfulness
+    from explorer.evaluation.label_mass import LabelMass
     from explorer.evaluation.scoring import Predictions, Scores
     from explorer.results import Readings, Tabular
     from explorer.tasks import Task
@@ -200,6 +202,23 @@ class Session(Resolved):
             lambda prompt, vocabulary, *_: attribute(self.model, vocabulary, prompt, given, self.class_labels, label, orders, seed, self.progress),
         )
 
+    def decode(self, texts: Sequence[str] | str | None = None) -> "Readings[DecoderReading]":
+        """The first pieces that the decoder writes more often with each prompt than without: alone, in a gap, before texts (None: a few neutral ones).
+
+        k pieces each; see evaluation.decoder_reading.
+        """
+        return self._decoded(texts)[0]
+
+    def label_mass(self, texts: Sequence[str] | str | None = None) -> "LabelMass":
+        """How likely the decoder begins with class labels, of each prompt's own task and of others; see evaluation.label_mass.
+
+        Raises DataError where no prompt records labels and none are given.
+        """
+        found = self._decoded(texts)[1]
+        if found is None:
+            raise DataError(f"{self.prompts[0].name} records no class labels; name them, such as negative and positive", "labels")
+        return found
+
     # How readings are made once.
 
     def _each(self, name: str, options: tuple, read: "Callable[..., R]") -> "Readings[R]":
@@ -216,6 +235,15 @@ class Session(Resolved):
         from explorer.analysis.memo import remembered
 
         return remembered(self.vocabulary_of(prompt), (name, prompt, *options), make)
+
+    def _decoded(self, texts: Sequence[str] | str | None) -> "tuple[Readings[DecoderReading], LabelMass | None]":
+        from explorer.evaluation.decoder_reading import read_decoder
+        from explorer.evaluation.neutral_texts import NEUTRAL
+
+        given = NEUTRAL if texts is None else (texts,) if isinstance(texts, str) else as_list(texts, "texts")
+        now, vocabulary = self.settings, self.vocabulary
+        options = (given, now.labels, now.k, now.include_special, now.seed)
+        return self._answered(("decode", *options), lambda: read_decoder(self.model, vocabulary, self.prompts, *options, self.progress))
 
     def _answered(self, key: tuple, make: Callable[[], T]) -> T:
         from explorer.analysis.memo import remembered

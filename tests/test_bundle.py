@@ -11,9 +11,11 @@ import pytest
 from test_cli import run
 from test_cli_errors import fails
 
+from explorer.errors import ExplorerError
 from explorer.files import safe_csv
 from explorer.formats import find_prompts
 from explorer.report.bundle import PAGE, RECORD, Recipe, bundle
+from explorer.resolve import Loader
 from explorer.session import Session, Settings
 
 
@@ -80,6 +82,29 @@ def test_the_page_needs_no_network(out):
     figures = re.findall(r'<figure role="img" aria-label="([^"]+)"', page)
     assert len(figures) > 8
     assert page.count("Plotly.newPlot(") >= len(figures)
+
+
+def test_what_the_decoder_makes_of_the_prompts_is_there_unless_left_out(out, paths, tmp_path, vocabulary):
+    page = (out / PAGE).read_text()
+    assert page.count("<h3>What the decoder makes of it</h3>") == len(paths)
+    assert "class labels begin what the decoder writes with probability" in page
+    assert {"decoder.csv", "label-mass.csv", "label-mass-tasks.csv"} <= {path.name for path in out.iterdir()}
+    run("report", paths[0], *QUICK, "--no-decoder", "--out", tmp_path / "r")
+    assert not (tmp_path / "r" / "decoder.csv").exists()
+    assert "What the decoder makes of the prompts was left out." in (tmp_path / "r" / PAGE).read_text()
+    assert json.loads((tmp_path / "r" / RECORD).read_text())["command"].endswith("--no-decoder --out report")
+
+
+def test_where_no_model_can_run_the_rest_is_there(tiny_prompts, vocabulary):
+    class ReadOnly(Loader):
+        def frozen(self, model):
+            raise ExplorerError("runs no model")
+
+    told, prompt = [], next(prompt for _, prompt in find_prompts(tiny_prompts))
+    files = bundle(Session([prompt], vocabulary.name, Settings(k=3, nulls=20), ReadOnly(), told.append), [prompt.name], line)
+    assert "left out: what the decoder makes of the prompts (runs no model)" in told
+    assert "decoder.csv" not in files
+    assert b"was left out." in files[PAGE]
 
 
 def test_text_of_a_checkpoint_is_text(tiny_prompts, tmp_path, vocabulary):

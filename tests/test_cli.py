@@ -297,6 +297,21 @@ def test_decompose_writes_each_token_as_a_sum_of_words(label_prompt):
     assert "of random vectors" in text
 
 
+def test_decode_lists_first_pieces_with_and_without_the_prompt(label_prompt, paths, tmp_path):
+    rows = as_json("decode", label_prompt, "-k", 4)
+    assert {"prompt", "text", "rank", "token_id", "piece", "probability", "without_prompt", "gain", "evidence", "divergence"} <= set(rows[0])
+    assert [row["rank"] for row in rows] == [1, 2, 3, 4] * 3
+    assert [row["text"] for row in rows[::4]] == ["", "<extra_id_0>", "mean of 4 texts"]
+    assert as_csv("decode", label_prompt, "-k", 4)[0]["piece"] == rows[0]["piece"]
+    result = run("decode", label_prompt, paths[-1], "--text", "a film", "-k", 4, "--label-mass", tmp_path / "mass.csv")
+    text = words(result.stdout)
+    assert "The decoder begins more often than without the prompt, alone: " in text
+    assert "before 'a film'" in text
+    assert "a prompt's own class labels begin what the decoder writes with probability" in text
+    assert (tmp_path / "mass.csv").read_text().startswith("text,task,labels,prompts,own,others,difference,without_prompt,p,least_p\n")
+    assert "evidence" in run("decode", label_prompt, "--wide").stdout
+
+
 def test_labels_has_three_tables(label_prompt):
     found, prompt = as_json("labels", label_prompt, "--nulls", 50), read_prompt(label_prompt)
     assert set(found) == {"similarities", "persistence", "dispersion"}

@@ -29,6 +29,7 @@ ASKED = {
     "shift": [(*LONG, "--source", FEW, "--target", OTHER, "--no-prompt", "--no-generate")],
     "ensemble": [(*LONG, "--data", FEW)],
     "faithfulness": [("sentiment/sampled-vocab-2-length-5", "--data", FEW, "--draws", 1, "--points", 2)],
+    "decode": [(*LONG, "-k", 30), (*SIX_LABELS, LONG[0], "--text", LONG_TEXT), (LONG[0], "--labels", "wonderful,dreadful,boring")],
     "attribution": [("sentiment/sampled-vocab-2-length-5", "--text", "fine", "--orders", 2)],
 }
 NO_TABLE = {"convert", "report", "train", "app"}

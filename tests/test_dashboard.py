@@ -319,6 +319,24 @@ def test_the_playground_answers_with_every_prompt_and_without_one(put):
     assert "The text is empty" in texts(app.warning)
 
 
+def test_the_playground_shows_what_the_decoder_makes_of_the_prompts(put):
+    put()
+    app = open_page("playground")
+    assert not app.dataframe
+    app.session_state["decoder"] = True
+    app.run()
+    assert not app.exception
+    pieces, masses = (frame.value for frame in app.dataframe)
+    assert list(pieces["read"][:3]) == ["alone", "in a gap", "before 4 texts"]
+    assert set(pieces["prompt"]) == set(NAMES)
+    assert "class labels begin what the decoder writes with probability" in texts(app.markdown)
+    assert masses["own"].between(0, 1).all()
+    app.text_area(key="behind").set_value("one text\n\n").run()
+    assert app.dataframe[0].value["read"][2] == "before 'one text'"
+    app.text_area(key="behind").set_value(" ").run()
+    assert "There is no text" in texts(app.warning)
+
+
 STRANGE = {
     "long": "a very long film " * 117,
     "a thousand lines": "good\n" * 399,

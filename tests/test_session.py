@@ -25,6 +25,7 @@ from explorer.analysis.search import search
 from explorer.analysis.trajectory import neighbor_changes
 from explorer.errors import DataError, ExplorerError, ModelError, PromptError
 from explorer.evaluation.attribution import attribute
+from explorer.evaluation.decoder_reading import read_decoder
 from explorer.evaluation.domain_shift import answer
 from explorer.evaluation.ensemble import ensemble
 from explorer.evaluation.faithfulness import faithfulness
@@ -254,6 +255,9 @@ def test_readings_that_run_the_model_are_those_of_the_functions(tiny):
     assert [one.macro_f1 for one in found.answered] == [one.macro_f1 for one in expected]
     one = session.only(asked[0].name)
     same(one.faithfulness(TASK, draws=1, points=2).to_frame(), faithfulness(model, vocabulary, asked[0], TASK, 1, 2).to_frame())
+    pieces, mass = read_decoder(model, vocabulary, asked, TEXTS, k=session.settings.k)
+    same(session.decode(TEXTS).to_frame(), pieces.to_frame())
+    same(session.label_mass(TEXTS).to_frame(), mass.to_frame())
     same(one.attribution(TEXTS[0], orders=2).to_frame(), attribute(model, vocabulary, asked[0], TEXTS[:1], LABELS, orders=2).to_frame())
 
 

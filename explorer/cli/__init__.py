@@ -20,6 +20,7 @@ from explorer.cli.clusters import clusters
 from explorer.cli.commandline import SCRIPT, advice, program
 from explorer.cli.compare import compare
 from explorer.cli.convert import convert
+from explorer.cli.decode import decode
 from explorer.cli.decompose import decompose
 from explorer.cli.ensemble import ensemble
 from explorer.cli.evaluate import evaluate
@@ -115,6 +116,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "ensemble": ensemble,
     "faithfulness": faithfulness,
     "attribution": attribution,
+    "decode": decode,
     "train": train,
     "app": dashboard,
 }

@@ -34,13 +34,14 @@ def advice(setting: str | None) -> str:
     return f" (`{program()} prompts` lists what is here)" if setting == "prompt" else f" ({flag(setting)})"
 
 
-def shell_line(recipe: "Recipe", given: Sequence[str], session: "Session") -> str:
-    """The command that makes a table of a report again. given: the prompts as they were typed."""
+def shell_line(recipe: "Recipe", given: Sequence[str], session: "Session", whole: Sequence[str] = ()) -> str:
+    """The command that makes a table of a report again. given: the prompts as they were typed; whole: further flags of the report itself."""
     words = [*MODULE.split(), recipe.command, *given]
     for name in recipe.settings:
         value = getattr(session.settings, name)
         if value is not None:
             words += [flag(name), ",".join(value) if isinstance(value, tuple) else str(value)]
     words += [] if session.model_name is None else ["--model", session.model_name]
+    words += whole if recipe.output == "folder" else ()
     words += {"csv": ["--csv", recipe.file], "json": ["--json"], "folder": ["--out", recipe.file]}[recipe.output]
     return shlex.join(words)

@@ -22,6 +22,9 @@ def report(
     nulls: Nulls = 1000,
     seed: Seed = 0,
     model: Model = None,
+    decoder: Annotated[
+        bool, typer.Option("--decoder/--no-decoder", help="Also ask the frozen model's decoder, which needs the whole model in memory, and time.")
+    ] = True,
     overwrite: Overwrite = False,
 ) -> None:
     """Make a folder to share: all tables and one HTML page.
@@ -32,6 +35,6 @@ def report(
     session = open_session(prompts, model, k=k, metric=metric, nulls=nulls, seed=seed, labels=label_values(labels))
     from explorer.report.bundle import PAGE, bundle
 
-    files = bundle(session, prompts, lambda recipe: shell_line(recipe, prompts, session))
+    files = bundle(session, prompts, lambda recipe: shell_line(recipe, prompts, session, () if decoder else ["--no-decoder"]), decoder)
     write_folder(out, files, overwrite)
     note(f"wrote {out}: {count(len(files), 'file')}, {PAGE} first")

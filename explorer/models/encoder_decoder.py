@@ -148,7 +148,7 @@ class FrozenT5:
         vectors, texts = self._vectors(prompts), as_list(texts, "texts")
         targets = [torch.tensor(self.label_ids(label), device=self.device) for label in as_list(labels, "labels")]
         scores = np.empty((len(vectors) * len(texts), len(targets)), np.float32)
-        for rows, embeds, mask in self._passes(vectors, texts):
+        for rows, embeds, mask in self._passes(vectors, self.text_ids(texts)):
             with self._inference():  # for each pass, so that others get their turn
                 encoded = self.encode(embeds, mask)
                 for column, target in enumerate(targets):
@@ -171,13 +171,41 @@ class FrozenT5:
         vectors, texts = self._vectors(prompts), as_list(texts, "texts")
         longest = max(1, min(max_new_tokens, LONGEST_OUTPUT))
         written = [""] * (len(vectors) * len(texts))
-        for rows, embeds, mask in self._passes(vectors, texts):
+        for rows, embeds, mask in self._passes(vectors, self.text_ids(texts)):
             with self._inference():
                 for row, ids in zip(rows, self.network.generate(embeds, mask, longest), strict=True):
                     written[row] = self.tokenizer.decode(ids)
             if done is not None:
                 done(len(rows))
         return [written[n * len(texts) : (n + 1) * len(texts)] for n in range(len(vectors))]
+
+    def first_pieces(self, prompts: Prompts, texts: Sequence[str], done: Done | None = None) -> np.ndarray:
+        """log p(first piece that the decoder writes | prompt, text), natural logarithm: [N, B, V] float32, each row's exponentials sum to 1.
+
+        texts: an empty one is none, so that the encoder reads the prompt and eos alone. For a text with a sentinel (`<extra_id_0>`) it is the piece
+        after that sentinel, with which a T5 begins to fill the gap (span corruption, Raffel et al. 2020, §3.1.4).
+        prompts: as in `label_log_probabilities`, and all N × B rows share batches likewise. Raises what that raises.
+        """
+        import torch
+
+        vectors, ids = self._vectors(prompts), self._ids_or_none(as_list(texts, "texts"))
+        starts = [next(((piece,) for piece in row if piece in self.tokenizer.sentinels), ()) for row in ids]
+        found = np.empty((len(vectors), len(ids), len(self.network.embedding)), np.float32)
+        for start in dict.fromkeys(starts):
+            columns = np.array([number for number, one in enumerate(starts) if one == start], np.int64)
+            target = torch.tensor([*start, self.network.architecture.end], device=self.device)
+            for rows, embeds, mask in self._passes(vectors, [ids[column] for column in columns]):
+                with self._inference():
+                    logits = self.network.target_logits(self.encode(embeds, mask), mask, target.expand(len(rows), -1))[:, -1]
+                    found[rows // len(columns), columns[rows % len(columns)]] = torch.log_softmax(logits.float(), dim=-1).cpu().numpy()
+                if done is not None:
+                    done(len(rows))
+        return found
+
+    def _ids_or_none(self, texts: Sequence[str]) -> list[list[int]]:
+        """Pieces of each text with eos, eos alone for an empty one."""
+        read = iter(self.text_ids([text for text in texts if text]))
+        return [next(read) if text else [self.network.architecture.end] for text in texts]
 
     def embed(self, ids: "torch.Tensor") -> "torch.Tensor":
         """Input embeddings [R, L, H] of pieces [R, L], or [L, H] of [L]."""
@@ -195,14 +223,13 @@ class FrozenT5:
         logits = self.network.target_logits(encoded, mask, wanted).float()
         return torch.log_softmax(logits, dim=-1).gather(2, wanted[:, :, None].to(logits.device)).sum(dim=(1, 2))
 
-    def _passes(self, vectors: Sequence[np.ndarray | None], texts: Sequence[str]) -> "Iterator[tuple[np.ndarray, torch.Tensor, torch.Tensor]]":
-        """Every prompt before every embedded text, in passes of bounded size and like length.
+    def _passes(self, vectors: Sequence[np.ndarray | None], ids: Sequence[list[int]]) -> "Iterator[tuple[np.ndarray, torch.Tensor, torch.Tensor]]":
+        """Every prompt before every embedded text, given as pieces, in passes of bounded size and like length.
 
         Yields row numbers [R] (prompt n, text b is row n·B + b), embeddings [R, L, H] and attention mask [R, L].
         """
         import torch
 
-        ids = self.text_ids(texts)
         fronts = [None if one is None else torch.as_tensor(one, dtype=self.dtype, device=self.device) for one in vectors]
         lengths = np.array([(0 if front is None else len(front)) + len(text) for front in fronts for text in ids], np.int64)
         most = ROWS_PER_PASS.get(self.device.type, ROWS_PER_PASS["cpu"])

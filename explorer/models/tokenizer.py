@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 from explorer.errors import ModelError
@@ -27,6 +27,11 @@ class Tokenizer:
     """piece ids of texts as the encoder reads them, with eos"""
     decode: Callable[[Sequence[int]], str]
     """the text of piece ids, special ones left out"""
+
+    @cached_property
+    def sentinels(self) -> frozenset[int]:
+        """Ids of `<extra_id_0>` and the like, which stand for gaps in a text."""
+        return frozenset(token_id for token_id, piece in enumerate(self.pieces) if piece is not None and _SENTINEL.fullmatch(piece))
 
 
 def read_tokenizer(folder: Path) -> Tokenizer:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from hashlib import blake2b
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
 
@@ -21,6 +21,8 @@ from explorer.analysis.compare.groups import Comparison
 from explorer.analysis.map.fit import VocabularyMap
 from explorer.analysis.neighbors import NearestNeighbors
 from explorer.analysis.nulls import SIGNIFICANT_AT
+from explorer.errors import ExplorerError
+from explorer.evaluation.neutral_texts import where
 from explorer.figures import (
     accuracy_curve,
     clusters_figure,
@@ -38,6 +40,9 @@ from explorer.report.tables import card_in_words, list_prompts, neighbor_table, 
 from explorer.session import Session
 from explorer.vocabulary import Vocabulary
 from explorer.wording import count
+
+if TYPE_CHECKING:
+    from explorer.evaluation.decoder_reading import DecoderReading
 
 PAGE, RECORD = "report.html", "report.json"
 LIBRARIES = ("numpy", "pandas", "scipy", "faiss-cpu", "plotly", "tokenizers", "safetensors")
@@ -80,14 +85,17 @@ class Table:
         return csv_bytes(self.frame)
 
 
-def bundle(session: Session, given: Sequence[str], line: Line) -> dict[str, bytes]:
+def bundle(session: Session, given: Sequence[str], line: Line, decoder: bool = True) -> dict[str, bytes]:
     """The files of a bundle by name.
 
-    given: what each prompt is called in the shell: a path or a bundled name. line: how a recipe is typed there. Raises what the readings raise.
+    given: what each prompt is called in the shell: a path or a bundled name. line: how a recipe is typed there. decoder: ask the frozen model's decoder
+    too; where the model cannot be loaded, that is told and left out. Raises what the readings raise.
     """
     progress = session.progress
     progress(f"reading {count(len(session.prompts), 'prompt')}")
     tables = _tables(session, given)
+    decoder = decoder and _runs(session)
+    tables += _decoder_tables(session) if decoder else []
     progress("placing them on the map")
     places = session.map()
     tables.append(Table("map.csv", places.to_frame(), "places on the map", Recipe("map", ("labels",), "csv", "map.csv")))
@@ -104,7 +112,7 @@ def bundle(session: Session, given: Sequence[str], line: Line) -> dict[str, byte
     record = _record(session, given, places.map, tables, line)
     files = {table.file: table.content for table in tables}
     files[RECORD] = (json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8", "backslashreplace")
-    files[PAGE] = _page(session, figures, tables, record).encode("utf-8", "backslashreplace")
+    files[PAGE] = _page(session, figures, tables, record, decoder).encode("utf-8", "backslashreplace")
     return files
 
 
@@ -130,6 +138,31 @@ def _tables(session: Session, given: Sequence[str]) -> list[Table]:
     listed = list_prompts((Path(text), prompt) for text, prompt in zip(given, session.prompts, strict=True))
     tables = [Table("prompts.csv", listed, "the prompts and where they come from", ALL)]
     return tables + [Table(f"{name}.csv", frame, *KINDS[name]) for name, frame in readings(session).items()]
+
+
+def _runs(session: Session) -> bool:
+    """Whether the frozen model can be loaded; if not, why is told."""
+    try:
+        _ = session.model
+    except ExplorerError as error:
+        session.progress(f"left out: what the decoder makes of the prompts ({error})")
+        return False
+    return True
+
+
+def _decoder_tables(session: Session) -> list[Table]:
+    """What the decoder makes of the prompts and, where there are labels, how likely it begins with those."""
+    takes = ("k", "seed", "labels")
+    tables = [
+        Table("decoder.csv", session.decode().to_frame(), "first pieces that the decoder writes more often", Recipe("decode", takes, "csv", "decoder.csv"))
+    ]
+    if session.all_labels:
+        mass = session.label_mass()
+        tables += [
+            Table("label-mass.csv", mass.prompt_frame(), "how likely the decoder begins with labels of each task", ALL),
+            Table("label-mass-tasks.csv", mass.to_frame(), "own labels against those of other tasks, prompts permuted", ALL),
+        ]
+    return tables
 
 
 def _comparison_tables(session: Session, comparison: Comparison) -> list[Table]:
@@ -190,7 +223,7 @@ def _prompt_record(prompt: SoftPrompt, given: str, vocabulary: Vocabulary) -> di
     }
 
 
-def _page(session: Session, figures: Sequence[Part], tables: Sequence[Table], record: dict) -> str:
+def _page(session: Session, figures: Sequence[Part], tables: Sequence[Table], record: dict, decoder: bool) -> str:
     """The HTML page: all prompts together, then each by itself, then what was made with what."""
     settings, model, made = record["settings"], record["model"], record["made"][:16].replace("T", " ")
     told = (
@@ -206,8 +239,13 @@ def _page(session: Session, figures: Sequence[Part], tables: Sequence[Table], re
         f'<ul>{contents}<li><a href="#tables">Tables and commands</a></li></ul><h2>Together</h2>',
         *figures,
     ]
+    if not decoder:
+        parts.append("<p>What the decoder makes of the prompts was left out.</p>")
+    elif session.all_labels:
+        parts.append(f"<h3>Class labels and the decoder</h3><p><b>{html.escape(session.label_mass().conclusion)}</b></p>")
     for number, prompt in enumerate(session.prompts):
         parts += _section(number, session.only(prompt.name))
+        parts += [_decoder_html(session.decode()[number])] if decoder else []
     lines = [entry["command"] for entry in record["tables"]]
     rows = "".join(
         f'<tr><td><a href="{table.file}">{table.file}</a></td><td>{html.escape(table.says)}</td><td>{len(table.frame):,}</td>'
@@ -239,6 +277,16 @@ def _section(number: int, session: Session) -> list[Part]:
     if any(one.dev_accuracy is not None for one in prompt.origin.history):
         parts.append(accuracy_curve([prompt]))
     return parts
+
+
+def _decoder_html(found: "DecoderReading") -> str:
+    """What the decoder makes of one prompt: the conclusion, then the pieces of each reading."""
+    rows = "".join(
+        f"<tr><td>{html.escape(where(text))}</td><td>{html.escape(', '.join(words))}</td><td>{divergence:.3f}</td></tr>"
+        for text, words, divergence in zip(found.texts, found.words(), found.divergence, strict=True)
+    )
+    head = "<tr><th>Prompt</th><th>First pieces, more often than without it</th><th>Divergence (nats)</th></tr>"
+    return f'<h3>What the decoder makes of it</h3><p><b>{html.escape(found.conclusion)}</b></p><div class="table"><table>{head}{rows}</table></div>'
 
 
 def _neighbors_html(prompt: SoftPrompt, found: NearestNeighbors, clusters: Clusters) -> str:

@@ -4,7 +4,7 @@ import streamlit as st
 
 from explorer.dashboard import cache, charts, choice, controls, tables
 from explorer.dashboard.markdown import safe
-from explorer.dashboard.panels import attribution, frozen
+from explorer.dashboard.panels import attribution, decoder, frozen
 from explorer.figures import probability_bars
 from explorer.wording import count
 
@@ -25,6 +25,10 @@ def ask() -> None:
 st.title("Playground", anchor=False)
 st.markdown("What does the frozen model answer with each prompt, and without one?")
 session = choice.session()
+
+with st.expander("What does the decoder make of the prompts?", key="decoder", on_change="rerun") as read:
+    if read.open:
+        decoder.show(session)
 
 if domains := cache.domains():
     left, right = st.columns([1, 3])

@@ -1,0 +1,76 @@
+"""`decode`: what the frozen decoder makes of a prompt."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from explorer.cli.options import Csv, Device, Dtype, Json, Labels, Model, Overwrite, Prompts, Seed, Wide, label_values
+from explorer.cli.output import Output, paragraph, records, table
+from explorer.cli.predict import check_texts
+from explorer.cli.session import load_model, open_session
+
+if TYPE_CHECKING:
+    from explorer.evaluation.decoder_reading import DecoderReading
+    from explorer.evaluation.label_mass import LabelMass
+
+
+def decode(
+    prompts: Prompts,
+    text: Annotated[
+        list[str] | None, typer.Option("--text", metavar="T", show_default=False, help="A text behind the prompt; may be repeated. Default: four neutral ones.")
+    ] = None,
+    k: Annotated[int, typer.Option("-k", min=1, help="Pieces listed.")] = 10,
+    labels: Labels = None,
+    include_special: Annotated[bool, typer.Option("--include-special", help="List control pieces, sentinels and padding rows too.")] = False,
+    mass: Annotated[str | None, typer.Option("--label-mass", metavar="FILE", help="How likely class labels come first, by task, as CSV in a file.")] = None,
+    seed: Seed = 0,
+    model: Model = None,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    wide: Wide = False,
+    as_json: Json = False,
+    csv: Csv = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """List what the decoder would write first for a prompt.
+
+    The prompt is read alone, before a gap (<extra_id_0>) and before texts; pieces are compared with those without the prompt. Class labels of a prompt's
+    own task are compared with those of other tasks where prompts of several tasks are given.
+    """
+    output, mass_output = Output(as_json, csv, overwrite=overwrite), Output(csv=mass, overwrite=overwrite)
+    check_texts(text or [])
+    session = open_session(prompts, model, device, dtype, k=k, labels=label_values(labels), include_special=include_special, seed=seed)
+    load_model(session)
+    found = session.decode(text or None)
+    whole = session.label_mass(text or None) if session.all_labels or mass is not None else None
+    frame = found.to_frame()
+    if whole is not None:
+        mass_output.write(lambda: None, whole.to_frame)
+    output.write(lambda: records(frame), lambda: frame, lambda: "\n\n".join([*(_pieces(one, wide) for one in found), *_labels(whole, wide)]))
+
+
+def _pieces(found: "DecoderReading", wide: bool) -> str:
+    """One prompt: what it comes to, then the pieces of each reading."""
+    import pandas as pd
+
+    from explorer.evaluation.neutral_texts import where
+
+    said = paragraph(f"{found.prompt}: {found.conclusion}")
+    if wide:
+        return f"{said}\n{table(found.to_frame(), wide)}"
+    words = list(map(", ".join, found.words()))
+    shown = pd.DataFrame({"prompt": list(map(where, found.texts)), "the decoder rather begins with": words, "divergence": found.divergence})
+    return f"{said}\n{table(shown, lists=['the decoder rather begins with'])}"
+
+
+def _labels(found: "LabelMass | None", wide: bool) -> list[str]:
+    """How likely the decoder begins with class labels, by task."""
+    from explorer.evaluation.neutral_texts import where
+
+    if found is None:
+        return []
+    frame = found.to_frame()
+    if not wide:
+        kept = ["text", "task", "prompts", "own", "without_prompt", *(["others", "p", "least_p"] if len(found.tasks) > 1 else [])]
+        frame = frame[kept].assign(text=list(map(where, frame["text"]))).rename(columns={"text": "prompt", "own": "own labels", "without_prompt": "no prompt"})
+    return [f"{paragraph(found.conclusion)}\n{table(frame, wide)}"]
