@@ -194,7 +194,11 @@ def test_degenerate_prompts_have_a_defined_result():
     single = clusters(planted.prompt(np.ones((1, 16))), vocabulary, nulls=50)
     assert single.q.shape == (1,)
     assert "of 1 token lie" in single.conclusion
-    assert f"than {int((single.rotations < single.higher_criticism).sum())} of 399 random rotations" in single.conclusion
+    as_near = int((single.rotations >= single.higher_criticism).sum())
+    assert f"comes as near to such groups in {as_near} ({as_near / 399:.1%}) of 399 draws." in single.conclusion
+    assert zeros.conclusion == "All 3 tokens are zero: no word is near, and no group."
+    assert zeros.groups == ((),) * 3
+    assert np.isnan([*zeros.coherence, *zeros.percentile, *zeros.variant_share, *zeros.group_variants]).all()
 
 
 def test_degenerate_vocabularies_have_a_defined_result():

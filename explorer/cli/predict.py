@@ -53,13 +53,7 @@ def _text(found: "Predictions", wide: bool) -> str:
     if not wide:
         likeliest = found.probabilities.max(axis=2).ravel()
         shown = pd.DataFrame({**shown[["prompt", "text", "label"]], "probability": likeliest, "generated": shown["generated"]})
-    given = found.answers.ravel().tolist()
-    answers = [f"{label} {given.count(n)}" for n, label in enumerate(found.labels) if n in given]
-    said = f"Answers: {', '.join(answers)}."
-    if (rows := len(found.prompts)) > 1:
-        alike = int((found.answers == found.answers[0]).all(axis=0).sum())
-        said += f" {'Both' if rows == 2 else f'All {rows}'} agree on {alike} of {count(len(found.texts), 'text')}."
-    return f"{table(shown, wide)}\n\n{paragraph(said)}"
+    return f"{paragraph(found.conclusion)}\n\n{table(shown, wide)}"
 
 
 def check_texts(texts: list[str]) -> None:
