@@ -5,15 +5,14 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
-import planted
 import pandas as pd
+import planted
 import pytest
 from test_conclusions import is_one_sentence
 
 from explorer.analysis.clusters import FEWEST_ROTATIONS, clusters
 from explorer.analysis.compare.groups import compare
 from explorer.analysis.decomposition import decompose
-from explorer.analysis.hubness import hubness
 from explorer.analysis.labels import read_labels
 from explorer.analysis.map.fit import VocabularyMap
 from explorer.analysis.map.place import MapReading, place_prompt, place_trajectory
