@@ -45,7 +45,7 @@ def clusters(
         if not wide:
             return "\n\n".join(_text(session.only(prompt.name)) for prompt in session.prompts)
         said = [_conclusion(one, *rest) for one, *rest in zip(session.clusters(), session.redundancy(), strict=True)]
-        return f"{paragraph(*said)}\n\n{table(positions, wide)}\n\n{table(whole, wide)}\n\n{table(repeated, wide)}"
+        return f"{table(positions, wide)}\n\n{table(whole, wide)}\n\n{table(repeated, wide)}\n\n{paragraph(*said)}"
 
     def content() -> dict[str, object]:
         tables = {"positions": records(positions), "prompts": records(whole), "redundancy": records(repeated)}

@@ -56,7 +56,7 @@ def compare(
     def text() -> str:
         said, tested = paragraph(comparison.conclusion), paragraph(_tested(rows, tests))
         if wide:
-            return "\n\n".join([said, *(table(one, wide) for one in (rows, summary, tests, pairs())), tested])
+            return "\n\n".join([*(table(one, wide) for one in (rows, summary, tests, pairs())), said, tested])
         return f"{said}\n\nmeans of each group\n{table(_means(rows))}\n\n{tested}"
 
     def content() -> dict[str, object]:

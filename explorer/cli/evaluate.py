@@ -1,7 +1,7 @@
 """`evaluate`: how often each prompt is right on labelled texts."""
 
 from explorer.cli.options import Csv, Data, Device, Dtype, Json, Labels, Model, NoPrompt, Overwrite, Prompts, Wide, label_values
-from explorer.cli.output import Output, paragraph, records, table
+from explorer.cli.output import Output, paragraph, records, table, with_conclusion
 from explorer.cli.processes import Processes
 from explorer.cli.session import load_model, open_session
 
@@ -44,4 +44,4 @@ def evaluate(
         from explorer.evaluation.scoring import in_words
 
         frame = pd.DataFrame(found)
-        output.write(lambda: records(frame), lambda: frame, lambda: f"{paragraph(in_words(frame))}\n\n{table(frame, wide)}")
+        output.write(lambda: records(frame), lambda: frame, lambda: with_conclusion(paragraph(in_words(frame)), table(frame, wide), wide))

@@ -45,7 +45,7 @@ def labels(
         if not wide:
             return "\n\n".join(_text(prompt, reading) for prompt, reading in zip(session.prompts, found, strict=True))
         kept = table(persistence, wide) if len(persistence) else NONE_BEGAN
-        return f"{paragraph(*found.conclusion.splitlines())}\n\n{table(similarities, wide)}\n\n{kept}\n\n{table(dispersion, wide)}"
+        return f"{table(similarities, wide)}\n\n{kept}\n\n{table(dispersion, wide)}\n\n{paragraph(*found.conclusion.splitlines())}"
 
     def content() -> dict[str, object]:
         return {"conclusion": found.conclusions, "similarities": records(similarities), "persistence": records(persistence), "dispersion": records(dispersion)}
