@@ -19,7 +19,7 @@ def readable(piece: str) -> str:
     """A piece as people read it: the mark of a leading space is left out, a piece without one gets a dot in front (`·ing`)."""
     if piece.startswith(("▁", "Ġ")):
         return piece[1:].replace("▁", " ").replace("Ġ", " ") or "␣"
-    return piece if piece.startswith("<") else f"·{piece}"
+    return piece if piece.startswith("<") or not piece else f"·{piece}"
 
 
 def bare_word(piece: str) -> str:

@@ -1,7 +1,7 @@
-"""What every result has: one table, one line for the shell, one view for a notebook."""
+"""What every result has: one sentence that says what to conclude, one table, one line for the shell, one view for a notebook."""
 
 from collections.abc import Iterator, Sequence
-from typing import Generic, Protocol, SupportsIndex, TypeVar, overload
+from typing import Generic, SupportsIndex, TypeVar, overload
 
 import pandas as pd
 
@@ -12,7 +12,12 @@ ROWS_SHOWN = 10
 
 
 class Result:
-    """Base of frozen dataclasses that hold a reading. They have `to_frame`; with arrays for fields they are declared with `repr=False`."""
+    """Base of frozen dataclasses that hold a reading. They have `conclusion` and `to_frame`; with arrays for fields they are declared with `repr=False`."""
+
+    @property
+    def conclusion(self) -> str:
+        """What to conclude, in one plain sentence computed from the numbers; it needs no p to be understood and claims no equality without a margin."""
+        raise TypeError(f"{type(self).__name__} has no conclusion")
 
     def to_frame(self) -> pd.DataFrame:
         """The result as one table, the same that the command line and the pages write."""
@@ -27,15 +32,7 @@ class Result:
         return shown_in_notebook(self.to_frame())
 
 
-class Tabular(Protocol):
-    """What has a table."""
-
-    def to_frame(self) -> pd.DataFrame:
-        """The table."""
-        ...
-
-
-R = TypeVar("R", bound=Tabular)
+R = TypeVar("R", bound=Result)
 
 
 class Readings(Sequence[R], Generic[R]):
@@ -63,6 +60,16 @@ class Readings(Sequence[R], Generic[R]):
 
     def __iter__(self) -> Iterator[R]:
         return iter(self._results)
+
+    @property
+    def conclusions(self) -> dict[str, str]:
+        """What to conclude of each prompt, by its name: one sentence each."""
+        return {str(getattr(result, "prompt", number)): result.conclusion for number, result in enumerate(self._results)}
+
+    @property
+    def conclusion(self) -> str:
+        """What to conclude: one line a prompt, its name first."""
+        return "\n".join(f"{name}: {sentence}" for name, sentence in self.conclusions.items())
 
     def to_frame(self) -> pd.DataFrame:
         """The tables of all prompts, one after the other."""

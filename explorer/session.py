@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from explorer.analysis.neighbors import NearestNeighbors
     from explorer.analysis.norms import Norms
     from explorer.analysis.redundancy import Redundancy
+    from explorer.analysis.trajectory import NeighborChanges
     from explorer.evaluation.attribution import Attribution
     from explorer.evaluation.decoder_reading import DecoderReading
     from explorer.evaluation.domain_shift import DomainShift
@@ -35,11 +36,11 @@ if TYPE_CHECKING:
     from explorer.evaluation.faithfulness import Faithfulness
     from explorer.evaluation.label_mass import LabelMass
     from explorer.evaluation.scoring import Predictions, Scores
-    from explorer.results import Readings, Tabular
+    from explorer.results import Readings, Result
     from explorer.tasks import Task
 
 T = TypeVar("T")
-R = TypeVar("R", bound="Tabular")
+R = TypeVar("R", bound="Result")
 Share = Callable[[float], None]
 """told how much is done, 0…1"""
 
@@ -68,6 +69,15 @@ class Session(Resolved):
         from explorer.analysis.clusters import clusters
 
         return self._each("clusters", (self.settings.k, self.settings.nulls, self.settings.seed), clusters)
+
+    def significant_groups(self) -> list[tuple[tuple[str, ...], ...]]:
+        """Of each prompt the words of every token's group where it is significant, else none: the verdict of `clusters` alone, for less."""
+        from explorer.analysis.clusters import significant_groups
+
+        nulls, seed = self.settings.nulls, self.settings.seed
+        return [
+            self._once(prompt, "groups", (nulls, seed), partial(significant_groups, prompt, self.vocabulary_of(prompt), nulls, seed)) for prompt in self.prompts
+        ]
 
     def decompose(self, words: int = 5) -> "Readings[Decomposition]":
         """Every token as a sum of few words; see analysis.decomposition."""
@@ -100,14 +110,11 @@ class Session(Resolved):
 
         return self._each("norms", (), read_norms)
 
-    def changes(self) -> "pd.DataFrame":
+    def changes(self) -> "Readings[NeighborChanges]":
         """Every change of a token's nearest piece while it was trained; see analysis.trajectory. Raises PromptError without saved steps."""
-        import pandas as pd
-
         from explorer.analysis.trajectory import neighbor_changes
 
-        tables = [self._once(prompt, "changes", (), partial(neighbor_changes, prompt, self.vocabulary_of(prompt))) for prompt in self.prompts]
-        return pd.concat(tables, ignore_index=True)
+        return self._each("changes", (), neighbor_changes)
 
     def vocabulary_map(self) -> "VocabularyMap":
         """The map of the vocabulary: shipped, kept, or fitted now."""
@@ -122,7 +129,10 @@ class Session(Resolved):
 
         drawn, vocabulary = self.vocabulary_map(), self.vocabulary
         trained = [prompt for prompt in self.prompts if prompt.trajectory is not None]
-        placed = [self._once(prompt, "place", (), partial(place_prompt, prompt, vocabulary, drawn)) for prompt in self.prompts]
+        placed = [
+            replace(self._once(prompt, "place", (), partial(place_prompt, prompt, vocabulary, drawn)), groups=groups)
+            for prompt, groups in zip(self.prompts, self.significant_groups(), strict=True)
+        ]
         if before_training:
             placed += [self._once(prompt, "place before", (), partial(place_initial, prompt, vocabulary, drawn)) for prompt in trained]
         placed += [place_labels(self.all_labels, vocabulary, drawn)] if self.all_labels else []

@@ -77,6 +77,7 @@ def readings(vocabulary: Vocabulary) -> pd.DataFrame:
                 "nearest significant": float((near.q[:, 0] <= SIGNIFICANT_AT).mean()),
                 "in a group": float(groups.significant.mean()),
                 "lexical": float(np.mean([kind == "lexical" for kind in groups.kind])),
+                "mixed": float(np.mean([kind == "mixed" for kind in groups.kind])),
                 "whole prompt, p ≤ 0.05": float(groups.prompt_p <= SIGNIFICANT_AT),
                 "energy of 5 words": float(decompose(prompt, vocabulary).energy[:, -1].mean()),
                 "labels kept": len(labels.kept) / len(labels.persistence) if labels.persistence else float("nan"),

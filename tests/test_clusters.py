@@ -117,6 +117,22 @@ def test_a_lexical_group_is_told_from_a_semantic_one():
     np.testing.assert_allclose(result.variant_share, [1, 0])
 
 
+def test_a_group_of_some_forms_of_one_word_is_mixed_however_surprising_it_is():
+    """The kind is the share of pairs that are forms of one word, whatever p is: three forms among five words are three of ten pairs, two are one."""
+    generator = np.random.default_rng(1)
+    centers = generator.standard_normal((3, 24))
+    rows = np.concatenate([np.repeat(centers, 5, axis=0) + 0.1 * generator.standard_normal((15, 24)), generator.standard_normal((500, 24))])
+    bundles = ("▁film", "film", "▁Films", "▁actor", "▁scene", "▁rain", "rain", "▁wind", "▁snow", "▁storm", "▁walk", "walking", "▁Walked", "▁walks", "▁road")
+    vocabulary = planted.from_rows(rows, (*bundles, *(f"▁x{n}q" for n in range(500))))
+    result = clusters(planted.prompt(centers), vocabulary)
+    assert result.kind == ["mixed", "semantic", "lexical"]
+    np.testing.assert_allclose(result.group_variants, [0.3, 0.1, 0.6])
+    assert "(1 lexical, 1 mixed, 1 semantic)" in result.conclusion
+    assert result.to_frame()["kind"].tolist() == result.kind
+    noise = clusters(planted.prompt(gaussian_vectors(vocabulary, 3, seed=8)), vocabulary)
+    assert noise.kind == ["", "", ""], "what is not significant has no kind"
+
+
 def test_the_other_nulls_order_as_they_should():
     """A bundle is more of a group than random directions, and less surprising beside real words."""
     vocabulary, centers = planted.clustered()
@@ -194,7 +210,11 @@ def test_degenerate_prompts_have_a_defined_result():
     single = clusters(planted.prompt(np.ones((1, 16))), vocabulary, nulls=50)
     assert single.q.shape == (1,)
     assert "of 1 token lie" in single.conclusion
-    assert f"than {int((single.rotations < single.higher_criticism).sum())} of 399 random rotations" in single.conclusion
+    as_near = int((single.rotations >= single.higher_criticism).sum())
+    assert f"comes as near to such groups in {as_near} ({as_near / 399:.1%}) of 399 draws." in single.conclusion
+    assert zeros.conclusion == "All 3 tokens are zero: no word is near, and no group."
+    assert zeros.groups == ((),) * 3
+    assert np.isnan([*zeros.coherence, *zeros.percentile, *zeros.variant_share, *zeros.group_variants]).all()
 
 
 def test_degenerate_vocabularies_have_a_defined_result():

@@ -5,7 +5,7 @@ import planted
 import pytest
 from scipy import stats
 
-from explorer.analysis.compare.differences import differences, permutation_test
+from explorer.analysis.compare.differences import difference_interval, differences, permutation_test
 from explorer.analysis.compare.groups import compare
 from explorer.prompt import Evaluation
 
@@ -98,3 +98,54 @@ def test_a_group_that_holds_another_task_does_not_differ_for_that_reason():
     assert (row["difference"], row["n_a"], row["n_b"], row["p"]) == (0, 3, 3, 1)
     apart = [*hard, *[one for one in shared if one.origin.initialization == "class-label"]]
     assert differences(compare(apart, vocabulary, nulls=20)).empty
+
+
+def seeds(vocabulary, levels: dict[str, list[float]], task: str = "planted", **origin):
+    """One prompt for each dev accuracy of each group."""
+    generator, prompts = np.random.default_rng(4), []
+    for group, accuracies in levels.items():
+        for seed, accuracy in enumerate(accuracies):
+            history = (Evaluation(1, None, accuracy),)
+            vectors = generator.standard_normal((3, vocabulary.dimension))
+            known = {"initialization": group, "task": task, "seed": seed, "step": 1, "history": history} | origin
+            prompts.append(planted.prompt(vectors, f"{task}/{group}-{seed}", **known))
+    return prompts
+
+
+def concluded(vocabulary, levels, by="initialization"):
+    return compare(seeds(vocabulary, levels), vocabulary, by, nulls=20).conclusion
+
+
+def test_the_conclusion_claims_equality_only_with_a_margin_and_else_cannot_tell():
+    vocabulary = planted.vocabulary()
+    same = concluded(vocabulary, {"random": [0.745, 0.747, 0.749], "class-label": [0.746, 0.748, 0.75]})
+    assert same.startswith("No initialization has a higher dev accuracy by more than 2 points: random 74.7%, class-label 74.8% (the 95 % intervals")
+    wide = concluded(vocabulary, {"random": [0.70, 0.75, 0.80], "class-label": [0.71, 0.75, 0.80]})
+    assert wide.startswith("Cannot tell whether an initialization has a higher dev accuracy: random 75.0%, class-label 75.3%, and the 95 % intervals")
+    single = concluded(vocabulary, {"random": [0.7], "class-label": [0.8]})
+    assert single.endswith("with too few prompts of the same task and length for an interval.")
+    assert concluded(vocabulary, {"random": [0.7, 0.8]}) == "All of 2 prompts are of one initialization, random: there is nothing to compare."
+    unmeasured = compare(seeds(vocabulary, {"random": [0.7] * 2, "class-label": [0.7] * 2}, history=()), vocabulary, nulls=20).conclusion
+    assert "has a higher share of tokens among words that belong together" in unmeasured
+
+
+def test_the_conclusion_says_which_group_is_better_and_by_how_much():
+    vocabulary = planted.vocabulary()
+    found = concluded(vocabulary, {"random": [0.70, 0.701, 0.702, 0.703, 0.704], "class-label": [0.80, 0.801, 0.802, 0.803, 0.804]})
+    assert found.startswith("class-label has a higher dev accuracy than random, by 10.0 points (95 % interval 9.8 to 10.2)")
+    reverse = concluded(vocabulary, {"class-label": [0.80, 0.801, 0.802, 0.803, 0.804], "random": [0.70, 0.701, 0.702, 0.703, 0.704]})
+    assert reverse.startswith("class-label has a higher dev accuracy than random, by 10.0 points (95 % interval 9.8 to 10.2)")
+
+
+def test_the_interval_of_a_difference_is_that_of_students_t_and_covers_it():
+    generator = np.random.default_rng(6)
+    first, second = generator.standard_normal(4), generator.standard_normal(6)
+    expected = stats.ttest_ind(first, second).confidence_interval()
+    np.testing.assert_allclose(difference_interval([(first, second)]), expected)
+    assert np.isnan(difference_interval([(first[:1], second[:1])])).all()
+    inside = []
+    for _ in range(400):
+        strata = [(level + 0.3 + generator.standard_normal(n), level + generator.standard_normal(m)) for level, n, m in ((0, 3, 3), (9, 3, 2), (-4, 1, 3))]
+        low, high = difference_interval(strata)
+        inside.append(low <= 0.3 <= high)
+    assert 0.92 <= np.mean(inside) <= 0.98

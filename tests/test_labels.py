@@ -107,7 +107,12 @@ def test_dispersion_runs_from_one_token_to_all(vocabulary):
 
 def test_a_token_of_zeros_is_near_to_no_label(vocabulary):
     reading = read_labels(planted.prompt(np.zeros((2, vocabulary.dimension)), labels=("a", "b")), vocabulary, LABELS, nulls=20)
-    assert (reading.rank == 1 + len(vocabulary.searchable_ids)).all()
+    assert (reading.rank == 0).all()
+    frame = reading.to_frame()
+    assert frame[["rank", "p", "q"]].isna().all(axis=None)
+    assert reading.conclusion == "All 2 tokens are zero: no label has a rank."
+    mixed = planted.prompt(np.stack([np.zeros(vocabulary.dimension), vocabulary.text_vector("positive")]))
+    assert read_labels(mixed, vocabulary, LABELS, nulls=20).conclusion == "A label is nearer than every piece at 1 of 2 tokens; 1 token of zeros has no rank."
 
 
 def test_labels_frame(vocabulary):

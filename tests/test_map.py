@@ -234,7 +234,7 @@ def test_a_prompt_its_labels_and_its_trajectory_on_the_map(vocabulary):
     labels = place_labels(["negative", "positive"], vocabulary, drawn)
     assert labels.names == ("negative", "positive")
     frame = labels.to_frame()
-    assert list(frame.columns) == ["prompt", "kind", "position", "name", "x", "y", "trust"]
+    assert list(frame.columns) == ["prompt", "kind", "position", "name", "x", "y", "trust", "group"]
     assert frame["kind"].unique().tolist() == ["label"]
 
 

@@ -263,6 +263,8 @@ def test_zero_and_duplicate_rows_give_a_defined_result():
     for metric in METRICS:
         result = nearest_neighbors(planted.prompt(rows[[3, 5]]), planted.from_rows(rows), k=60, metric=metric)
         assert result.token_ids.shape == (2, 50)
-        assert np.isfinite(result.similarity).all()
+        assert np.isfinite(result.similarity[1]).all()
+        assert (result.token_ids[0] >= 0).all() == (metric == "l2"), "a token of zeros has no neighbors but by distance"
+        assert np.isfinite(result.similarity[0]).all() == (metric == "l2")
         if metric in ("cosine", "l2"):
             assert result.token_ids[1, :2].tolist() == [4, 5], "equal rows in the order of their ids"

@@ -225,7 +225,7 @@ def test_readings_of_the_vectors_are_those_of_the_functions(tiny):
     same(session.labels().to_frame(), joined(read_labels(prompt, vocabulary, None, 50) for prompt in session.prompts))
     same(session.labels(["good", "bad"]).to_frame(), joined(read_labels(prompt, vocabulary, ["good", "bad"], 50) for prompt in session.prompts))
     same(session.norms().to_frame(), joined(read_norms(prompt, vocabulary) for prompt in session.prompts))
-    same(session.changes(), pd.concat([neighbor_changes(prompt, vocabulary) for prompt in session.prompts], ignore_index=True))
+    same(session.changes().to_frame(), pd.concat([neighbor_changes(prompt, vocabulary).to_frame() for prompt in session.prompts], ignore_index=True))
     same(session.compare().to_frame(), compare(session.prompts, vocabulary, k=4, nulls=50).to_frame())
     same(session.pairs(), pairs(session.prompts, vocabulary))
 

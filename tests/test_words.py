@@ -54,7 +54,7 @@ def test_changes_are_those_of_the_nearest_piece(small):
     ids, cosine = first_neighbors(prompt, small)
     assert ids.tolist() == [[0, 1, 2], [0, 3, 2]]
     assert (cosine[0] == 1).all()
-    (change,) = neighbor_changes(prompt, small).to_dict("records")
+    (change,) = neighbor_changes(prompt, small).to_frame().to_dict("records")
     assert (change["position"], change["step"], change["before"], change["after"]) == (1, 100, "▁bad", "▁goodness")
     assert change["similarity"] == cosine[1, 1]
     with pytest.raises(PromptError, match="no saved trajectory"):

@@ -6,6 +6,7 @@ it measures the vocabulary rather than the token, since a random vector that poi
 """
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -14,20 +15,26 @@ from explorer.analysis.hubness import null_neighbors
 from explorer.analysis.memo import remembered
 from explorer.analysis.nulls import SIGNIFICANT_AT, benjamini_hochberg, enough, mean_row, p_values, percentiles, stream
 from explorer.analysis.search import search
-from explorer.analysis.vectors import index_of, rough_neighbors, stored_rows, unit, whitening
+from explorer.analysis.vectors import directionless, index_of, rough_neighbors, stored_rows, unit, whitening
 from explorer.choices import NULLS, Null
 from explorer.pieces import readable
 from explorer.prompt import SoftPrompt
 from explorer.results import Result
 from explorer.vocabulary import Vocabulary
+from explorer.wording import all_zero, zeros_said
 from explorer.wording import count as counted
 
 GROUP = 5
 """words that the verdict looks at; ten are easily fooled by a mean of unrelated words"""
 FEWEST_ROTATIONS, MOST_ROTATIONS, ROTATED = 19, 399, 10_000
 """rotations of the whole prompt: about so many tokens in all, so that a prompt of 2,000 tokens does not take minutes"""
-LEXICAL_FROM = 0.3
-"""share of the pairs of a group that are variants of one word or share a stem, from which it is lexical: three of five words are forms of one"""
+LEXICAL_FROM, SEMANTIC_UP_TO = 0.5, 0.2
+"""share of the pairs of a group that are variants of one word or share a stem: from the first on it is lexical (four of five words are forms of one: six
+of ten pairs), up to the second semantic (at most two of ten pairs, such as one word with and without its space), between them mixed"""
+Kind = Literal["lexical", "mixed", "semantic"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+NAMED = 2
+"""groups that the conclusion names"""
 QUERIES_PER_BLOCK = 2048
 """queries worked on at once; bounds the memory of a null distribution"""
 
@@ -46,13 +53,14 @@ class Clusters(Result):
     null: np.ndarray
     """[M] the statistic of vectors drawn from the vocabulary's Gaussian"""
     group_ids: np.ndarray
-    """[P, 5] int64, the rows the statistic is about: the nearest in the whitened space; fewer where the vocabulary has fewer"""
+    """[P, 5] int64, the rows the statistic is about: the nearest in the whitened space; fewer where the vocabulary has fewer; −1 for a token of zeros"""
     groups: tuple[tuple[str, ...], ...]
-    """[P][5] the same as people read them"""
+    """[P][5] the same as people read them; empty for a token of zeros"""
     group_variants: np.ndarray
-    """[P] 0…1, share of the pairs of a group that are variants of one word or share a stem"""
+    """[P] 0…1, share of the pairs of a group that are variants of one word or share a stem; nan for a token of zeros"""
     coherence: np.ndarray
-    """[P] float64, −1…1, mean pairwise cosine among the k nearest rows (cosine), higher is closer; nan for k = 1"""
+    """[P] float64, −1…1, mean pairwise cosine among the k nearest rows (cosine), higher is closer; nan for k = 1 and, as the next three, for a token
+    of zeros, which has no nearest rows"""
     coherence_merged: np.ndarray
     """[P] the same without the neighbors that are a nearer one but for case or space; nan where fewer than two are left"""
     variant_share: np.ndarray
@@ -79,30 +87,33 @@ class Clusters(Result):
         return float(p_values(np.array(self.higher_criticism), self.rotations))
 
     @property
-    def kind(self) -> list[str]:
-        """[P] of significant tokens `lexical` where the group is mostly forms of one word, else `semantic`; empty for the others."""
-        return [
-            "" if not found else "lexical" if share >= LEXICAL_FROM else "semantic" for found, share in zip(self.significant, self.group_variants, strict=True)
-        ]
+    def kind(self) -> list[Kind | Literal[""]]:
+        """[P] of significant tokens: `lexical` where the group is mostly forms of one word, `semantic` where hardly any are, `mixed` between; else empty."""
+        return [_kind(share) if found else "" for found, share in zip(self.significant, self.group_variants, strict=True)]
 
     @property
     def conclusion(self) -> str:
-        """What to conclude, in one sentence."""
+        """What to conclude, in one sentence: how many tokens lie in groups, which groups and of what kind, and how often chance does as well."""
+        if self.group_ids.shape[1] < 2:
+            return "The vocabulary has one word, and a group needs two."
+        zeros = int(np.isnan(self.statistic).sum())
+        if zeros == len(self.p):
+            return f"{all_zero(zeros)}: no word is near, and no group."
         found = np.flatnonzero(self.significant)
-        total = f"{len(found)} of {counted(len(self.p), 'token')}"
-        if not len(found):
-            said = f"{total} lie among words that belong together"
-        else:
-            strongest = found[np.argsort(self.p[found] - 1e-9 * self.statistic[found], kind="stable")][:2]
+        said = f"{len(found)} of {counted(len(self.p), 'token')} {'lies' if len(found) == 1 else 'lie'} among words that belong together"
+        if len(found):
+            strongest = found[np.argsort(self.p[found] - 1e-9 * self.statistic[found], kind="stable")][:NAMED]
             named = ", ".join(f"{{{', '.join(self.groups[position][:3])}}}" for position in strongest)
-            more = ", …" if len(found) > len(strongest) else ""
-            said = f"{total} lie{'s' if len(found) == 1 else ''} among words that belong together: {named}{more}"
-        return f"{said}; as a whole, the prompt lies nearer to groups of words than {self._below} of {len(self.rotations)} random rotations of it."
+            kinds = [f"{self.kind.count(kind)} {kind}" for kind in KINDS if kind in self.kind]
+            said += f": {named}{', …' if len(found) > len(strongest) else ''} ({', '.join(kinds)})"
+        return f"{said}{zeros_said(zeros, 'no neighbors')}; a random prompt of this shape comes as near to such groups in {self._as_near} draws."
 
     @property
-    def _below(self) -> int:
-        """How many rotations have a smaller higher criticism."""
-        return int((self.rotations < self.higher_criticism).sum())
+    def _as_near(self) -> str:
+        """How many of the rotations have at least this higher criticism: `3 (0.8 %) of 399`."""
+        as_near = int((self.rotations >= self.higher_criticism).sum())
+        share = f" ({as_near / len(self.rotations):.1%})" if as_near else ""
+        return f"{as_near or 'none'}{share} of {len(self.rotations)}"
 
     def to_frame(self) -> pd.DataFrame:
         """One row per prompt token: prompt, position, statistic, coherence, coherence_merged, variant_share, p, q, percentile, kind, group_words,
@@ -131,6 +142,11 @@ class Clusters(Result):
         return pd.DataFrame([{"prompt": self.prompt, **row}])
 
 
+def _kind(share: float) -> Kind:
+    """What a group is, of which a share 0…1 of the pairs are forms of one word."""
+    return "lexical" if share >= LEXICAL_FROM else "semantic" if share <= SEMANTIC_UP_TO else "mixed"
+
+
 def clusters(prompt: SoftPrompt, vocabulary: Vocabulary, k: int = 10, nulls: int = 1000, seed: int = 0) -> Clusters:
     """The verdict on each token and on the whole prompt.
 
@@ -147,17 +163,18 @@ def clusters(prompt: SoftPrompt, vocabulary: Vocabulary, k: int = 10, nulls: int
     initial = prompt.initial
     others["initial"] = np.full(len(p), np.nan) if initial is None else p_values(statistic, group_statistic(initial, vocabulary)[0])
     near = search(prompt.vectors, vocabulary, k)[0]
-    coherence = mean_cosine(near, vocabulary)
-    merged, variants = merged_coherence(near, vocabulary)
+    zero = directionless(prompt.vectors)
+    described = (mean_cosine(near, vocabulary), *merged_coherence(near, vocabulary), merged_coherence(ids, vocabulary)[1])
+    coherence, merged, variants, group_variants = (np.where(zero, np.nan, values) for values in described)
     return Clusters(
         prompt=prompt.name,
         statistic=statistic,
         p=p,
         q=benjamini_hochberg(p),
         null=null["gaussian"],
-        group_ids=ids,
-        groups=tuple(tuple(readable(vocabulary.pieces[token_id]) for token_id in row) for row in ids),
-        group_variants=merged_coherence(ids, vocabulary)[1],
+        group_ids=np.where(zero[:, None], -1, ids),
+        groups=_words(np.where(zero[:, None], -1, ids), vocabulary),
+        group_variants=group_variants,
         coherence=coherence,
         coherence_merged=merged,
         variant_share=variants,
@@ -169,6 +186,22 @@ def clusters(prompt: SoftPrompt, vocabulary: Vocabulary, k: int = 10, nulls: int
     )
 
 
+def significant_groups(prompt: SoftPrompt, vocabulary: Vocabulary, nulls: int = 1000, seed: int = 0) -> tuple[tuple[str, ...], ...]:
+    """The verdict on each token alone: [P] the words of its group where it is significant, else empty; the same as `clusters` finds, for less.
+
+    Raises PromptError when the widths differ.
+    """
+    vocabulary.check_width(prompt.vectors, prompt.name)
+    statistic, ids = group_statistic(prompt.vectors, vocabulary)
+    p = p_values(statistic, null_statistic(vocabulary, "gaussian", enough(nulls, prompt.length), seed))
+    return _words(np.where(benjamini_hochberg(p)[:, None] <= SIGNIFICANT_AT, ids, -1), vocabulary)
+
+
+def _words(ids: np.ndarray, vocabulary: Vocabulary) -> tuple[tuple[str, ...], ...]:
+    """Rows [Q, k] as people read them; none for −1."""
+    return tuple(tuple(readable(vocabulary.pieces[token_id]) for token_id in row if token_id >= 0) for row in ids)
+
+
 def group_statistic(vectors: np.ndarray, vocabulary: Vocabulary) -> tuple[np.ndarray, np.ndarray]:
     """How much each vector [Q, H] lies near a group of words: [Q] float64, and the group: ids [Q, 5] int64, the nearest first.
 
@@ -177,7 +210,7 @@ def group_statistic(vectors: np.ndarray, vocabulary: Vocabulary) -> tuple[np.nda
     """
     similarity, ids = rough_neighbors(vectors, vocabulary, GROUP, "whitened")
     statistic = _pair_products(similarity, ids, vocabulary)
-    statistic[~np.asarray(vectors).any(axis=1)] = np.nan
+    statistic[directionless(vectors)] = np.nan
     return statistic, ids
 
 

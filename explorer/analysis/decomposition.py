@@ -18,6 +18,7 @@ from explorer.prompt import SoftPrompt
 from explorer.results import Result
 from explorer.vocabulary import Vocabulary
 from explorer.wording import count as counted
+from explorer.wording import zeros_said
 
 MOST_WORDS = 50
 PRODUCTS_AT_ONCE = 2**24
@@ -48,12 +49,13 @@ class Decomposition(Result):
         words, last = self.token_ids.shape[1], self.energy[:, -1]
         if np.isnan(last).all() or np.isnan(self.null_energy).all():
             return "Every token, or every row of the vocabulary, is zero: there is nothing to decompose."
-        chance = float(np.quantile(self.null_energy[:, -1], 0.95))
-        beyond = int((last > chance).sum())
+        chance = float(np.nanquantile(self.null_energy[:, -1], 0.95))
+        beyond, zeros = int((last > chance).sum()), int(np.isnan(last).sum())
+        by_chance, many = np.nanmean(self.null_energy[:, -1]), "s" if words == 1 else ""
         return (
-            f"{counted(words, 'word')} explain{'s' if words == 1 else ''} {np.nanmean(last):.0%} of a token's energy on average (of random vectors "
-            f"{self.null_energy[:, -1].mean():.0%}); {beyond} of {counted(len(last), 'token')} lie{'s' if beyond == 1 else ''} above the {chance:.0%} that "
-            "chance reaches once in twenty."
+            f"{counted(words, 'word')} explain{many} {np.nanmean(last):.0%} of a token's energy on average (of random vectors {by_chance:.0%}); "
+            f"{beyond} of {counted(len(last), 'token')} lie{'s' if beyond == 1 else ''} above the {chance:.0%} that chance reaches once in twenty"
+            f"{zeros_said(zeros, 'nothing to explain')}."
         )
 
     def sums(self) -> list[str]:

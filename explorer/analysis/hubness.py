@@ -6,12 +6,15 @@ Radovanović et al. 2010 for k-occurrence; Conneau et al. 2018, §2.3, for CSLS,
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from explorer.analysis.memo import remembered
 from explorer.analysis.nulls import gaussian_vectors, null_vectors
 from explorer.analysis.vectors import ROWS_PER_BLOCK, Space, rough_neighbors, unit
 from explorer.choices import Null
+from explorer.results import Result
 from explorer.vocabulary import Vocabulary
+from explorer.wording import count
 
 QUERIES, QUERY_SEED, CSLS_SEED = 1000, 0, 2**40
 """the queries of CSLS: draws from the vocabulary's Gaussian, since the tokens of one prompt are too few for a mean.
@@ -68,7 +71,7 @@ def _null_neighbors(vocabulary: Vocabulary, k: int, count: int, seed: int, null:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Hubness:
+class Hubness(Result):
     """How unevenly the neighbor slots of many queries fall on the searchable rows."""
 
     token_ids: np.ndarray
@@ -105,6 +108,21 @@ class Hubness:
     def anti_hub_share(self) -> float:
         """Share of rows that are no query's neighbor, 0…1."""
         return float((self.occurrence == 0).mean())
+
+    @property
+    def conclusion(self) -> str:
+        """What to conclude, in one sentence: how many rows are hubs, and the share of places that they take beside an even one."""
+        hubs, rows = len(self.hubs), len(self.token_ids)
+        said = f"{hubs:,} of {count(rows, 'piece')} {'is a hub' if hubs == 1 else 'are hubs'}, near to much of the space"
+        taken = (
+            f": they take {self.hub_share:.0%} of the places among the {self.k} nearest of {self.queries:,} random vectors, {hubs / rows:.1%} if all were even"
+        )
+        return f"{said}{taken if hubs else ''}."
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row: k, queries, rows, hubs, hub_share, anti_hub_share, skewness."""
+        shares = {"hub_share": self.hub_share, "anti_hub_share": self.anti_hub_share, "skewness": self.skewness}
+        return pd.DataFrame([{"k": self.k, "queries": self.queries, "rows": len(self.token_ids), "hubs": len(self.hubs), **shares}])
 
 
 def k_occurrence(neighbor_ids: np.ndarray, vocabulary: Vocabulary) -> Hubness:

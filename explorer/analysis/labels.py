@@ -6,20 +6,20 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from explorer.analysis.memo import remembered
 from explorer.analysis.nulls import benjamini_hochberg, enough, gaussian_vectors, p_values
-from explorer.analysis.vectors import unit
+from explorer.analysis.vectors import cosine_index, directionless, stored_rows, unit
 from explorer.arguments import as_list
 from explorer.errors import DataError
 from explorer.prompt import SoftPrompt
 from explorer.results import Result
 from explorer.vocabulary import Vocabulary
-from explorer.wording import count
+from explorer.wording import all_zero, count, zeros_said
 
 TIE = 1e-6
 """cosines this close are equal: a label of one piece ties with that piece's own row, and the tie is the label's"""
 
-
+PRODUCTS_AT_ONCE = 2**24
+"""inner products of tokens with rows held at once, 64 MiB"""
 MATCHED_WORDS = 100
 """words about as frequent as a label, which persistence is compared with"""
 
@@ -32,9 +32,9 @@ class Persistence:
     position: int
     """from 0"""
     initial_rank: int | None
-    """rank of the label before training (1 unless the vocabulary changed); None where no initial vectors were saved"""
-    rank: int
-    """rank of the label now, from 1"""
+    """rank of the label before training (1 unless the vocabulary changed); None where no initial vectors were saved, and for zeros"""
+    rank: int | None
+    """rank of the label now, from 1; None for a token of zeros"""
     p: float
     """share of positions at least as near to the label as this one, 1/P…1: smaller is more persistent"""
     initial_p: float | None
@@ -53,11 +53,11 @@ class LabelReading(Result):
     prompt: str
     labels: tuple[str, ...]
     similarity: np.ndarray
-    """[P, C] float32 cosine, −1…1, higher is closer"""
+    """[P, C] float32 cosine, −1…1, higher is closer; 0 for a token of zeros"""
     rank: np.ndarray
-    """[P, C] int64: where the label would stand among the searchable rows; 1 means nearer than every row"""
+    """[P, C] int64: where the label would stand among the searchable rows; 1 means nearer than every row; 0 for a token of zeros: it has no rank"""
     p: np.ndarray
-    """[P, C] against vectors drawn from the vocabulary's Gaussian; smaller is more surprising"""
+    """[P, C] against vectors drawn from the vocabulary's Gaussian; smaller is more surprising; nan for a token of zeros"""
     q: np.ndarray
     """[P, C] p after Benjamini–Hochberg over positions and labels together"""
     persistence: tuple[Persistence, ...]
@@ -80,6 +80,20 @@ class LabelReading(Result):
         """[n] int64: all positions at which some label ranks first."""
         return np.flatnonzero((self.rank == 1).any(axis=1))
 
+    @property
+    def conclusion(self) -> str:
+        """What to conclude, in one sentence: at how many tokens a label is nearer than every piece, and how many label tokens stayed their label."""
+        length, zeros = len(self.rank), int((self.rank == 0).all(axis=1).sum())
+        if zeros == length:
+            return f"{all_zero(length)}: no label has a rank."
+        ranked = np.where(self.rank > 0, self.rank, np.iinfo(np.int64).max)
+        position, label = np.unravel_index(ranked.argmin(), ranked.shape)
+        best = f" (the best rank is {ranked.min():,}, of “{self.labels[label]}” at token {position})" if ranked.min() > 1 else ""
+        said = f"A label is nearer than every piece at {len(self.first)} of {count(length, 'token')}{best}"
+        if began := len(self.persistence):
+            said += f"; {len(self.kept)} of {count(began, 'token')} that began as a label still {'ranks' if len(self.kept) == 1 else 'rank'} it first"
+        return f"{said}{zeros_said(zeros, 'no rank')}."
+
     def to_frame(self) -> pd.DataFrame:
         """One row per prompt token and label: prompt, position, label, similarity, rank, p, q."""
         length, count = self.similarity.shape
@@ -89,11 +103,11 @@ class LabelReading(Result):
                 "position": np.repeat(np.arange(length), count),
                 "label": list(self.labels) * length,
                 "similarity": self.similarity.ravel(),
-                "rank": self.rank.ravel(),
+                "rank": pd.array(self.rank.ravel(), "Int64"),
                 "p": self.p.ravel(),
                 "q": self.q.ravel(),
             }
-        )
+        ).assign(rank=lambda frame: frame["rank"].mask(frame["rank"] == 0))
 
     def persistence_frame(self) -> pd.DataFrame:
         """One row per token initialized from a label: prompt, label, position, initial_rank, rank, p, initial_p, p_words,
@@ -102,7 +116,7 @@ class LabelReading(Result):
         frame = pd.DataFrame([[getattr(one, column) for column in columns] for one in self.persistence], columns=columns)
         frame.insert(0, "prompt", self.prompt)
         real = dict.fromkeys(("p", "initial_p", "p_words", "p_labels"), "float64")
-        return frame.astype({"position": "int64", "initial_rank": "Int64", "rank": "int64", **real})
+        return frame.astype({"position": "int64", "initial_rank": "Int64", "rank": "Int64", **real})
 
     def dispersion_frame(self) -> pd.DataFrame:
         """One row: prompt, dispersion, initial_dispersion."""
@@ -132,6 +146,7 @@ def read_labels(
     rank = _ranks(prompt.vectors, similarity, vocabulary)
     null = unit(gaussian_vectors(vocabulary, enough(nulls, similarity.size), seed)) @ targets.T  # [M, C]
     p = np.column_stack([p_values(similarity[:, c], null[:, c]) for c in range(len(names))])
+    p[directionless(prompt.vectors)] = np.nan
     initial = prompt.initial
     return LabelReading(
         prompt.name,
@@ -148,12 +163,15 @@ def read_labels(
 
 
 def _ranks(vectors: np.ndarray, similarity: np.ndarray, vocabulary: Vocabulary) -> np.ndarray:
-    """1 + the number of searchable rows nearer to each vector [P, H] than the labels are, given their similarity [P, C]."""
-    rows = remembered(vocabulary, "unit searchable rows", lambda: unit(vocabulary.embedding[vocabulary.searchable_ids]))
-    cosine = np.sort(unit(vectors) @ rows.T, axis=1)
-    similarity = np.where(vectors.any(axis=1, keepdims=True), similarity, -np.inf)  # a token of zeros is near to nothing: the last rank
-    above = [np.searchsorted(row, bound + TIE, side="right") for row, bound in zip(cosine, similarity, strict=True)]
-    return 1 + len(rows) - np.array(above, np.int64)
+    """1 + the number of searchable rows nearer to each vector [P, H] than the labels are, given their similarity [P, C]; 0 for a vector of zeros."""
+    rows, directions = stored_rows(cosine_index(vocabulary)), unit(vectors)
+    nearer, step = np.zeros(similarity.shape, np.int64), max(1, PRODUCTS_AT_ONCE // len(rows))
+    for start in range(0, len(vectors), step):
+        block = slice(start, start + step)
+        cosine = directions[block] @ rows.T
+        for label, bound in enumerate(similarity[block].T):
+            nearer[block, label] = (cosine > bound[:, None] + np.float32(TIE)).sum(axis=1)
+    return np.where(directionless(vectors)[:, None], 0, 1 + nearer)
 
 
 def _persistence(
@@ -179,8 +197,8 @@ def _persistence(
                 Persistence(
                     source.label,
                     position,
-                    None if started is None else int(started[position, column]),
-                    int(rank[position, column]),
+                    None if started is None else int(started[position, column]) or None,
+                    int(rank[position, column]) or None,
                     _share_as_near(similarity[:, column], position),
                     None if before is None else _share_as_near(before[:, column], position),
                     float(p_values(own, unit(vocabulary.embedding[_as_frequent(source.label, vocabulary)]) @ token)),
@@ -218,9 +236,10 @@ def in_words(readings: Sequence[LabelReading], initialization: str | None) -> st
     began = [one for reading in readings for one in reading.persistence]
     first, positions = sum(len(reading.first) for reading in readings), sum(len(reading.rank) for reading in readings)
     if not began:
-        best = min(int(reading.rank.min()) for reading in readings)
+        ranks = np.concatenate([reading.rank.ravel() for reading in readings])
+        best = f"best rank {ranks[ranks > 0].min():,}" if ranks.any() else "all tokens are zero"
         found = "at none of" if first == 0 else f"at {first} of"
-        return f"{group}: no token is recorded to have begun as a label; a label ranks first {found} {count(positions, 'position')} (best rank {best:,})."
+        return f"{group}: no token is recorded to have begun as a label; a label ranks first {found} {count(positions, 'position')} ({best})."
     kept = [one for reading in readings for one in reading.kept]
     largest = f"; position p at most {max(one.p for one in kept):.3f}" if kept else ""
     least = min(1 / len(reading.rank) for reading in readings)

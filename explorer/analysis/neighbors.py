@@ -10,13 +10,16 @@ import pandas as pd
 
 from explorer.analysis.hubness import hubness, null_neighbors
 from explorer.analysis.memo import remembered
-from explorer.analysis.nulls import benjamini_hochberg, enough, gaussian_vectors, p_values, percentiles
+from explorer.analysis.nulls import SIGNIFICANT_AT, benjamini_hochberg, enough, gaussian_vectors, p_values, percentiles
 from explorer.analysis.search import check, search
+from explorer.analysis.vectors import directionless
 from explorer.choices import Metric
 from explorer.errors import ExplorerError
+from explorer.pieces import readable
 from explorer.prompt import Origin, SoftPrompt
 from explorer.results import Result
 from explorer.vocabulary import Vocabulary
+from explorer.wording import all_zero, count, zeros_said
 
 COMPARABLE: tuple[Metric, ...] = ("cosine", "whitened", "csls")
 """metrics that do not depend on a prompt token's length, so that random vectors compare"""
@@ -28,14 +31,14 @@ class NearestNeighbors(Result):
 
     prompt: str
     token_ids: np.ndarray
-    """[P, k] int64"""
+    """[P, k] int64; −1 for a token of zeros, which has no neighbors but by l2"""
     similarity: np.ndarray
-    """[P, k] float32, higher is closer; for l2 the distance in units of the embeddings, smaller is closer"""
+    """[P, k] float32, higher is closer; for l2 the distance in units of the embeddings, smaller is closer; nan where there is no neighbor"""
     metric: Metric
     margin: np.ndarray
     """[P] float32, how much closer rank k is than rank k + 1, 0 or more, bigger is safer; nan where there is no rank k + 1"""
     pieces: tuple[tuple[str, ...], ...]
-    """[P, k] as the tokenizer writes them"""
+    """[P, k] as the tokenizer writes them; empty where there is no neighbor"""
     tokens: tuple[tuple[str, ...], ...]
     """[P, k] as people read them"""
     percentile: np.ndarray
@@ -50,11 +53,31 @@ class NearestNeighbors(Result):
     null: np.ndarray | None
     """[M] similarity of the first neighbor of random vectors; None where there are none to compare with"""
 
+    @property
+    def significant(self) -> np.ndarray:
+        """[P] bool: the first neighbor's q ≤ 0.05; nowhere without a null."""
+        return self.q[:, 0] <= SIGNIFICANT_AT
+
+    @property
+    def conclusion(self) -> str:
+        """What to conclude, in one sentence: how many tokens are nearer to a piece than random vectors are, and which is nearest."""
+        zeros = int((self.token_ids[:, 0] < 0).sum())
+        if zeros == len(self.token_ids):
+            return f"{all_zero(zeros)} and as near to everything: there are no neighbors."
+        first, without = self.similarity[:, 0], zeros_said(zeros, "no neighbors")
+        nearest = int(np.nanargmin(first) if self.metric == "l2" else np.nanargmax(first))
+        best = f"nearest of all is token {nearest} to “{readable(self.pieces[nearest][0])}” ({self.metric} {first[nearest]:.2f})"
+        if self.null is None:
+            why = "random vectors were not asked for" if self.metric in COMPARABLE else f"{self.metric} depends on a token's length"
+            return f"Nothing was compared with chance, since {why}; {best}{without}."
+        near, length = int(self.significant.sum()), len(self.q)
+        return f"{near} of {count(length, 'token')} {'is' if 1 in (near, length) else 'are'} nearer to a piece than random vectors are; {best}{without}."
+
     def to_frame(self) -> pd.DataFrame:
         """One row per prompt token and rank: prompt, position (from 0), rank (from 1), token_id, piece, token, similarity, metric,
-        percentile, p, q, hub."""
+        percentile, p, q, hub; none for a token without neighbors."""
         length, k = self.token_ids.shape
-        return pd.DataFrame(
+        frame = pd.DataFrame(
             {
                 "prompt": self.prompt,
                 "position": np.repeat(np.arange(length), k),
@@ -70,6 +93,7 @@ class NearestNeighbors(Result):
                 "hub": self.hub.ravel(),
             }
         )
+        return frame[self.token_ids.ravel() >= 0].reset_index(drop=True)
 
 
 def nearest_neighbors(
@@ -99,6 +123,10 @@ def nearest_neighbors(
     if ids.shape[1] > k:
         margin = np.abs(scores[:, k - 1] - scores[:, k])
         ids, scores = ids[:, :k], scores[:, :k]
+    if metric != "l2":
+        zero = directionless(prompt.vectors)
+        ids, scores = np.where(zero[:, None], -1, ids), np.where(zero[:, None], np.float32("nan"), scores)
+        margin = np.where(zero, np.float32("nan"), margin)
     if nulls < 0:
         raise ExplorerError(f"found {nulls} nulls; expected 0 or more")
     null = None
@@ -116,14 +144,19 @@ def nearest_neighbors(
         np.ascontiguousarray(scores),
         metric,
         margin,
-        tuple(tuple(vocabulary.pieces[token_id] for token_id in row) for row in ids),
-        tuple(tuple(vocabulary.tokens[token_id] for token_id in row) for row in ids),
+        _named(ids, vocabulary.pieces),
+        _named(ids, vocabulary.tokens),
         percentile,
         p,
         q,
         np.isin(ids, hubness(vocabulary).hubs),
         None if null is None else null[:, 0],
     )
+
+
+def _named(ids: np.ndarray, names: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+    """Names of rows [P, k], empty for −1."""
+    return tuple(tuple(names[token_id] if token_id >= 0 else "" for token_id in row) for row in ids)
 
 
 def centered_neighbors(prompt: SoftPrompt, vocabulary: Vocabulary, k: int = 10) -> NearestNeighbors:

@@ -11,6 +11,7 @@ from explorer.analysis.vectors import unit
 from explorer.prompt import SoftPrompt
 from explorer.results import Result
 from explorer.vocabulary import Vocabulary
+from explorer.wording import count
 
 SPAN_ENERGY = 0.9
 """the top-m principal components are as many as hold this share of the searchable rows' energy"""
@@ -45,6 +46,20 @@ class Norms(Result):
     """[P] cosine to the initial vector, −1…1, 1 is unturned; 0 where one of them is zero"""
     drift_distance: np.ndarray | None
     """[P] Euclidean distance from the initial vector"""
+
+    @property
+    def conclusion(self) -> str:
+        """What to conclude, in one sentence: how long the tokens are beside the vocabulary's pieces, and how far they turned while they were trained."""
+        known, length = self.ratio[~np.isnan(self.ratio)], len(self.norm)
+        if not len(known):
+            return "Most pieces of the vocabulary are zero, so there is no length to compare the tokens with."
+        longest = int((self.percentile == 100).sum())
+        between = f" ({known.min():.1f} to {known.max():.1f} times)" if length > 1 else ""
+        turned = "" if self.drift_cosine is None else f"; their mean cosine to where they began is {self.drift_cosine.mean():.2f} (1 is unturned)"
+        return (
+            f"The median token is {np.median(known):.1f} times as long as a typical piece{between}; {longest} of {count(length, 'token')} "
+            f"{'is' if 1 in (longest, length) else 'are'} as long as the longest piece or longer{turned}."
+        )
 
     def to_frame(self) -> pd.DataFrame:
         """One row per prompt token: prompt, position, source, norm, ratio, percentile, outside, initial_norm, drift_cosine,

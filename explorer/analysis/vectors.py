@@ -33,6 +33,11 @@ def unit(vectors: np.ndarray) -> np.ndarray:
     return (vectors / norms).astype(np.float32, copy=False)
 
 
+def directionless(vectors: np.ndarray) -> np.ndarray:
+    """[N] bool: vectors [N, H] of zeros. They are as near to everything, so they have no nearest rows and no label ranks at them."""
+    return np.logical_not(np.asarray(vectors).any(axis=1))
+
+
 def cosine_index(vocabulary: Vocabulary) -> "faiss.IndexFlatIP":
     """The searchable rows at length 1, in the order of their ids, built once."""
     return remembered(vocabulary, "cosine index", lambda: _cosine_index(vocabulary))

@@ -47,7 +47,11 @@ def clusters(
         said = [_conclusion(one, *rest) for one, *rest in zip(session.clusters(), session.redundancy(), strict=True)]
         return f"{table(positions, wide)}\n\n{table(whole, wide)}\n\n{table(repeated, wide)}\n\n{paragraph(*said)}"
 
-    output.write(lambda: {"positions": records(positions), "prompts": records(whole), "redundancy": records(repeated)}, lambda: positions, text)
+    def content() -> dict[str, object]:
+        tables = {"positions": records(positions), "prompts": records(whole), "redundancy": records(repeated)}
+        return {"conclusion": session.clusters().conclusions, **tables}
+
+    output.write(content, lambda: positions, text)
 
 
 def _text(session: "Session") -> str:

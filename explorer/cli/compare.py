@@ -54,13 +54,13 @@ def compare(
         return session.pairs()
 
     def text() -> str:
-        said = paragraph(_conclusion(rows, tests))
+        said, tested = paragraph(comparison.conclusion), paragraph(_tested(rows, tests))
         if wide:
-            return "\n\n".join([*(table(one, wide) for one in (rows, summary, tests, pairs())), said])
-        return f"means of each group\n{table(_means(rows))}\n\n{said}"
+            return "\n\n".join([*(table(one, wide) for one in (rows, summary, tests, pairs())), said, tested])
+        return f"{said}\n\nmeans of each group\n{table(_means(rows))}\n\n{tested}"
 
     def content() -> dict[str, object]:
-        return {"prompts": records(rows), "summary": records(summary), "tests": records(tests), "pairs": records(pairs())}
+        return {"conclusion": comparison.conclusion, "prompts": records(rows), "summary": records(summary), "tests": records(tests), "pairs": records(pairs())}
 
     output.write(content, lambda: rows, text, page)
 
@@ -73,7 +73,7 @@ def _means(rows: "pd.DataFrame") -> "pd.DataFrame":
     return means.reset_index()
 
 
-def _conclusion(rows: "pd.DataFrame", tests: "pd.DataFrame") -> str:
+def _tested(rows: "pd.DataFrame", tests: "pd.DataFrame") -> str:
     """Which differences between groups are significant."""
     from explorer.analysis.nulls import SIGNIFICANT_AT
 

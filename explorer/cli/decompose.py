@@ -36,7 +36,7 @@ def decompose(
 
     def text() -> str:
         if wide:
-            return f"{table(frame, wide)}\n\n{paragraph(*(f'{one.prompt}: {one.conclusion}' for one in found))}"
+            return f"{table(frame, wide)}\n\n{paragraph(*found.conclusion.splitlines())}"
         return "\n\n".join(_text(prompt, one) for prompt, one in zip(session.prompts, found, strict=True))
 
     output.write(lambda: records(frame), lambda: frame, text)

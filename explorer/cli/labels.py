@@ -45,11 +45,10 @@ def labels(
         if not wide:
             return "\n\n".join(_text(prompt, reading) for prompt, reading in zip(session.prompts, found, strict=True))
         kept = table(persistence, wide) if len(persistence) else NONE_BEGAN
-        told = [_conclusion(prompt, reading) for prompt, reading in zip(session.prompts, found, strict=True)]
-        return f"{table(similarities, wide)}\n\n{kept}\n\n{table(dispersion, wide)}\n\n{paragraph(*told)}"
+        return f"{table(similarities, wide)}\n\n{kept}\n\n{table(dispersion, wide)}\n\n{paragraph(*found.conclusion.splitlines())}"
 
     def content() -> dict[str, object]:
-        return {"similarities": records(similarities), "persistence": records(persistence), "dispersion": records(dispersion)}
+        return {"conclusion": found.conclusions, "similarities": records(similarities), "persistence": records(persistence), "dispersion": records(dispersion)}
 
     output.write(content, lambda: similarities, text)
 
@@ -58,15 +57,16 @@ NONE_BEGAN = "persistence: no prompt token was initialized from a class label"
 
 
 def _text(prompt: "SoftPrompt", reading: "LabelReading") -> str:
-    """One prompt: the nearest label of each token, what became of the tokens that began as one, and both in a sentence."""
+    """One prompt: what it comes to, the nearest label of each token, what became of the tokens that began as one."""
     from explorer.report.tables import sources
 
     began = reading.persistence_frame()
     kept = NONE_BEGAN
     if len(began):
         kept = f"tokens that began as a label, and their own label's rank\n{table(began[['position', 'label', 'initial_rank', 'rank', 'p', 'p_words']])}"
-    head = paragraph(f"{prompt.name}: the nearest of the labels {', '.join(reading.labels)} (cosine; rank 1: nearer than every piece)")
-    return f"{head}\n{table(_nearest(reading, sources(prompt)))}\n\n{kept}\n\n{paragraph(_conclusion(prompt, reading), _spread(reading))}"
+    head = f"the nearest of the labels {', '.join(reading.labels)} (cosine; rank 1: nearer than every piece)"
+    said = paragraph(f"{prompt.name}: {reading.conclusion}", head)
+    return f"{said}\n{table(_nearest(reading, sources(prompt)))}\n\n{kept}\n\n{paragraph(_spread(reading))}"
 
 
 def _spread(reading: "LabelReading") -> str:
@@ -83,9 +83,3 @@ def _nearest(reading: "LabelReading", began: list[str]) -> "pd.DataFrame":
     best = frame.loc[frame.groupby("position")["similarity"].idxmax(), ["position", "label", "similarity", "rank", "p"]]
     best.insert(1, "began as", began)
     return best.rename(columns={"label": "nearest label"})
-
-
-def _conclusion(prompt: "SoftPrompt", reading: "LabelReading") -> str:
-    from explorer.analysis.labels import in_words
-
-    return in_words([reading], prompt.origin.initialization)

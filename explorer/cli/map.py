@@ -4,17 +4,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from explorer.cli.options import Csv, Html, Json, Labels, Model, Overwrite, Prompts, Wide, label_values
-from explorer.cli.output import Output, cell, paragraph, records, table
+from explorer.cli.options import Csv, Html, Json, Labels, Model, Nulls, Overwrite, Prompts, Seed, Wide, label_values
+from explorer.cli.output import Output, paragraph, records, table, with_conclusion
 from explorer.cli.session import open_session
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from explorer.analysis.map.place import MapReading
 
 
 def draw_map(
     prompts: Prompts,
     labels: Labels = None,
+    nulls: Nulls = 1000,
+    seed: Seed = 0,
     trajectory: Annotated[bool, typer.Option("--trajectory", help="Draw on the page how the tokens moved while they were trained.")] = False,
     model: Model = None,
     wide: Wide = False,
@@ -25,10 +27,11 @@ def draw_map(
 ) -> None:
     """Draw prompts and labels on the UMAP map of the vocabulary.
 
-    The map is for looking, never for evidence; it is fitted once per model and kept.
+    The map is for looking, never for evidence; it is fitted once per model and kept. A token that lies among words that belong together is named after them:
+    the verdict of clusters, against random vectors.
     """
     output = Output(as_json, csv, html, overwrite)
-    session = open_session(prompts, model, labels=label_values(labels))
+    session = open_session(prompts, model, labels=label_values(labels), nulls=nulls, seed=seed)
     for prompt in session.prompts:
         if trajectory and prompt.trajectory is None:
             session.progress(f"{prompt.name}: no trajectory was saved, so no path is drawn")
@@ -42,18 +45,14 @@ def draw_map(
         paths = places.paths if trajectory else None
         return html_page("Map of soft prompts", [map_figure(places.map, session.vocabulary, places.placements, paths, name_vocabulary=True, told=True)])
 
-    output.write(lambda: records(frame), lambda: frame, lambda: _text(frame, wide), page)
+    output.write(lambda: records(frame), lambda: frame, lambda: _text(places, wide), page)
 
 
-def _text(frame: "pd.DataFrame", wide: bool) -> str:
-    """One line a point; how far they can be trusted."""
+def _text(places: "MapReading", wide: bool) -> str:
+    """What it comes to, then one line a point."""
     from explorer.pieces import readable
 
+    frame = places.to_frame()
     called = [name if kind == "label" else readable(name) for name, kind in zip(frame["name"], frame["kind"], strict=True)]
     shown = frame if wide else frame.drop(columns="kind").assign(name=called)
-    trust = frame.loc[frame["kind"] == "prompt", "trust"].mean()
-    said = (
-        f"The map is for looking, never for evidence: on average {cell(float(trust))} of a token's nearest pieces are also its nearest on the map "
-        "(trust, 1 is all). A drawing: the option --html FILE."
-    )
-    return f"{table(shown, wide)}\n\n{paragraph(said)}"
+    return f"{with_conclusion(paragraph(places.conclusion), table(shown, wide, ['group']), wide)}\n\n{paragraph('A drawing: the option --html FILE.')}"

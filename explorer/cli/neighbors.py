@@ -50,16 +50,16 @@ def _text(prompt: "SoftPrompt", found: "NearestNeighbors", model: str, wide: boo
     from explorer.report.tables import neighbor_table
 
     scale = "distance, smaller is closer" if found.metric == "l2" else "higher is closer"
-    head = f"{prompt.name}: {count(found.token_ids.shape[1], 'nearest piece')} of {model}, {found.metric} ({scale})"
+    said, head = f"{prompt.name}: {found.conclusion}", f"{count(found.token_ids.shape[1], 'nearest piece')} of {model}, {found.metric} ({scale})"
     shown = with_words(neighbor_table(prompt, found), ["first", "last", "margin", "p", "q"] if wide else ["first", "q"])
     shown = shown if wide else shown.rename(columns={"first": found.metric})
-    return f"{paragraph(head)}\n{table(shown, wide, ['neighbors'])}\n{paragraph(_conclusion(found), legend(shown))}"
+    return f"{paragraph(said, head)}\n{table(shown, wide, ['neighbors'])}\n{paragraph(legend(shown))}".rstrip()
 
 
 def with_words(near: "pd.DataFrame", scores: list[str]) -> "pd.DataFrame":
     """Position and origin of each token, its neighbors in one column, then some of the scores that are there."""
     ranks = [column for column in near if column.isdigit()]
-    words = near[ranks].agg(", ".join, axis=1)
+    words = [", ".join(filter(None, row)) for row in near[ranks].to_numpy()]
     shown = near[["position", "source"]].rename(columns={"source": "began as"}).assign(neighbors=words)
     return shown.join(near[[column for column in scores if column in near]])
 
@@ -69,13 +69,3 @@ def legend(shown: "pd.DataFrame") -> str:
     text = " ".join(shown["neighbors"])
     marks = {" *": "* a hub, near to much of the vocabulary", "·": "· a piece that begins no word"}
     return "; ".join(told for mark, told in marks.items() if mark in text)
-
-
-def _conclusion(found: "NearestNeighbors") -> str:
-    """How many tokens are near to a piece."""
-    if found.null is None:
-        return "No p-values: random vectors were not asked for, or this metric depends on the tokens' lengths."
-    from explorer.analysis.nulls import SIGNIFICANT_AT
-
-    near, length = int((found.q[:, 0] <= SIGNIFICANT_AT).sum()), len(found.q)
-    return f"{near} of {count(length, 'token')} {'is' if 1 in (near, length) else 'are'} nearer to a piece than random vectors (significant at FDR 5 %)."

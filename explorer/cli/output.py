@@ -166,6 +166,11 @@ def paragraph(*sentences: str) -> str:
     return "\n".join(textwrap.fill(printable(sentence), WIDTH, break_on_hyphens=False) for sentence in sentences if sentence)
 
 
+def with_conclusion(said: str, tables: str, wide: bool) -> str:
+    """What it comes to, then the tables; a wide output, which is for other programs, begins with its header."""
+    return f"{tables}\n\n{said}" if wide else f"{said}\n\n{tables}"
+
+
 def entries(words: dict[str, str]) -> str:
     """Names and what they stand for, one below the other; long texts go on in the next line."""
     indent = " " * (max(map(len, words)) + len(GAP))

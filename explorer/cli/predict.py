@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from explorer.cli.options import Csv, Device, Dtype, Json, Labels, Model, NoPrompt, Overwrite, Prompts, Wide, label_values
-from explorer.cli.output import STDOUT, Output, paragraph, plain, table
+from explorer.cli.output import STDOUT, Output, paragraph, plain, table, with_conclusion
 from explorer.cli.session import load_model, open_session
 from explorer.errors import DataError
 from explorer.wording import count
@@ -53,13 +53,7 @@ def _text(found: "Predictions", wide: bool) -> str:
     if not wide:
         likeliest = found.probabilities.max(axis=2).ravel()
         shown = pd.DataFrame({**shown[["prompt", "text", "label"]], "probability": likeliest, "generated": shown["generated"]})
-    given = found.answers.ravel().tolist()
-    answers = [f"{label} {given.count(n)}" for n, label in enumerate(found.labels) if n in given]
-    said = f"Answers: {', '.join(answers)}."
-    if (rows := len(found.prompts)) > 1:
-        alike = int((found.answers == found.answers[0]).all(axis=0).sum())
-        said += f" {'Both' if rows == 2 else f'All {rows}'} agree on {alike} of {count(len(found.texts), 'text')}."
-    return f"{table(shown, wide)}\n\n{paragraph(said)}"
+    return with_conclusion(paragraph(found.conclusion), table(shown, wide), wide)
 
 
 def check_texts(texts: list[str]) -> None:

@@ -65,8 +65,13 @@ def panel(session: Session, here: str) -> None:
     found = cache.reading("Searching the neighbors", session.only(one.name).neighbors)[0]
     began = f", began as {safe(sources(one)[token])}" if one.origin.rows else ""
     words = safe(", ".join(map(readable, found.pieces[token][:5])))
+    near = (
+        f"Nearest by cosine: {words} ({found.similarity[token, 0]:.2f}, q {found.q[token, 0]:.3f})"
+        if any(found.pieces[token])
+        else "It is zero: nothing is near"
+    )
     with st.container(border=True):
-        st.markdown(f"**Token {token}** of {safe(one.name)}{began}. Nearest by cosine: {words} ({found.similarity[token, 0]:.2f}, q {found.q[token, 0]:.3f}).")
+        st.markdown(f"**Token {token}** of {safe(one.name)}{began}. {near}.")
         with st.container(horizontal=True, vertical_alignment="center"):
             for page, (title, icon) in PAGES.items():
                 if page != here:

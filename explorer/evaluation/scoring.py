@@ -40,6 +40,16 @@ class Predictions(Result):
         """[N, B] the index of the likeliest label; ties go to the earlier label."""
         return self.probabilities.argmax(axis=2)
 
+    @property
+    def conclusion(self) -> str:
+        """What to conclude, in one sentence: which answers were given, and on how many texts the prompts agree."""
+        given = self.answers.ravel().tolist()
+        said = ", ".join(f"{label} {given.count(n)}" for n, label in enumerate(self.labels) if n in given)
+        if (rows := len(self.prompts)) == 1:
+            return f"Answers: {said}."
+        alike = int((self.answers == self.answers[0]).all(axis=0).sum())
+        return f"Answers: {said}; {'both' if rows == 2 else f'all {rows}'} agree on {alike} of {count(len(self.texts), 'text')}."
+
     def to_records(self) -> list[dict]:
         """One record per prompt and text: prompt, text, label, probabilities {label: p}, generated."""
         return [
@@ -78,6 +88,11 @@ class Scores(Result):
     """[N] share of generated texts that are no label, 0…1; nan where nothing was generated"""
     answers: np.ndarray
     """[N, B] index of each text's likeliest label"""
+
+    @property
+    def conclusion(self) -> str:
+        """What to conclude, in one sentence."""
+        return in_words(self.to_frame())
 
     def to_frame(self) -> pd.DataFrame:
         """One row per prompt: prompt, n, accuracy, macro_f1, invalid_rate."""
@@ -130,6 +145,17 @@ def evaluate(
     right = task.gold
     f1 = tuple(macro_f1(right, row, len(task.labels)) for row in given)
     return Scores(names(prompts), len(task), tuple((given == right).mean(axis=1).tolist()), f1, rates, given)
+
+
+def in_words(scores: pd.DataFrame) -> str:
+    """What to conclude of scores, one row a prompt: the best prompt, and how many texts it and the model without a prompt are right on."""
+    right, bare = (scores["accuracy"] * scores["n"]).round().astype(int), scores["prompt"] == NO_PROMPT
+    if bare.all():
+        return f"Without a prompt the model is right on {right.iloc[0]} of {count(int(scores['n'].iloc[0]), 'text')}."
+    best = right[~bare].idxmax()
+    first = "Best: " if (~bare).sum() > 1 else ""
+    without = f"; without a prompt the model is on {right[bare].iloc[0]}" if bare.any() else ""
+    return f"{first}{scores.loc[best, 'prompt']} is right on {right[best]} of {count(int(scores.loc[best, 'n']), 'text')}{without}."
 
 
 def names(prompts: Sequence[SoftPrompt | None]) -> tuple[str, ...]:

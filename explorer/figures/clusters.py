@@ -7,6 +7,8 @@ from explorer.analysis.clusters import Clusters
 from explorer.analysis.redundancy import Redundancy
 from explorer.figures.style import BLUES, COLORS, NEUTRAL, choosable_cells, null_band, plain, styled, token_axis
 
+MOST_DRAWN = 200
+"""tokens along one side of a heat map: a page with all pairs of 2,000 tokens would weigh tens of megabytes"""
 MOST_CELLS = 40
 """tokens along one side of a heat map whose cells can be chosen"""
 
@@ -34,8 +36,9 @@ def clusters_figure(found: Clusters) -> go.Figure:
 
 
 def redundancy_heatmap(redundancy: Redundancy) -> go.Figure:
-    """How many neighbors two prompt tokens share, Jaccard 0…1; the diagonal is left out."""
-    shared = redundancy.jaccard.astype(np.float32)
+    """How many neighbors two prompt tokens share, Jaccard 0…1; the diagonal is left out. Of long prompts the first 200 tokens, which the title says."""
+    length = len(redundancy.jaccard)
+    shared = redundancy.jaccard[:MOST_DRAWN, :MOST_DRAWN].astype(np.float32)
     np.fill_diagonal(shared, np.nan)
     highest = float(np.nanmax(shared)) if len(shared) > 1 else 0.0
     figure = go.Figure(
@@ -55,4 +58,5 @@ def redundancy_heatmap(redundancy: Redundancy) -> go.Figure:
     token_axis(figure, len(shared))
     figure.update_xaxes(showgrid=False)
     figure.update_yaxes(title="Prompt token (position)", showgrid=False, range=[len(shared) - 0.5, -0.5])
-    return styled(figure, f"Neighbors that two tokens of {plain(redundancy.prompt)} share", 420)
+    cut = f" (the first {MOST_DRAWN} of {length:,})" if length > MOST_DRAWN else ""
+    return styled(figure, f"Neighbors that two tokens of {plain(redundancy.prompt)} share{cut}", 420)

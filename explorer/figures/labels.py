@@ -16,7 +16,7 @@ def label_heatmap(reading: LabelReading) -> go.Figure:
     length = len(reading.similarity)
     roomy = length <= 40
     limit = max(float(np.abs(reading.similarity).max()), 0.05)
-    ranks = [["" if rank > SHOWN_RANK else f"{rank}" for rank in row] for row in reading.rank.T]
+    ranks = [["" if rank == 0 or rank > SHOWN_RANK else f"{rank}" for rank in row] for row in reading.rank.T]
     figure = go.Figure(
         go.Heatmap(
             z=reading.similarity.T,
@@ -48,13 +48,15 @@ def label_heatmap(reading: LabelReading) -> go.Figure:
 def _told(reading: LabelReading, token: int, label: int) -> str:
     """What a cell says when it is hovered."""
     similarity, rank, p = (values[token, label] for values in (reading.similarity, reading.rank, reading.p))
-    return f"token {token}, {plain(reading.labels[label])}<br>cosine {similarity:.3f}, rank {rank:,}, p {p:.3f}"
+    return f"token {token}, {plain(reading.labels[label])}<br>{f'cosine {similarity:.3f}, rank {rank:,}, p {p:.3f}' if rank else 'zeros: no rank'}"
 
 
 def persistence_figure(reading: LabelReading) -> go.Figure:
     """Rank of its own label before and after training, for each token initialized from a label; up is nearer."""
     figure, look, listed = go.Figure(), looks(reading.labels), set()
     for one in reading.persistence:
+        if one.rank is None:
+            continue
         style = look[one.label]
         ranks = [one.rank] if one.initial_rank is None else [one.initial_rank, one.rank]
         figure.add_scatter(

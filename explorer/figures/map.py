@@ -16,6 +16,8 @@ SMALLEST, LARGEST = 5, 30
 """pixels across of the tokens with the least and the most weight"""
 FAINTEST, FULLY_TRUSTED = 0.35, 0.5
 """opacity of a token none of whose neighbors is near on the map, and the trust from which on tokens are opaque"""
+MOST_NAMED, WORDS_NAMED = 12, 3
+"""tokens whose group is written beside them, and how many of its words; all groups are told when hovered"""
 MARGIN = 0.06
 """of the first view, around what it shows"""
 Trajectory = tuple[np.ndarray, np.ndarray]
@@ -38,8 +40,9 @@ def map_figure(
 
     trajectories: by prompt name, drawn as lines. groups: what each prompt is colored by, by its name; by default itself.
     name_vocabulary: hover text for every piece, which doubles the figure's size. weights: [P] by prompt name, 0 or more: the area of a token grows
-    with its share of the largest. told: words that tell the regions. The less of its neighborhood a place keeps (trust), the fainter the token; the first
-    view leaves out far islands without tokens, unless they hold one of `also`, places [Q, 2] each. A point's customdata is its token id, or
+    with its share of the largest. told: words that tell the regions. A token that lies among words that belong together (`Placement.groups`) has a ring
+    and says them when hovered; the first few have them written beside. The less of its neighborhood a place keeps (trust), the fainter the token; the
+    first view leaves out far islands without tokens, unless they hold one of `also`, places [Q, 2] each. A point's customdata is its token id, or
     kind, prompt and position.
     """
     group_of = {placement.prompt: (groups or {}).get(placement.prompt, placement.prompt) for placement in placements if placement.kind != "label"}
@@ -52,6 +55,7 @@ def map_figure(
         figure.add_trace(_paths(prompt, steps, xy, look[group_of[prompt]]))
         figure.data[-1].legendgroup = group_of[prompt]
     listed: set[str] = set()
+    named = max(1, MOST_NAMED // max(1, sum(any(placement.groups) for placement in placements)))
     for placement in sorted(placements, key=lambda placement: ("initial", "prompt", "label").index(placement.kind)):
         group = group_of.get(placement.prompt, "class labels")
         weight = (weights or {}).get(placement.prompt) if placement.kind == "prompt" else None
@@ -61,6 +65,7 @@ def map_figure(
             listed.add(group)
             mark = {"symbol": points.marker.symbol, "color": points.marker.color, "size": 11}  # a token's own mark may be faint
             figure.add_scattergl(x=[None], y=[None], mode="markers", name=plain(group), marker=mark, legendgroup=group, showlegend=True)
+        _name_groups(figure, placement, group, look.get(group), named)
         if placement.kind == "label":
             _name(figure, placement, np.ptp(vocabulary_map.xy, axis=0))
     if told:
@@ -129,7 +134,7 @@ def _points(placement: Placement, group: str, look: Look | None, weight: np.ndar
     what = "class label" if own else f"token %{{customdata[2]}} of {plain(placement.prompt)}{' before training' if placement.kind == 'initial' else ''}"
     symbol, color = ("star", COLORS[4]) if own or look is None else (look.symbol, look.color)
     size = _sizes(weight, 15 if own else 11)
-    opacity = 0.95 if own else FAINTEST + (1 - FAINTEST) * np.minimum(placement.trust / FULLY_TRUSTED, 1)
+    opacity = 0.95 if own else FAINTEST + (1 - FAINTEST) * np.minimum(np.nan_to_num(placement.trust) / FULLY_TRUSTED, 1)
     return go.Scattergl(
         x=placement.xy[:, 0],
         y=placement.xy[:, 1],
@@ -142,8 +147,25 @@ def _points(placement: Placement, group: str, look: Look | None, weight: np.ndar
         unselected={"marker": {"opacity": 0.6}},
         text=names,
         customdata=[(placement.kind, placement.prompt, position, round(float(trust), 2)) for position, trust in zip(positions, placement.trust, strict=True)],
-        hovertemplate=f"{what}<br>%{{text}}<br>trust %{{customdata[3]}}<extra></extra>",
+        hovertext=[f"<br>among {plain(placement.group(row), 120)}" if placement.group(row) else "" for row in range(len(positions))],
+        hovertemplate=f"{what}<br>%{{text}}<br>trust %{{customdata[3]}}%{{hovertext}}<extra></extra>",
     )
+
+
+def _name_groups(figure: go.Figure, placement: Placement, group: str, look: Look | None, most: int) -> None:
+    """A ring around every token that lies among words that belong together, and these words beside the first `most`."""
+    rows = [row for row in range(len(placement.xy)) if placement.group(row)]
+    if not rows or look is None:
+        return
+    ring = {"symbol": "circle-open", "color": look.color, "size": 19, "line": {"width": 2}}
+    x, y = placement.xy[rows].T
+    name = f"in a group, {plain(placement.prompt)}"
+    figure.add_scattergl(x=x, y=y, mode="markers", name=name, legendgroup=group, showlegend=False, marker=ring, hoverinfo="skip")
+    for row in rows[:most]:
+        words = plain(", ".join(placement.groups[row][:WORDS_NAMED]), 40)
+        font = {"color": "white", "size": 11}
+        x, y = placement.xy[row]
+        figure.add_annotation(x=float(x), y=float(y), text=words, showarrow=False, yshift=18, font=font, bgcolor="rgba(58,64,74,0.75)", borderpad=1)
 
 
 def _sizes(weight: np.ndarray | None, usual: int) -> int | np.ndarray:
@@ -156,7 +178,7 @@ def _sizes(weight: np.ndarray | None, usual: int) -> int | np.ndarray:
 def first_view(figure: go.Figure, vocabulary_map: VocabularyMap, shown: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Set the axes to the middle of the map and whatever else is shown, places [Q, 2] each: the corners [2], [2] of the view."""
     corners = np.concatenate([np.stack(central_extent(vocabulary_map.xy)), *shown])
-    low, high = corners.min(axis=0), corners.max(axis=0)
+    low, high = np.nanmin(corners, axis=0), np.nanmax(corners, axis=0)
     low, high = low - MARGIN * (high - low), high + MARGIN * (high - low)
     figure.update_xaxes(visible=False, range=[low[0], high[0]])
     figure.update_yaxes(visible=False, range=[low[1], high[1]])
@@ -189,6 +211,8 @@ def _name(figure: go.Figure, labels: Placement, span: np.ndarray) -> None:
 
 
 def point_at(figure: go.Figure, xy: np.ndarray, text: str) -> go.Figure:
-    """An arrow with a text to a place [2] on a map; the same figure."""
+    """An arrow with a text to a place [2] on a map, none for what lies nowhere; the same figure."""
+    if not np.isfinite(xy).all():
+        return figure
     look = {"font": {"color": "white", "size": 12}, "bgcolor": "rgba(58,64,74,0.85)", "borderpad": 2}
     return figure.add_annotation(x=float(xy[0]), y=float(xy[1]), text=plain(text, 30), arrowhead=2, arrowcolor=NEUTRAL, ax=0, ay=-40, **look)

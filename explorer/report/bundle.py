@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import blake2b
 from importlib.metadata import version
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -36,9 +37,8 @@ from explorer.figures import (
 from explorer.files import csv_bytes
 from explorer.prompt import SoftPrompt
 from explorer.report.html import Part, html_page
-from explorer.report.tables import card_in_words, list_prompts, neighbor_table, readings
+from explorer.report.tables import card_in_words, conclusions, list_prompts, neighbor_table, readings
 from explorer.session import Session
-from explorer.vocabulary import Vocabulary
 from explorer.wording import count
 
 if TYPE_CHECKING:
@@ -98,7 +98,14 @@ def bundle(session: Session, given: Sequence[str], line: Line, decoder: bool = T
     tables += _decoder_tables(session) if decoder else []
     progress("placing them on the map")
     places = session.map()
-    tables.append(Table("map.csv", places.to_frame(), "places on the map", Recipe("map", ("labels",), "csv", "map.csv")))
+    tables.append(
+        Table(
+            "map.csv",
+            places.to_frame(),
+            "places on the map, and the words that a token lies among where that is significant",
+            Recipe("map", ("nulls", "seed", "labels"), "csv", "map.csv"),
+        )
+    )
     comparison = None
     if len(session.prompts) > 1:
         progress("setting them side by side")
@@ -106,8 +113,9 @@ def bundle(session: Session, given: Sequence[str], line: Line, decoder: bool = T
         tables += _comparison_tables(session, comparison)
     progress("drawing")
     near = session.neighbors() if session.settings.metric == "cosine" else ()
-    figures: list[Part] = [map_figure(places.map, session.vocabulary, places.placements, neighbors=near, told=True)]
+    figures: list[Part] = [_bold(places.conclusion), map_figure(places.map, session.vocabulary, places.placements, neighbors=near, told=True)]
     if comparison is not None:
+        figures.append(_bold(comparison.conclusion))
         figures += [comparison_figure(comparison, measure) for measure in dict.fromkeys(comparison.summary()["measure"])]
     record = _record(session, given, places.map, tables, line)
     files = {table.file: table.content for table in tables}
@@ -195,7 +203,7 @@ def _record(session: Session, given: Sequence[str], vocabulary_map: VocabularyMa
             "dimension": vocabulary.dimension,
         },
         "map": {"n_neighbors": vocabulary_map.n_neighbors, "min_dist": vocabulary_map.min_dist, "seed": vocabulary_map.seed},
-        "prompts": [_prompt_record(prompt, text, vocabulary) for prompt, text in zip(session.prompts, given, strict=True)],
+        "prompts": [_prompt_record(session.only(prompt.name), text) for prompt, text in zip(session.prompts, given, strict=True)],
         "tables": [
             {
                 "file": table.file,
@@ -210,7 +218,8 @@ def _record(session: Session, given: Sequence[str], vocabulary_map: VocabularyMa
     }
 
 
-def _prompt_record(prompt: SoftPrompt, given: str, vocabulary: Vocabulary) -> dict:
+def _prompt_record(session: Session, given: str) -> dict:
+    (prompt,), vocabulary = session.prompts, session.vocabulary
     return {
         "name": prompt.name,
         "given": given,
@@ -220,6 +229,7 @@ def _prompt_record(prompt: SoftPrompt, given: str, vocabulary: Vocabulary) -> di
         "base_fingerprint": prompt.origin.base_fingerprint,
         "read_with_its_own_model": prompt.origin.base_fingerprint in (None, vocabulary.fingerprint),
         "warnings": list(prompt.origin.warnings),
+        "conclusion": conclusions(session),
     }
 
 
@@ -257,23 +267,31 @@ def _page(session: Session, figures: Sequence[Part], tables: Sequence[Table], re
     return html_page("Soft prompts", parts)
 
 
+def _bold(sentence: str) -> str:
+    """A conclusion as the page shows it, first under its title."""
+    return f"<p><b>{html.escape(sentence)}</b></p>"
+
+
 def _section(number: int, session: Session) -> list[Part]:
     """One prompt: its card, neighbors, clusters, labels, norms, training."""
     (prompt,), found, clusters = session.prompts, session.neighbors()[0], session.clusters()[0]
+    said = {name: _bold(sentence) for name, sentence in conclusions(session).items()}
     card = "".join(f"<tr><th>{html.escape(name)}</th><td>{html.escape(word)}</td></tr>" for name, word in card_in_words(prompt).items() if name != "path")
     parts: list[Part] = [f'<h2 id="p{number}">{html.escape(prompt.name)}</h2><div class="table"><table>{card}</table></div><h3>Neighbors</h3>']
     parts += [
+        said["neighbors"],
         _neighbors_html(prompt, found, clusters),
         similarity_figure(found, found.null),
         "<h3>Clusters</h3>",
-        f"<p><b>{html.escape(clusters.conclusion)}</b></p>",
+        said["clusters"],
         clusters_figure(clusters),
     ]
     if prompt.length > 1:
         parts.append(redundancy_heatmap(session.redundancy()[0]))
+    parts += ["<h3>Sums of words</h3>", said["decomposition"]]
     if session.settings.labels or prompt.origin.labels:
-        parts += ["<h3>Class labels</h3>", label_heatmap(session.labels()[0])]
-    parts += ["<h3>Norms and training</h3>", norm_figure(session.norms())]
+        parts += ["<h3>Class labels</h3>", said["labels"], label_heatmap(session.labels()[0])]
+    parts += ["<h3>Norms and training</h3>", said["norms"], said.get("training", ""), norm_figure(session.norms())]
     if any(one.dev_accuracy is not None for one in prompt.origin.history):
         parts.append(accuracy_curve([prompt]))
     return parts
@@ -289,15 +307,21 @@ def _decoder_html(found: "DecoderReading") -> str:
     return f'<h3>What the decoder makes of it</h3><p><b>{html.escape(found.conclusion)}</b></p><div class="table"><table>{head}{rows}</table></div>'
 
 
+def _digits(score: float) -> str:
+    """Three decimals; a dash where there is no neighbor."""
+    return "–" if isnan(score) else f"{score:.3f}"
+
+
 def _neighbors_html(prompt: SoftPrompt, found: NearestNeighbors, clusters: Clusters) -> str:
     """One row a token: where it began, its neighbors, how near the nearest is, what is significant."""
     table = neighbor_table(prompt, found)
     near = table["q"] <= SIGNIFICANT_AT if "q" in table else [False] * len(table)
+    in_groups = [f"among {', '.join(words)} ({kind})" if kind else "" for words, kind in zip(clusters.groups, clusters.kind, strict=True)]
     ranks = [column for column in table if column.isdigit()]
     rows = "".join(
-        f"<tr><td>{row.position}</td><td>{html.escape(row.source)}</td><td>{html.escape(', '.join(words))}</td><td>{row.first:.3f}</td>"
-        f"<td>{' and '.join(word for word, yes in (('near', is_near), ('in a group', is_grouped)) if yes) or '–'}</td></tr>"
-        for row, words, is_near, is_grouped in zip(table.itertuples(), table[ranks].to_numpy(), near, clusters.significant, strict=True)
+        f"<tr><td>{row.position}</td><td>{html.escape(row.source)}</td><td>{html.escape(', '.join(filter(None, words)))}</td><td>{_digits(row.first)}</td>"
+        f"<td>{html.escape('; '.join(told for told in ('near' if is_near else '', lies_in) if told) or '–')}</td></tr>"
+        for row, words, is_near, lies_in in zip(table.itertuples(), table[ranks].to_numpy(), near, in_groups, strict=True)
     )
     head = f"<tr><th>Token</th><th>Began as</th><th>Neighbors</th><th>Nearest ({found.metric})</th><th>Significant</th></tr>"
     return f'<div class="table"><table>{head}{rows}</table></div>'

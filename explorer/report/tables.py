@@ -13,7 +13,7 @@ from explorer.formats import prompt_name
 from explorer.pieces import readable
 from explorer.prompt import SoftPrompt
 from explorer.session import Session
-from explorer.wording import printable
+from explorer.wording import count, printable
 
 T5_SIZES = {512: "small", 768: "base", 1024: "large", 2048: "XL", 4096: "XXL"}
 
@@ -41,6 +41,33 @@ def what_was_read(prompt: SoftPrompt) -> dict[str, object]:
         "warnings": origin.pop("warnings"),
         "origin": origin | {"dev_accuracy": prompt.origin.dev_accuracy},
     }
+
+
+def in_short(prompt: SoftPrompt) -> str:
+    """What was read, in one sentence: how many vectors, what they were tuned for and how well that went, what to doubt."""
+    origin = prompt.origin
+    tuned = f", tuned for {origin.task}" if origin.task else ""
+    began = f" from the initialization {origin.initialization}" if origin.initialization else ""
+    reached = "" if origin.dev_accuracy is None else f", right on {origin.dev_accuracy:.1%} of its dev set"
+    doubts = [count(len(origin.warnings), "warning")] * bool(origin.warnings) + [f"{count(origin.dropped_rows, 'row')} dropped"] * bool(origin.dropped_rows)
+    doubted = f"; {' and '.join(doubts)}" if doubts else ""
+    return f"{prompt.name}: {count(prompt.length, 'vector')} of width {prompt.dimension:,}{tuned}{began}{reached}{doubted}."
+
+
+def conclusions(session: Session) -> dict[str, str]:
+    """What to conclude of the session's one prompt, one sentence a reading of its vectors, by the reading's name."""
+    (prompt,) = session.prompts
+    said = {
+        "clusters": session.clusters()[0].conclusion,
+        "neighbors": session.neighbors()[0].conclusion,
+        "decomposition": session.decompose()[0].conclusion,
+        "norms": session.norms()[0].conclusion,
+    }
+    if session.settings.labels or prompt.origin.labels:
+        said["labels"] = session.labels()[0].conclusion
+    if prompt.trajectory is not None:
+        said["training"] = session.changes()[0].conclusion
+    return said
 
 
 def card_in_words(prompt: SoftPrompt) -> dict[str, str]:

@@ -11,22 +11,30 @@ from math import comb, prod
 import numpy as np
 import pandas as pd
 
-from explorer.analysis.compare.groups import MEASURES, Comparison
-from explorer.analysis.nulls import benjamini_hochberg, stream
+from explorer.analysis.compare.groups import LEVEL, MEASURES, Comparison
+from explorer.analysis.nulls import SIGNIFICANT_AT, benjamini_hochberg, stream
+from explorer.wording import count
 
 EXACT_UP_TO, DRAWS = 20_000, 9_999
+MARGIN = 0.02
+"""difference of a share that is too small to matter: two points, such as two of a hundred texts"""
+ASKED = {"dev_accuracy": "dev accuracy", "significant_share": "share of tokens among words that belong together"}
+"""measures that the conclusion is about: the first that two groups have"""
+NAMED = 4
+"""groups whose means the conclusion names"""
 
 Stratum = tuple[np.ndarray, np.ndarray]
 """values of the first group [n] and of the second [m], at least one of each"""
 
 
 def differences(comparison: Comparison) -> pd.DataFrame:
-    """One row per two groups and measure: group_a, group_b, measure, n_a, n_b, difference, effect, p, q, least_p.
+    """One row per two groups and measure: group_a, group_b, measure, n_a, n_b, difference, effect, p, q, least_p, low, high.
 
     Only prompts of strata (task and length, but for the one they are grouped by) that both groups have are compared. difference: mean over the strata,
     weighted by their prompts, of the mean of a − the mean of b. effect: Cliff's delta within strata, −1…1, the chance that one of a is larger than one
     of b minus the reverse (Cliff 1993). p: two-sided permutation test of the difference, over all relabelings where they are at most 20,000, else
     9,999 random ones; nan where no stratum has two prompts of a group. least_p: the smallest p these numbers allow. q: Benjamini–Hochberg over all rows.
+    low, high: the 95 % interval of the difference (`difference_interval`).
     """
     frame, rows = comparison.to_frame(), []
     kept = [column for column in ("task", "length") if comparison.by not in (column, "prompt")]
@@ -38,8 +46,8 @@ def differences(comparison: Comparison) -> pd.DataFrame:
                 p, least = permutation_test(strata, comparison.seed)
                 above = np.concatenate([np.sign(first[:, None] - second[None]).ravel() for first, second in strata])
                 counts = [sum(map(len, side)) for side in zip(*strata, strict=True)]
-                rows.append((a, b, measure, *counts, _gap(strata), above.mean(), p, least))
-    columns = ["group_a", "group_b", "measure", "n_a", "n_b", "difference", "effect", "p", "least_p"]
+                rows.append((a, b, measure, *counts, _gap(strata), above.mean(), p, least, *difference_interval(strata)))
+    columns = ["group_a", "group_b", "measure", "n_a", "n_b", "difference", "effect", "p", "least_p", "low", "high"]
     found = pd.DataFrame(rows, columns=columns)
     found.insert(8, "q", benjamini_hochberg(found["p"].to_numpy(np.float64)))
     return found
@@ -60,6 +68,52 @@ def _gap(strata: Sequence[Stratum]) -> float:
     """Mean difference within strata, weighted by their prompts."""
     weights = np.array([len(first) + len(second) for first, second in strata], np.float64)
     return float(np.average([first.mean() - second.mean() for first, second in strata], weights=weights))
+
+
+def difference_interval(strata: Sequence[Stratum]) -> tuple[float, float]:
+    """95 % t interval of the difference within strata, the spread of prompts taken to be the same in all; nan where no stratum has more than one of each."""
+    from scipy.special import stdtrit
+
+    sides = [side for stratum in strata for side in stratum]
+    freedom = sum(len(side) - 1 for side in sides)
+    if not freedom:
+        return float("nan"), float("nan")
+    variance = sum(float(((side - side.mean()) ** 2).sum()) for side in sides) / freedom
+    total = sum(map(len, sides))
+    scale = sum(((len(first) + len(second)) / total) ** 2 * (1 / len(first) + 1 / len(second)) for first, second in strata)
+    half = float(stdtrit(freedom, (1 + LEVEL) / 2)) * (variance * scale) ** 0.5
+    return _gap(strata) - half, _gap(strata) + half
+
+
+def in_words(comparison: Comparison) -> str:
+    """What to conclude of a comparison, in one sentence: which group is better, that none is by more than a margin, or that these prompts cannot tell."""
+    frame, by = comparison.to_frame(), comparison.by
+    groups = list(dict.fromkeys(frame["group"]))
+    if len(groups) == 1:
+        return f"All of {count(len(frame), 'prompt')} are of one {by}, {groups[0]}: there is nothing to compare."
+    measure = next((name for name in ASKED if frame.loc[frame[name].notna(), "group"].nunique() >= 2), None)
+    if measure is None:
+        return f"No two groups have a {' or a '.join(ASKED.values())}: there is nothing to compare."
+    means = [f"{group} {value:.1%}" for group, value in frame.groupby("group", sort=False)[measure].mean().dropna().items()]
+    said, what = f"{', '.join(means[:NAMED])}{', …' if len(means) > NAMED else ''}", f"has a higher {ASKED[measure]}"
+    tests = differences(comparison)
+    tests = tests[tests["measure"] == measure]
+    found = tests[tests["q"] <= SIGNIFICANT_AT]
+    if len(found):
+        first = found.loc[found["difference"].abs().idxmax()]
+        ends = sorted(np.abs([first["low"], first["high"]]))
+        better, other = (first["group_a"], first["group_b"])[:: 1 if first["difference"] > 0 else -1]
+        by_points = f"by {100 * abs(first['difference']):.1f} points (95 % interval {100 * ends[0]:.1f} to {100 * ends[1]:.1f})"
+        more = f", and {count(len(found) - 1, 'more pair')} of groups {'differs' if len(found) == 2 else 'differ'}" if len(found) > 1 else ""
+        return f"{better} {what} than {other}, {by_points}{more}: {said}."
+    article = "an" if by == "initialization" else "a"
+    widest = tests[["low", "high"]].abs().max(axis=None)
+    if not len(tests) or tests["low"].isna().any():
+        return f"Cannot tell whether {article} {by} {what}: {said}, with too few prompts of the same task and length for an interval."
+    every = len(tests) == len(means) * (len(means) - 1) // 2
+    if every and widest <= MARGIN:
+        return f"No {by} {what} by more than {100 * MARGIN:.0f} points: {said} (the 95 % intervals of the differences stay within that)."
+    return f"Cannot tell whether {article} {by} {what}: {said}, and the 95 % intervals of the differences reach to {100 * widest:.1f} points."
 
 
 def permutation_test(strata: Sequence[Stratum], seed: int = 0) -> tuple[float, float]:

@@ -62,6 +62,13 @@ class Comparison(Result):
     seed: int
     """of random relabelings"""
 
+    @property
+    def conclusion(self) -> str:
+        """What to conclude, in one sentence: which group is better, that none is by more than a margin, or that these prompts cannot tell."""
+        from explorer.analysis.compare.differences import in_words
+
+        return in_words(self)
+
     def to_frame(self) -> pd.DataFrame:
         """One row per prompt: prompt, group, task, seed, length and the measures."""
         frame = pd.DataFrame([{field.name: getattr(row, field.name) for field in fields(row)} for row in self.rows])
@@ -163,5 +170,9 @@ def _own_labels(labels: LabelReading) -> tuple[float, float]:
     """Share of label-initialized positions that kept their label, and the median rank of it; nan where there are none."""
     if not labels.persistence:
         return float("nan"), float("nan")
-    kept = [one.rank <= PERSISTS_WITHIN and labels.similarity[one.position].argmax() == labels.labels.index(one.label) for one in labels.persistence]
-    return float(np.mean(kept)), float(np.median([one.rank for one in labels.persistence]))
+    ranks = [one.rank for one in labels.persistence if one.rank is not None]
+    kept = [
+        one.rank is not None and one.rank <= PERSISTS_WITHIN and labels.similarity[one.position].argmax() == labels.labels.index(one.label)
+        for one in labels.persistence
+    ]
+    return float(np.mean(kept)), float(np.median(ranks)) if ranks else float("nan")

@@ -9,12 +9,13 @@ import pandas as pd
 
 from explorer.analysis.map.fit import VocabularyMap
 from explorer.analysis.search import search
-from explorer.analysis.vectors import cosine_index, unit
+from explorer.analysis.vectors import cosine_index, directionless, unit
 from explorer.arguments import as_list
 from explorer.errors import ExplorerError, PromptError
 from explorer.prompt import SoftPrompt, Vectors
 from explorer.results import Result
 from explorer.vocabulary import Vocabulary
+from explorer.wording import count, zeros_said
 
 SAME_DIRECTION = 1e-6
 """cosine distance at which a vector counts as a row itself and is given that row's place"""
@@ -27,9 +28,9 @@ class Places:
     """Where vectors come to lie on a map."""
 
     xy: np.ndarray
-    """[Q, 2] float32"""
+    """[Q, 2] float32; nan for a vector of zeros, which lies nowhere"""
     trust: np.ndarray
-    """[Q] float32, 0…1, higher is better: the share of a vector's nearest rows that are also its nearest on the map"""
+    """[Q] float32, 0…1, higher is better: the share of a vector's nearest rows that are also its nearest on the map; nan for zeros"""
 
 
 def place(vectors: Vectors, vocabulary: Vocabulary, vocabulary_map: VocabularyMap) -> Places:
@@ -48,7 +49,9 @@ def place(vectors: Vectors, vocabulary: Vocabulary, vocabulary_map: VocabularyMa
     hit = distances[:, 0] <= SAME_DIRECTION
     weights[hit] = np.eye(1, weights.shape[1])
     xy = _densest(vocabulary_map.xy[found].astype(np.float64), weights).astype(np.float32)
-    return Places(xy, _trust(xy, found, vocabulary_map.xy))
+    trust, zero = _trust(xy, found, vocabulary_map.xy), directionless(vectors)
+    xy[zero], trust[zero] = np.nan, np.nan
+    return Places(xy, trust)
 
 
 def _nearest_on_map(vectors: np.ndarray, vocabulary: Vocabulary, vocabulary_map: VocabularyMap) -> tuple[np.ndarray, np.ndarray]:
@@ -111,16 +114,23 @@ class Placement(Result):
     """name; empty for labels"""
     kind: Literal["prompt", "label", "initial"]
     names: tuple[str, ...]
-    """[Q] what each point is called: its nearest piece, or the label"""
+    """[Q] what each point is called: its nearest piece, or the label; empty for a token of zeros"""
     positions: np.ndarray
     """[Q] int64, from 0"""
     xy: np.ndarray
     """[Q, 2] float32"""
     trust: np.ndarray
     """[Q] float32, 0…1, see Places"""
+    groups: tuple[tuple[str, ...], ...] = ()
+    """[Q] the words that belong together and that a token lies among, where that is significant (see analysis.clusters), else none; empty for
+    what was not tested"""
+
+    def group(self, point: int) -> str:
+        """The words a point lies among, with commas; empty where that is not significant or was not tested."""
+        return ", ".join(self.groups[point]) if self.groups else ""
 
     def to_frame(self) -> pd.DataFrame:
-        """One row per point: prompt, kind, position, name, x, y, trust."""
+        """One row per point: prompt, kind, position, name, x, y, trust, group (words)."""
         return pd.DataFrame(
             {
                 "prompt": self.prompt,
@@ -130,6 +140,7 @@ class Placement(Result):
                 "x": self.xy[:, 0],
                 "y": self.xy[:, 1],
                 "trust": self.trust,
+                "group": [self.group(point) for point in range(len(self.xy))],
             }
         )
 
@@ -139,7 +150,8 @@ def place_prompt(prompt: SoftPrompt, vocabulary: Vocabulary, vocabulary_map: Voc
     vocabulary.check_width(prompt.vectors, prompt.name)
     places = place(prompt.vectors, vocabulary, vocabulary_map)
     nearest, _ = search(prompt.vectors, vocabulary, 1)
-    names = tuple(vocabulary.pieces[token_id] for token_id in nearest[:, 0])
+    zero = directionless(prompt.vectors)
+    names = tuple("" if nowhere else vocabulary.pieces[token_id] for token_id, nowhere in zip(nearest[:, 0], zero, strict=True))
     return Placement(prompt.name, "prompt", names, np.arange(prompt.length), places.xy, places.trust)
 
 
@@ -177,6 +189,22 @@ class MapReading(Result):
     paths: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
     """by prompt: saved steps [S] and places [S, P, 2]; empty where no training paths were asked for"""
 
+    @property
+    def conclusion(self) -> str:
+        """What to conclude, in one sentence: how far the places can be trusted, and how many tokens lie in a group that is no work of the map."""
+        tokens = [placement for placement in self.placements if placement.kind == "prompt"]
+        trust = np.concatenate([placement.trust for placement in tokens]) if tokens else np.zeros(0)
+        if not len(trust) or np.isnan(trust).all():
+            return "No token lies on the map."
+        grouped = sum(bool(placement.group(point)) for placement in tokens for point in range(len(placement.xy)))
+        tested = (
+            f"; {grouped} of {count(len(trust), 'token')} {'lies' if grouped == 1 else 'lie'} among words that belong together, which was not read off the map"
+        )
+        return (
+            f"The map is for looking, never for evidence: on average {np.nanmean(trust):.0%} of a token's nearest pieces are also its nearest on the map"
+            f"{tested if any(placement.groups for placement in tokens) else ''}{zeros_said(int(np.isnan(trust).sum()), 'no place')}."
+        )
+
     def to_frame(self) -> pd.DataFrame:
-        """One row per point: prompt, kind, position, name, x, y, trust."""
+        """One row per point: prompt, kind, position, name, x, y, trust, group (words)."""
         return pd.concat([placement.to_frame() for placement in self.placements], ignore_index=True)

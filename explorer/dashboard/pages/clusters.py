@@ -30,7 +30,9 @@ st.caption(
     "Group: the five words nearest to a token in the whitened space, where every direction of the vocabulary has the same energy. Nearness: the mean, "
     "over pairs of these words, of the cosine of each to the token times the cosine between the two. "
     f"p compares with {len(found.null):,} vectors drawn from the vocabulary's Gaussian; q is p after Benjamini–Hochberg over the tokens, significant "
-    f"where q ≤ {SIGNIFICANT_AT}. Kind: lexical where three of the five words are forms of one word. Coherence, the mean cosine among the {k} nearest pieces, "
+    f"where q ≤ {SIGNIFICANT_AT}. Kind: lexical where half of the group's pairs or more are forms of one word, semantic where at most a fifth are, else "
+    "mixed. "
+    f"Coherence, the mean cosine among the {k} nearest pieces, "
     "is a description; percentile: of random words. The p of other null distributions decide nothing."
 )
 

@@ -32,6 +32,7 @@ if len(compared.prompts) < 2:
 
 comparison = cache.reading("Reading every prompt", compared.compare, by)
 rows, summary = comparison.to_frame(), comparison.summary()
+st.markdown(f"**{safe(comparison.conclusion)}**")
 groups = dict(zip(rows["prompt"], rows["group"], strict=True))
 sizes = rows["group"].value_counts(sort=False)
 seeds = rows.dropna(subset="seed").groupby("group", sort=False)["seed"].nunique()

@@ -26,6 +26,7 @@ others = tuple(dict.fromkeys(label for one in uploads.prompts() for label in one
 alike = [one for one in choice.with_peers(session).prompts if (one.origin.task, one.length) == (prompt.origin.task, prompt.length)]
 readings = cache.reading("Comparing with the class labels", choice.also(session.only(prompt.name), alike).labels, labels, others)
 reading = readings[prompt.name]
+st.markdown(f"**{safe(reading.conclusion)}**")
 for initialization in dict.fromkeys(one.origin.initialization for one in alike):
     st.markdown("- " + safe(in_words([readings[one.name] for one in alike if one.origin.initialization == initialization], initialization)))
 charts.tokens(label_heatmap(reading), "heatmap", prompt)
@@ -50,7 +51,8 @@ else:
         nearest = reading.labels[reading.similarity[one.position].argmax()]
         before = "" if one.initial_rank is None else f"it began at rank {one.initial_rank:,}; now "
         other = "no other label is nearer" if nearest == one.label else f"the label “{nearest}” is nearer"
-        story.markdown(safe(f"Token {one.position}, “{one.label}”: {before}its label ranks {one.rank:,} of {rows + 1:,}, and {other}."))
+        now = "it is zero and no label has a rank" if one.rank is None else f"its label ranks {one.rank:,} of {rows + 1:,}, and {other}"
+        story.markdown(safe(f"Token {one.position}, “{one.label}”: {before}{now}."))
     charts.show(persistence_figure(reading), "persistence", picture)
     st.caption(
         "Cosine. Here p is the share of the prompt's tokens that are at least as near to the label (smallest possible: "

@@ -37,6 +37,7 @@ if not read_only():
 places = cache.reading("Placing the prompts on the map", session.map, paths, before)
 asked = [one.name for one in session.prompts if one.origin.labels] if text.strip() else []
 rests = {name: cache.reading(safe(f"Asking what the answer of {name} rests on"), session.only(name).attribution, text.strip())[0] for name in asked}
+st.markdown(f"**{safe(places.conclusion)}**")
 figure = map_figure(
     places.map,
     vocabulary,
@@ -65,7 +66,8 @@ st.caption(
     f"UMAP of {len(places.map.token_ids):,} pieces of {model_name(vocabulary.name)} (cosine, {places.map.n_neighbors} neighbors, minimum distance "
     f"{places.map.min_dist}, seed {places.map.seed}), fitted once per model. A token is placed where its nearest pieces lie most densely. Trust is the "
     f"share of a token's nearest pieces that are also near it on the map: {tokens['trust'].mean():.0%} on average here, {tokens['trust'].min():.0%} at "
-    "worst; low trust is drawn faint. Gray: vocabulary. Stars: class labels. Italics: frequent words. Scroll to zoom and to see far islands."
+    "worst; low trust is drawn faint. Gray: vocabulary. Stars: class labels. Ring: a token among words that belong together "
+    "(page Clusters), written beside the first few. Italics: frequent words. Scroll to zoom and to see far islands."
 )
 
 selection.region(outlines, frame, places.map, vocabulary)
@@ -74,5 +76,10 @@ if not outlines:
 
 tables.heading("Places on the map", frame, *(one.name for one in session.prompts[:3]), "map")
 readable_names = [name if kind == "label" else readable(name) for name, kind in zip(frame["name"], frame["kind"], strict=True)]
-tables.show(frame.assign(name=readable_names), "map-table", ["prompt", "kind", "position", "name", "x", "y", "trust"], more={"name": "Nearest piece or label"})
+tables.show(
+    frame.assign(name=readable_names),
+    "map-table",
+    ["prompt", "kind", "position", "name", "group", "x", "y", "trust"],
+    more={"name": "Nearest piece or label", "group": "Lies among"},
+)
 st.caption("Coordinates have no unit; every number elsewhere is computed in the original space. Trust per token: higher is better.")

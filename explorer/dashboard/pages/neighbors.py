@@ -5,14 +5,12 @@ import pandas as pd
 import streamlit as st
 
 from explorer.analysis.hubness import hubness
-from explorer.analysis.nulls import SIGNIFICANT_AT
 from explorer.dashboard import cache, charts, choice, controls, focus, tables
 from explorer.dashboard.markdown import model_name, safe
 from explorer.dashboard.panels import decomposition
 from explorer.figures import similarity_figure
 from explorer.pieces import readable
 from explorer.report.tables import neighbor_table, ranked_words
-from explorer.wording import count
 
 st.title("Neighbors", anchor=False)
 st.markdown("The pieces of the vocabulary nearest to each prompt token, by exact search.")
@@ -31,10 +29,10 @@ one = session.only(prompt.name).change(k=k)
 found = cache.reading("Searching the neighbors", one.change(metric=metric, include_special=special, merge_variants=merge).neighbors)[0]
 searched = len(vocabulary) if special else len(vocabulary.searchable_ids)
 
+st.markdown(f"**{safe(found.conclusion)}**")
 name = (prompt.name, "neighbors", metric, f"k{k}")
 wide = neighbor_table(prompt, found)
-nearer = f": {(found.q[:, 0] <= SIGNIFICANT_AT).sum()} of {count(len(wide), 'token')} nearer than chance" if found.null is not None else ""
-tables.heading(safe(f"Nearest pieces of {prompt.name}{nearer}"), wide, *name, "wide")
+tables.heading(safe(f"Nearest pieces of {prompt.name}"), wide, *name, "wide")
 ranks = {column: st.column_config.TextColumn(column, width=86) for column in wide.columns if column.isdigit()}
 columns = ["position", "source", "first", *(column for column in ("p", "q") if column in wide), *ranks, "margin"]
 tables.tokens(wide, "wide-table", prompt, columns, ranks, height=min(38 + 35 * len(wide), 738))
@@ -62,7 +60,7 @@ with st.expander("Raw, centered, whitened and CSLS side by side", key="views", o
             "centered": cache.reading("Searching without the mean", one.centered_neighbors)[0],
             "CSLS": cache.reading("Searching with CSLS", one.change(metric="csls").neighbors)[0],
         }
-        words = {name: ranked_words(side).agg(", ".join, axis=1) for name, side in sides.items()}
+        words = {name: [", ".join(filter(None, row)) for row in ranked_words(side).to_numpy()] for name, side in sides.items()}
         raw = sides["cosine"].token_ids
         same = {f"same ({name})": [np.isin(*pair).mean() for pair in zip(sides[name].token_ids, raw, strict=True)] for name in ("whitened", "centered", "CSLS")}
         frame = pd.DataFrame({"position": range(len(found.token_ids)), **words, **same})
@@ -73,8 +71,8 @@ with st.expander("Raw, centered, whitened and CSLS side by side", key="views", o
         st.caption(
             "Whitened: after every direction of the vocabulary has the same energy. Centered: its mean is subtracted first. CSLS: corrected for "
             "crowding. same: share of the cosine neighbors that stay. "
-            f"Hubness of this vocabulary: skewness {hubs.skewness:.1f} (0 is even). {count(len(hubs.hubs), 'hub')} (among the {hubs.k} nearest of "
-            f"{2 * hubs.k} or more of {hubs.queries:,} random vectors) take {hubs.hub_share:.0%} of all places{safe(listed)}."
+            f"Hubness of this vocabulary: skewness {hubs.skewness:.1f} (0 is even). {safe(hubs.conclusion)} A hub is among the {hubs.k} nearest of "
+            f"{2 * hubs.k} or more of them{safe(listed)}."
         )
 
 with st.expander("Every neighbor, one row each", key="long", on_change="rerun") as long:

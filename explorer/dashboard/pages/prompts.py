@@ -50,6 +50,8 @@ if chosen:
     session = choice.session()
     vocabulary, norms = session.vocabulary, cache.reading("Measuring norms", session.norms)
     tables.heading("Norms of the chosen prompts", norms.to_frame(), *(prompt.name for prompt in session.prompts[:3]), "norms")
+    for name, sentence in norms.conclusions.items():
+        st.markdown(f"{safe(name)}: **{safe(sentence)}**")
     charts.show(norm_figure(norms), "norms")
     st.caption(
         f"Length of a token over the median length of {model_name(vocabulary.name)}'s {len(vocabulary.searchable_ids):,} pieces (dotted line: 1). Hollow "

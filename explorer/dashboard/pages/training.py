@@ -29,7 +29,10 @@ st.caption(
     "Press play, or move the slider to a saved step. Each token is drawn where it was at its last saved step before that. Larger marks: the token in "
     "focus. UMAP keeps neighborhoods, not distances: a long way on the map need not be long in the original space."
 )
-frame = cache.reading("Comparing nearest pieces", moved.changes)
+changes = cache.reading("Comparing nearest pieces", moved.changes)
+for name, sentence in changes.conclusions.items():
+    st.markdown(f"{safe(name)}: **{safe(sentence)}**")
+frame = changes.to_frame()
 tables.heading(f"{count(len(frame), 'change')} of nearest piece", frame, "changes", *trained[:3])
 if frame.empty:
     st.caption("Every token still has the nearest piece of its first saved step.")
