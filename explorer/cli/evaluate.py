@@ -6,10 +6,9 @@ from explorer.cli.options import Csv, Data, Device, Dtype, Json, Labels, Model, 
 from explorer.cli.output import Output, paragraph, records, table
 from explorer.cli.processes import Processes
 from explorer.cli.session import load_model, open_session
-from explorer.wording import count
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from explorer.evaluation.scoring import Scores
 
 
 def evaluate(
@@ -37,27 +36,16 @@ def evaluate(
 
         task = read_task(data, session.class_labels)
         mine, bare = processes.share([prompt.name for prompt in session.prompts]), no_prompt and processes.first
-        rows: list[dict] = []
+        scores: list[Scores] = []
         if mine:
             chosen = session.only(*mine)
             load_model(chosen)
-            rows = chosen.evaluate(task, bare).to_frame().to_dict("records")
-    last = [rows.pop()] if bare else []
-    found = [*processes.gathered(rows), *last]
+            scores = chosen.evaluate(task, bare).each()
+    last = [scores.pop()] if bare else []
+    found = [*processes.gathered(scores), *last]
     if processes.first:
-        import pandas as pd
+        from explorer.evaluation.scoring import Scores
 
-        frame = pd.DataFrame(found)
-        output.write(lambda: records(frame), lambda: frame, lambda: f"{table(frame, wide)}\n\n{paragraph(_conclusion(frame))}")
-
-
-def _conclusion(frame: "pd.DataFrame") -> str:
-    """The best prompt, and how many texts it and the bare model are right on."""
-    from explorer.evaluation.scoring import NO_PROMPT
-
-    right = (frame["accuracy"] * frame["n"]).round().astype(int)
-    bare = frame["prompt"] == NO_PROMPT
-    best = right[~bare].idxmax()
-    first = "Best: " if (~bare).sum() > 1 else ""
-    without = f"; without a prompt the model is on {right[bare].iloc[0]}" if bare.any() else ""
-    return f"{first}{frame.loc[best, 'prompt']} is right on {right[best]} of {count(int(frame.loc[best, 'n']), 'text')}{without}."
+        result = Scores.joined(found)
+        frame = result.to_frame()
+        output.write(lambda: records(frame), lambda: frame, lambda: f"{paragraph(result.conclusion)}\n\n{table(frame, wide)}")

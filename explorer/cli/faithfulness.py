@@ -54,27 +54,16 @@ def faithfulness(
 
 
 def _text(result: "Faithfulness", frame: "pd.DataFrame", wide: bool) -> str:
-    """One line for everything that stood in the prompt's place, and what the words are worth."""
+    """What the words are worth, then one line for everything that stood in the prompt's place."""
     from explorer.evaluation.faithfulness import NORM_KEPT
     from explorer.pieces import readable
 
     words = next(reading.words or () for reading in result.readings if reading.name == "cosine")
-    head = paragraph(f"{result.prompt} on {count(len(result.task), 'text')}; its nearest words (cosine): {', '.join(map(readable, words))}")
-    said = paragraph(_conclusion(frame))
+    head = paragraph(f"{count(len(result.task), 'text')}; its nearest words (cosine): {', '.join(map(readable, words))}")
+    said = paragraph(f"{result.prompt}: {result.conclusion}")
     if wide:
         curve = table(result.curve_frame(), wide)
-        return f"{head}\n\n{table(frame[FIGURES], wide)}\n\nfrom the soft prompt (share 0) to those words (share 1)\n{curve}\n\n{said}"
+        return f"{said}\n\n{head}\n\n{table(frame[FIGURES], wide)}\n\nfrom the soft prompt (share 0) to those words (share 1)\n{curve}"
     main = frame[~frame["reading"].str.endswith(NORM_KEPT)]
     spans = {"95 %": [interval(row.difference_low, row.difference_high) for row in main.itertuples()]}
-    return f"{head}\n\n{table(main[['reading', 'accuracy', 'agreement', 'kl', 'difference']].assign(**spans))}\n\n{said}"
-
-
-def _conclusion(frame: "pd.DataFrame") -> str:
-    """How much accuracy survives, beside what random words and no prompt give."""
-    of = frame.set_index("reading")
-    words = of.loc["cosine"]
-    return (
-        f"With its nearest words instead of the prompt, accuracy goes from {of.loc['soft', 'accuracy']:.3f} to {words['accuracy']:.3f} "
-        f"(difference 95 %: {interval(words['difference_low'], words['difference_high'])}); random words give {of.loc['random-words', 'accuracy']:.3f}, "
-        f"no prompt {of.loc['none', 'accuracy']:.3f}."
-    )
+    return f"{said}\n\n{head}\n\n{table(main[['reading', 'accuracy', 'agreement', 'kl', 'difference']].assign(**spans))}"
