@@ -1,14 +1,9 @@
 """`evaluate`: how often each prompt is right on labelled texts."""
 
-from typing import TYPE_CHECKING
-
 from explorer.cli.options import Csv, Data, Device, Dtype, Json, Labels, Model, NoPrompt, Overwrite, Prompts, Wide, label_values
-from explorer.cli.output import Output, paragraph, records, table
+from explorer.cli.output import Output, concluded, records, table
 from explorer.cli.processes import Processes
 from explorer.cli.session import load_model, open_session
-
-if TYPE_CHECKING:
-    from explorer.evaluation.scoring import Scores
 
 
 def evaluate(
@@ -32,6 +27,7 @@ def evaluate(
     output, processes = Output(as_json, csv, overwrite=overwrite), Processes()
     with processes.failing_together():
         session = open_session(prompts, model, processes.device_for(device), dtype, processes.note, labels=label_values(labels))
+        from explorer.evaluation.scoring import Scores
         from explorer.tasks import read_task
 
         task = read_task(data, session.class_labels)
@@ -44,8 +40,6 @@ def evaluate(
     last = [scores.pop()] if bare else []
     found = [*processes.gathered(scores), *last]
     if processes.first:
-        from explorer.evaluation.scoring import Scores
-
         result = Scores.joined(found)
         frame = result.to_frame()
-        output.write(lambda: records(frame), lambda: frame, lambda: f"{paragraph(result.conclusion)}\n\n{table(frame, wide)}")
+        output.write(lambda: records(frame), lambda: frame, lambda: concluded(result.conclusion, table(frame, wide), wide))

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from explorer.cli.options import Csv, Data, Device, Dtype, Json, Labels, Model, Overwrite, Prompt, Seed, Wide, label_values
-from explorer.cli.output import Output, interval, paragraph, records, table
+from explorer.cli.output import Output, concluded, interval, paragraph, records, table
 from explorer.cli.session import load_model, open_session
 from explorer.wording import count
 
@@ -60,10 +60,11 @@ def _text(result: "Faithfulness", frame: "pd.DataFrame", wide: bool) -> str:
 
     words = next(reading.words or () for reading in result.readings if reading.name == "cosine")
     head = paragraph(f"{count(len(result.task), 'text')}; its nearest words (cosine): {', '.join(map(readable, words))}")
-    said = paragraph(f"{result.prompt}: {result.conclusion}")
     if wide:
         curve = table(result.curve_frame(), wide)
-        return f"{said}\n\n{head}\n\n{table(frame[FIGURES], wide)}\n\nfrom the soft prompt (share 0) to those words (share 1)\n{curve}"
-    main = frame[~frame["reading"].str.endswith(NORM_KEPT)]
-    spans = {"95 %": [interval(row.difference_low, row.difference_high) for row in main.itertuples()]}
-    return f"{said}\n\n{head}\n\n{table(main[['reading', 'accuracy', 'agreement', 'kl', 'difference']].assign(**spans))}"
+        rest = f"{head}\n\n{table(frame[FIGURES], wide)}\n\nfrom the soft prompt (share 0) to those words (share 1)\n{curve}"
+    else:
+        main = frame[~frame["reading"].str.endswith(NORM_KEPT)]
+        spans = {"95 %": [interval(row.difference_low, row.difference_high) for row in main.itertuples()]}
+        rest = f"{head}\n\n{table(main[['reading', 'accuracy', 'agreement', 'kl', 'difference']].assign(**spans))}"
+    return concluded(f"{result.prompt}: {result.conclusion}", rest, wide)

@@ -166,6 +166,11 @@ def paragraph(*sentences: str) -> str:
     return "\n".join(textwrap.fill(printable(sentence), WIDTH, break_on_hyphens=False) for sentence in sentences if sentence)
 
 
+def concluded(said: str, rest: str, wide: bool) -> str:
+    """What it comes to, then the tables; after wide tables, whose first line is the header that scripts look for."""
+    return f"{rest}\n\n{paragraph(said)}" if wide else f"{paragraph(said)}\n\n{rest}"
+
+
 def entries(words: dict[str, str]) -> str:
     """Names and what they stand for, one below the other; long texts go on in the next line."""
     indent = " " * (max(map(len, words)) + len(GAP))

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from explorer.cli.options import Csv, Device, Dtype, Json, Labels, Model, NoPrompt, Overwrite, Prompts, Wide, label_values
-from explorer.cli.output import Output, interval, paragraph, records, table
+from explorer.cli.output import Output, concluded, interval, records, table
 from explorer.cli.processes import Processes
 from explorer.cli.session import load_model, open_session
 from explorer.errors import DataError
@@ -58,7 +58,7 @@ def shift(
     frame = result.to_frame()
     if summary is not None:
         summary_output.write(lambda: None, result.summary)
-    output.write(lambda: records(frame), lambda: frame, lambda: _wide(result) if wide else _text(result))
+    output.write(lambda: records(frame), lambda: frame, lambda: concluded(result.conclusion, _wide(result) if wide else _text(result), wide))
 
 
 def _renaming(pairs: list[str]) -> dict[str, str]:
@@ -125,9 +125,9 @@ def _of_model(one: "TunedModel", session: "Session", tasks: "list[Task]", genera
 
 
 def _text(result: "DomainShift") -> str:
-    """What it comes to; accuracy of every prompt or model on every domain, means over seeds, and how much is lost."""
+    """Accuracy of every prompt or model on every domain, means over seeds, and how much is lost."""
     frame, means, differences = result.to_frame(), result.summary(), result.differences()
-    parts = [paragraph(result.conclusion), table(frame[["prompt", "target", "n", "accuracy", "macro_f1", "drop"]])]
+    parts = [table(frame[["prompt", "target", "n", "accuracy", "macro_f1", "drop"]])]
     spans = [interval(row.drop_low, row.drop_high) if row.target != row.source else "" for row in means.itertuples()]
     over_seeds = means[["initialization", "target", "runs", "accuracy", "deviation", "drop"]].assign(**{"95 % of the drop": spans})
     parts.append(f"means over seeds; drop: accuracy on {result.domains[0]} minus accuracy here\n{table(over_seeds)}")
@@ -138,7 +138,7 @@ def _text(result: "DomainShift") -> str:
 
 
 def _wide(result: "DomainShift") -> str:
-    parts = [paragraph(result.conclusion), table(result.to_frame(), True), f"means over seeds\n{table(result.summary(), True)}"]
+    parts = [table(result.to_frame(), True), f"means over seeds\n{table(result.summary(), True)}"]
     differences = result.differences()
     if len(differences):
         parts.append(f"prompt tuning minus model tuning, paired over texts\n{table(differences, True)}")
