@@ -187,7 +187,7 @@ class Session(Resolved):
 
         asked, fitted = self._asked(no_prompt), tuple(self._labelled(task) for task in tasks)
         found = self._answered(("shift", fitted, no_prompt, generate), lambda: answer(self.model, asked, fitted, generate, self.progress))
-        return DomainShift(tuple(task.name for task in fitted), tuple(found), self.settings.seed)
+        return DomainShift(tuple(task.name for task in fitted), tuple(found))
 
     def faithfulness(self, task: "Task", draws: int = 5, points: int = 11, share: Share | None = None) -> "Readings[Faithfulness]":
         """How much accuracy survives when a prompt is replaced by its nearest words?"""

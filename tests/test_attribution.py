@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from explorer.errors import DataError, ExplorerError, PromptError
-from explorer.evaluation.attribution import COMPLETENESS, _curves, _Question, attribute
+from explorer.evaluation.attribution import COMPLETENESS, _Question, attribute
+from explorer.evaluation.curves import curves
 from explorer.files import MODELS
 from explorer.formats import read_prompt
 from explorer.prompt import Origin, SoftPrompt
@@ -110,6 +111,8 @@ def test_a_tiny_random_model_and_one_token(tiny):
         assert found.completeness <= COMPLETENESS
         assert len(found.to_frame()) == length
         assert len(found.deletion) == length + 1
+        assert np.isnan(found.p) == (length < 3)
+        assert ("can be tested from 3 tokens on, this prompt has 1" in found.conclusion) == (length < 3)
     assert all(weight.grad is None for weight in model.network.tensors.values())
 
 
@@ -126,13 +129,15 @@ def test_the_order_of_leave_one_out_beats_its_reverse_and_most_random_ones(model
     found = attribute(model, vocabulary, prompt, ["the film follows a young man who moves to paris"], prompt.origin.labels, orders=100)
     question = _Question(model, "the film follows a young man who moves to paris", prompt.origin.labels)
     answer = prompt.origin.labels.index(found.answer)
-    best = np.argsort(-found.leave_one_out)
-    deleted, inserted = _curves(question, prompt.vectors, np.stack([best, best[::-1]]), answer)
-    np.testing.assert_allclose(deleted[0], found.deletion, atol=1e-5)
-    assert deleted[0].mean() < deleted[1].mean()
-    assert inserted[0].mean() > inserted[1].mean()
+    left_out = found.leave_one_out[None]
+    (best,), (worst,) = (curves([lambda keep: question.log_probability(prompt.vectors, answer, keep)], order, orders=1) for order in (left_out, -left_out))
+    np.testing.assert_allclose(best.deletion, found.deletion, atol=1e-5)
+    assert best.deletion_areas[0] < worst.deletion_areas[0]
+    assert best.insertion_areas[0] > worst.insertion_areas[0]
     assert found.insertion_p < 0.1
     assert 0 < found.deletion_p <= 1
+    assert ("Cannot tell" in found.conclusion) == (found.p > 0.05)
+    assert f"the answer {found.answer!r} rest" in found.conclusion.lower()
 
 
 def test_means_over_texts(model, vocabulary, trained):
@@ -140,8 +145,12 @@ def test_means_over_texts(model, vocabulary, trained):
     alone = [attribute(model, vocabulary, trained, [text], LABELS, orders=3) for text in texts]
     both = attribute(model, vocabulary, trained, texts, LABELS, orders=3)
     assert both.texts == 2
-    for name in ("leave_one_out", "gate", "integrated_gradients", "deletion", "deletion_null"):
+    for name in ("leave_one_out", "gate", "integrated_gradients"):
         np.testing.assert_allclose(getattr(both, name), np.mean([getattr(one, name) for one in alone], axis=0), atol=1e-5)
+    assert [one.texts for one in both.curves] == [1, 1]
+    assert both.deletion[0] == pytest.approx(np.mean([one.deletion[0] for one in alone]), abs=1e-5)
+    assert len(both.deletion_null) == 3
+    assert "to 2 texts" in both.conclusion
     assert both.completeness == max(one.completeness for one in alone)
 
 
@@ -152,9 +161,9 @@ def test_every_part_is_said_as_it_starts(tiny):
     assert said[:3] == [
         "short, text 1 of 2: leaving out each of 2 tokens",
         "short, text 1 of 2: integrated gradients",
-        "short, text 1 of 2: deletion and insertion, compared with 1 random order",
+        "short, text 2 of 2: leaving out each of 2 tokens",
     ]
-    assert said[3] == "short, text 2 of 2: leaving out each of 2 tokens"
+    assert said[4:] == [f"short, text {number} of 2: deletion and insertion, compared with 1 random order" for number in (1, 2)]
 
 
 def test_what_cannot_be_asked_is_named(model, vocabulary, trained):

@@ -85,6 +85,24 @@ def test_a_difference_of_the_vote_from_itself_is_nothing(planted):
     assert ((frame["low"] <= frame["accuracy"] + 1e-9) & (frame["accuracy"] <= frame["high"] + 1e-9)).all()
 
 
+def voting(answers: np.ndarray) -> Ensemble:
+    """Members that are right [N, B] where told so, on texts that are all good."""
+    task = Task(tuple(f"text {number}" for number in range(answers.shape[1])), ("good",) * answers.shape[1], ("bad", "good"), "planted")
+    good = np.where(answers, 0.9, 0.1)
+    return Ensemble(tuple(f"m{number}" for number in range(len(answers))), task, np.stack([1 - good, good], axis=2).astype(np.float32))
+
+
+def test_the_conclusion_says_whether_the_vote_beats_its_average_member():
+    generator = np.random.default_rng(0)
+    right = generator.random((5, 400)) < 0.7
+    assert "; it beats its average member (+0." in voting(right).conclusion
+    assert "; it does not beat its average member but is worse (-0." in voting(generator.random((5, 400)) < 0.3).conclusion
+    alike = np.repeat(right[:1], 3, axis=0)
+    assert "; it does not beat its average member: they are equal within ±2 points (+0.000, 95 %: +0.000 to +0.000)" in voting(alike).conclusion
+    assert "; whether it beats its average member cannot be told (" in voting(alike[:, :100]).conclusion, "a hundred texts are too few to say so"
+    assert voting(right).to_record()["conclusion"] == voting(right).conclusion
+
+
 def test_kappa_of_the_textbook():
     """Fourteen raters, ten subjects, five categories: Fleiss's own kind of example, worked on many pages as 0.210."""
     table = [[0, 0, 0, 0, 14], [0, 2, 6, 4, 2], [0, 0, 3, 5, 6], [0, 3, 9, 2, 0], [2, 2, 8, 1, 1]]

@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "examples"
 DOMAINS = ("films", "restaurants", "products")
 """of one task, sentiment"""
-FILES = {domain: ("negative", "positive") for domain in DOMAINS}
+FILES = dict.fromkeys(DOMAINS, ("negative", "positive"))
 FILES |= {"opinions": ("objective", "subjective"), "questions": ("abbreviation", "description", "entity", "human", "location", "number")}
 """name -> its labels, in the order of the alphabet"""
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from explorer.errors import ExplorerError, PromptError
-from explorer.evaluation.faithfulness import NORM_KEPT, SPARSE_WORDS, discretized, faithfulness, mirrored
+from explorer.evaluation.faithfulness import NORM_KEPT, SPARSE_WORDS, Faithfulness, Reading, discretized, faithfulness, mirrored
 from explorer.formats import read_prompt
 from explorer.prompt import Origin, SoftPrompt
 from explorer.tasks import Task
@@ -75,6 +75,38 @@ def test_the_curve_runs_from_the_prompt_to_its_words(result):
     assert curve["kl"].iloc[0] == pytest.approx(0, abs=1e-6)
     for column in ("accuracy", "agreement", "kl"):
         assert curve[column].iloc[-1] == pytest.approx(frame.loc["cosine", column], abs=1e-6)
+
+
+def answering(n: int, **right: tuple[float, ...]) -> Faithfulness:
+    """Readings that are right on the first share of n texts, one share a draw."""
+    task = Task(tuple(f"text {number}" for number in range(n)), ("positive",) * n, ("negative", "positive"), "planted")
+    readings = []
+    for name, shares in right.items():
+        yes = np.array([np.where(np.arange(n) < share * n, 0.9, 0.1) for share in shares], np.float32)
+        readings.append(Reading(name.replace("_", "-"), None, np.stack([1 - yes, yes], axis=2)))
+    return Faithfulness("planted", task, tuple(readings), (), np.empty((0, n, 2)), 0)
+
+
+def test_the_conclusion_says_what_survives_and_what_cannot_be_told():
+    others = {"none": (0.5,), "random_words": (0.5, 0.5)}
+    lost = answering(400, soft=(0.8,), cosine=(0.6,), **others).conclusion
+    assert lost.startswith("With its nearest words in the prompt's place accuracy is lost: the words do not do what the vectors do (0.800 to 0.600,")
+    assert lost.endswith("no prompt gives 0.500, random words 0.500.")
+    assert "accuracy stays within ±2 points (0.800 to 0.800" in answering(400, soft=(0.8,), cosine=(0.8,), **others).conclusion
+    assert "may or may not survive, these texts cannot tell" in answering(100, soft=(0.8,), cosine=(0.8,), **others).conclusion
+    assert "accuracy is higher (" in answering(400, soft=(0.6,), cosine=(0.8,), **others).conclusion
+    assert answering(400, soft=(0.5,), cosine=(0.5,), **others).conclusion.endswith("and the prompt itself is not clearly better than none.")
+
+
+def test_random_words_have_an_interval_over_draws_too():
+    def width(*shares: float) -> float:
+        frame = answering(400, soft=(0.8,), cosine=(0.8,), none=(0.5,), random_words=shares).to_frame().set_index("reading")
+        low, high = frame.loc["random-words", ["low", "high"]]
+        assert low <= np.mean(shares) <= high
+        return high - low
+
+    assert width(0.3, 0.5, 0.7) > 3 * width(0.5, 0.5, 0.5)
+    assert width(0.5) == pytest.approx(width(0.5, 0.5, 0.5), rel=0.1)
 
 
 def test_a_prompt_of_words_loses_nothing_by_being_read(model, vocabulary):

@@ -8,7 +8,7 @@ from sklearn.metrics import accuracy_score, f1_score
 
 from explorer.errors import DataError, PromptError
 from explorer.evaluation.metrics import macro_f1
-from explorer.evaluation.scoring import NO_PROMPT, evaluate, predict
+from explorer.evaluation.scoring import NO_PROMPT, Scores, evaluate, predict
 from explorer.models.encoder_decoder import FrozenT5
 from explorer.prompt import Origin, SoftPrompt
 from explorer.tasks import Task
@@ -65,6 +65,28 @@ def test_scores_are_those_of_scikit_learn(tiny, prompts, task):
         assert row["accuracy"] == pytest.approx(accuracy_score(task.answers, given))
         assert row["macro_f1"] == pytest.approx(f1_score(task.answers, given, labels=list(LABELS), average="macro", zero_division=0))
         assert row["invalid_rate"] == pytest.approx(np.mean([text.strip() not in LABELS for text in predictions.generated[n]]))
+
+
+def test_the_conclusion_counts_and_compares_with_no_prompt():
+    def said(*accuracies: float, n: int = 400, names: tuple[str, ...] = ("a", NO_PROMPT)) -> str:
+        gold = np.zeros(n, int)
+        answers = np.stack([np.arange(n) >= round(share * n) for share in accuracies]).astype(int)
+        zeros = (0.0,) * len(accuracies)
+        scores = Scores(names, n, tuple(accuracies), zeros, zeros, answers, gold)
+        again = Scores.joined(scores.each())
+        assert again.conclusion == scores.conclusion
+        assert again.to_frame().equals(scores.to_frame())
+        return scores.conclusion
+
+    assert said(0.8, names=("a",)) == "a is right on 320 of 400 texts."
+    assert said(0.8, names=(NO_PROMPT,)) == "Without a prompt the model is right on 320 of 400 texts."
+    assert said(0.8, 0.6).startswith("a is right on 320 of 400 texts; without a prompt the model is on 240: the prompt clearly helps (+0.200, 95 %: +0.1")
+    assert "the prompt clearly harms" in said(0.6, 0.8)
+    assert "the prompt changes accuracy by less than ±2 points" in said(0.6, 0.6)
+    assert "whether the prompt helps cannot be told" in said(0.6, 0.6, n=100)
+    three = said(0.7, 0.9, 0.6, names=("a", "b", NO_PROMPT))
+    assert three.startswith("Best of 2 prompts, picked after the fact: b is right on 360 of 400 texts; on average they are on 320.0; without")
+    assert "a prompt on average clearly helps (+0.200" in three
 
 
 def test_a_prompt_scores_with_others_as_alone(tiny, prompts, task):

@@ -103,6 +103,11 @@ def p_values(observed: np.ndarray, null: np.ndarray, larger_is_extreme: bool = T
     return np.where(np.isnan(observed), np.nan, (1 + extreme) / (1 + len(ordered)))
 
 
+def cauchy_combination(p: np.ndarray) -> float:
+    """One p from several [n], whether or not they depend on each other; nan where one is nan. Source: Liu and Xie 2020."""
+    return float(0.5 - np.arctan(np.tan((0.5 - p) * np.pi).mean()) / np.pi)
+
+
 def percentiles(observed: np.ndarray, null: np.ndarray) -> np.ndarray:
     """Share of the null [M] that lies below what was observed (any shape), ties counted half: 0…100; nan where `observed` is nan."""
     ordered = np.sort(null)

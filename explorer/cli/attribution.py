@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from explorer.cli.options import DATA_HELP, Csv, Device, Dtype, Json, Labels, Model, Overwrite, Prompt, Seed, Wide, label_values
-from explorer.cli.output import Output, cell, paragraph, records, table
+from explorer.cli.output import Output, cell, paragraph, records, table, with_conclusion
 from explorer.cli.predict import check_texts
 from explorer.cli.session import load_model, open_session
 from explorer.wording import count
@@ -50,16 +50,17 @@ def attribution(
 
 
 def _text(session: "Session", result: "Attribution", wide: bool) -> str:
-    """One line a prompt token, the most important first, and whether that order finds what the answer rests on."""
+    """Whether the order of the tokens finds what the answer rests on, then one line a token, the most important first."""
     from explorer.pieces import readable
 
     pieces = [readable(row[0]) for row in session.change(k=1, metric="cosine", nulls=0).neighbors()[0].pieces]
     shown = result.to_frame().drop(columns="prompt").assign(nearest=pieces).sort_values("leave_one_out", ascending=False)
     shown.insert(1, "nearest", shown.pop("nearest"))
-    head = f"{result.prompt}, answer {result.answer!r}, {count(result.texts, 'text')}; figures in nats of its log-probability"
+    head = f"Answer {result.answer!r}, {count(result.texts, 'text')}; figures in nats of its log-probability"
+    where = "" if result.texts == 1 else " in the other half of the texts"
     order = (
-        f"Deleting tokens in the order of leave-one-out: area {cell(result.deletion_area)} (smaller is better), p {cell(result.deletion_p)}; "
+        f"Deleting tokens in the order of leave-one-out{where}: area {cell(result.deletion_area)} (smaller is better), p {cell(result.deletion_p)}; "
         f"inserting: area {cell(result.insertion_area)} (larger is better), p {cell(result.insertion_p)}; "
         f"against {count(len(result.deletion_null), 'random order')}. Completeness error of integrated gradients: {result.completeness:.1%}."
     )
-    return f"{paragraph(head)}\n\n{table(shown, wide)}\n\n{paragraph(order)}"
+    return with_conclusion(paragraph(f"{result.prompt}: {result.conclusion}"), f"{paragraph(head)}\n\n{table(shown, wide)}\n\n{paragraph(order)}", wide)

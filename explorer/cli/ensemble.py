@@ -3,9 +3,8 @@
 from typing import TYPE_CHECKING
 
 from explorer.cli.options import Csv, Data, Device, Dtype, Json, Labels, Model, Overwrite, Prompts, Seed, Wide, label_values
-from explorer.cli.output import Output, cell, interval, paragraph, plain, table
+from explorer.cli.output import Output, cell, interval, paragraph, plain, table, with_conclusion
 from explorer.cli.session import load_model, open_session
-from explorer.wording import count
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,7 +42,7 @@ def ensemble(
             f"The members disagree on {record['disagreement']:.1%} of the texts; {record['tied']:.1%} are ties (decided by summed "
             f"log-probability). Fleiss' kappa {cell(record['kappa'])} (1 is full agreement, 0 chance)."
         )
-        return f"{table(shown, wide)}\n\n{paragraph(_conclusion(frame, len(task)), agreement)}"
+        return with_conclusion(paragraph(result.conclusion), f"{table(shown, wide)}\n\n{paragraph(_best(frame), agreement)}", wide)
 
     output.write(lambda: plain(record), lambda: frame, text)
 
@@ -54,14 +53,11 @@ def _narrow(frame: "pd.DataFrame") -> "pd.DataFrame":
     return frame[["prompt", "accuracy"]].assign(**spans).join(frame[["calibration_error", "difference"]])
 
 
-def _conclusion(frame: "pd.DataFrame", texts: int) -> str:
-    """The vote beside the best member, which was chosen by hindsight."""
-    from explorer.evaluation.ensemble import MAJORITY
-
-    vote = frame[frame["prompt"] == MAJORITY].iloc[0]
+def _best(frame: "pd.DataFrame") -> str:
+    """The best member, which was chosen by hindsight, beside the vote."""
     best, average = (frame[frame["kind"] == kind].iloc[0] for kind in ("best", "average"))
     span = interval(best["difference_low"], best["difference_high"])
     return (
-        f"Majority vote: {vote['accuracy']:.3f} on {count(texts, 'text')}; the best member (chosen by hindsight) {best['accuracy']:.3f}, "
-        f"members on average {average['accuracy']:.3f}. Best member minus vote: {best['difference']:+.3f} (95 %: {span})."
+        f"The best member (chosen by hindsight) is right on {best['accuracy']:.3f} of the texts, members on average on {average['accuracy']:.3f}. "
+        f"Best member minus vote: {best['difference']:+.3f} (95 %: {span})."
     )

@@ -27,21 +27,19 @@ def evaluate(
     output, processes = Output(as_json, csv, overwrite=overwrite), Processes()
     with processes.failing_together():
         session = open_session(prompts, model, processes.device_for(device), dtype, processes.note, labels=label_values(labels))
+        from explorer.evaluation.scoring import Scores
         from explorer.tasks import read_task
 
         task = read_task(data, session.class_labels)
         mine, bare = processes.share([prompt.name for prompt in session.prompts]), no_prompt and processes.first
-        rows: list[dict] = []
+        scores: list[Scores] = []
         if mine:
             chosen = session.only(*mine)
             load_model(chosen)
-            rows = chosen.evaluate(task, bare).to_frame().to_dict("records")
-    last = [rows.pop()] if bare else []
-    found = [*processes.gathered(rows), *last]
+            scores = chosen.evaluate(task, bare).each()
+    last = [scores.pop()] if bare else []
+    found = [*processes.gathered(scores), *last]
     if processes.first:
-        import pandas as pd
-
-        from explorer.evaluation.scoring import in_words
-
-        frame = pd.DataFrame(found)
-        output.write(lambda: records(frame), lambda: frame, lambda: with_conclusion(paragraph(in_words(frame)), table(frame, wide), wide))
+        result = Scores.joined(found)
+        frame = result.to_frame()
+        output.write(lambda: records(frame), lambda: frame, lambda: with_conclusion(paragraph(result.conclusion), table(frame, wide), wide))

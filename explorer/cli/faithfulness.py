@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from explorer.cli.options import Csv, Data, Device, Dtype, Json, Labels, Model, Overwrite, Prompt, Seed, Wide, label_values
-from explorer.cli.output import Output, interval, paragraph, records, table
+from explorer.cli.output import Output, interval, paragraph, records, table, with_conclusion
 from explorer.cli.session import load_model, open_session
 from explorer.wording import count
 
@@ -54,27 +54,17 @@ def faithfulness(
 
 
 def _text(result: "Faithfulness", frame: "pd.DataFrame", wide: bool) -> str:
-    """One line for everything that stood in the prompt's place, and what the words are worth."""
+    """What the words are worth, then one line for everything that stood in the prompt's place."""
     from explorer.evaluation.faithfulness import NORM_KEPT
     from explorer.pieces import readable
 
     words = next(reading.words or () for reading in result.readings if reading.name == "cosine")
-    head = paragraph(f"{result.prompt} on {count(len(result.task), 'text')}; its nearest words (cosine): {', '.join(map(readable, words))}")
-    said = paragraph(_conclusion(frame))
+    head = paragraph(f"{count(len(result.task), 'text')}; its nearest words (cosine): {', '.join(map(readable, words))}")
     if wide:
         curve = table(result.curve_frame(), wide)
-        return f"{head}\n\n{table(frame[FIGURES], wide)}\n\nfrom the soft prompt (share 0) to those words (share 1)\n{curve}\n\n{said}"
-    main = frame[~frame["reading"].str.endswith(NORM_KEPT)]
-    spans = {"95 %": [interval(row.difference_low, row.difference_high) for row in main.itertuples()]}
-    return f"{head}\n\n{table(main[['reading', 'accuracy', 'agreement', 'kl', 'difference']].assign(**spans))}\n\n{said}"
-
-
-def _conclusion(frame: "pd.DataFrame") -> str:
-    """How much accuracy survives, beside what random words and no prompt give."""
-    of = frame.set_index("reading")
-    words = of.loc["cosine"]
-    return (
-        f"With its nearest words instead of the prompt, accuracy goes from {of.loc['soft', 'accuracy']:.3f} to {words['accuracy']:.3f} "
-        f"(difference 95 %: {interval(words['difference_low'], words['difference_high'])}); random words give {of.loc['random-words', 'accuracy']:.3f}, "
-        f"no prompt {of.loc['none', 'accuracy']:.3f}."
-    )
+        rest = f"{head}\n\n{table(frame[FIGURES], wide)}\n\nfrom the soft prompt (share 0) to those words (share 1)\n{curve}"
+    else:
+        main = frame[~frame["reading"].str.endswith(NORM_KEPT)]
+        spans = {"95 %": [interval(row.difference_low, row.difference_high) for row in main.itertuples()]}
+        rest = f"{head}\n\n{table(main[['reading', 'accuracy', 'agreement', 'kl', 'difference']].assign(**spans))}"
+    return with_conclusion(paragraph(f"{result.prompt}: {result.conclusion}"), rest, wide)

@@ -4,15 +4,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from explorer.cli.options import Csv, Device, Dtype, Json, Labels, Model, NoPrompt, Overwrite, Prompts, Seed, Wide, label_values
-from explorer.cli.output import Output, interval, paragraph, records, table
+from explorer.cli.options import Csv, Device, Dtype, Json, Labels, Model, NoPrompt, Overwrite, Prompts, Wide, label_values
+from explorer.cli.output import Output, interval, paragraph, records, table, with_conclusion
 from explorer.cli.processes import Processes
 from explorer.cli.session import load_model, open_session
 from explorer.errors import DataError
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from explorer.evaluation.domain_shift import Answered, DomainShift
     from explorer.session import Session
     from explorer.tasks import Task
@@ -31,7 +29,6 @@ def shift(
     no_prompt: NoPrompt = False,
     generate: Annotated[bool, typer.Option("--generate/--no-generate", help="Also generate, for the invalid-output rate.")] = True,
     summary: Annotated[str | None, typer.Option("--summary", metavar="FILE", help="Means and deviations over seeds as CSV in a file.")] = None,
-    seed: Seed = 0,
     model: Model = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
@@ -43,12 +40,12 @@ def shift(
     """Measure accuracy on other domains than the one tuned on.
 
     Prompts, and whole models beside them: accuracy on the source and on every target, mean ± deviation over seeds, and paired
-    differences. Under `accelerate launch` prompts and models are spread over its processes.
+    differences; 95 % intervals over seeds and texts. Under `accelerate launch` prompts and models are spread over its processes.
     """
     output, summary_output = Output(as_json, csv, overwrite=overwrite), Output(csv=summary, overwrite=overwrite)
     names, processes = _renaming(renamed or []), Processes()
     with processes.failing_together():
-        session = open_session(prompts, model, processes.device_for(device), dtype, processes.note, labels=label_values(labels), seed=seed)
+        session = open_session(prompts, model, processes.device_for(device), dtype, processes.note, labels=label_values(labels))
         tasks, models = _tasks((source, *target), names, session.class_labels), _tuned(tuned_model or [], session.class_labels)
         answered, last = _answers(session, tasks, no_prompt, generate, processes)
         of_models = [_of_model(one, session, tasks, generate) for one in processes.share(models)]
@@ -57,11 +54,11 @@ def shift(
         return
     from explorer.evaluation.domain_shift import DomainShift
 
-    result = DomainShift(_domains((source, *target)), tuple(found), seed)
+    result = DomainShift(_domains((source, *target)), tuple(found))
     frame = result.to_frame()
     if summary is not None:
         summary_output.write(lambda: None, result.summary)
-    output.write(lambda: records(frame), lambda: frame, lambda: _wide(result) if wide else _text(result))
+    output.write(lambda: records(frame), lambda: frame, lambda: with_conclusion(paragraph(result.conclusion), _wide(result) if wide else _text(result), wide))
 
 
 def _renaming(pairs: list[str]) -> dict[str, str]:
@@ -131,28 +128,13 @@ def _text(result: "DomainShift") -> str:
     """Accuracy of every prompt or model on every domain, means over seeds, and how much is lost."""
     frame, means, differences = result.to_frame(), result.summary(), result.differences()
     parts = [table(frame[["prompt", "target", "n", "accuracy", "macro_f1", "drop"]])]
-    over_seeds = means[["initialization", "target", "runs", "accuracy", "deviation", "drop"]].assign(
-        **{"95 % of the drop": [interval(*limits) if target != result.domains[0] else "" for target, *limits in _limits(means)]}
-    )
+    spans = [interval(row.drop_low, row.drop_high) if row.target != row.source else "" for row in means.itertuples()]
+    over_seeds = means[["initialization", "target", "runs", "accuracy", "deviation", "drop"]].assign(**{"95 % of the drop": spans})
     parts.append(f"means over seeds; drop: accuracy on {result.domains[0]} minus accuracy here\n{table(over_seeds)}")
     if len(differences):
         shown = differences[["target", "difference"]].assign(**{"95 %": [interval(row.low, row.high) for row in differences.itertuples()]})
         parts.append(f"prompt tuning minus model tuning, paired over texts\n{table(shown)}")
-    return "\n\n".join([*parts, paragraph(_conclusion(means, result.domains[0]))])
-
-
-def _limits(means: "pd.DataFrame") -> list[tuple[str, float, float]]:
-    return list(means[["target", "drop_low", "drop_high"]].itertuples(index=False, name=None))
-
-
-def _conclusion(means: "pd.DataFrame", source: str) -> str:
-    """The largest drop whose interval is above zero."""
-    lost = means[(means["target"] != source) & (means["drop_low"] > 0)]
-    if lost.empty:
-        return f"No drop from {source} to a target is clearly above zero (95 % intervals, bootstrap over texts)."
-    worst = lost.loc[lost["drop"].idxmax()]
-    span = interval(worst["drop_low"], worst["drop_high"])
-    return f"Largest clear drop: {worst['initialization']} loses {worst['drop']:.3f} of accuracy from {source} to {worst['target']} (95 %: {span})."
+    return "\n\n".join(parts)
 
 
 def _wide(result: "DomainShift") -> str:

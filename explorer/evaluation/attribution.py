@@ -1,4 +1,4 @@
-"""Which prompt tokens an answer rests on: tokens masked one by one, the gradient of a gate, integrated gradients, and a test of the order.
+"""Which prompt tokens an answer rests on: tokens masked one by one, the gradient of a gate, integrated gradients.
 
 F is the log-probability of the answer by rank classification (softmax over the labels), in nats. A masked token keeps its
 position and is hidden from attention in the encoder and from the decoder, so relative positions stay as they are.
@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from explorer.analysis.nulls import p_values, stream
+from explorer.analysis.nulls import SIGNIFICANT_AT, cauchy_combination
 from explorer.arguments import as_list
 from explorer.errors import DataError, ExplorerError
 from explorer.evaluation.counting import counted
+from explorer.evaluation.curves import FEWEST_TOKENS, Curves, curves, leave_one_out
 from explorer.models.encoder_decoder import FrozenT5
 from explorer.prompt import SoftPrompt
 from explorer.results import Result
@@ -30,8 +31,6 @@ ROWS_PER_PASS, ROWS_PER_GRADIENT = 64, 16
 COMPLETENESS = 0.02
 """integrated gradients are refined until they miss what they should sum up to by no more than this share"""
 FEWEST_STEPS, MOST_STEPS = 16, 256
-CURVE_POINTS = 20
-"""tokens of longer prompts are deleted several at a time"""
 SMALLEST_CHANGE = 1e-3
 """nats; below it there is nothing to attribute, and the completeness error is taken over this"""
 
@@ -56,34 +55,76 @@ class Attribution(Result):
     """[P] nats, signed; sums to F(prompt) − F(baseline) (Sundararajan et al. 2017); baseline: the mean searchable row everywhere"""
     completeness: float
     """|Σ integrated gradients − (F(prompt) − F(baseline))| over |F(prompt) − F(baseline)|, 0 is exact; the worst of several texts"""
-    deletion: np.ndarray
-    """[K] probability of the answer while tokens are masked, those of largest leave-one-out first; from all to none"""
-    insertion: np.ndarray
-    """[K] the same while they are added, from none to all"""
-    deletion_null: np.ndarray
-    """[M] area under the deletion curve of random orders, 0…1"""
-    insertion_null: np.ndarray
-    """[M] likewise for insertion"""
+    curves: tuple[Curves, ...]
+    """deletion and insertion in the order of leave-one-out: one test for one text; of several, each half in the order of the other"""
+
+    @property
+    def deletion(self) -> np.ndarray:
+        """[K] probability of the answer while tokens are masked, from all to none; of several texts the mean."""
+        return self._over_texts([one.deletion for one in self.curves])
+
+    @property
+    def insertion(self) -> np.ndarray:
+        """[K] the same while they are added, from none to all."""
+        return self._over_texts([one.insertion for one in self.curves])
 
     @property
     def deletion_area(self) -> float:
-        """Mean of the deletion curve, 0…1: the smaller, the earlier the order takes away what the answer rests on."""
-        return float(self.deletion.mean())
+        """Mean of the tested points of the deletion curve, 0…1: the smaller, the earlier the order takes away what the answer rests on.
+
+        Tested are the masks that leave-one-out has not used; nan for a prompt of one or two tokens, which has none.
+        """
+        return float(self._over_texts([one.deletion_areas for one in self.curves])[0])
 
     @property
     def insertion_area(self) -> float:
-        """Mean of the insertion curve, 0…1: the larger, the earlier the order brings it."""
-        return float(self.insertion.mean())
+        """Likewise of the insertion curve, 0…1: the larger, the earlier the order brings it."""
+        return float(self._over_texts([one.insertion_areas for one in self.curves])[0])
+
+    @property
+    def deletion_null(self) -> np.ndarray:
+        """[M] area under the deletion curve of random orders, 0…1."""
+        return self._over_texts([one.deletion_areas for one in self.curves])[1:]
+
+    @property
+    def insertion_null(self) -> np.ndarray:
+        """[M] likewise for insertion."""
+        return self._over_texts([one.insertion_areas for one in self.curves])[1:]
 
     @property
     def deletion_p(self) -> float:
         """Against random orders; smaller: the order finds what the answer rests on."""
-        return float(p_values(np.array(self.deletion_area), self.deletion_null, larger_is_extreme=False))
+        return cauchy_combination(np.array([one.deletion_p for one in self.curves]))
 
     @property
     def insertion_p(self) -> float:
         """Against random orders."""
-        return float(p_values(np.array(self.insertion_area), self.insertion_null))
+        return cauchy_combination(np.array([one.insertion_p for one in self.curves]))
+
+    @property
+    def p(self) -> float:
+        """Deletion and insertion together."""
+        return cauchy_combination(np.array([self.deletion_p, self.insertion_p]))
+
+    @property
+    def conclusion(self) -> str:
+        """What to conclude, in one sentence."""
+        answer, p = f"the answer {self.answer!r} rests" if self.texts == 1 else f"the answers to {self.texts:,} texts rest", self.p
+        if np.isnan(p):
+            return f"Cannot tell which tokens {answer} on: the order of leave-one-out can be tested from {FEWEST_TOKENS} tokens on, this prompt has " + (
+                f"{len(self.leave_one_out)}."
+            )
+        where = "" if self.texts == 1 else ", on texts that the order was not taken from"
+        if p > SIGNIFICANT_AT:
+            return f"Cannot tell which tokens {answer} on: the order of leave-one-out finds them no sooner than random orders{where} (p {p:.3f})."
+        first = int(self.leave_one_out.argmax())
+        strongest = f"token {first}, without which log p falls by {self.leave_one_out[first]:.3f} nats"
+        return (
+            f"{answer[0].upper()}{answer[1:]} most on {strongest}; the order of leave-one-out finds such tokens sooner than random orders{where} (p {p:.3f})."
+        )
+
+    def _over_texts(self, values: Sequence[np.ndarray]) -> np.ndarray:
+        return np.average(values, axis=0, weights=[one.texts for one in self.curves])
 
     def to_frame(self) -> pd.DataFrame:
         """One row per prompt token: prompt, position, leave_one_out, gate, integrated_gradients."""
@@ -121,20 +162,24 @@ class _Question:
         columns = [self.model.target_scores(encoded, mask, target) for target in self.targets]
         return torch.log_softmax(torch.stack(columns, dim=1), dim=1)
 
-    def masked(self, prompt: np.ndarray, keep: np.ndarray, what: str = "masking tokens") -> np.ndarray:
-        """The same for one prompt [P, H] and masks [R, P] bool: [R, C] float64. Equal masks are run once. what: for the bar."""
+    def masked(self, prompt: np.ndarray, keep: np.ndarray) -> np.ndarray:
+        """The same for one prompt [P, H] and masks [R, P] bool: [R, C] float64. Equal masks are run once."""
         import torch
 
         distinct, place = np.unique(keep, axis=0, return_inverse=True)
         vectors = torch.as_tensor(prompt, device=self.model.device)
         found = []
-        with counted(len(distinct), what) as done:
+        with counted(len(distinct), "masking tokens") as done:
             for start in range(0, len(distinct), ROWS_PER_PASS):
                 with self.model.lock, torch.no_grad():  # for each pass, so that others get their turn
                     rows = torch.from_numpy(distinct[start : start + ROWS_PER_PASS]).to(self.model.device)
                     found.append(self.scores(vectors.expand(len(rows), -1, -1), rows).double().cpu().numpy())
                 done(len(rows))
         return np.concatenate(found)[place.ravel()]
+
+    def log_probability(self, prompt: np.ndarray, answer: int, keep: np.ndarray) -> np.ndarray:
+        """F of one answer for masks [R, P] bool: [R] float64, nats."""
+        return self.masked(prompt, keep)[:, answer]
 
     def gradients(self, prompts: np.ndarray, answer: int) -> tuple[np.ndarray, np.ndarray]:
         """F [R] and its gradient [R, P, H], float64, at prompts [R, P, H]. The weights get no gradient."""
@@ -178,11 +223,24 @@ def attribute(
     if orders < 1:
         raise ExplorerError(f"found {orders} random orders; expected at least 1", "orders")
     baseline = vocabulary.embedding[vocabulary.searchable_ids].mean(axis=0)
-    parts = []
-    for number, text in enumerate(texts, start=1):
-        say = partial(_say, progress, f"{prompt.name}, text {number} of {len(texts)}: ")
-        parts.append(_of_one(_Question(model, text, labels), prompt, labels, label, baseline, orders, seed, say))
-    return parts[0] if len(parts) == 1 else _mean(parts)
+    questions = [_Question(model, text, labels) for text in texts]
+    says = [partial(_say, progress, f"{prompt.name}, text {number} of {len(texts)}: ") for number in range(1, len(texts) + 1)]
+    parts = [_of_one(question, prompt, labels, label, baseline, say) for question, say in zip(questions, says, strict=True)]
+    answers = [partial(question.log_probability, prompt.vectors, part.answer) for question, part in zip(questions, parts, strict=True)]
+    left_out = np.stack([part.leave_one_out for part in parts])
+    compared = f"deletion and insertion, compared with {count(orders, 'random order')}"
+    given = [part.answer for part in parts]
+    return Attribution(
+        prompt.name,
+        labels,
+        labels[max(range(len(labels)), key=given.count)],
+        len(texts),
+        left_out.mean(axis=0),
+        np.mean([part.gate for part in parts], axis=0),
+        np.mean([part.integrated_gradients for part in parts], axis=0),
+        max(part.completeness for part in parts),
+        curves(answers, left_out, orders, seed, lambda number: says[number](compared)),
+    )
 
 
 def _say(progress: Progress | None, where: str, what: str) -> None:
@@ -190,37 +248,26 @@ def _say(progress: Progress | None, where: str, what: str) -> None:
         progress(where + what)
 
 
-def _of_one(
-    question: _Question, prompt: SoftPrompt, labels: tuple[str, ...], label: str | None, baseline: np.ndarray, orders: int, seed: int, say: Progress
-) -> Attribution:
+@dataclass(frozen=True, eq=False)
+class _OneText:
+    """What `Attribution` averages over texts."""
+
+    answer: int
+    leave_one_out: np.ndarray
+    gate: np.ndarray
+    integrated_gradients: np.ndarray
+    completeness: float
+
+
+def _of_one(question: _Question, prompt: SoftPrompt, labels: tuple[str, ...], label: str | None, baseline: np.ndarray, say: Progress) -> _OneText:
     length = prompt.length
     say(f"leaving out each of {count(length, 'token')}")
-    keep = np.concatenate([np.ones((1, length), bool), ~np.eye(length, dtype=bool)])
-    scores = question.masked(prompt.vectors, keep, "leave-one-out")
-    answer = int(scores[0].argmax()) if label is None else labels.index(label)
-    left_out = scores[0, answer] - scores[1:, answer]
+    answer = int(question.masked(prompt.vectors, np.ones((1, length), bool))[0].argmax()) if label is None else labels.index(label)
+    left_out = leave_one_out(partial(question.log_probability, prompt.vectors, answer), length)
     say("integrated gradients")
     _, slope = question.gradients(prompt.vectors[None], answer)
     integrated, completeness = _integrated(question, prompt.vectors, np.broadcast_to(baseline, prompt.vectors.shape), answer)
-    say(f"deletion and insertion, compared with {count(orders, 'random order')}")
-    order = np.argsort(-left_out, kind="stable")
-    generator = stream(seed, "orders")
-    drawn = np.stack([order, *(generator.permutation(length) for _ in range(orders))])
-    deleted, inserted = _curves(question, prompt.vectors, drawn, answer)
-    return Attribution(
-        prompt.name,
-        labels,
-        labels[answer],
-        1,
-        left_out,
-        np.abs((slope[0] * prompt.vectors).sum(axis=1)),
-        integrated,
-        completeness,
-        deleted[0],
-        inserted[0],
-        deleted[1:].mean(axis=1),
-        inserted[1:].mean(axis=1),
-    )
+    return _OneText(answer, left_out, np.abs((slope[0] * prompt.vectors).sum(axis=1)), integrated, completeness)
 
 
 def _integrated(question: _Question, vectors: np.ndarray, baseline: np.ndarray, answer: int) -> tuple[np.ndarray, float]:
@@ -242,25 +289,3 @@ def _integrated(question: _Question, vectors: np.ndarray, baseline: np.ndarray, 
         if error <= COMPLETENESS or steps >= MOST_STEPS:
             return integrated, error
         steps *= 2
-
-
-def _curves(question: _Question, vectors: np.ndarray, orders: np.ndarray, answer: int) -> tuple[np.ndarray, np.ndarray]:
-    """Probability of the answer while tokens go, and while they come, in each of the orders [M, P]: two [M, K]."""
-    length = orders.shape[1]
-    sizes = np.unique(np.linspace(0, length, min(length, CURVE_POINTS) + 1).round().astype(int))
-    rank = np.argsort(orders, axis=1)  # [M, P] when each token's turn comes
-    gone = rank[:, None, :] < sizes[None, :, None]  # [M, K, P]
-    masks = np.concatenate([~gone, gone]).reshape(-1, length)
-    probability = np.exp(question.masked(vectors, masks, "deletion and insertion")[:, answer]).reshape(2, len(orders), len(sizes))
-    return probability[0], probability[1]
-
-
-def _mean(parts: Sequence[Attribution]) -> Attribution:
-    """Means over texts of one prompt; areas of random orders are averaged order by order."""
-    answers = [part.answer for part in parts]
-    fields = ("leave_one_out", "gate", "integrated_gradients", "deletion", "insertion", "deletion_null", "insertion_null")
-    means = {name: np.mean([getattr(part, name) for part in parts], axis=0) for name in fields}
-    commonest = max(parts[0].labels, key=answers.count)
-    return Attribution(
-        prompt=parts[0].prompt, labels=parts[0].labels, answer=commonest, texts=len(parts), completeness=max(part.completeness for part in parts), **means
-    )

@@ -11,14 +11,18 @@ import numpy as np
 import pandas as pd
 
 from explorer.errors import DataError
-from explorer.evaluation.bootstrap import LEVEL, interval, resamples
+from explorer.evaluation.crossed import crossed_interval
 from explorer.evaluation.scoring import NO_PROMPT, evaluate
+from explorer.evaluation.verdict import MARGIN, WITHIN, span, verdict
 from explorer.models.encoder_decoder import FrozenT5
 from explorer.prompt import SoftPrompt
 from explorer.results import Result
 from explorer.tasks import Task
+from explorer.wording import count
 
 PROMPT_TUNING, MODEL_TUNING, UNTUNED = "prompt tuning", "model tuning", "no tuning"
+SEEDS_AND_TEXTS, SOME_SEEDS, TEXTS = "seeds and texts", "texts, and seeds where there are several", "texts"
+"""what an interval is over: one seed says nothing of others"""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -46,8 +50,39 @@ class DomainShift(Result):
     domains: tuple[str, ...]
     """the source, then the targets"""
     answered: tuple[Answered, ...]
-    seed: int = 0
-    """of the bootstrap"""
+
+    @property
+    def conclusion(self) -> str:
+        """What to conclude, in plain words: is accuracy lost on targets, and do prompts lose less than whole models?"""
+        means, source = self.summary(), self.domains[0]
+        targets = means[means["target"] != source]
+        if targets.empty:
+            return "There is no target to compare the source with."
+        tuned = targets[targets["method"] != UNTUNED]
+        said = _said_of_drops(tuned if len(tuned) else targets, source, self._fewest_texts)
+        return " ".join([said, *self._said_of_methods()])
+
+    @property
+    def _fewest_texts(self) -> int:
+        return min(len(right) for one in self.answered for right in one.right)
+
+    def _said_of_methods(self) -> list[str]:
+        """One sentence where both prompts and models were tuned."""
+        between = self.differences()
+        between = between[between["target"] != self.domains[0]]
+        if between.empty:
+            return []
+        clear = between[(between["drop_low"] > 0) | (between["drop_high"] < 0)]
+        shown = between if clear.empty else clear
+        row = shown.loc[shown["drop_difference"].abs().idxmax()]
+        sign = f"{row['drop_difference']:+.3f}, {span(row['drop_low'], row['drop_high'])}"
+        if clear.empty:
+            within = all(verdict(low, high, self._fewest_texts) == "equal" for low, high in zip(between["drop_low"], between["drop_high"], strict=True))
+            if within:
+                return [f"Prompt tuning and model tuning lose as much: they differ by less than {WITHIN} on every target."]
+            return [f"Whether prompt tuning loses less than model tuning cannot be told (model's drop minus prompt's on {row['target']}: {sign})."]
+        less = "less" if row["drop_difference"] > 0 else "more"
+        return [f"Prompt tuning loses {less} than model tuning on {row['target']} (model's drop minus prompt's: {sign})."]
 
     def to_frame(self) -> pd.DataFrame:
         """One row per prompt or model and domain, the source itself among them: prompt, method, initialization, seed, source, target, n,
@@ -76,18 +111,18 @@ class DomainShift(Result):
 
     def summary(self) -> pd.DataFrame:
         """One row per group and domain: method, initialization, source, target, runs, accuracy, deviation, macro_f1, invalid_rate, drop,
-        drop_low, drop_high.
+        drop_low, drop_high, over.
 
-        accuracy: mean over seeds, deviation: their standard deviation (n − 1; nan for one). The drop's 95 % interval is a percentile
-        bootstrap over the texts of both domains, of the mean over seeds: it says nothing of other seeds.
+        accuracy: mean over seeds, deviation: their standard deviation (n − 1; nan for one). The drop's 95 % interval is over seeds and texts
+        (see `crossed_interval`), over texts alone where there is one seed; `over` says which.
         """
         frame = self.to_frame()
         rows = []
         for (method, group), members in frame.groupby(["method", "initialization"], sort=False):
-            right = self._mean_right(method, group)
+            sides = self._sides(method, group)
             for place, target in enumerate(self.domains):
                 part = members[members["target"] == target]
-                low, high = self._drop_interval(right, place)
+                low, high = _limits([[side[0], -side[place]] for side in sides], place)
                 rows.append(
                     {
                         "method": method,
@@ -102,43 +137,66 @@ class DomainShift(Result):
                         "drop": part["drop"].mean(),
                         "drop_low": low,
                         "drop_high": high,
+                        "over": _over(sides),
                     }
                 )
         return pd.DataFrame(rows)
 
     def differences(self) -> pd.DataFrame:
-        """Prompt tuning minus model tuning, one row per domain: source, target, difference, low, high, drop_difference, drop_low, drop_high.
+        """Prompt tuning minus model tuning, one row per domain: source, target, difference, low, high, drop_difference, drop_low, drop_high, over.
 
-        difference: in mean accuracy over seeds, positive where prompts are better; paired bootstrap over the texts, 95 %.
-        drop_difference: model tuning's drop minus prompt tuning's, positive where prompts survive the shift better. No rows unless
-        both were tuned.
+        difference: in mean accuracy, positive where prompts are better. drop_difference: model tuning's drop minus prompt tuning's, positive
+        where prompts survive the shift better. 95 % intervals over seeds and texts, paired over the texts; the seeds of an initialization
+        are compared with each other, not with those of another. No rows unless both were tuned.
         """
-        prompts, models = self._mean_right(PROMPT_TUNING), self._mean_right(MODEL_TUNING)
+        columns = ["source", "target", "difference", "low", "high", "drop_difference", "drop_low", "drop_high", "over"]
+        prompts, models = self._sides(PROMPT_TUNING), self._sides(MODEL_TUNING)
         if not prompts or not models:
-            return pd.DataFrame(columns=["source", "target", "difference", "low", "high", "drop_difference", "drop_low", "drop_high"])
-        gap = [prompt - model for prompt, model in zip(prompts, models, strict=True)]
+            return pd.DataFrame(columns=columns)
+        sides = [*prompts, *([-right for right in side] for side in models)]
+        gaps = [sum(float(side[place].mean()) for side in sides) for place in range(len(self.domains))]
         rows = []
         for place, target in enumerate(self.domains):
-            low, high = interval(gap[place], resamples(self.seed, len(gap[place])))
-            drop_low, drop_high = self._drop_interval(gap, place)
-            change = float(gap[place].mean() - gap[0].mean())
-            limits = {"low": low, "high": high, "drop_difference": change, "drop_low": -drop_high, "drop_high": -drop_low}
-            rows.append({"source": self.domains[0], "target": target, "difference": float(gap[place].mean()), **limits})
-        return pd.DataFrame(rows)
+            limits = crossed_interval([[side[place]] for side in sides])
+            lost = _limits([[side[place], -side[0]] for side in sides], place, 2.0)
+            rows.append((self.domains[0], target, gaps[place], *limits, gaps[place] - gaps[0], *lost, _over(sides)))
+        return pd.DataFrame(rows, columns=columns)
 
-    def _mean_right(self, method: str, group: str | None = None) -> list[np.ndarray]:
-        """For each domain [B]: the share of a method's (and group's) prompts or models that are right on each text; empty when it has none."""
-        chosen = [one.right for one in self.answered if one.method == method and group in (None, one.group)]
-        return [np.mean(parts, axis=0) for parts in zip(*chosen, strict=True)]
+    def _sides(self, method: str, group: str | None = None) -> list[list[np.ndarray]]:
+        """For each group of a method (or for one group) and each domain: which texts its prompts or models are right on, [seeds, B], weighted
+        so that the means of the groups add up to the mean over all prompts or models."""
+        chosen = [one for one in self.answered if one.method == method and group in (None, one.group)]
+        groups = dict.fromkeys(one.group for one in chosen)
+        sides = []
+        for name in groups:
+            members = [one.right for one in chosen if one.group == name]
+            sides.append([np.stack(parts) * (len(members) / len(chosen)) for parts in zip(*members, strict=True)])
+        return sides
 
-    def _drop_interval(self, right: list[np.ndarray], place: int) -> tuple[float, float]:
-        """Of the source's mean minus a domain's, both resampled; nothing to resample for the source itself."""
-        if place == 0:
-            return 0.0, 0.0
-        source, target = right[0], right[place]
-        means = source[resamples(self.seed, len(source))].mean(axis=1) - target[resamples(self.seed + 1 + place, len(target))].mean(axis=1)
-        low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-        return float(low), float(high)
+
+def _limits(sides: list[list[np.ndarray]], place: int, most: float = 1.0) -> tuple[float, float]:
+    """Interval of a drop; the source itself has none."""
+    return crossed_interval(sides, most) if place else (0.0, 0.0)
+
+
+def _over(sides: list[list[np.ndarray]]) -> str:
+    """What intervals are over: where each side has several seeds, also over these."""
+    several = [len(side[0]) > 1 for side in sides]
+    return SEEDS_AND_TEXTS if all(several) else SOME_SEEDS if any(several) else TEXTS
+
+
+def _said_of_drops(means: pd.DataFrame, source: str, texts: int) -> str:
+    """Where accuracy is clearly lost, or that none is, or that it cannot be told."""
+    lost = means[means["drop_low"] > 0]
+    worst = (means if lost.empty else lost).sort_values("drop").iloc[-1]
+    kinds = set(means["over"])
+    over = f"over {kinds.pop() if len(kinds) == 1 else SOME_SEEDS}"
+    most = f"{worst['initialization']} on {worst['target']}, {worst['drop']:+.3f} ({span(worst['drop_low'], worst['drop_high'])}, {over})"
+    if len(lost):
+        return f"Accuracy falls clearly from {source} in {len(lost)} of {count(len(means), 'comparison')}, most for {most}."
+    if all(high <= MARGIN for high in means["drop_high"]) and 3 / texts <= MARGIN:
+        return f"No drop from {source} of more than {100 * MARGIN:.0f} points on any target; the largest: {most}."
+    return f"Cannot tell whether accuracy falls from {source}: no drop is clearly above zero, nor all within {WITHIN}; the largest: {most}."
 
 
 def answer(

@@ -12,6 +12,7 @@ from explorer.evaluation.bootstrap import interval, resamples
 from explorer.evaluation.counting import counted
 from explorer.evaluation.metrics import macro_f1
 from explorer.evaluation.scoring import names
+from explorer.evaluation.verdict import WITHIN, span, verdict
 from explorer.models.encoder_decoder import FrozenT5
 from explorer.prompt import SoftPrompt
 from explorer.results import Result
@@ -82,6 +83,22 @@ class Ensemble(Result):
         """The member that is right most often on these very texts, as in the paper's table: chosen by hindsight. Ties: the first."""
         return int((self.answers == self.gold).mean(axis=1).argmax())
 
+    @property
+    def conclusion(self) -> str:
+        """What to conclude, in one sentence: is the majority vote better than its members on average?"""
+        gold, texts = self.gold, len(self.task)
+        vote = self.majority == gold
+        gain = vote - (self.answers == gold).mean(axis=0)
+        limits = interval(gain, resamples(self.seed, texts))
+        said = {
+            "more": "it beats its average member",
+            "less": "it does not beat its average member but is worse",
+            "equal": f"it does not beat its average member: they are equal within {WITHIN}",
+            "open": "whether it beats its average member cannot be told",
+        }[verdict(*limits, texts)]
+        right = f"The majority vote of {count(len(self.members), 'prompt')} is right on {vote.sum():,} of {count(texts, 'text')}"
+        return f"{right}; {said} ({gain.mean():+.3f}, {span(*limits)})."
+
     def to_frame(self) -> pd.DataFrame:
         """One row per member, then their average, the best one, majority vote, mean probability.
 
@@ -131,7 +148,7 @@ class Ensemble(Result):
         return frame.assign(**{name: labels[given] for name, given in zip(self.members, self.answers, strict=True)})
 
     def to_record(self) -> dict:
-        """Everything: members (with their answers), average, best and ensemble (accuracies, the last of the majority vote), agreement
+        """Everything: conclusion, members (with their answers), average, best and ensemble (accuracies, the last of the majority vote), agreement
         [N, N], kappa, disagreement, tied, the figures of every row, and the answers both votes give.
         """
         frame, labels = self.to_frame(), self.task.labels
@@ -139,6 +156,7 @@ class Ensemble(Result):
         accuracy = dict(zip(frame["kind"][::-1], frame["accuracy"][::-1], strict=True))  # of two ensembles the first, the majority vote
         members = [{**row, "answers": [labels[i] for i in given]} for row, given in zip(rows, self.answers, strict=False)]
         return {
+            "conclusion": self.conclusion,
             "members": members,
             "average": accuracy["average"],
             "best": accuracy["best"],

@@ -17,6 +17,8 @@ from explorer.choices import METRICS
 from explorer.errors import ExplorerError
 from explorer.evaluation.bootstrap import interval, resamples
 from explorer.evaluation.counting import counted
+from explorer.evaluation.crossed import crossed_interval
+from explorer.evaluation.verdict import WITHIN, span, verdict
 from explorer.models.encoder_decoder import FrozenT5
 from explorer.prompt import SoftPrompt
 from explorer.results import Result
@@ -65,35 +67,51 @@ class Faithfulness(Result):
 
         accuracy, agreement with the soft prompt's answers: 0…1, higher is better. kl: mean KL(soft ‖ reading) over the labels, in
         nats, 0 is the same. low, high and those of the difference in accuracy from the soft prompt: 95 % percentile bootstrap over
-        the texts, paired (the same texts are drawn for both). Random words: means over draws; their intervals too.
+        the texts, paired (the same texts are drawn for both). Random words: means over draws; their intervals are over draws and texts
+        (see `crossed_interval`), since other words could have been drawn.
         """
+        draws = resamples(self.seed, len(self.gold))
+        return pd.DataFrame([self._row(reading, draws) for reading in self.readings])
+
+    def _row(self, reading: Reading, draws: np.ndarray) -> dict:
         soft, gold = self.readings[0].probabilities[0], self.gold
-        draws = resamples(self.seed, len(gold))
-        soft_right = (soft.argmax(axis=1) == gold).astype(np.float64)
-        rows = []
-        for reading in self.readings:
-            given = reading.probabilities.argmax(axis=2)  # [D, B]
-            right = (given == gold).mean(axis=0)
-            low, high = interval(right, draws)
-            difference_low, difference_high = interval(right - soft_right, draws)
-            rows.append(
-                {
-                    "reading": reading.name,
-                    "accuracy": right.mean(),
-                    "agreement": (given == soft.argmax(axis=1)).mean(),
-                    "kl": _divergence(soft, reading.probabilities).mean(),
-                    "low": low,
-                    "high": high,
-                    "difference": (right - soft_right).mean(),
-                    "difference_low": difference_low,
-                    "difference_high": difference_high,
-                    "flips": round((given != soft.argmax(axis=1)).sum(axis=1).mean()),
-                    "draws": len(given),
-                    "n": len(gold),
-                    "words": None if reading.words is None else " ".join(reading.words),
-                }
-            )
-        return pd.DataFrame(rows)
+        given = reading.probabilities.argmax(axis=2)  # [D, B]
+        right = (given == gold).astype(np.float64)
+        difference = right - (soft.argmax(axis=1) == gold)
+        low, high = interval(right[0], draws) if len(right) == 1 else crossed_interval([[right]], least=0)
+        difference_low, difference_high = interval(difference[0], draws) if len(right) == 1 else crossed_interval([[difference]])
+        return {
+            "reading": reading.name,
+            "accuracy": right.mean(),
+            "agreement": (given == soft.argmax(axis=1)).mean(),
+            "kl": _divergence(soft, reading.probabilities).mean(),
+            "low": low,
+            "high": high,
+            "difference": difference.mean(),
+            "difference_low": difference_low,
+            "difference_high": difference_high,
+            "flips": round((given != soft.argmax(axis=1)).sum(axis=1).mean()),
+            "draws": len(given),
+            "n": len(gold),
+            "words": None if reading.words is None else " ".join(reading.words),
+        }
+
+    @property
+    def conclusion(self) -> str:
+        """What to conclude, in plain words: does accuracy survive when the nearest words (cosine) stand in the prompt's place?"""
+        draws, texts = resamples(self.seed, len(self.gold)), len(self.gold)
+        soft, words, none, random = (self._row(one, draws) for name in ("soft", "cosine", "none", RANDOM_WORDS) for one in self.readings if one.name == name)
+        limits = words["difference_low"], words["difference_high"]
+        said = {
+            "more": "is higher",
+            "less": "is lost: the words do not do what the vectors do",
+            "equal": f"stays within {WITHIN}",
+            "open": "may or may not survive, these texts cannot tell",
+        }[verdict(*limits, texts)]
+        changed = f"{soft['accuracy']:.3f} to {words['accuracy']:.3f}, difference {words['difference']:+.3f}, {span(*limits)}"
+        beside = f"no prompt gives {none['accuracy']:.3f}, random words {random['accuracy']:.3f}"
+        idle = "" if none["difference_high"] < 0 else ", and the prompt itself is not clearly better than none"
+        return f"With its nearest words in the prompt's place accuracy {said} ({changed}); {beside}{idle}."
 
     def curve_frame(self) -> pd.DataFrame:
         """One row per share of words: share, accuracy, agreement, kl (see to_frame)."""

@@ -9,7 +9,9 @@ import pandas as pd
 from explorer.arguments import as_list
 from explorer.errors import DataError
 from explorer.evaluation.counting import counted
+from explorer.evaluation.crossed import crossed_interval
 from explorer.evaluation.metrics import macro_f1
+from explorer.evaluation.verdict import WITHIN, span, verdict
 from explorer.models.encoder_decoder import FrozenT5
 from explorer.prompt import SoftPrompt
 from explorer.results import Result
@@ -88,11 +90,49 @@ class Scores(Result):
     """[N] share of generated texts that are no label, 0…1; nan where nothing was generated"""
     answers: np.ndarray
     """[N, B] index of each text's likeliest label"""
+    gold: np.ndarray
+    """[B] index of each text's label"""
 
     @property
     def conclusion(self) -> str:
-        """What to conclude, in one sentence."""
-        return in_words(self.to_frame())
+        """What to conclude, in one sentence: how often prompts are right, and, where the model without a prompt is there too, whether they help."""
+        right = self.answers == self.gold
+        bare = np.array([name == NO_PROMPT for name in self.prompts])
+        if bare.all():
+            return f"Without a prompt the model is right on {right[0].sum():,} of {count(self.n, 'text')}."
+        prompts = right[~bare]
+        best = int(prompts.sum(axis=1).argmax())
+        name = [name for name in self.prompts if name != NO_PROMPT][best]
+        said = f"{name} is right on {prompts[best].sum():,} of {count(self.n, 'text')}"
+        if len(prompts) > 1:
+            said = f"Best of {len(prompts)} prompts, picked after the fact: {said}; on average they are on {prompts.sum(axis=1).mean():.1f}"
+        if not bare.any():
+            return f"{said}."
+        gain = prompts.mean(axis=0) - right[bare][0]
+        limits = crossed_interval([[gain[None]]])
+        one = "the prompt" if len(prompts) == 1 else "a prompt on average"
+        verb = {
+            "more": f"{one} clearly helps",
+            "less": f"{one} clearly harms",
+            "equal": f"{one} changes accuracy by less than {WITHIN}",
+            "open": f"whether {one} helps cannot be told",
+        }[verdict(*limits, self.n)]
+        return f"{said}; without a prompt the model is on {right[bare][0].sum():,}: {verb} ({gain.mean():+.3f}, {span(*limits)})."
+
+    def each(self) -> "list[Scores]":
+        """One result for each prompt; `joined` puts them together again."""
+        return [
+            Scores((name,), self.n, (accuracy,), (f1,), (invalid,), answers[None], self.gold)
+            for name, accuracy, f1, invalid, answers in zip(self.prompts, self.accuracy, self.macro_f1, self.invalid_rate, self.answers, strict=True)
+        ]
+
+    @classmethod
+    def joined(cls, parts: "Sequence[Scores]") -> "Scores":
+        """Scores of several prompts on the same texts."""
+        prompts, accuracy, f1, invalid = (
+            tuple(x for one in parts for x in getattr(one, field)) for field in ("prompts", "accuracy", "macro_f1", "invalid_rate")
+        )
+        return cls(prompts, parts[0].n, accuracy, f1, invalid, np.concatenate([one.answers for one in parts]), parts[0].gold)
 
     def to_frame(self) -> pd.DataFrame:
         """One row per prompt: prompt, n, accuracy, macro_f1, invalid_rate."""
@@ -144,18 +184,7 @@ def evaluate(
         rates = tuple(sum(text.strip() not in task.labels for text in row) / len(task) for row in written)
     right = task.gold
     f1 = tuple(macro_f1(right, row, len(task.labels)) for row in given)
-    return Scores(names(prompts), len(task), tuple((given == right).mean(axis=1).tolist()), f1, rates, given)
-
-
-def in_words(scores: pd.DataFrame) -> str:
-    """What to conclude of scores, one row a prompt: the best prompt, and how many texts it and the model without a prompt are right on."""
-    right, bare = (scores["accuracy"] * scores["n"]).round().astype(int), scores["prompt"] == NO_PROMPT
-    if bare.all():
-        return f"Without a prompt the model is right on {right.iloc[0]} of {count(int(scores['n'].iloc[0]), 'text')}."
-    best = right[~bare].idxmax()
-    first = "Best: " if (~bare).sum() > 1 else ""
-    without = f"; without a prompt the model is on {right[bare].iloc[0]}" if bare.any() else ""
-    return f"{first}{scores.loc[best, 'prompt']} is right on {right[best]} of {count(int(scores.loc[best, 'n']), 'text')}{without}."
+    return Scores(names(prompts), len(task), tuple((given == right).mean(axis=1).tolist()), f1, rates, given, right)
 
 
 def names(prompts: Sequence[SoftPrompt | None]) -> tuple[str, ...]:

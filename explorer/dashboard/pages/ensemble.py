@@ -26,6 +26,7 @@ if len(members.prompts) < 2:
     st.stop()
 task = texts.labelled(labels)
 result = cache.counted("Every prompt answers every text", task, members.ensemble, task)
+st.markdown(f"**{safe(result.conclusion)}**")
 
 frame = result.to_frame()
 rows = frame.set_index("prompt")

@@ -22,6 +22,7 @@ if not labels:
     st.stop()
 task = texts.labelled(labels)
 result = cache.counted("Answering with every stand-in", task, one.faithfulness, task)[0]
+st.markdown(f"**{safe(result.conclusion)}**")
 
 frame = result.to_frame()
 rows = frame.set_index("reading")
@@ -58,7 +59,8 @@ titled = frame.assign(reading=frame["reading"].map(reading_title))
 tables.show(titled, "readings-table", ["reading", "accuracy", "low", "high", "agreement", "kl", "difference", "difference_low", "difference_high", "flips"])
 st.caption(
     f"{count(len(task), 'text')}. Agreement with the soft prompt's answers; KL(soft ‖ stand-in) over the labels in nats; low, high: 95 % bootstrap over the "
-    f"texts; the difference from the soft prompt is paired. Random words: the mean of {rows.loc['random-words', 'draws']} draws."
+    f"texts; the difference from the soft prompt is paired. Random words: the mean of {rows.loc['random-words', 'draws']} draws, intervals over draws and "
+    "texts."
 )
 reading = st.selectbox("Answers that change with", frame["reading"].iloc[1:], format_func=reading_title, key="flipped")
 flips = result.flips_frame(reading)

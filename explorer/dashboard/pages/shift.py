@@ -4,6 +4,7 @@ import streamlit as st
 
 from explorer.dashboard import cache, charts, choice, tables, texts
 from explorer.dashboard.access import read_only
+from explorer.dashboard.markdown import safe
 from explorer.evaluation.domain_shift import DomainShift
 from explorer.figures import shift_figure
 from explorer.models.loading import DEFAULT_MODEL, model_folder
@@ -20,8 +21,11 @@ MORE = {
     "macro_f1": st.column_config.NumberColumn("Macro F1", format="%.3f"),
     "invalid_rate": st.column_config.NumberColumn("Invalid", format="%.3f", help="Share of generated texts that are no label"),
     "drop": st.column_config.NumberColumn("Drop", format="%.3f", help="Accuracy on the source minus accuracy here; positive is worse"),
-    "drop_low": st.column_config.NumberColumn("Drop low", format="%.3f", help="95 % bootstrap over the texts of both domains"),
-    "drop_high": st.column_config.NumberColumn("Drop high", format="%.3f", help="95 % bootstrap over the texts of both domains"),
+    "drop_low": st.column_config.NumberColumn("Drop low", format="%.3f", help="95 % interval over seeds and the texts of both domains; of one seed over texts"),
+    "drop_high": st.column_config.NumberColumn(
+        "Drop high", format="%.3f", help="95 % interval over seeds and the texts of both domains; of one seed over texts"
+    ),
+    "over": st.column_config.TextColumn("Interval over", help="One seed says nothing of others"),
     "drop_difference": st.column_config.NumberColumn("Less drop", format="%.3f", help="Model tuning's drop minus prompt tuning's; positive: prompts lose less"),
 }
 
@@ -51,13 +55,14 @@ else:
     answered = cache.reading("Every prompt answers every domain", members.shift, tuple(found), no_prompt=True, generate=False)
     result = DomainShift((source, *targets), answered.answered)
     summary, frame = result.summary(), result.to_frame()
+    st.markdown(f"**{safe(result.conclusion)}**")
     charts.show(shift_figure(summary), "shift")
     tables.heading("Means over seeds", summary, "shift", source, "summary")
-    tables.show(summary, "summary-table", SUMMARY, MORE)
+    tables.show(summary, "summary-table", [*SUMMARY, "over"], MORE)
     sizes = ", ".join(f"{domain} {len(cache.examples(domain))}" for domain in (source, *targets))
     st.caption(
         f"{count(len(members.prompts), 'prompt')} of this task and the bare model (no tuning). Texts: {sizes}, written for this project; they are few, so the "
-        "intervals are wide. Nothing is chosen on a target. A drop's interval is over texts, not over seeds."
+        "intervals are wide. Nothing is chosen on a target. A drop's interval is over seeds and texts; of one run over texts alone."
     )
     tables.heading("Every prompt", frame, "shift", source)
     tables.show(frame, "shift-table", ["prompt", "seed", "target", "n", "accuracy", "macro_f1", "drop"], MORE)
@@ -71,5 +76,5 @@ if measured is not None and session.vocabulary.path == model_folder(DEFAULT_MODE
     tables.show(differences, "differences-table", more=MORE)
     st.caption(
         "The bundled sentiment prompts, and whole models tuned on the same film sentences, tested on product and Amazon reviews, whose texts may not be "
-        "bundled. `checkpoints/README.md` gives the command. Differences: paired bootstrap over texts, 95 %."
+        "bundled. `checkpoints/README.md` gives the command. These intervals are over texts alone, as if there were no other seeds: they are too narrow."
     )

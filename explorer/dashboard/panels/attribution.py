@@ -22,12 +22,13 @@ def show(session: Session, text: str, number: int) -> None:
     one = session.only(name)
     result = cache.reading("Asking what the answer rests on", one.attribution, text)[0]
     nearest = [readable(row[0]) for row in cache.reading("Searching the neighbors", one.neighbors)[0].pieces]
+    st.markdown(f"**{safe(result.conclusion)}**")
     charts.show(attribution_figure(result, nearest, measure or "leave_one_out"), f"attribution-bars-{number}")
-    worse = round((result.deletion_area < result.deletion_null).mean() * 100)
     st.caption(
         f"For the answer “{safe(result.answer)}”. Leave one out: the token is hidden from attention. Gate: |slope| of a factor on the token. Integrated "
         f"gradients start at the vocabulary's mean word and add up to the whole change, up to {result.completeness:.1%}. Removing tokens in the order "
-        f"of leave-one-out hurts the answer faster than {worse} of 100 random orders (p {result.deletion_p:.3f}); adding them: p {result.insertion_p:.3f}."
+        f"of leave-one-out, compared with {len(result.deletion_null)} random orders on masks that the order was not made from: p {result.deletion_p:.3f}; "
+        f"adding them: p {result.insertion_p:.3f}."
     )
     charts.show(deletion_figure(result), f"deletion-{number}")
     frame = result.to_frame()
