@@ -32,7 +32,7 @@ def compare(
 ) -> None:
     """Compare groups of prompts, such as initializations.
 
-    Means over each group with 95 % bootstrap intervals, permutation tests between groups, and similarity of every two prompts.
+    Means over each group with 95 % t intervals, permutation tests between groups, and similarity of every two prompts.
     """
     if len(prompts) < 2:
         raise typer.BadParameter("found one prompt; expected at least two to compare", param_hint="PROMPT")
@@ -54,10 +54,13 @@ def compare(
         return session.pairs()
 
     def text() -> str:
-        said = paragraph(_conclusion(rows, tests))
-        if wide:
-            return "\n\n".join([*(table(one, wide) for one in (rows, summary, tests, pairs())), said])
-        return f"means of each group\n{table(_means(rows))}\n\n{said}"
+        if not wide:
+            return f"means of each group\n{table(_means(rows))}\n\n{paragraph(_conclusion(rows, tests))}"
+        from explorer.analysis.compare.matching import alike_in_words
+
+        matched = pairs()
+        said = paragraph(_conclusion(rows, tests), alike_in_words(matched))
+        return "\n\n".join([said, *(table(one, wide) for one in (rows, summary, tests, matched))])
 
     def content() -> dict[str, object]:
         return {"prompts": records(rows), "summary": records(summary), "tests": records(tests), "pairs": records(pairs())}

@@ -18,6 +18,7 @@ import explorer
 from explorer.analysis.clusters import Clusters
 from explorer.analysis.compare.differences import differences
 from explorer.analysis.compare.groups import Comparison
+from explorer.analysis.compare.matching import alike_in_words
 from explorer.analysis.map.fit import VocabularyMap
 from explorer.analysis.neighbors import NearestNeighbors
 from explorer.analysis.nulls import SIGNIFICANT_AT
@@ -204,6 +205,7 @@ def _page(session: Session, figures: Sequence[Part], tables: Sequence[Table], re
         f"from the vocabulary's own Gaussian (q ≤ {SIGNIFICANT_AT}). Near is not equal, and a prompt that reads well need not work by what it reads as. "
         "The map is for looking.</p>",
         f'<ul>{contents}<li><a href="#tables">Tables and commands</a></li></ul><h2>Together</h2>',
+        *_pairs_html(session),
         *figures,
     ]
     for number, prompt in enumerate(session.prompts):
@@ -219,6 +221,11 @@ def _page(session: Session, figures: Sequence[Part], tables: Sequence[Table], re
     return html_page("Soft prompts", parts)
 
 
+def _pairs_html(session: Session) -> list[Part]:
+    """Which prompts are alike, where every two of them are compared."""
+    return [f"<p><b>{html.escape(alike_in_words(session.pairs()))}</b></p>"] if 1 < len(session.prompts) <= MOST_PAIRED else []
+
+
 def _section(number: int, session: Session) -> list[Part]:
     """One prompt: its card, neighbors, clusters, labels, norms, training."""
     (prompt,), found, clusters = session.prompts, session.neighbors()[0], session.clusters()[0]
@@ -232,7 +239,8 @@ def _section(number: int, session: Session) -> list[Part]:
         clusters_figure(clusters),
     ]
     if prompt.length > 1:
-        parts.append(redundancy_heatmap(session.redundancy()[0]))
+        repeated = session.redundancy()[0]
+        parts += [f"<p><b>{html.escape(repeated.conclusion)}</b></p>", redundancy_heatmap(repeated)]
     if session.settings.labels or prompt.origin.labels:
         parts += ["<h3>Class labels</h3>", label_heatmap(session.labels()[0])]
     parts += ["<h3>Norms and training</h3>", norm_figure(session.norms())]
