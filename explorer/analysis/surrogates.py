@@ -20,6 +20,8 @@ A_WORD_FROM = 0.99
 AS_FREQUENT, FEWEST_WORDS = 1000, 50
 """rows that another word is drawn from, at most a tenth of them but not below the second number: those about as frequent, where ids are ordered by
 frequency. Common words have more relatives than rare ones"""
+REDRAWN = 20
+"""times that words drawn twice are drawn anew, in a vocabulary that has hardly more words than the prompt"""
 TURNED_AT_ONCE = 128
 """tokens mixed with each other; bounds the time of long prompts"""
 
@@ -63,11 +65,23 @@ def _mean_direction(vocabulary: Vocabulary) -> np.ndarray:
 
 
 def other_words(found: Parts, vocabulary: Vocabulary, draws: int, generator: np.random.Generator) -> np.ndarray:
-    """Random words about as frequent in place of each token's own, at the same share: [draws, P, H] float32."""
+    """Random words about as frequent in place of each token's own, at the same share: [draws, P, H] float32.
+
+    Different words for the tokens of one prompt, as far as there are enough.
+    """
     table = stored_rows(cosine_index(vocabulary))
     window = min(len(table), AS_FREQUENT, max(FEWEST_WORDS, len(table) // 10))
     first = np.clip(found.places - window // 2, 0, len(table) - window)
-    words = table[first + generator.integers(0, window, (draws, len(first)))] - _mean_direction(vocabulary).astype(np.float32)
+    places = first + generator.integers(0, window, (draws, len(first)))
+    for _ in range(REDRAWN):  # no word twice in a prompt
+        order = np.argsort(places, axis=1, kind="stable")
+        ordered = np.take_along_axis(places, order, axis=1)
+        draw, rank = np.nonzero(ordered[:, 1:] == ordered[:, :-1])
+        if not len(draw):
+            break
+        twice = order[draw, rank + 1]
+        places[draw, twice] = first[twice] + generator.integers(0, window, len(twice))
+    words = table[places] - _mean_direction(vocabulary).astype(np.float32)
     return words * found.shares.astype(np.float32)[:, None]
 
 
@@ -92,7 +106,7 @@ def flipped(rest: np.ndarray, vocabulary: Vocabulary, draws: int, generator: np.
     """Each token's rest [P, H] turned by itself: [draws, P, H] float32, of the same length and as much in each of the vocabulary's directions.
 
     The signs of its coordinates along the vocabulary's principal components are drawn anew; the component along the mean row, which all vectors of the
-    vocabulary's Gaussian share, stays. Independent Gaussian tokens are distributed as before.
+    vocabulary's Gaussian share, stays.
     """
     axes = remembered(vocabulary, "principal axes", lambda: _principal_axes(vocabulary))
     coordinates = (rest @ axes).astype(np.float32)

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from explorer.analysis.nulls import SIGNIFICANT_AT, benjamini_hochberg, p_values, stream
-from explorer.analysis.surrogates import mixed, other_words, parts
+from explorer.analysis.surrogates import Parts, mixed, other_words, parts
 from explorer.analysis.vectors import unit
 from explorer.errors import ExplorerError
 from explorer.prompt import SoftPrompt, Vectors, prompt_list
@@ -17,7 +17,7 @@ from explorer.wording import count
 MEAN_DRAWS = 1000
 FEWEST_DRAWS, CELLS = 19, 60_000_000
 """draws of each pair: about so many cosines are matched in all, a few seconds on one core, so that 55 prompts do not take minutes"""
-TOKENS_PER_BLOCK = 2048
+TOKENS_PER_BLOCK = 8192
 """drawn at once; bounds the memory of a null distribution"""
 
 
@@ -42,11 +42,10 @@ def mean_token_similarity(prompts: Sequence[SoftPrompt]) -> np.ndarray:
 def pairs(prompts: Sequence[SoftPrompt], vocabulary: Vocabulary, draws: int = 999, seed: int = 0) -> pd.DataFrame:
     """One row per two prompts: prompt_a, prompt_b, mean_token_cosine, mean_pairwise_cosine, matched_cosine, p, p_mean, q.
 
-    p: of `matched_cosine`, against prompts that chance would give in place of one of the two, matched anew each time; half of the draws replace the
-    first, half the second. Each token's word is replaced by a random word about as frequent, and the rests of the tokens are mixed with each other: what
-    the prompts share as an offset or as a subspace stays (see analysis.surrogates). nan where a prompt has a single token. q: p after
-    Benjamini–Hochberg over the pairs. p_mean: of `mean_token_cosine`, against 1,000 means of as many random vocabulary rows, which share the
-    vocabulary's own offset.
+    p: of `matched_cosine`, against prompts that chance would give in place of the two, matched anew each time. Each token's word is replaced by a random
+    word about as frequent, and the rests of the tokens are mixed with each other: what the prompts share as an offset or as a subspace stays (see
+    analysis.surrogates). nan where a prompt has a single token. q: p after Benjamini–Hochberg over the pairs. p_mean: of `mean_token_cosine`, against
+    1,000 means of as many random vocabulary rows, which share the vocabulary's own offset.
     draws: of each pair at most; fewer, but not below 19, for very many or long prompts.
     Raises ExplorerError for fewer than two prompts or draws below 1, PromptError for another width.
     """
@@ -100,20 +99,22 @@ def _null(directions: Sequence[np.ndarray], vocabulary: Vocabulary, draws: int, 
     every = list(combinations(range(len(directions)), 2))
     cells = sum(len(directions[a]) * len(directions[b]) for a, b in every)
     draws = min(draws, max(FEWEST_DRAWS, CELLS // cells))
-    half = -(-draws // 2)
+    known = [parts(tokens, vocabulary, offset=True) for tokens in directions]
+    generators = [stream(seed, f"other words {place}") for place in range(len(known))]
     found: dict[tuple[int, int], list[float]] = {pair: [] for pair in every}
-    for place, tokens in enumerate(directions):
-        generator, known, length = stream(seed, f"other words {place}"), parts(tokens, vocabulary, offset=True), len(tokens)
-        at_once = max(1, TOKENS_PER_BLOCK // length)
-        for start in range(0, half, at_once):
-            now = min(at_once, half - start)
-            drawn = other_words(known, vocabulary, now, generator) + mixed(known.rest, now, generator)
-            drawn = unit(drawn.reshape(now * length, -1))
-            for other, against in enumerate(directions):
-                if other != place and min(length, len(against)) > 1:
-                    cosine = (drawn @ against.T).reshape(now, length, -1)
-                    found[min(place, other), max(place, other)] += [_matched(one) for one in cosine]
-    return {pair: np.array(values[-draws:]) for pair, values in found.items()}
+    at_once = max(1, TOKENS_PER_BLOCK // sum(map(len, directions)))
+    for start in range(0, draws, at_once):
+        now = min(at_once, draws - start)
+        drawn = [_in_place(one, vocabulary, now, generator) for one, generator in zip(known, generators, strict=True)]
+        for a, b in every:
+            found[a, b] += [_matched(cosine) for cosine in drawn[a] @ drawn[b].transpose(0, 2, 1)]
+    return {pair: np.array(values) for pair, values in found.items()}
+
+
+def _in_place(known: Parts, vocabulary: Vocabulary, draws: int, generator: np.random.Generator) -> np.ndarray:
+    """What chance would give in place of a prompt: [draws, P, H] float32 of length 1."""
+    drawn = other_words(known, vocabulary, draws, generator) + mixed(known.rest, draws, generator)
+    return unit(drawn.reshape(-1, drawn.shape[-1])).reshape(drawn.shape)
 
 
 def _matched(cosine: np.ndarray) -> float:

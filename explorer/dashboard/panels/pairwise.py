@@ -23,7 +23,7 @@ def show(session: Session, name: tuple[object, ...]) -> None:
         st.markdown(f"**{safe(alike_in_words(alike))}**")
         tables.show(alike, "pairs-table")
         st.caption(
-            "Tokens are matched one to one by cosine. p compares the matched cosine with that of prompts that chance would give in place of one of the two: "
+            "Tokens are matched one to one by cosine. p compares the matched cosine with that of prompts that chance would give in place of the two: "
             "other words about as frequent, and the rest of the tokens mixed, so that a shared offset or subspace stays; q is p after Benjamini–Hochberg "
             "over the pairs. p of the mean token compares with means of as many random words."
         )
