@@ -6,6 +6,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
+from explorer.analysis.memo import remembered
 from explorer.analysis.nulls import SIGNIFICANT_AT, benjamini_hochberg, p_values, stream
 from explorer.analysis.surrogates import Parts, mixed, other_words, parts
 from explorer.analysis.vectors import unit
@@ -15,8 +16,8 @@ from explorer.vocabulary import Vocabulary
 from explorer.wording import count
 
 MEAN_DRAWS = 1000
-FEWEST_DRAWS, CELLS = 19, 60_000_000
-"""draws of each pair: about so many cosines are matched in all, a few seconds on one core, so that 55 prompts do not take minutes"""
+FEWEST_DRAWS, CELLS = 19, 120_000_000
+"""draws of each pair: about so many cosines are matched in all, seconds on one core, so that 55 prompts do not take minutes"""
 TOKENS_PER_BLOCK = 8192
 """drawn at once; bounds the memory of a null distribution"""
 
@@ -121,11 +122,19 @@ def _matched(cosine: np.ndarray) -> float:
     """Mean of the cosines [P, Q] that the best matching takes."""
     from scipy.optimize import linear_sum_assignment
 
-    return float(cosine[linear_sum_assignment(cosine, maximize=True)].mean())
+    return float(cosine[linear_sum_assignment(cosine, maximize=True)].sum()) / min(cosine.shape)
 
 
 def _mean_null(prompt: SoftPrompt, length: int, vocabulary: Vocabulary, seed: int) -> np.ndarray:
     """Cosine of a prompt's mean token to the mean of `length` random rows: [1000]."""
-    drawn = stream(seed, "mean rows").choice(vocabulary.searchable_ids, (MEAN_DRAWS, length))
-    means = np.stack([vocabulary.embedding[ids].mean(axis=0) for ids in drawn])
-    return unit(means) @ unit(prompt.vectors.mean(axis=0, keepdims=True))[0]
+    return _random_means(length, vocabulary, seed) @ unit(prompt.vectors.mean(axis=0, keepdims=True))[0]
+
+
+def _random_means(length: int, vocabulary: Vocabulary, seed: int) -> np.ndarray:
+    """Directions of the means of `length` random rows: [1000, H], computed once for all prompts."""
+
+    def make() -> np.ndarray:
+        drawn = stream(seed, "mean rows").choice(vocabulary.searchable_ids, (MEAN_DRAWS, length))
+        return unit(np.stack([vocabulary.embedding[ids].mean(axis=0) for ids in drawn]))
+
+    return remembered(vocabulary, ("random means", length, seed), make)
