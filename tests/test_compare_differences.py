@@ -33,7 +33,7 @@ def test_many_prompts_are_tested_by_random_relabelings():
 
 
 def test_p_is_uniform_without_a_difference():
-    generator = np.random.default_rng()
+    generator = np.random.default_rng(3)
     p = np.array([permutation_test([tuple(generator.standard_normal((2, 5)))])[0] for _ in range(600)])
     assert 0.02 < (p <= 0.05).mean() < 0.09
     assert abs(p.mean() - 0.5) < 0.07
@@ -81,6 +81,18 @@ def test_prompts_are_exchanged_within_their_stratum_only():
     assert p == least
     pooled = permutation_test([tuple(np.concatenate(side) for side in zip(*strata, strict=True))])[0]
     assert pooled > 0.3, "without strata the tasks' levels hide it"
+
+
+def test_p_of_strata_is_uniform_without_a_difference():
+    """Two tasks of very different level, and one group has most of its prompts in the easy one: unstratified it would differ."""
+    generator, p, pooled = np.random.default_rng(4), [], []
+    for _ in range(400):
+        strata = [(level + 0.05 * generator.standard_normal(n), level + 0.05 * generator.standard_normal(m)) for level, n, m in ((0.3, 2, 4), (0.9, 4, 2))]
+        p.append(permutation_test(strata)[0])
+        pooled.append(permutation_test([tuple(np.concatenate(side) for side in zip(*strata, strict=True))])[0])
+    assert 0.02 < (np.array(p) <= 0.05).mean() < 0.08
+    assert abs(np.mean(p) - 0.5) < 0.06
+    assert np.mean(pooled) < 0.4, "levels alone look like a difference"
 
 
 def test_a_group_that_holds_another_task_does_not_differ_for_that_reason():

@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from explorer.analysis.clusters import clusters as read_clusters
-from explorer.analysis.compare.groups import MEASURES, ComparedPrompt, Comparison, compare
+from explorer.analysis.compare.groups import MEASURES, ComparedPrompt, Comparison, compare, t_interval
 from explorer.analysis.labels import read_labels
 from explorer.analysis.norms import read_norms
 from explorer.errors import ExplorerError, PromptError
@@ -100,6 +100,14 @@ def test_the_interval_covers_the_mean_as_often_as_it_says(prompts):
     generator = np.random.default_rng(0)
     hits = [low <= 0 <= high for low, high in (interval(generator.standard_normal(prompts), seed) for seed in range(250))]
     assert 0.92 <= np.mean(hits) <= 0.98
+
+
+@pytest.mark.parametrize("prompts", [3, 5])
+def test_t_intervals_of_few_prompts_cover_what_they_say(prompts):
+    """A percentile bootstrap covers 0.75 and 0.84 here."""
+    values = 0.7 + 0.03 * np.random.default_rng(prompts).standard_normal((3000, prompts))
+    covered = np.mean([low <= 0.7 <= high for low, high in map(t_interval, values)])
+    assert 0.93 <= covered <= 0.97
 
 
 def test_the_interval_is_that_of_scipy_and_moves_with_scale():

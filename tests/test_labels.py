@@ -9,7 +9,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from explorer.analysis.labels import in_words, read_labels
-from explorer.analysis.nulls import gaussian_vectors
+from explorer.analysis.nulls import benjamini_hochberg, gaussian_vectors
 from explorer.analysis.vectors import unit
 from explorer.errors import DataError, ModelError, PromptError
 from explorer.formats import read_prompt
@@ -55,6 +55,20 @@ def test_p_is_uniform_for_vectors_drawn_from_the_null(vocabulary):
     p = read_labels(drawn, vocabulary, ["good"], nulls=2000).p[:, 0]
     assert abs(p.mean() - 0.5) < 0.04
     assert abs((p <= 0.05).mean() - 0.05) < 0.02
+
+
+def test_q_is_over_positions_and_labels_and_one_of_many_can_reach_it(vocabulary):
+    """30 random tokens and four labels: few false discoveries; a token on a label is found, since the null holds 40 for each score."""
+    labels, false = ("good", "bad", "red", "king"), []
+    for number in range(40):
+        reading = read_labels(planted.prompt(gaussian_vectors(vocabulary, 30, 50 + number)), vocabulary, labels)
+        np.testing.assert_allclose(reading.q.ravel(), benjamini_hochberg(reading.p.ravel()))
+        false.append((reading.q <= 0.05).any())
+    assert np.mean(false) <= 0.13
+    tokens = np.concatenate([vocabulary.text_vector("bad")[None], gaussian_vectors(vocabulary, 29, 7)])
+    reading = read_labels(planted.prompt(tokens), vocabulary, labels)
+    assert reading.p[0, 1] == pytest.approx(1 / (1 + 40 * 30 * 4))
+    assert reading.q[0, 1] <= 0.05
 
 
 def test_persistence_of_what_stayed_and_what_went_away(vocabulary):

@@ -1,14 +1,16 @@
-"""Redundancy tells a repeated prompt from a rotated one."""
+"""Redundancy tells tokens that repeat each other from independent ones."""
 
 import numpy as np
 import planted
 import pytest
 
-from explorer.analysis import redundancy as module
+from explorer.analysis.nulls import gaussian_vectors
 from explorer.analysis.redundancy import redundancy
 from explorer.analysis.search import search
-from explorer.analysis.vectors import rough_neighbors
 from explorer.errors import PromptError
+from research.calibration import anisotropic, drawers
+from research.power import categories
+from research.power import planted as near
 
 
 def test_a_repeated_token_is_redundant():
@@ -17,7 +19,7 @@ def test_a_repeated_token_is_redundant():
     result = redundancy(planted.prompt(np.stack([token, 2 * token, 3 * token])), vocabulary, nulls=20)
     assert result.shared_first == 1
     np.testing.assert_allclose([result.mean_cosine, result.effective_rank, result.mean_jaccard], 1, atol=1e-6)
-    assert result.p == 1  # every rotation keeps identical positions identical
+    assert result.p == 1 / 21, "independent tokens do not"
 
 
 def test_orthogonal_tokens_have_full_rank():
@@ -38,29 +40,44 @@ def test_jaccard_is_that_of_sets():
     np.testing.assert_allclose(result.mean_jaccard, expected[np.triu_indices(5, 1)].mean())
 
 
-def test_rotations_keep_the_gram_matrix_and_are_uniform(monkeypatch):
-    vocabulary, seen = planted.vocabulary(), []
-    monkeypatch.setattr(module, "rough_neighbors", lambda vectors, *rest: seen.append(vectors) or rough_neighbors(vectors, *rest))
-    prompt = planted.prompt(np.random.default_rng(4).standard_normal((5, 16)))
-    redundancy(prompt, vocabulary, nulls=600, seed=1)
-    rotated = np.concatenate(seen).reshape(600, 5, 16)
-    np.testing.assert_allclose(rotated @ rotated.transpose(0, 2, 1), np.broadcast_to(prompt.vectors @ prompt.vectors.T, (600, 5, 5)), atol=1e-4)
-    np.testing.assert_allclose(rotated.mean(axis=0), 0, atol=0.25)
-
-
-def test_positions_that_share_a_cluster_more_than_their_directions_explain_are_significant():
-    vocabulary, centers = planted.clustered(width=32)
+def test_positions_that_share_a_cluster_more_than_independent_ones_are_significant():
+    ordered, centers = planted.clustered(width=32)
+    vocabulary = planted.from_rows(np.random.default_rng(7).permutation(ordered.embedding))
     generator = np.random.default_rng(5)
     pairs = np.concatenate([centers[:6] + 0.35 * generator.standard_normal((6, 32)), centers[:6] + 0.35 * generator.standard_normal((6, 32))])
     assert redundancy(planted.prompt(pairs), vocabulary, nulls=199).p < 0.05
 
 
-def test_p_of_redundancy_is_uniform_for_rotated_prompts():
-    vocabulary = planted.vocabulary(rows=150, width=8)
-    generator = np.random.default_rng(6)
-    p = np.array([redundancy(planted.prompt(generator.standard_normal((6, 8))), vocabulary, nulls=39, seed=n).p for n in range(150)])
-    assert abs(p.mean() - 0.5) < 0.1
-    assert (p <= 0.05).mean() < 0.12
+@pytest.mark.parametrize("kind", ["rows", "gaussian"])
+@pytest.mark.parametrize(("length", "least"), [(5, 0.0), (20, 0.01), (40, 0.01)])
+def test_independent_prompts_are_called_as_often_as_chance_says(kind, length, least):
+    """On a table whose first direction holds half of the energy. Most prompts of five tokens share nothing, so that p is 1 for them."""
+    vocabulary = anisotropic(1000, 32)
+    draw = drawers(vocabulary, np.random.default_rng(length))[kind]
+    p = np.array([redundancy(planted.prompt(draw(length)), vocabulary, k=5, nulls=39, seed=n).p for n in range(70)])
+    assert least <= (p <= 0.05).mean() <= 0.1
+
+
+def test_several_tokens_near_one_category_are_found(vocabulary):
+    generator, lines, found = np.random.default_rng(0), categories(vocabulary), []
+    for number in range(8):
+        tokens = gaussian_vectors(vocabulary, 20, 100 + number)
+        words = generator.choice(lines[generator.integers(len(lines))], 5, replace=False)
+        tokens[:3] = near(vocabulary, np.tile(words, (3, 1)), 0.7, number) * np.linalg.norm(tokens, axis=1).mean()
+        found.append(redundancy(planted.prompt(tokens), vocabulary, nulls=39))
+    assert np.mean([one.p <= 0.05 for one in found]) >= 0.7
+    assert np.mean([one.p_shared_first <= 0.05 for one in found]) <= np.mean([one.p <= 0.05 for one in found])
+
+
+def test_the_conclusion_says_the_numbers(vocabulary):
+    token = gaussian_vectors(vocabulary, 1, 5)[0]
+    repeated = redundancy(planted.prompt(np.stack([token, 2 * token, 3 * token])), vocabulary, nulls=39)
+    assert repeated.conclusion.startswith("Two tokens share 100.0% of their neighbors on average, more than independent tokens as near to words do (0.")
+    assert repeated.conclusion.endswith("p 0.025); effective rank 1.0 of 3.")
+    apart = redundancy(planted.prompt(gaussian_vectors(vocabulary, 3, 6)), vocabulary, nulls=39)
+    assert "not significantly more than" in apart.conclusion
+    assert redundancy(planted.prompt(np.ones((1, vocabulary.dimension))), vocabulary).conclusion == "A single token has no other to repeat."
+    assert redundancy(planted.prompt(np.zeros((2, vocabulary.dimension))), vocabulary, nulls=3).conclusion.endswith("every token is zero.")
 
 
 def test_a_prompt_of_one_token_has_no_redundancy():

@@ -74,6 +74,12 @@ def mean_row(vocabulary: Vocabulary) -> np.ndarray:
     return remembered(vocabulary, "gaussian", lambda: _mean_and_root(vocabulary))[0].astype(np.float32)
 
 
+def covariance(vocabulary: Vocabulary) -> np.ndarray:
+    """The covariance of the searchable rows: [H, H] float64."""
+    root = remembered(vocabulary, "gaussian", lambda: _mean_and_root(vocabulary))[1]
+    return root.T @ root
+
+
 def _mean_and_root(vocabulary: Vocabulary) -> tuple[np.ndarray, np.ndarray]:
     """Mean [H] and a root R [H, H] of the covariance, RᵀR = C, both float64."""
     rows = vocabulary.searchable_ids

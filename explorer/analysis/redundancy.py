@@ -1,4 +1,4 @@
-"""Do the positions of a prompt repeat each other, more than their directions alone and the vocabulary's hubs make them?"""
+"""Do the positions of a prompt repeat each other, more than the vocabulary's hubs make independent tokens do?"""
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from explorer.analysis.nulls import p_values, stream
+from explorer.analysis.nulls import SIGNIFICANT_AT, p_values, stream
 from explorer.analysis.search import search
+from explorer.analysis.surrogates import flipped, other_words, parts
 from explorer.analysis.vectors import rough_neighbors, unit
 from explorer.prompt import SoftPrompt
 from explorer.results import Result
@@ -31,12 +32,27 @@ class Redundancy(Result):
     mean_jaccard: float
     """0…1, mean over pairs of positions of |A ∩ B| / |A ∪ B| of their neighbor sets; nan for a prompt of one token"""
     p: float
-    """of `mean_jaccard`, against random rotations of the prompt, which keep every cosine between its positions;
-    nan for a prompt of one token"""
+    """of `mean_jaccard`, against prompts of independent tokens as near to words; nan for a prompt of one token"""
     jaccard: np.ndarray
     """[P, P] float64, 0…1, 1 on the diagonal"""
     p_shared_first: float
-    """of `shared_first`, against the same rotations; nan for a prompt of one token"""
+    """of `shared_first`, against the same; nan for a prompt of one token. No verdict: of most prompts no two positions share their first neighbor, and
+    p is 1"""
+    null: np.ndarray
+    """[M] the mean Jaccard of those prompts, 0…1; empty for a prompt of one token"""
+
+    @property
+    def conclusion(self) -> str:
+        """What to conclude, in one sentence."""
+        length = len(self.jaccard)
+        if length < 2:
+            return "A single token has no other to repeat."
+        rank = f"effective rank {self.effective_rank:.1f} of {length}" if self.effective_rank == self.effective_rank else "every token is zero"
+        more = "more than" if self.p <= SIGNIFICANT_AT else "not significantly more than"
+        return (
+            f"Two tokens share {self.mean_jaccard:.1%} of their neighbors on average, {more} independent tokens as near to words do "
+            f"({self.null.mean():.1%}, p {self.p:.3f}); {rank}."
+        )
 
     def to_frame(self) -> pd.DataFrame:
         """One row: prompt, shared_first, mean_cosine, effective_rank, p, mean_jaccard (which p is about), p_shared_first."""
@@ -47,18 +63,18 @@ class Redundancy(Result):
 def redundancy(prompt: SoftPrompt, vocabulary: Vocabulary, k: int = 10, nulls: int = 200, seed: int = 0) -> Redundancy:
     """Overlap of neighbor sets, pairwise cosine and effective rank of a prompt's positions.
 
-    The null rotates the whole prompt at random: the Gram matrix stays, the words are gone, the vocabulary's hubs remain. It
-    asks whether positions share more neighbors than their directions alone and the vocabulary's hubs make them share.
-    Raises PromptError when the widths differ and ExplorerError for k below 1.
+    The null distribution are `nulls` prompts of independent tokens, each as near to a word as one of the prompt's is, but to another word about as
+    frequent (see analysis.surrogates): the vocabulary's hubs remain, whatever the positions have in common is gone. It asks whether positions share more
+    neighbors than the vocabulary alone makes them share. Raises PromptError when the widths differ and ExplorerError for k below 1.
     """
     vocabulary.check_width(prompt.vectors, prompt.name)
     ids, _ = search(prompt.vectors, vocabulary, k)
     directions = unit(prompt.vectors).astype(np.float64)
     with _one_thread():
-        left, values, _ = np.linalg.svd(prompt.vectors.astype(np.float64), full_matrices=False)
+        values = np.linalg.svd(prompt.vectors.astype(np.float64), compute_uv=False)
         jaccard, cosine = _jaccard(ids), directions @ directions.T
     observed, shared = _mean_of_pairs(jaccard), _shared_first(ids)
-    null = _rotated_overlap(left * values, vocabulary, k, nulls, seed) if prompt.length > 1 else np.empty((2, 0))
+    null = _independent_overlap(prompt.vectors, vocabulary, k, nulls, seed) if prompt.length > 1 else np.empty((2, 0))
     return Redundancy(
         prompt.name,
         shared,
@@ -68,6 +84,7 @@ def redundancy(prompt: SoftPrompt, vocabulary: Vocabulary, k: int = 10, nulls: i
         float(p_values(np.array(observed), null[0])),
         jaccard,
         float(p_values(np.array(shared), null[1])) if prompt.length > 1 else float("nan"),
+        null[0],
     )
 
 
@@ -78,22 +95,15 @@ def _one_thread() -> AbstractContextManager:
     return threadpool_limits(1, "blas")
 
 
-def _rotated_overlap(scores: np.ndarray, vocabulary: Vocabulary, k: int, nulls: int, seed: int) -> np.ndarray:
-    """Mean Jaccard and share of shared first neighbors of `nulls` random rotations of a prompt U S Vᵀ: [2, nulls].
-
-    Given U S [P, r], only V needs to be drawn, as a random frame.
-    """
-    generator = stream(seed, "rotations")
-    length, rank = scores.shape
+def _independent_overlap(vectors: np.ndarray, vocabulary: Vocabulary, k: int, nulls: int, seed: int) -> np.ndarray:
+    """Mean Jaccard and share of shared first neighbors of `nulls` prompts of independent tokens in place of tokens [P, H]: [2, nulls]."""
+    generator, known, length = stream(seed, "independent tokens"), parts(vectors, vocabulary), len(vectors)
     at_once = max(1, QUERIES_PER_BLOCK // length)
     overlap: list[tuple[float, float]] = []
     while len(overlap) < nulls:
         count = min(at_once, nulls - len(overlap))
-        normal = generator.standard_normal((count, rank, vocabulary.dimension))
-        with _one_thread():  # L⁻¹ normal is a uniform frame (Mezzadri 2007), without a QR
-            lower = np.linalg.cholesky(normal @ normal.transpose(0, 2, 1))
-            rotated = np.linalg.solve(lower.transpose(0, 2, 1), scores.T[None]).transpose(0, 2, 1) @ normal
-        ids = rough_neighbors(rotated.reshape(count * length, -1).astype(np.float32), vocabulary, k)[1]
+        drawn = other_words(known, vocabulary, count, generator) + flipped(known.rest, vocabulary, count, generator)
+        ids = rough_neighbors(drawn.reshape(count * length, -1), vocabulary, k)[1]
         with _one_thread():
             overlap += [(_mean_of_pairs(_jaccard(one)), _shared_first(one)) for one in ids.reshape(count, length, -1)]
     return np.array(overlap).T

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from explorer.cli.neighbors import legend
 from explorer.cli.options import Csv, Json, K, Model, Nulls, Overwrite, Prompts, Seed, Wide
-from explorer.cli.output import Output, cell, paragraph, records, table
+from explorer.cli.output import Output, paragraph, records, table
 from explorer.cli.session import open_session
 from explorer.wording import count
 
@@ -28,12 +28,12 @@ def clusters(
     """Test whether tokens lie among words that belong together.
 
     The five words nearest to a token in the whitened space are near to it and to each other, more than those of random vectors: p, and q over the
-    tokens. The whole prompt is compared with random rotations of itself. Redundancy: neighbors that positions share, against rotations.
+    tokens. The whole prompt is compared with random rotations of itself. Redundancy: neighbors that positions share, against independent tokens.
     """
     output = Output(as_json, csv, overwrite=overwrite)
     session = open_session(prompts, model, k=k, nulls=nulls, seed=seed)
     for prompt in session.prompts:
-        session.progress(f"{prompt.name}: comparing with {count(nulls, 'vector')} of each null distribution, and with random rotations")
+        session.progress(f"{prompt.name}: comparing with {count(nulls, 'vector')} of each null distribution, with random rotations and independent tokens")
         session.only(prompt.name).clusters()
         session.only(prompt.name).redundancy()
     import pandas as pd
@@ -68,11 +68,5 @@ def _text(session: "Session") -> str:
 
 def _conclusion(found: "Clusters", repeated: "Redundancy") -> str:
     """What is significant of one prompt."""
-    from explorer.analysis.nulls import SIGNIFICANT_AT
-
     said = f"{found.prompt}: {found.conclusion}"
-    if len(found.p) == 1:
-        return said
-    more = "more" if repeated.p <= SIGNIFICANT_AT else "no more"
-    rank = f"effective rank {repeated.effective_rank:.1f} of {len(found.p)}"
-    return f"{said} Tokens share {more} neighbors than under random rotations (p {cell(repeated.p)}); {rank}."
+    return said if len(found.p) == 1 else f"{said} {repeated.conclusion}"

@@ -32,7 +32,7 @@ def compare(
 ) -> None:
     """Compare groups of prompts, such as initializations.
 
-    Means over each group with 95 % bootstrap intervals, permutation tests between groups, and similarity of every two prompts.
+    Means over each group with 95 % t intervals, permutation tests between groups, and similarity of every two prompts.
     """
     if len(prompts) < 2:
         raise typer.BadParameter("found one prompt; expected at least two to compare", param_hint="PROMPT")
@@ -55,9 +55,12 @@ def compare(
 
     def text() -> str:
         said, tested = paragraph(comparison.conclusion), paragraph(_tested(rows, tests))
-        if wide:
-            return "\n\n".join([*(table(one, wide) for one in (rows, summary, tests, pairs())), said, tested])
-        return f"{said}\n\nmeans of each group\n{table(_means(rows))}\n\n{tested}"
+        if not wide:
+            return f"{said}\n\nmeans of each group\n{table(_means(rows))}\n\n{tested}"
+        from explorer.analysis.compare.matching import alike_in_words
+
+        matched = pairs()
+        return "\n\n".join([*(table(one, wide) for one in (rows, summary, tests, matched)), said, tested, paragraph(alike_in_words(matched))])
 
     def content() -> dict[str, object]:
         return {"conclusion": comparison.conclusion, "prompts": records(rows), "summary": records(summary), "tests": records(tests), "pairs": records(pairs())}

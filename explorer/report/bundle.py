@@ -19,6 +19,7 @@ import explorer
 from explorer.analysis.clusters import Clusters
 from explorer.analysis.compare.differences import differences
 from explorer.analysis.compare.groups import Comparison
+from explorer.analysis.compare.matching import alike_in_words
 from explorer.analysis.map.fit import VocabularyMap
 from explorer.analysis.neighbors import NearestNeighbors
 from explorer.analysis.nulls import SIGNIFICANT_AT
@@ -247,12 +248,13 @@ def _page(session: Session, figures: Sequence[Part], tables: Sequence[Table], re
         f"from the vocabulary's own Gaussian (q ≤ {SIGNIFICANT_AT}). Near is not equal, and a prompt that reads well need not work by what it reads as. "
         "The map is for looking.</p>",
         f'<ul>{contents}<li><a href="#tables">Tables and commands</a></li></ul><h2>Together</h2>',
+        *_pairs_html(session),
         *figures,
     ]
     if not decoder:
         parts.append("<p>What the decoder makes of the prompts was left out.</p>")
     elif session.all_labels:
-        parts.append(f"<h3>Class labels and the decoder</h3><p><b>{html.escape(session.label_mass().conclusion)}</b></p>")
+        parts.append(f"<h3>Class labels and the decoder</h3>{_bold(session.label_mass().conclusion)}")
     for number, prompt in enumerate(session.prompts):
         parts += _section(number, session.only(prompt.name))
         parts += [_decoder_html(session.decode()[number])] if decoder else []
@@ -272,6 +274,11 @@ def _bold(sentence: str) -> str:
     return f"<p><b>{html.escape(sentence)}</b></p>"
 
 
+def _pairs_html(session: Session) -> list[Part]:
+    """Which prompts are alike, where every two of them are compared."""
+    return [_bold(alike_in_words(session.pairs()))] if 1 < len(session.prompts) <= MOST_PAIRED else []
+
+
 def _section(number: int, session: Session) -> list[Part]:
     """One prompt: its card, neighbors, clusters, labels, norms, training."""
     (prompt,), found, clusters = session.prompts, session.neighbors()[0], session.clusters()[0]
@@ -287,7 +294,8 @@ def _section(number: int, session: Session) -> list[Part]:
         clusters_figure(clusters),
     ]
     if prompt.length > 1:
-        parts.append(redundancy_heatmap(session.redundancy()[0]))
+        repeated = session.redundancy()[0]
+        parts += [_bold(repeated.conclusion), redundancy_heatmap(repeated)]
     parts += ["<h3>Sums of words</h3>", said["decomposition"]]
     if session.settings.labels or prompt.origin.labels:
         parts += ["<h3>Class labels</h3>", said["labels"], label_heatmap(session.labels()[0])]

@@ -39,19 +39,21 @@ st.caption(
 if prompt.length < 2:
     st.caption("Redundancy compares the tokens of a prompt; this one has a single token.")
     st.stop()
-redundancy = cache.reading("Comparing redundancy with random rotations", one.redundancy)[0]
+redundancy = cache.reading("Comparing redundancy with independent tokens", one.redundancy)[0]
 tables.heading("Do the tokens repeat each other?", redundancy.to_frame(), prompt.name, "redundancy", "cosine", f"k{k}")
+st.markdown(f"**{safe(redundancy.conclusion)}**")
 facts, picture = st.columns([1, 2], gap="large")
 with facts:
     st.metric("Mean Jaccard of neighbors", f"{redundancy.mean_jaccard:.3f}", help="Of two tokens: shared neighbors over all their neighbors; 0…1")
-    st.metric("p against random rotations", f"{redundancy.p:.3f}", help="200 rotations of the whole prompt: they keep every angle between its tokens")
-    shared = f"p against random rotations: {redundancy.p_shared_first:.3f}"
+    against = f"{len(redundancy.null)} prompts of independent tokens, each as near to a word as one of this prompt's is, but to another word"
+    st.metric("p against independent tokens", f"{redundancy.p:.3f}", help=against)
+    shared = f"p against independent tokens: {redundancy.p_shared_first:.3f}; no verdict, since mostly no two tokens share one"
     st.metric("Share their nearest piece", f"{redundancy.shared_first:.0%}", help=shared)
     st.metric("Mean cosine between tokens", f"{redundancy.mean_cosine:.3f}")
     st.metric("Effective rank", f"{redundancy.effective_rank:.1f} of {prompt.length}", help="exp of the entropy of the squared singular values")
 with picture:
     charts.tokens(redundancy_heatmap(redundancy), "redundancy", prompt, down=True)
 st.caption(
-    f"Cosine, k = {k}. Tokens may share neighbors because some pieces are near to everything. p asks whether they share more than the same prompt "
-    "does after random rotations, which keep the angles between its tokens but not its words."
+    f"Cosine, k = {k}. Tokens may share neighbors because some pieces are near to everything. p asks whether they share more than independent tokens do "
+    "that are as near to words, but to other words about as frequent."
 )

@@ -3,8 +3,9 @@
 import pandas as pd
 import streamlit as st
 
-from explorer.analysis.compare.matching import mean_token_similarity
+from explorer.analysis.compare.matching import alike_in_words, mean_token_similarity
 from explorer.dashboard import cache, charts, tables, uploads
+from explorer.dashboard.markdown import safe
 from explorer.figures import likeness_heatmap
 from explorer.pieces import readable
 from explorer.session import Session
@@ -19,10 +20,12 @@ def show(session: Session, name: tuple[object, ...]) -> None:
     if 1 < len(session.prompts) <= MOST_PAIRED:
         alike = cache.reading("Matching prompt against prompt", session.pairs)
         tables.heading("Prompt against prompt", alike, *name, "pairs")
+        st.markdown(f"**{safe(alike_in_words(alike))}**")
         tables.show(alike, "pairs-table")
         st.caption(
-            "Tokens are matched one to one by cosine. p compares the matched cosine with that after random rotations of the second prompt about its "
-            "own mean, which keep what the prompts share as an offset. p of the mean token compares with means of as many random words."
+            "Tokens are matched one to one by cosine. p compares the matched cosine with that of prompts that chance would give in place of the two: "
+            "other words about as frequent, and the rest of the tokens mixed, so that a shared offset or subspace stays; q is p after Benjamini–Hochberg "
+            "over the pairs. p of the mean token compares with means of as many random words."
         )
     everything = [prompt for prompt in uploads.prompts() if prompt.dimension == session.vocabulary.dimension]
     charts.show(likeness_heatmap(mean_token_similarity(everything), [prompt.name for prompt in everything]), "likeness")
