@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtri
 
-from explorer.analysis.nulls import SIGNIFICANT_AT, cauchy_combination
-from explorer.evaluation.curves import Answer, curves, leave_one_out
+from explorer.analysis.nulls import SIGNIFICANT_AT
+from explorer.evaluation.curves import Answer, combined_p, curves, leave_one_out
 from explorer.evaluation.domain_shift import MODEL_TUNING, PROMPT_TUNING, Answered, DomainShift
 
 TOKENS, ORDERS, TEXTS = 10, 99, 1000
@@ -53,8 +53,7 @@ def additive_answer(effects: np.ndarray, noise: Answer, deviation: float) -> Ans
 def figures(answers: list[Answer], seed: int) -> Figures:
     """What `attribution` would say of these texts."""
     found = curves(answers, np.stack([leave_one_out(answer, TOKENS) for answer in answers]), ORDERS, seed)
-    deletion, insertion = (cauchy_combination(np.array(values)) for values in zip(*((one.deletion_p, one.insertion_p) for one in found), strict=True))
-    return deletion, insertion, cauchy_combination(np.array([deletion, insertion]))
+    return combined_p(found, deletion=True), combined_p(found, insertion=True), combined_p(found, deletion=True, insertion=True)
 
 
 def random_for_each(texts: int, draw: int) -> list[Answer]:

@@ -568,7 +568,7 @@ def test_shift(paths, tmp_path):
     said = run(*asked, "--summary", tmp_path / "summary.csv").stdout
     assert "means over seeds" in said
     assert "accuracy falls from films" in words(said)[:60] or "Accuracy falls clearly from films" in said[:60]
-    assert "over texts" in words(said)
+    assert "over seeds and texts)" in words(said), "of one initialization, two seeds"
     assert (tmp_path / "summary.csv").read_text().startswith("method,initialization,source,target,runs,accuracy,deviation")
     assert "say what it stands for, such as bad=negative (--map)" in run(*asked[:-5], code=1).output
     assert "expected LABEL=LABEL" in run(*asked[:-1], "--map", "good", code=2).output

@@ -64,8 +64,9 @@ def test_two_tokens_leave_nothing_to_test():
 
 
 def test_combined_p_of_one_repeated_is_itself():
-    assert cauchy_combination(np.array([0.03, 0.03])) == pytest.approx(0.03)
-    assert 0.01 < cauchy_combination(np.array([0.01, 0.5])) < 0.03
-    assert np.isnan(cauchy_combination(np.array([0.01, np.nan])))
-    uniform = np.random.default_rng(0).random((4000, 2))
-    assert np.mean([cauchy_combination(pair) <= 0.05 for pair in uniform]) == pytest.approx(0.05, abs=0.01)
+    assert cauchy_combination(np.array([0.03, 0.03]), 99) == pytest.approx(0.03)
+    assert 0.01 < cauchy_combination(np.array([0.01, 0.5]), 99) < 0.03
+    assert 0.01 < cauchy_combination(np.array([0.01, 1.0, 0.01]), 99) < 0.1, "one p of 1 is not the last word"
+    assert np.isnan(cauchy_combination(np.array([0.01, np.nan]), 99))
+    drawn = np.random.default_rng(0).integers(1, 101, (4000, 2)) / 100
+    assert np.mean([cauchy_combination(pair, 99) <= 0.05 for pair in drawn]) == pytest.approx(0.047, abs=0.01)

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from explorer.analysis.nulls import SIGNIFICANT_AT, cauchy_combination
+from explorer.analysis.nulls import SIGNIFICANT_AT
 from explorer.arguments import as_list
 from explorer.errors import DataError, ExplorerError
 from explorer.evaluation.counting import counted
-from explorer.evaluation.curves import FEWEST_TOKENS, Curves, curves, leave_one_out
+from explorer.evaluation.curves import FEWEST_TOKENS, Curves, combined_p, curves, leave_one_out
 from explorer.models.encoder_decoder import FrozenT5
 from explorer.prompt import SoftPrompt
 from explorer.results import Result
@@ -94,17 +94,17 @@ class Attribution(Result):
     @property
     def deletion_p(self) -> float:
         """Against random orders; smaller: the order finds what the answer rests on."""
-        return cauchy_combination(np.array([one.deletion_p for one in self.curves]))
+        return combined_p(self.curves, deletion=True)
 
     @property
     def insertion_p(self) -> float:
         """Against random orders."""
-        return cauchy_combination(np.array([one.insertion_p for one in self.curves]))
+        return combined_p(self.curves, insertion=True)
 
     @property
     def p(self) -> float:
         """Deletion and insertion together."""
-        return cauchy_combination(np.array([self.deletion_p, self.insertion_p]))
+        return combined_p(self.curves, deletion=True, insertion=True)
 
     @property
     def conclusion(self) -> str:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from explorer.analysis.nulls import p_values, stream
+from explorer.analysis.nulls import cauchy_combination, p_values, stream
 
 CURVE_POINTS = 20
 """tokens of longer prompts are deleted several at a time"""
@@ -78,6 +78,12 @@ def curves(answers: Sequence[Answer], left_out: np.ndarray, orders: int, seed: i
             told(number)
         found.append(_along(answer, np.stack([order[half[number]], *drawn]), moved))
     return tuple(_mean(moved, [found[number] for number in np.flatnonzero(half == one)]) for one in halves)
+
+
+def combined_p(found: Sequence[Curves], deletion: bool = False, insertion: bool = False) -> float:
+    """One p of the tests of both halves, of one kind of curve or of both."""
+    p = [one.deletion_p for one in found if deletion] + [one.insertion_p for one in found if insertion]
+    return cauchy_combination(np.array(p), len(found[0].deletion_areas) - 1)
 
 
 def _points(length: int) -> np.ndarray:
