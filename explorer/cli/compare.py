@@ -60,7 +60,7 @@ def compare(
 
         matched = pairs()
         said = paragraph(_conclusion(rows, tests), alike_in_words(matched))
-        return "\n\n".join([said, *(table(one, wide) for one in (rows, summary, tests, matched))])
+        return "\n\n".join([*(table(one, wide) for one in (rows, summary, tests, matched)), said])
 
     def content() -> dict[str, object]:
         return {"prompts": records(rows), "summary": records(summary), "tests": records(tests), "pairs": records(pairs())}
