@@ -86,7 +86,7 @@ class Session(Resolved):
         return self._each("decompose", (words, self.settings.nulls, self.settings.seed), decompose)
 
     def redundancy(self) -> "Readings[Redundancy]":
-        """Do the tokens of a prompt repeat each other? See analysis.clusters."""
+        """Do the tokens of a prompt repeat each other? See analysis.redundancy."""
         from explorer.analysis.redundancy import redundancy
 
         k, seed = self.settings.k, self.settings.seed

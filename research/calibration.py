@@ -1,11 +1,11 @@
 """Do the null distributions of `pairs` and `redundancy` hold? Share of p ≤ 0.05 among what is unrelated, and among what is not.
 
-    python -m research.calibration {pairs,redundancy} [--tables bundled anisotropic] [--prompts 200] [--lengths 5 20 100] [--draws 199] [--seed 0]
+    python -m research.calibration {pairs,redundancy,former} [--tables bundled anisotropic] [--prompts 200] [--lengths 5 20 100] [--draws 199] [--seed 0]
 
 Unrelated: prompts of random vocabulary rows, of rows among the 5,000 first, of Gaussian draws, of mixtures of three rows, on the bundled table and on a
 small anisotropic one (one direction holds half of the energy); bundled prompts of different tasks and seeds, before and after training. Not unrelated: a
 prompt and itself with noise or half way through training, other seeds of one task, other tasks from the same rows; and several tokens planted near one
-category.
+category. `former` prints what null distributions of `pairs` call that were measured to be wrong.
 """
 
 import argparse
@@ -14,9 +14,11 @@ from itertools import combinations
 
 import numpy as np
 
-from explorer.analysis.compare.matching import pairs
-from explorer.analysis.nulls import gaussian_vectors, null_vectors, stream
+from explorer.analysis.compare.matching import matched_positions, pairs
+from explorer.analysis.nulls import covariance, gaussian_vectors, null_vectors, p_values, stream
 from explorer.analysis.redundancy import redundancy
+from explorer.analysis.surrogates import mixed
+from explorer.analysis.vectors import unit
 from explorer.prompt import SoftPrompt
 from explorer.vocabulary import Vocabulary
 from research.power import categories, planted
@@ -125,6 +127,51 @@ def of_redundancy(asked: argparse.Namespace) -> None:
             _print_redundancy(f"{several} of {LENGTH} tokens at cosine {cosine} to one category", prompts, vocabulary, asked.draws)
 
 
+def of_former(asked: argparse.Namespace) -> None:
+    """Print what null distributions of `pairs` would call that were measured to be wrong, on the bundled table at 20 tokens."""
+    vocabulary, generator = Vocabulary.load(), stream(asked.seed, "former")
+    kinds = drawers(vocabulary, generator)
+    groups = {kind: [(kinds[kind](LENGTH), kinds[kind](LENGTH)) for _ in range(asked.prompts)] for kind in ("rows", "common rows", "gaussian")}
+    groups |= {kind: two for kind, two in trained_pairs(generator) if kind == "question-type and sentiment, 100% of training"}
+    for name, draw in FORMER.items():
+        for kind, chosen in groups.items():
+            p = []
+            for first, second in chosen:
+                tokens, drawn = unit(first), draw(unit(second).astype(np.float64), vocabulary, asked.draws, generator)
+                null = [matched_positions(tokens, one)[2].mean() for one in drawn]
+                p.append(float(p_values(np.array(matched_positions(tokens, second)[2].mean()), np.array(null))))
+            print(f"{name}, {kind}: {share(p)}", flush=True)
+
+
+def _rotated(tokens: np.ndarray, vocabulary: Vocabulary, draws: int, generator: np.random.Generator) -> np.ndarray:
+    """Tokens [P, H] rotated about their mean: [draws, P, H]."""
+    mean = tokens.mean(axis=0)
+    left, values, _ = np.linalg.svd(tokens - mean, full_matrices=False)
+    frames = np.linalg.qr(generator.standard_normal((draws, vocabulary.dimension, len(values))))[0]
+    return mean + (left * values) @ frames.transpose(0, 2, 1)
+
+
+def _of_signs(tokens: np.ndarray, vocabulary: Vocabulary, draws: int, generator: np.random.Generator) -> np.ndarray:
+    """Tokens [P, H] about their mean, with new signs along the principal components of the rows, the same for all tokens."""
+    mean, axes = tokens.mean(axis=0), np.linalg.eigh(covariance(vocabulary))[1]
+    signs = generator.choice([-1.0, 1.0], (draws, 1, len(axes)))
+    return mean + (((tokens - mean) @ axes) * signs) @ axes.T
+
+
+def _of_rows(tokens: np.ndarray, vocabulary: Vocabulary, draws: int, generator: np.random.Generator) -> np.ndarray:
+    """Random rows in place of tokens [P, H]; their length does not matter to a cosine."""
+    return vocabulary.embedding[generator.choice(vocabulary.searchable_ids, (draws, len(tokens)))]
+
+
+FORMER: dict[str, Callable[[np.ndarray, Vocabulary, int, np.random.Generator], np.ndarray]] = {
+    "rotated about its mean": _rotated,
+    "signs along principal components drawn anew": _of_signs,
+    "random rows": _of_rows,
+    "tokens mixed, words kept": lambda tokens, _, draws, generator: mixed(tokens, draws, generator),
+}
+"""what the second prompt was replaced by"""
+
+
 def _print_redundancy(title: str, prompts: list[np.ndarray], vocabulary: Vocabulary, draws: int) -> None:
     found = [redundancy(SoftPrompt(tokens, "prompt"), vocabulary, nulls=draws, seed=number) for number, tokens in enumerate(prompts)]
     jaccard, first = share([one.p for one in found]), share([one.p_shared_first for one in found])
@@ -132,17 +179,20 @@ def _print_redundancy(title: str, prompts: list[np.ndarray], vocabulary: Vocabul
     print(f"{vocabulary.name:12} {title}: mean Jaccard {jaccard}, shared first {first}; nothing shared in {nothing:.2f}", flush=True)
 
 
+READINGS = {"pairs": of_pairs, "redundancy": of_redundancy, "former": of_former}
+
+
 def main() -> None:
     """Print one of the tables."""
     parser = argparse.ArgumentParser(description="Calibration of the null distributions of pairs and redundancy.")
-    parser.add_argument("reading", choices=["pairs", "redundancy"])
+    parser.add_argument("reading", choices=READINGS)
     parser.add_argument("--prompts", type=int, default=200, help="prompts or pairs of each kind")
     parser.add_argument("--tables", nargs="+", choices=TABLES, default=list(TABLES))
     parser.add_argument("--lengths", type=int, nargs="+", default=[5, 20, 100])
     parser.add_argument("--draws", type=int, default=199, help="of the null distribution")
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
-    of_pairs(asked) if asked.reading == "pairs" else of_redundancy(asked)
+    READINGS[asked.reading](asked)
 
 
 if __name__ == "__main__":

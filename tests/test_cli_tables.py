@@ -163,3 +163,8 @@ def test_one_token_and_one_label_read_as_english():
     said = words(run("clusters", "sentiment/random-0-length-1", *NULLS).stdout)
     assert "of 1 token lie" in said
     assert "effective rank" not in said, "one token shares nothing with others"
+
+
+def test_compare_says_which_prompts_are_alike():
+    said = run("compare", "question-type/random-0", "question-type/random-1", "--wide").stdout
+    assert "1 of 1 pair of prompts is alike beyond chance (FDR 5 %)" in said
