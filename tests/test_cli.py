@@ -220,7 +220,7 @@ def test_neighbors_of_several_prompts_follow_their_order(paths):
 def test_neighbors_as_a_table_says_metric_and_k(label_prompt):
     text = run("neighbors", label_prompt, "-k", 4, "--metric", "l2").stdout
     assert "4 nearest pieces of mini-t5, l2 (distance, smaller is closer)" in text
-    assert "No p-values" in text
+    assert "Nothing was compared with chance" in text
     rows = [line.split()[0] for line in text.splitlines() if line[:8].strip().isdigit()]
     assert rows == [str(position) for position in range(read_prompt(label_prompt).length)]
 
@@ -259,7 +259,7 @@ def test_a_table_sends_no_control_characters_to_the_terminal(planted):
 
 def test_clusters_has_both_tables(label_prompt):
     found, prompt = as_json("clusters", label_prompt, "--nulls", 50), read_prompt(label_prompt)
-    assert set(found) == {"positions", "prompts", "redundancy"}
+    assert set(found) == {"conclusion", "positions", "prompts", "redundancy"}
     assert list(found["prompts"][0])[:2] == ["prompt", "significant"]
     assert 0 < found["prompts"][0]["p"] <= 1
     assert list(found["positions"][0])[:8] == ["prompt", "position", "statistic", "coherence", "coherence_merged", "variant_share", "p", "q"]
@@ -314,7 +314,7 @@ def test_decode_lists_first_pieces_with_and_without_the_prompt(label_prompt, pat
 
 def test_labels_has_three_tables(label_prompt):
     found, prompt = as_json("labels", label_prompt, "--nulls", 50), read_prompt(label_prompt)
-    assert set(found) == {"similarities", "persistence", "dispersion"}
+    assert set(found) == {"conclusion", "similarities", "persistence", "dispersion"}
     assert list(found["similarities"][0]) == LABELS
     assert {row["label"] for row in found["similarities"]} == set(prompt.origin.labels)
     assert len(found["similarities"]) == prompt.length * len(prompt.origin.labels)
@@ -427,7 +427,7 @@ def _with_record(prompt: str, copy, **changes: object) -> None:
 
 def test_map_gives_places_as_csv_and_json(label_prompt):
     rows, lines = as_json("map", label_prompt), as_csv("map", label_prompt)
-    assert list(rows[0]) == list(lines[0]) == ["prompt", "kind", "position", "name", "x", "y", "trust"]
+    assert list(rows[0]) == list(lines[0]) == ["prompt", "kind", "position", "name", "x", "y", "trust", "group"]
     prompt = read_prompt(label_prompt)
     assert len([row for row in rows if row["kind"] == "prompt"]) == prompt.length
     assert [row["name"] for row in rows if row["kind"] == "label"] == list(prompt.origin.labels)
@@ -446,7 +446,7 @@ def test_map_draws_one_page_that_needs_no_network(label_prompt, tmp_path):
 
 def test_compare_groups_prompts(paths, tmp_path):
     found = as_json("compare", *paths, "--nulls", 50)
-    assert set(found) == {"prompts", "summary", "tests", "pairs"}
+    assert set(found) == {"conclusion", "prompts", "summary", "tests", "pairs"}
     assert {(row["n_a"], row["n_b"], row["p"] >= row["least_p"]) for row in found["tests"] if row["p"] is not None} == {(2, 2, True)}
     assert len(found["pairs"]) == 15
     assert list(found["prompts"][0])[:6] == ["prompt", "group", "task", "seed", "length", "dev_accuracy"]
