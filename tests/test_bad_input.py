@@ -209,6 +209,7 @@ def test_two_thousand_tokens_are_read_and_what_grows_with_their_square_is_capped
 
 def test_the_heat_map_of_two_thousand_tokens_shows_the_first_and_says_so():
     jaccard = np.random.default_rng(0).random((LENGTH, LENGTH))
-    figure = redundancy_heatmap(Redundancy("long", 0, 0, 1, 0, 1, jaccard, 1))
+    short = redundancy(planted.prompt(some(2)), VOCABULARIES["duplicate rows"], nulls=5)
+    figure = redundancy_heatmap(replace(short, jaccard=jaccard))
     assert figure.data[0].z.shape == (200, 200)
     assert "the first 200 of 2,000" in figure.layout.title.text

@@ -146,7 +146,7 @@ def test_evaluate_and_ensemble_say_who_is_best(ask):
     best = max(rows[:2], key=lambda row: float(row["accuracy"]))
     said = words(run("evaluate", "sentiment/class-label-0", "sentiment/random-0", "--data", data, "--no-prompt").stdout)
     right, bare = round(8 * float(best["accuracy"])), round(8 * float(rows[2]["accuracy"]))
-    assert said.startswith(f"Best: {best['prompt']} is right on {right} of 8 texts; without a prompt the model is on {bare}.")
+    assert said.endswith(f"Best: {best['prompt']} is right on {right} of 8 texts; without a prompt the model is on {bare}.")
     voted = words(run("ensemble", "sentiment/class-label-0", "sentiment/random-0", "--data", data).stdout)
     assert f"the best member (chosen by hindsight) {float(best['accuracy']):.3f}" in voted
 

@@ -1,9 +1,15 @@
 """`evaluate`: how often each prompt is right on labelled texts."""
 
+from typing import TYPE_CHECKING
+
 from explorer.cli.options import Csv, Data, Device, Dtype, Json, Labels, Model, NoPrompt, Overwrite, Prompts, Wide, label_values
-from explorer.cli.output import Output, paragraph, records, table, with_conclusion
+from explorer.cli.output import Output, paragraph, records, table
 from explorer.cli.processes import Processes
 from explorer.cli.session import load_model, open_session
+from explorer.wording import count
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def evaluate(
@@ -41,7 +47,17 @@ def evaluate(
     if processes.first:
         import pandas as pd
 
-        from explorer.evaluation.scoring import in_words
-
         frame = pd.DataFrame(found)
-        output.write(lambda: records(frame), lambda: frame, lambda: with_conclusion(paragraph(in_words(frame)), table(frame, wide), wide))
+        output.write(lambda: records(frame), lambda: frame, lambda: f"{table(frame, wide)}\n\n{paragraph(_conclusion(frame))}")
+
+
+def _conclusion(frame: "pd.DataFrame") -> str:
+    """The best prompt, and how many texts it and the bare model are right on."""
+    from explorer.evaluation.scoring import NO_PROMPT
+
+    right = (frame["accuracy"] * frame["n"]).round().astype(int)
+    bare = frame["prompt"] == NO_PROMPT
+    best = right[~bare].idxmax()
+    first = "Best: " if (~bare).sum() > 1 else ""
+    without = f"; without a prompt the model is on {right[bare].iloc[0]}" if bare.any() else ""
+    return f"{first}{frame.loc[best, 'prompt']} is right on {right[best]} of {count(int(frame.loc[best, 'n']), 'text')}{without}."

@@ -89,11 +89,6 @@ class Scores(Result):
     answers: np.ndarray
     """[N, B] index of each text's likeliest label"""
 
-    @property
-    def conclusion(self) -> str:
-        """What to conclude, in one sentence."""
-        return in_words(self.to_frame())
-
     def to_frame(self) -> pd.DataFrame:
         """One row per prompt: prompt, n, accuracy, macro_f1, invalid_rate."""
         return pd.DataFrame({"prompt": self.prompts, "n": self.n, "accuracy": self.accuracy, "macro_f1": self.macro_f1, "invalid_rate": self.invalid_rate})
@@ -145,17 +140,6 @@ def evaluate(
     right = task.gold
     f1 = tuple(macro_f1(right, row, len(task.labels)) for row in given)
     return Scores(names(prompts), len(task), tuple((given == right).mean(axis=1).tolist()), f1, rates, given)
-
-
-def in_words(scores: pd.DataFrame) -> str:
-    """What to conclude of scores, one row a prompt: the best prompt, and how many texts it and the model without a prompt are right on."""
-    right, bare = (scores["accuracy"] * scores["n"]).round().astype(int), scores["prompt"] == NO_PROMPT
-    if bare.all():
-        return f"Without a prompt the model is right on {right.iloc[0]} of {count(int(scores['n'].iloc[0]), 'text')}."
-    best = right[~bare].idxmax()
-    first = "Best: " if (~bare).sum() > 1 else ""
-    without = f"; without a prompt the model is on {right[bare].iloc[0]}" if bare.any() else ""
-    return f"{first}{scores.loc[best, 'prompt']} is right on {right[best]} of {count(int(scores.loc[best, 'n']), 'text')}{without}."
 
 
 def names(prompts: Sequence[SoftPrompt | None]) -> tuple[str, ...]:
