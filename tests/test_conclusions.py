@@ -22,8 +22,6 @@ from explorer.session import Session
 BUNDLED = ("sentiment/class-label-0", "subjectivity/random-1")
 PARTS = {"Placement"}
 """results that are shown as a part of another only"""
-NOT_YET = {"Redundancy", "Attribution", "DomainShift", "Ensemble", "Faithfulness"}
-"""whose sentence is still with the command that prints it"""
 LABELS = ("negative", "positive")
 
 
@@ -42,7 +40,7 @@ def is_one_sentence(text: str) -> bool:
 
 def test_every_result_has_a_conclusion():
     without = {one.__name__ for one in every_result() if "conclusion" not in vars(one)}
-    assert without <= PARTS | NOT_YET
+    assert without <= PARTS
     with pytest.raises(TypeError, match="Bare has no conclusion"):
         type("Bare", (Result,), {})().conclusion  # noqa: B018
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from explorer.cli.options import Csv, Html, Json, Labels, Model, Nulls, Overwrite, Prompts, Seed, Wide, label_values
-from explorer.cli.output import Output, paragraph, records, table, with_conclusion
+from explorer.cli.output import Output, concluded, paragraph, records, table
 from explorer.cli.session import open_session
 
 if TYPE_CHECKING:
@@ -55,4 +55,4 @@ def _text(places: "MapReading", wide: bool) -> str:
     frame = places.to_frame()
     called = [name if kind == "label" else readable(name) for name, kind in zip(frame["name"], frame["kind"], strict=True)]
     shown = frame if wide else frame.drop(columns="kind").assign(name=called)
-    return f"{with_conclusion(paragraph(places.conclusion), table(shown, wide, ['group']), wide)}\n\n{paragraph('A drawing: the option --html FILE.')}"
+    return f"{concluded(places.conclusion, table(shown, wide, ['group']), wide)}\n\n{paragraph('A drawing: the option --html FILE.')}"

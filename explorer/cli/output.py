@@ -166,9 +166,9 @@ def paragraph(*sentences: str) -> str:
     return "\n".join(textwrap.fill(printable(sentence), WIDTH, break_on_hyphens=False) for sentence in sentences if sentence)
 
 
-def with_conclusion(said: str, tables: str, wide: bool) -> str:
-    """What it comes to, then the tables; a wide output, which is for other programs, begins with its header."""
-    return f"{tables}\n\n{said}" if wide else f"{said}\n\n{tables}"
+def concluded(said: str, rest: str, wide: bool) -> str:
+    """What it comes to, then the tables; after wide tables, whose first line is the header that scripts look for."""
+    return f"{rest}\n\n{paragraph(said)}" if wide else f"{paragraph(said)}\n\n{rest}"
 
 
 def entries(words: dict[str, str]) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from explorer.cli.options import Csv, Device, Dtype, Json, Labels, Model, NoPrompt, Overwrite, Prompts, Wide, label_values
-from explorer.cli.output import STDOUT, Output, paragraph, plain, table, with_conclusion
+from explorer.cli.output import STDOUT, Output, concluded, plain, table
 from explorer.cli.session import load_model, open_session
 from explorer.errors import DataError
 from explorer.wording import count
@@ -53,7 +53,7 @@ def _text(found: "Predictions", wide: bool) -> str:
     if not wide:
         likeliest = found.probabilities.max(axis=2).ravel()
         shown = pd.DataFrame({**shown[["prompt", "text", "label"]], "probability": likeliest, "generated": shown["generated"]})
-    return with_conclusion(paragraph(found.conclusion), table(shown, wide), wide)
+    return concluded(found.conclusion, table(shown, wide), wide)
 
 
 def check_texts(texts: list[str]) -> None:
