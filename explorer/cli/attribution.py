@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from explorer.cli.options import DATA_HELP, Csv, Device, Dtype, Json, Labels, Model, Overwrite, Prompt, Seed, Wide, label_values
-from explorer.cli.output import Output, cell, paragraph, records, table, with_conclusion
+from explorer.cli.output import Output, cell, concluded, paragraph, records, table
 from explorer.cli.predict import check_texts
 from explorer.cli.session import load_model, open_session
 from explorer.wording import count
@@ -63,4 +63,4 @@ def _text(session: "Session", result: "Attribution", wide: bool) -> str:
         f"inserting: area {cell(result.insertion_area)} (larger is better), p {cell(result.insertion_p)}; "
         f"against {count(len(result.deletion_null), 'random order')}. Completeness error of integrated gradients: {result.completeness:.1%}."
     )
-    return with_conclusion(paragraph(f"{result.prompt}: {result.conclusion}"), f"{paragraph(head)}\n\n{table(shown, wide)}\n\n{paragraph(order)}", wide)
+    return concluded(f"{result.prompt}: {result.conclusion}", f"{paragraph(head)}\n\n{table(shown, wide)}\n\n{paragraph(order)}", wide)

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from explorer.cli.options import Csv, Data, Device, Dtype, Json, Labels, Model, Overwrite, Prompts, Seed, Wide, label_values
-from explorer.cli.output import Output, cell, interval, paragraph, plain, table, with_conclusion
+from explorer.cli.output import Output, cell, concluded, interval, paragraph, plain, table
 from explorer.cli.session import load_model, open_session
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def ensemble(
             f"The members disagree on {record['disagreement']:.1%} of the texts; {record['tied']:.1%} are ties (decided by summed "
             f"log-probability). Fleiss' kappa {cell(record['kappa'])} (1 is full agreement, 0 chance)."
         )
-        return with_conclusion(paragraph(result.conclusion), f"{table(shown, wide)}\n\n{paragraph(_best(frame), agreement)}", wide)
+        return concluded(result.conclusion, f"{table(shown, wide)}\n\n{paragraph(_best(frame), agreement)}", wide)
 
     output.write(lambda: plain(record), lambda: frame, text)
 

@@ -1,7 +1,7 @@
 """`evaluate`: how often each prompt is right on labelled texts."""
 
 from explorer.cli.options import Csv, Data, Device, Dtype, Json, Labels, Model, NoPrompt, Overwrite, Prompts, Wide, label_values
-from explorer.cli.output import Output, paragraph, records, table, with_conclusion
+from explorer.cli.output import Output, concluded, records, table
 from explorer.cli.processes import Processes
 from explorer.cli.session import load_model, open_session
 
@@ -42,4 +42,4 @@ def evaluate(
     if processes.first:
         result = Scores.joined(found)
         frame = result.to_frame()
-        output.write(lambda: records(frame), lambda: frame, lambda: with_conclusion(paragraph(result.conclusion), table(frame, wide), wide))
+        output.write(lambda: records(frame), lambda: frame, lambda: concluded(result.conclusion, table(frame, wide), wide))

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from explorer.cli.options import Csv, Data, Device, Dtype, Json, Labels, Model, Overwrite, Prompt, Seed, Wide, label_values
-from explorer.cli.output import Output, interval, paragraph, records, table, with_conclusion
+from explorer.cli.output import Output, concluded, interval, paragraph, records, table
 from explorer.cli.session import load_model, open_session
 from explorer.wording import count
 
@@ -67,4 +67,4 @@ def _text(result: "Faithfulness", frame: "pd.DataFrame", wide: bool) -> str:
         main = frame[~frame["reading"].str.endswith(NORM_KEPT)]
         spans = {"95 %": [interval(row.difference_low, row.difference_high) for row in main.itertuples()]}
         rest = f"{head}\n\n{table(main[['reading', 'accuracy', 'agreement', 'kl', 'difference']].assign(**spans))}"
-    return with_conclusion(paragraph(f"{result.prompt}: {result.conclusion}"), rest, wide)
+    return concluded(f"{result.prompt}: {result.conclusion}", rest, wide)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from explorer.cli.options import Csv, Device, Dtype, Json, Labels, Model, NoPrompt, Overwrite, Prompts, Wide, label_values
-from explorer.cli.output import Output, interval, paragraph, records, table, with_conclusion
+from explorer.cli.output import Output, concluded, interval, records, table
 from explorer.cli.processes import Processes
 from explorer.cli.session import load_model, open_session
 from explorer.errors import DataError
@@ -58,7 +58,7 @@ def shift(
     frame = result.to_frame()
     if summary is not None:
         summary_output.write(lambda: None, result.summary)
-    output.write(lambda: records(frame), lambda: frame, lambda: with_conclusion(paragraph(result.conclusion), _wide(result) if wide else _text(result), wide))
+    output.write(lambda: records(frame), lambda: frame, lambda: concluded(result.conclusion, _wide(result) if wide else _text(result), wide))
 
 
 def _renaming(pairs: list[str]) -> dict[str, str]:
