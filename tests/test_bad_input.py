@@ -196,7 +196,7 @@ def test_two_thousand_tokens_are_read_and_what_grows_with_their_square_is_capped
     prompt = planted.prompt(some(LENGTH, 9), labels=("word0",))
     group = clusters(prompt, vocabulary)
     assert len(group.rotations) == FEWEST_ROTATIONS
-    assert f"of {FEWEST_ROTATIONS} draws" in group.conclusion
+    assert f"of {FEWEST_ROTATIONS} random prompts" in group.conclusion
     assert len(group.null) == MOST_DRAWS
     near = nearest_neighbors(prompt, vocabulary)
     assert len(near.null) == MOST_DRAWS

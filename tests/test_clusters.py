@@ -210,7 +210,7 @@ def test_degenerate_prompts_have_a_defined_result():
     assert single.q.shape == (1,)
     assert "of 1 token lie" in single.conclusion
     as_near = int((single.rotations >= single.higher_criticism).sum())
-    assert f"comes as near to such groups in {as_near} ({as_near / 399:.1%}) of 399 draws." in single.conclusion
+    assert f"{as_near} ({as_near / 399:.1%}) of 399 random prompts of this shape lie as near to such groups." in single.conclusion
     assert zeros.conclusion == "All 3 tokens are zero: no word is near, and no group."
     assert zeros.groups == ((),) * 3
     assert np.isnan([*zeros.coherence, *zeros.percentile, *zeros.variant_share, *zeros.group_variants]).all()

@@ -135,8 +135,8 @@ def test_the_conclusion_claims_equality_only_with_a_margin_and_else_cannot_tell(
     wide = concluded(vocabulary, {"random": [0.70, 0.75, 0.80], "class-label": [0.71, 0.75, 0.80]})
     assert wide.startswith("Cannot tell whether an initialization has a higher dev accuracy: random 75.0%, class-label 75.3%, and the 95 % intervals")
     single = concluded(vocabulary, {"random": [0.7], "class-label": [0.8]})
-    assert single.endswith("with too few prompts of the same task and length for an interval.")
-    assert concluded(vocabulary, {"random": [0.7, 0.8]}) == "All of 2 prompts are of one initialization, random: there is nothing to compare."
+    assert single.endswith("but there are too few prompts of the same task and length for an interval.")
+    assert concluded(vocabulary, {"random": [0.7, 0.8]}) == "Both prompts are of one initialization, random: there is nothing to compare."
     unmeasured = compare(seeds(vocabulary, {"random": [0.7] * 2, "class-label": [0.7] * 2}, history=()), vocabulary, nulls=20).conclusion
     assert "has a higher share of tokens among words that belong together" in unmeasured
 
@@ -144,9 +144,9 @@ def test_the_conclusion_claims_equality_only_with_a_margin_and_else_cannot_tell(
 def test_the_conclusion_says_which_group_is_better_and_by_how_much():
     vocabulary = planted.vocabulary()
     found = concluded(vocabulary, {"random": [0.70, 0.701, 0.702, 0.703, 0.704], "class-label": [0.80, 0.801, 0.802, 0.803, 0.804]})
-    assert found.startswith("class-label has a higher dev accuracy than random, by 10.0 points (95 % interval 9.8 to 10.2)")
+    assert found.startswith("class-label has a higher dev accuracy than random, by 10.0 points within a task and length (95 % interval 9.8 to 10.2)")
     reverse = concluded(vocabulary, {"class-label": [0.80, 0.801, 0.802, 0.803, 0.804], "random": [0.70, 0.701, 0.702, 0.703, 0.704]})
-    assert reverse.startswith("class-label has a higher dev accuracy than random, by 10.0 points (95 % interval 9.8 to 10.2)")
+    assert reverse.startswith("class-label has a higher dev accuracy than random, by 10.0 points within a task and length (95 % interval 9.8 to 10.2)")
 
 
 def test_the_interval_of_a_difference_is_that_of_students_t_and_covers_it():

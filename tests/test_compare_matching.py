@@ -87,7 +87,7 @@ def test_the_conclusion_counts_and_names_the_alike():
     vectors = generator.standard_normal((6, 32))
     three = [planted.prompt(tokens, name) for tokens, name in ((vectors, "one"), (vectors[::-1] + 0.1, "two"), (generator.standard_normal((6, 32)), "three"))]
     said = alike_in_words(pairs(three, vocabulary))
-    assert said.startswith("1 of 3 pairs of prompts is alike beyond chance (FDR 5 %): one and two (matched cosine 0.9")
+    assert said.startswith("1 of 3 pairs of prompts is alike beyond chance: one and two, whose tokens, matched one to one, have cosine 0.9")
     apart = pairs([three[0], three[2]], vocabulary)
     assert alike_in_words(apart) == "0 of 1 pair of prompts is alike beyond chance; 0 have p ≤ 0.05, where chance gives about 0.1."
     single = planted.prompt(vectors[:1], "single")

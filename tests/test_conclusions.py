@@ -92,7 +92,8 @@ def test_joint_readings_say_one_sentence(session, vocabulary):
     trained = session.only(*(prompt.name for prompt in session.prompts if prompt.trajectory is not None))
     assert all(map(is_one_sentence, trained.changes().conclusions.values()))
     assert trained.changes()["planted/trained"].conclusion == (
-        "0 of 1 token end at the piece where they began (1 change of nearest piece, the last seen at step 100; 2 saved steps)."
+        "0 of 1 token of the kept prompt (of step 100) is still nearest to the piece that it began nearest to (1 change of nearest piece, the last seen at "
+        "step 100; 2 saved steps)."
     )
     for prompt in session.prompts:
         assert is_one_sentence(in_short(prompt))

@@ -53,6 +53,9 @@ def test_limits_are_within_what_can_be_and_one_text_has_none():
     [
         (0.001, 0.3, 50, "more"),
         (-0.3, -0.001, 50, "less"),
+        (1.0, 1.0, 3, "open"),
+        (1.0, 1.0, 4, "more"),
+        (-0.25, -0.25, 12, "open"),
         (-0.019, 0.02, 1000, "equal"),
         (-0.021, 0.01, 1000, "open"),
         (0.0, 0.0, 149, "open"),
@@ -60,5 +63,5 @@ def test_limits_are_within_what_can_be_and_one_text_has_none():
         (float("nan"), float("nan"), 1000, "open"),
     ],
 )
-def test_equal_needs_the_margin_and_enough_texts(low, high, texts, said):
+def test_every_verdict_needs_enough_texts(low, high, texts, said):
     assert verdict(low, high, texts) == said

@@ -129,8 +129,8 @@ def test_the_conclusion_says_a_drop_no_drop_or_neither():
         return DomainShift(("films", "meals"), (*prompts, *others)).conclusion
 
     models = [planted(MODEL_TUNING, seed, 0.8, 0.5) for seed in range(3)]
-    assert said(0.6, 400).startswith("Accuracy falls clearly from films in 1 of 1 comparison, most for prompt tuning on meals, +0.")
-    assert said(0.8, 30_000).startswith("No drop from films of more than 2 points on any target; the largest: prompt tuning on meals,")
+    assert said(0.6, 400).startswith("Accuracy is clearly lower than on films in 1 of 1 comparison, most for prompt tuning on meals, -0.")
+    assert said(0.8, 30_000).startswith("No drop from films of more than 2 points on any target; the largest change: prompt tuning on meals,")
     assert said(0.8, 60).startswith("Cannot tell whether accuracy falls from films: no drop is clearly above zero, nor all within ±2 points;")
     assert "Prompt tuning loses less than model tuning on meals" in said(0.75, 400, *models)
     assert "cannot be told (model's drop minus prompt's on meals" in said(0.5, 400, *models)

@@ -90,12 +90,12 @@ def answering(n: int, **right: tuple[float, ...]) -> Faithfulness:
 def test_the_conclusion_says_what_survives_and_what_cannot_be_told():
     others = {"none": (0.5,), "random_words": (0.5, 0.5)}
     lost = answering(400, soft=(0.8,), cosine=(0.6,), **others).conclusion
-    assert lost.startswith("With its nearest words in the prompt's place accuracy is lost: the words do not do what the vectors do (0.800 to 0.600,")
-    assert lost.endswith("no prompt gives 0.500, random words 0.500.")
-    assert "accuracy stays within ±2 points (0.800 to 0.800" in answering(400, soft=(0.8,), cosine=(0.8,), **others).conclusion
-    assert "may or may not survive, these texts cannot tell" in answering(100, soft=(0.8,), cosine=(0.8,), **others).conclusion
-    assert "accuracy is higher (" in answering(400, soft=(0.6,), cosine=(0.8,), **others).conclusion
-    assert answering(400, soft=(0.5,), cosine=(0.5,), **others).conclusion.endswith("and the prompt itself is not clearly better than none.")
+    assert lost.startswith("The nearest words do not do what the prompt does (accuracy 0.600 against 0.800, 95 %: -0.")
+    assert lost.endswith("(0.500 without a prompt, 0.500 with random words).")
+    assert "do as well as the prompt, within ±2 points (accuracy 0.800 against 0.800" in answering(400, soft=(0.8,), cosine=(0.8,), **others).conclusion
+    assert "These texts cannot tell whether" in answering(100, soft=(0.8,), cosine=(0.8,), **others).conclusion
+    assert "The nearest words do better than the prompt (" in answering(400, soft=(0.6,), cosine=(0.8,), **others).conclusion
+    assert answering(400, soft=(0.5,), cosine=(0.5,), **others)
 
 
 def test_random_words_have_an_interval_over_draws_too():

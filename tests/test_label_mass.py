@@ -115,7 +115,7 @@ def test_one_task_has_the_mass_with_and_without_the_prompt(model, vocabulary, tr
     assert frame["task"].tolist() == ["subjectivity"] * 3
     assert frame[["others", "difference", "p", "least_p"]].isna().all(axis=None)
     assert (frame["own"] > frame["without_prompt"]).all()
-    assert "over 1 prompt, less than 0.001 without a prompt" in alone.conclusion
+    assert "before 4 texts (without a prompt less than 0.001)" in alone.conclusion
 
 
 def test_given_labels_are_one_task_of_all_prompts(model, vocabulary, trained):

@@ -35,6 +35,8 @@ Kind = Literal["lexical", "mixed", "semantic"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 NAMED = 2
 """groups that the conclusion names"""
+NUMBERS_AT_ONCE = 2**25
+"""of neighbors' rows that are held at once, 128 MiB"""
 QUERIES_PER_BLOCK = 2048
 """queries worked on at once; bounds the memory of a null distribution"""
 
@@ -75,6 +77,8 @@ class Clusters(Result):
     """of the positions' p: large when more of them are small than chance gives (Donoho and Jin 2004)"""
     rotations: np.ndarray
     """[R] the same of random rotations of the whole prompt"""
+    began: np.ndarray | None = None
+    """[P] int64, the nearest word before training, in the whitened space; None where the vectors before training were not saved"""
 
     @property
     def significant(self) -> np.ndarray:
@@ -100,17 +104,24 @@ class Clusters(Result):
         if zeros == len(self.p):
             return f"{all_zero(zeros)}: no word is near, and no group."
         found = np.flatnonzero(self.significant)
-        said = f"{len(found)} of {counted(len(self.p), 'token')} {'lies' if len(found) == 1 else 'lie'} among words that belong together"
+        said = f"{len(found)} of {counted(len(self.p), 'token')} {'lies' if 1 in (len(found), len(self.p)) else 'lie'} among words that belong together"
         if len(found):
             strongest = found[np.argsort(self.p[found] - 1e-9 * self.statistic[found], kind="stable")][:NAMED]
             named = ", ".join(f"{{{', '.join(self.groups[position][:3])}}}" for position in strongest)
             kinds = [f"{self.kind.count(kind)} {kind}" for kind in KINDS if kind in self.kind]
-            said += f": {named}{', …' if len(found) > len(strongest) else ''} ({', '.join(kinds)})"
-        return f"{said}{zeros_said(zeros, 'no neighbors')}; a random prompt of this shape comes as near to such groups in {self._as_near} draws."
+            said += f": {named}{', …' if len(found) > len(strongest) else ''} ({', '.join(kinds)}{self._inherited(found)})"
+        return f"{said}{zeros_said(zeros, 'no neighbors')}; {self._as_near} random prompts of this shape lie as near to such groups."
+
+    def _inherited(self, found: np.ndarray) -> str:
+        """How many of the significant tokens began at a word of their group, which then need not be learned."""
+        if self.began is None:
+            return ""
+        same = int((self.group_ids[found] == self.began[found, None]).any(axis=1).sum())
+        return f"; {'all' if same == len(found) > 1 else same or 'none'} began at a word of {'its' if same == 1 else 'their'} group"
 
     @property
     def _as_near(self) -> str:
-        """How many of the rotations have at least this higher criticism: `3 (0.8 %) of 399`."""
+        """How many of the rotations have at least this higher criticism: `3 (0.8%) of 399`."""
         as_near = int((self.rotations >= self.higher_criticism).sum())
         share = f" ({as_near / len(self.rotations):.1%})" if as_near else ""
         return f"{as_near or 'none'}{share} of {len(self.rotations)}"
@@ -161,7 +172,8 @@ def clusters(prompt: SoftPrompt, vocabulary: Vocabulary, k: int = 10, nulls: int
     p = p_values(statistic, null["gaussian"])
     others: dict[str, np.ndarray] = {name: p_values(statistic, null[name]) for name in NULLS if name != "gaussian"}
     initial = prompt.initial
-    others["initial"] = np.full(len(p), np.nan) if initial is None else p_values(statistic, group_statistic(initial, vocabulary)[0])
+    before = None if initial is None else group_statistic(initial, vocabulary)
+    others["initial"] = np.full(len(p), np.nan) if before is None else p_values(statistic, before[0])
     near = search(prompt.vectors, vocabulary, k)[0]
     zero = directionless(prompt.vectors)
     described = (mean_cosine(near, vocabulary), *merged_coherence(near, vocabulary), merged_coherence(ids, vocabulary)[1])
@@ -183,6 +195,7 @@ def clusters(prompt: SoftPrompt, vocabulary: Vocabulary, k: int = 10, nulls: int
         others=others,
         higher_criticism=float(higher_criticism(p[None])[0]),
         rotations=_rotated(prompt.vectors, vocabulary, null["gaussian"], seed),
+        began=None if before is None else before[1][:, 0],
     )
 
 
@@ -283,6 +296,10 @@ def mean_cosine(ids: np.ndarray, vocabulary: Vocabulary, kept: np.ndarray | None
 
     Σ_{i≠j} u_i·u_j = ‖Σ u‖² − Σ ‖u‖².
     """
+    at_once = max(1, NUMBERS_AT_ONCE // (ids.shape[1] * vocabulary.dimension))
+    if len(ids) > at_once:
+        starts = range(0, len(ids), at_once)
+        return np.concatenate([mean_cosine(ids[i : i + at_once], vocabulary, None if kept is None else kept[i : i + at_once]) for i in starts])
     rows = unit(vocabulary.embedding[ids.ravel()]).reshape(*ids.shape, -1)  # [Q, k, H]
     if kept is not None:
         rows = rows * kept[:, :, None]
@@ -296,13 +313,18 @@ def mean_cosine(ids: np.ndarray, vocabulary: Vocabulary, kept: np.ndarray | None
 def merged_coherence(ids: np.ndarray, vocabulary: Vocabulary) -> tuple[np.ndarray, np.ndarray]:
     """Coherence of neighbors [Q, k] with variants left out: [Q]; and the share of pairs that are variants or share a stem: [Q]."""
     words, stems = vocabulary.word_groups[ids], vocabulary.stem_groups[ids]
-    pairs = np.triu_indices(ids.shape[1], 1)
-    alike = (words[:, pairs[0]] == words[:, pairs[1]]) | (stems[:, pairs[0]] == stems[:, pairs[1]])
-    repeated = np.zeros(ids.shape, bool)  # the same word as a nearer neighbor
-    for nearer, other in zip(*pairs, strict=True):
-        repeated[:, other] |= words[:, nearer] == words[:, other]
-    share = alike.mean(axis=1) if alike.shape[1] else np.full(len(ids), np.nan)
-    return mean_cosine(ids, vocabulary, ~repeated), share
+    first, alike = np.zeros(ids.shape, bool), np.zeros(len(ids))
+    for row, (word, stem) in enumerate(zip(words, stems, strict=True)):
+        first[row, np.unique(word, return_index=True)[1]] = True  # the nearest form of each word
+        alike[row] = _equal_pairs(word) + _equal_pairs(stem) - _equal_pairs(np.stack([word, stem], axis=1))
+    pairs = ids.shape[1] * (ids.shape[1] - 1) / 2
+    return mean_cosine(ids, vocabulary, first), alike / pairs if pairs else np.full(len(ids), np.nan)
+
+
+def _equal_pairs(values: np.ndarray) -> int:
+    """How many pairs of values [k], or of rows [k, n], are equal."""
+    _, counts = np.unique(values, axis=0, return_counts=True)
+    return int((counts * (counts - 1) // 2).sum())
 
 
 def _row_coherence(vocabulary: Vocabulary, k: int, count: int, seed: int) -> np.ndarray:
@@ -310,6 +332,6 @@ def _row_coherence(vocabulary: Vocabulary, k: int, count: int, seed: int) -> np.
 
     def make() -> np.ndarray:
         ids = null_neighbors(vocabulary, k, count, seed, "rows")[1]
-        return np.concatenate([mean_cosine(ids[start : start + QUERIES_PER_BLOCK], vocabulary) for start in range(0, len(ids), QUERIES_PER_BLOCK)])
+        return mean_cosine(ids, vocabulary)
 
     return remembered(vocabulary, ("row coherence", k, count, seed), make)

@@ -17,8 +17,8 @@ from explorer.pieces import readable
 from explorer.prompt import SoftPrompt
 from explorer.results import Result
 from explorer.vocabulary import Vocabulary
+from explorer.wording import all_zero, zeros_said
 from explorer.wording import count as counted
-from explorer.wording import zeros_said
 
 MOST_WORDS = 50
 PRODUCTS_AT_ONCE = 2**24
@@ -48,13 +48,13 @@ class Decomposition(Result):
         """What to conclude, in one sentence."""
         words, last = self.token_ids.shape[1], self.energy[:, -1]
         if np.isnan(last).all() or np.isnan(self.null_energy).all():
-            return "Every token, or every row of the vocabulary, is zero: there is nothing to decompose."
+            return f"{all_zero(len(last)) if np.isnan(last).all() else 'Every row of the vocabulary is zero'}: there is nothing to decompose."
         chance = float(np.nanquantile(self.null_energy[:, -1], 0.95))
         beyond, zeros = int((last > chance).sum()), int(np.isnan(last).sum())
         by_chance, many = np.nanmean(self.null_energy[:, -1]), "s" if words == 1 else ""
         return (
             f"{counted(words, 'word')} explain{many} {np.nanmean(last):.0%} of a token's energy on average (of random vectors {by_chance:.0%}); "
-            f"{beyond} of {counted(len(last), 'token')} lie{'s' if beyond == 1 else ''} above the {chance:.0%} that chance reaches once in twenty"
+            f"{beyond} of {counted(len(last), 'token')} lie{'s' if 1 in (beyond, len(last)) else ''} above the {chance:.0%} that chance reaches once in twenty"
             f"{zeros_said(zeros, 'nothing to explain')}."
         )
 

@@ -52,6 +52,8 @@ class NearestNeighbors(Result):
     """[P, k] bool: the neighbor is a hub of the vocabulary, near to much, see hubness.Hubness"""
     null: np.ndarray | None
     """[M] similarity of the first neighbor of random vectors; None where there are none to compare with"""
+    began: np.ndarray | None = None
+    """[P] int64, the first neighbor before training, by the same metric; None where the vectors before training were not saved"""
 
     @property
     def significant(self) -> np.ndarray:
@@ -71,7 +73,18 @@ class NearestNeighbors(Result):
             why = "random vectors were not asked for" if self.metric in COMPARABLE else f"{self.metric} depends on a token's length"
             return f"Nothing was compared with chance, since {why}; {best}{without}."
         near, length = int(self.significant.sum()), len(self.q)
-        return f"{near} of {count(length, 'token')} {'is' if 1 in (near, length) else 'are'} nearer to a piece than random vectors are; {best}{without}."
+        said = f"{near} of {count(length, 'token')} {'is' if 1 in (near, length) else 'are'} nearer to a piece than random vectors are"
+        return f"{said}{self._inherited(near)}; {best}{without}."
+
+    def _inherited(self, near: int) -> str:
+        """How many of the significant tokens had the same nearest piece before training, which then need not be learned."""
+        if self.began is None or not near:
+            return ""
+        same = int((self.significant & (self.began == self.token_ids[:, 0])).sum())
+        if same == 0:
+            return ", none of them nearest to the piece that it began nearest to"
+        of = "it was" if near == 1 else "all of them were" if same == near else f"{same} of them {'was' if same == 1 else 'were'}"
+        return f", but {of} nearest to the same piece before training"
 
     def to_frame(self) -> pd.DataFrame:
         """One row per prompt token and rank: prompt, position (from 0), rank (from 1), token_id, piece, token, similarity, metric,
@@ -151,6 +164,7 @@ def nearest_neighbors(
         q,
         np.isin(ids, hubness(vocabulary).hubs),
         None if null is None else null[:, 0],
+        None if prompt.initial is None else find(prompt.initial, vocabulary, 1, metric, include_special)[0][:, 0],
     )
 
 

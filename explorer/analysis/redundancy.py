@@ -13,6 +13,7 @@ from explorer.analysis.vectors import rough_neighbors, unit
 from explorer.prompt import SoftPrompt
 from explorer.results import Result
 from explorer.vocabulary import Vocabulary
+from explorer.wording import all_zero
 
 QUERIES_PER_BLOCK = 2048
 """queries searched at once; bounds the memory of a null distribution"""
@@ -47,12 +48,11 @@ class Redundancy(Result):
         length = len(self.jaccard)
         if length < 2:
             return "A single token has no other to repeat."
-        rank = f"effective rank {self.effective_rank:.1f} of {length}" if self.effective_rank == self.effective_rank else "every token is zero"
-        more = "more than" if self.p <= SIGNIFICANT_AT else "not significantly more than"
-        return (
-            f"Two tokens share {self.mean_jaccard:.1%} of their neighbors on average, {more} independent tokens as near to words do "
-            f"({self.null.mean():.1%}, p {self.p:.3f}); {rank}."
-        )
+        if self.effective_rank != self.effective_rank:
+            return f"{all_zero(length)}: there are no neighbors to share."
+        rank = f"effective rank {self.effective_rank:.1f} of {length}"
+        more = "more than by chance" if self.p <= SIGNIFICANT_AT else "not clearly more than by chance"
+        return f"Two tokens share {self.mean_jaccard:.1%} of their neighbors on average, {more} ({self.null.mean():.1%}, p {self.p:.3f}); {rank}."
 
     def to_frame(self) -> pd.DataFrame:
         """One row: prompt, shared_first, mean_cosine, effective_rank, p, mean_jaccard (which p is about), p_shared_first."""

@@ -29,10 +29,12 @@ class NeighborChanges(Result):
     similarity: np.ndarray
     """[C] float32, cosine to the new piece, higher is closer; nan where the token became zero"""
     kept: int
-    """tokens whose last nearest piece is their first"""
+    """tokens of the prompt itself, which is that of its best step, whose nearest piece is the one before training"""
     length: int
     """P"""
     saved_steps: int
+    step: int | None = None
+    """at which the prompt itself was taken"""
 
     @property
     def conclusion(self) -> str:
@@ -42,9 +44,10 @@ class NeighborChanges(Result):
             if len(self.steps)
             else "no change of nearest piece"
         )
+        one, at = 1 in (self.kept, self.length), "" if self.step is None else f" (of step {self.step:,})"
         return (
-            f"{self.kept} of {count(self.length, 'token')} {'ends' if self.kept == 1 else 'end'} at the piece where {'it' if self.kept == 1 else 'they'} began "
-            f"({last}; {count(self.saved_steps, 'saved step')})."
+            f"{self.kept} of {count(self.length, 'token')} of the kept prompt{at} {'is' if one else 'are'} still nearest to the piece that "
+            f"{'it' if one else 'they'} began nearest to ({last}; {count(self.saved_steps, 'saved step')})."
         )
 
     def to_frame(self) -> pd.DataFrame:
@@ -83,7 +86,8 @@ def neighbor_changes(prompt: SoftPrompt, vocabulary: Vocabulary) -> NeighborChan
         before=pieces(ids[place, token]),
         after=pieces(ids[place + 1, token]),
         similarity=cosine[place + 1, token],
-        kept=int((ids[-1] == ids[0]).sum()),
+        kept=int((np.where(directionless(prompt.vectors), -1, search(prompt.vectors, vocabulary, 1)[0][:, 0]) == ids[0]).sum()),
         length=prompt.length,
         saved_steps=len(ids),
+        step=prompt.origin.step,
     )

@@ -18,6 +18,8 @@ ROWS_PER_BLOCK = 1024
 """rows of the vocabulary that are worked on at once, so that memory stays bounded"""
 SMALLEST_ENERGY = 1e-9
 """of a direction, in units of the mean: directions that no row has are not blown up beyond what single precision holds"""
+LARGEST_SQUARED = 1e15
+"""beyond it single precision cannot hold sums of squares"""
 
 
 Space = Literal["cosine", "whitened"]
@@ -94,9 +96,11 @@ def _whitening(vocabulary: Vocabulary) -> Whitening:
     rows, width = vocabulary.searchable_ids, vocabulary.dimension
     moment, fourth = np.zeros((width, width)), 0.0
     for start in range(0, len(rows), ROWS_PER_BLOCK):
-        block = vocabulary.embedding[rows[start : start + ROWS_PER_BLOCK]].astype(np.float64)
-        moment += block.T @ block
-        fourth += float((np.einsum("rh,rh->r", block, block) ** 2).sum())
+        block = vocabulary.embedding[rows[start : start + ROWS_PER_BLOCK]].astype(np.float32)
+        if np.abs(block).max() > LARGEST_SQUARED:
+            block = block.astype(np.float64)
+        moment += block.T @ block  # products in single precision, their sum in double
+        fourth += float((np.einsum("rh,rh->r", block, block, dtype=np.float64) ** 2).sum())
     moment /= len(rows)
     mean, energy = np.trace(moment) / width, float((moment**2).sum())
     if not mean > 0:

@@ -59,8 +59,8 @@ def _pieces(found: "DecoderReading", wide: bool) -> str:
     if wide:
         return f"{said}\n{table(found.to_frame(), wide)}"
     words = list(map(", ".join, found.words()))
-    shown = pd.DataFrame({"prompt": list(map(where, found.texts)), "the decoder rather begins with": words, "divergence": found.divergence})
-    return f"{said}\n{table(shown, lists=['the decoder rather begins with'])}"
+    shown = pd.DataFrame({"prompt": list(map(where, found.texts)), "the decoder begins more often with": words, "divergence": found.divergence})
+    return f"{said}\n{table(shown, lists=['the decoder begins more often with'])}"
 
 
 def _labels(found: "LabelMass | None", wide: bool) -> list[str]:

@@ -118,6 +118,8 @@ class Attribution(Result):
         if p > SIGNIFICANT_AT:
             return f"Cannot tell which tokens {answer} on: the order of leave-one-out finds them no sooner than random orders{where} (p {p:.3f})."
         first = int(self.leave_one_out.argmax())
+        if self.leave_one_out[first] <= 0:
+            return f"No token speaks for {answer.removesuffix(' rests').removesuffix(' rest')}: the model is no less sure without any one of them."
         strongest = f"token {first}, without which log p falls by {self.leave_one_out[first]:.3f} nats"
         return (
             f"{answer[0].upper()}{answer[1:]} most on {strongest}; the order of leave-one-out finds such tokens sooner than random orders{where} (p {p:.3f})."

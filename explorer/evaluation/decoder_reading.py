@@ -58,10 +58,9 @@ class DecoderReading(Result):
         return f"The decoder begins more often than without the prompt, {'; '.join(told)}."
 
     def words(self) -> list[list[str]]:
-        """[A] the pieces that the prompt speaks for (gain above 0), as people read them; at most K of each reading."""
-        return [
-            [readable(piece) for piece, shown in zip(pieces, row, strict=True) if shown > 0] for pieces, row in zip(self.pieces, self.evidence, strict=True)
-        ]
+        """[A] the listed pieces that are likelier with the prompt than without it, as people read them; at most K of each reading."""
+        likelier = (self.evidence > 0) & (self.probability > self.without_prompt)
+        return [[readable(piece) for piece, more in zip(pieces, row, strict=True) if more] for pieces, row in zip(self.pieces, likelier, strict=True)]
 
     def to_frame(self) -> pd.DataFrame:
         """One row per reading and piece: prompt, text (empty for the prompt alone), rank (from 1), token_id, piece, token, probability, without_prompt,

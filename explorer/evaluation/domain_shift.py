@@ -13,7 +13,7 @@ import pandas as pd
 from explorer.errors import DataError
 from explorer.evaluation.crossed import crossed_interval
 from explorer.evaluation.scoring import NO_PROMPT, evaluate
-from explorer.evaluation.verdict import MARGIN, WITHIN, span, verdict
+from explorer.evaluation.verdict import MARGIN, WITHIN, clear, span, verdict
 from explorer.models.encoder_decoder import FrozenT5
 from explorer.prompt import SoftPrompt
 from explorer.results import Result
@@ -59,7 +59,7 @@ class DomainShift(Result):
         if targets.empty:
             return "There is no target to compare the source with."
         tuned = targets[targets["method"] != UNTUNED]
-        said = _said_of_drops(tuned if len(tuned) else targets, source, self._fewest_texts)
+        said = _said_of_drops(tuned if len(tuned) else targets, source, self._fewest_texts, targets[targets["method"] == UNTUNED] if len(tuned) else None)
         return " ".join([said, *self._said_of_methods()])
 
     @property
@@ -72,11 +72,11 @@ class DomainShift(Result):
         between = between[between["target"] != self.domains[0]]
         if between.empty:
             return []
-        clear = between[(between["drop_low"] > 0) | (between["drop_high"] < 0)]
-        shown = between if clear.empty else clear
+        differ = between[[clear(low, high, self._fewest_texts) for low, high in zip(between["drop_low"], between["drop_high"], strict=True)]]
+        shown = between if differ.empty else differ
         row = shown.loc[shown["drop_difference"].abs().idxmax()]
         sign = f"{row['drop_difference']:+.3f}, {span(row['drop_low'], row['drop_high'])}"
-        if clear.empty:
+        if differ.empty:
             within = all(verdict(low, high, self._fewest_texts) == "equal" for low, high in zip(between["drop_low"], between["drop_high"], strict=True))
             if within:
                 return [f"Prompt tuning and model tuning lose as much: they differ by less than {WITHIN} on every target."]
@@ -185,18 +185,20 @@ def _over(sides: list[list[np.ndarray]]) -> str:
     return SEEDS_AND_TEXTS if all(several) else SOME_SEEDS if any(several) else TEXTS
 
 
-def _said_of_drops(means: pd.DataFrame, source: str, texts: int) -> str:
-    """Where accuracy is clearly lost, or that none is, or that it cannot be told."""
-    lost = means[means["drop_low"] > 0]
+def _said_of_drops(means: pd.DataFrame, source: str, texts: int, untuned: pd.DataFrame | None = None) -> str:
+    """Where accuracy is clearly lost, or that none is, or that it cannot be told; and what the model loses there without a prompt."""
+    lost = means[[low > 0 and clear(low, high, texts) for low, high in zip(means["drop_low"], means["drop_high"], strict=True)]]
     worst = (means if lost.empty else lost).sort_values("drop").iloc[-1]
     kinds = set(means["over"])
     over = f"over {kinds.pop() if len(kinds) == 1 else SOME_SEEDS}"
-    most = f"{worst['initialization']} on {worst['target']}, {worst['drop']:+.3f} ({span(worst['drop_low'], worst['drop_high'])}, {over})"
+    bare = None if untuned is None else untuned[untuned["target"] == worst["target"]]
+    beside = "" if bare is None or bare.empty else f"; without a prompt the model's changes by {-bare['drop'].iloc[0]:+.3f} there"
+    changed = f"{worst['initialization']} on {worst['target']}, {-worst['drop']:+.3f} ({span(-worst['drop_high'], -worst['drop_low'])}, {over}){beside}"
     if len(lost):
-        return f"Accuracy falls clearly from {source} in {len(lost)} of {count(len(means), 'comparison')}, most for {most}."
+        return f"Accuracy is clearly lower than on {source} in {len(lost)} of {count(len(means), 'comparison')}, most for {changed}."
     if all(high <= MARGIN for high in means["drop_high"]) and 3 / texts <= MARGIN:
-        return f"No drop from {source} of more than {100 * MARGIN:.0f} points on any target; the largest: {most}."
-    return f"Cannot tell whether accuracy falls from {source}: no drop is clearly above zero, nor all within {WITHIN}; the largest: {most}."
+        return f"No drop from {source} of more than {100 * MARGIN:.0f} points on any target; the largest change: {changed}."
+    return f"Cannot tell whether accuracy falls from {source}: no drop is clearly above zero, nor all within {WITHIN}; the largest change: {changed}."
 
 
 def answer(

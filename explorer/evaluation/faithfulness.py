@@ -103,15 +103,14 @@ class Faithfulness(Result):
         soft, words, none, random = (self._row(one, draws) for name in ("soft", "cosine", "none", RANDOM_WORDS) for one in self.readings if one.name == name)
         limits = words["difference_low"], words["difference_high"]
         said = {
-            "more": "is higher",
-            "less": "is lost: the words do not do what the vectors do",
-            "equal": f"stays within {WITHIN}",
-            "open": "may or may not survive, these texts cannot tell",
+            "more": "The nearest words do better than the prompt",
+            "less": "The nearest words do not do what the prompt does",
+            "equal": f"The nearest words do as well as the prompt, within {WITHIN}",
+            "open": "These texts cannot tell whether the nearest words do as well as the prompt",
         }[verdict(*limits, texts)]
-        changed = f"{soft['accuracy']:.3f} to {words['accuracy']:.3f}, difference {words['difference']:+.3f}, {span(*limits)}"
-        beside = f"no prompt gives {none['accuracy']:.3f}, random words {random['accuracy']:.3f}"
-        idle = "" if none["difference_high"] < 0 else ", and the prompt itself is not clearly better than none"
-        return f"With its nearest words in the prompt's place accuracy {said} ({changed}); {beside}{idle}."
+        changed = f"accuracy {words['accuracy']:.3f} against {soft['accuracy']:.3f}, {span(*limits)} for the difference"
+        idle = "" if none["difference_high"] < 0 else "; the prompt is not clearly better than no prompt"
+        return f"{said} ({changed}){idle} ({none['accuracy']:.3f} without a prompt, {random['accuracy']:.3f} with random words)."
 
     def curve_frame(self) -> pd.DataFrame:
         """One row per share of words: share, accuracy, agreement, kl (see to_frame)."""

@@ -8,7 +8,7 @@ from math import comb, prod
 import numpy as np
 import pandas as pd
 
-from explorer.analysis.nulls import stream
+from explorer.analysis.nulls import SIGNIFICANT_AT, stream
 from explorer.evaluation.neutral_texts import where
 from explorer.pieces import readable
 from explorer.prompt import SoftPrompt
@@ -53,9 +53,15 @@ class LabelMass(Result):
         """What to conclude, in one sentence."""
         frame = self.to_frame()
         last = frame[frame["text"] == self.texts[-1]].iloc[-1]
-        said = f"Read {where(self.texts[-1])}, a prompt's own class labels begin what the decoder writes with probability {_share(last['own'])} on average"
         if len(self.tasks) < 2:
-            return f"{said} over {count(len(self.prompts), 'prompt')}, {_share(last['without_prompt'])} without a prompt."
+            whole = frame[frame["task"] == self.tasks[0]].set_index("text")
+            each = [f"{_share(row.own)} {where(text)} (without a prompt {_share(row.without_prompt)})" for text, row in whole[::-1].iterrows()]
+            return f"With {count(len(self.prompts), 'prompt')} the decoder begins with one of {', '.join(self.labels[0])} with probability {', '.join(each)}."
+        said = f"Read {where(self.texts[-1])}, a prompt's own class labels begin what the decoder writes with probability {_share(last['own'])} on average"
+        if last["difference"] <= 0:
+            return f"{said}, no likelier than labels of other tasks ({_share(last['others'])})."
+        if last["least_p"] > SIGNIFICANT_AT:
+            return f"{said}, labels of other tasks with {_share(last['others'])}; these prompts are too few to tell whether that is chance."
         return (
             f"{said}, labels of other tasks with {_share(last['others'])}; a difference as large comes with p {last['p']:.4f} when the prompts exchange their "
             f"tasks (the smallest possible: {last['least_p']:.4f})."

@@ -14,13 +14,16 @@ def verdict(low: float, high: float, texts: int) -> Verdict:
     """`more` or `less` where the 95 % interval leaves out zero; `equal` only where all of it lies within the margin (Schuirmann 1987); else `open`.
 
     Few texts that all go the same way have an interval without width. By the rule of three (Hanley and Lippman-Hand 1983) up to 3 in n could go otherwise,
-    so fewer texts than 3 / margin never show that two are equal.
+    so that a difference no larger than 3 / n shows nothing, and fewer texts than 3 / margin never show that two are equal.
     """
-    if low > 0:
-        return "more"
-    if high < 0:
-        return "less"
+    if clear(low, high, texts):
+        return "more" if low > 0 else "less"
     return "equal" if low >= -MARGIN and high <= MARGIN and 3 / texts <= MARGIN else "open"
+
+
+def clear(low: float, high: float, texts: int) -> bool:
+    """Whether the interval of a difference leaves out zero, by more than so many texts could turn."""
+    return (low > 0 or high < 0) and abs(low + high) / 2 > 3 / texts
 
 
 def span(low: float, high: float) -> str:

@@ -90,7 +90,9 @@ def in_words(comparison: Comparison) -> str:
     frame, by = comparison.to_frame(), comparison.by
     groups = list(dict.fromkeys(frame["group"]))
     if len(groups) == 1:
-        return f"All of {count(len(frame), 'prompt')} are of one {by}, {groups[0]}: there is nothing to compare."
+        if len(frame) == 1:
+            return "There is one prompt: there is nothing to compare."
+        return f"{'Both' if len(frame) == 2 else f'All {len(frame):,}'} prompts are of one {by}, {groups[0]}: there is nothing to compare."
     measure = next((name for name in ASKED if frame.loc[frame[name].notna(), "group"].nunique() >= 2), None)
     if measure is None:
         return f"No two groups have a {' or a '.join(ASKED.values())}: there is nothing to compare."
@@ -101,17 +103,20 @@ def in_words(comparison: Comparison) -> str:
     found = tests[tests["q"] <= SIGNIFICANT_AT]
     if len(found):
         first = found.loc[found["difference"].abs().idxmax()]
-        ends = sorted(np.abs([first["low"], first["high"]]))
-        better, other = (first["group_a"], first["group_b"])[:: 1 if first["difference"] > 0 else -1]
-        by_points = f"by {100 * abs(first['difference']):.1f} points (95 % interval {100 * ends[0]:.1f} to {100 * ends[1]:.1f})"
+        sign = 1 if first["difference"] > 0 else -1
+        ends = sorted(sign * 100 * end for end in (first["low"], first["high"]))
+        better, other = (first["group_a"], first["group_b"])[::sign]
+        alike = " and ".join(column for column in ("task", "length") if by != column)
+        by_points = f"by {100 * abs(first['difference']):.1f} points within a {alike} (95 % interval {ends[0]:.1f} to {ends[1]:.1f})"
         more = f", and {count(len(found) - 1, 'more pair')} of groups {'differs' if len(found) == 2 else 'differ'}" if len(found) > 1 else ""
-        return f"{better} {what} than {other}, {by_points}{more}: {said}."
+        return f"{better} {what} than {other}, {by_points}{more}; means over all prompts: {said}."
     article = "an" if by == "initialization" else "a"
     widest = tests[["low", "high"]].abs().max(axis=None)
     if not len(tests) or tests["low"].isna().any():
-        return f"Cannot tell whether {article} {by} {what}: {said}, with too few prompts of the same task and length for an interval."
-    every = len(tests) == len(means) * (len(means) - 1) // 2
-    if every and widest <= MARGIN:
+        why = "each group is a single prompt" if by == "prompt" else "there are too few prompts of the same task and length for an interval"
+        return f"Cannot tell whether {article} {by} {what}: {said}, but {why}."
+    complete = len(tests) == len(means) * (len(means) - 1) // 2
+    if complete and widest <= MARGIN:
         return f"No {by} {what} by more than {100 * MARGIN:.0f} points: {said} (the 95 % intervals of the differences stay within that)."
     return f"Cannot tell whether {article} {by} {what}: {said}, and the 95 % intervals of the differences reach to {100 * widest:.1f} points."
 

@@ -89,10 +89,11 @@ def alike_in_words(frame: pd.DataFrame) -> str:
         below = int((judged["p"] <= SIGNIFICANT_AT).sum())
         by_chance = f"{below} {'has' if below == 1 else 'have'} p ≤ {SIGNIFICANT_AT}, where chance gives about {SIGNIFICANT_AT * len(judged):.1f}"
         return f"0 of {total} of prompts {'is' if len(judged) == 1 else 'are'} alike beyond chance; {by_chance}."
-    closest = [f"{row.prompt_a} and {row.prompt_b} (matched cosine {row.matched_cosine:.2f})" for row in found.head(2).itertuples()]
-    more = ", …" if len(found) > len(closest) else ""
-    verb = "is" if len(found) == 1 else "are"
-    return f"{len(found)} of {total} of prompts {verb} alike beyond chance (FDR 5 %): {', '.join(closest)}{more}."
+    first = found.iloc[0]
+    most = "" if len(found) == 1 else "most of all "
+    verb = "is" if 1 in (len(found), len(judged)) else "are"
+    closest = f"{most}{first['prompt_a']} and {first['prompt_b']}, whose tokens, matched one to one, have cosine {first['matched_cosine']:.2f} on average"
+    return f"{len(found)} of {total} of prompts {verb} alike beyond chance: {closest}."
 
 
 def _null(directions: Sequence[np.ndarray], vocabulary: Vocabulary, draws: int, seed: int) -> dict[tuple[int, int], np.ndarray]:

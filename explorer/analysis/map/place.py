@@ -197,13 +197,12 @@ class MapReading(Result):
         if not len(trust) or np.isnan(trust).all():
             return "No token lies on the map."
         grouped = sum(bool(placement.group(point)) for placement in tokens for point in range(len(placement.xy)))
-        tested = (
-            f"; {grouped} of {count(len(trust), 'token')} {'lies' if grouped == 1 else 'lie'} among words that belong together, which was not read off the map"
-        )
-        return (
-            f"The map is for looking, never for evidence: on average {np.nanmean(trust):.0%} of a token's nearest pieces are also its nearest on the map"
-            f"{tested if any(placement.groups for placement in tokens) else ''}{zeros_said(int(np.isnan(trust).sum()), 'no place')}."
-        )
+        kept = f"the map keeps {np.nanmean(trust):.0%} of a token's nearest pieces near to it, so look at it, but do not take it for evidence"
+        without = zeros_said(int(np.isnan(trust).sum()), "no place")
+        if not any(placement.groups for placement in tokens):
+            return f"{kept[0].upper()}{kept[1:]}{without}."
+        lie = f"{grouped} of {count(len(trust), 'token')} {'lies' if 1 in (grouped, len(trust)) else 'lie'} among words that belong together"
+        return f"{lie} (tested in the embedding space, not on the map); {kept}{without}."
 
     def to_frame(self) -> pd.DataFrame:
         """One row per point: prompt, kind, position, name, x, y, trust, group (words)."""

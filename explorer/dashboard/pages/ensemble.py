@@ -46,7 +46,7 @@ for column, (title, value, help_) in zip(
     column.metric(title, value, help=help_)
 kappa = fleiss_kappa(result.votes)
 st.markdown(
-    f"Not all members agree on **{result.disagreement:.0%}** of the texts (Fleiss’ kappa {kappa:.2f}: 1 is full agreement, 0 is chance); "
+    f"The members disagree on **{result.disagreement:.0%}** of the texts (Fleiss’ kappa {kappa:.2f}: 1 is full agreement, 0 is chance); "
     f"**{result.tied:.0%}** are tied. An ensemble can only gain where its members disagree."
 )
 charts.show(ensemble_figure(result), "members")

@@ -76,5 +76,5 @@ if measured is not None and session.vocabulary.path == model_folder(DEFAULT_MODE
     tables.show(differences, "differences-table", more=MORE)
     st.caption(
         "The bundled sentiment prompts, and whole models tuned on the same film sentences, tested on product and Amazon reviews, whose texts may not be "
-        "bundled. `checkpoints/README.md` gives the command. These intervals are over texts alone, as if there were no other seeds: they are too narrow."
+        "bundled. `checkpoints/README.md` gives the command. These intervals are over texts alone, so they are narrower than they should be."
     )

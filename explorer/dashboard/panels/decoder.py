@@ -29,7 +29,7 @@ def show(session: Session) -> None:
     ]
     if len(found) == 1:
         st.markdown(f"**{safe(found[0].conclusion)}**")
-    more = {"first pieces": st.column_config.TextColumn("Rather begins with", width="large"), "read": st.column_config.TextColumn("Read")}
+    more = {"first pieces": st.column_config.TextColumn("Begins more often with", width="large"), "read": st.column_config.TextColumn("Read")}
     tables.show(pd.DataFrame(rows, columns=["prompt", "read", "first pieces", "divergence"]), "decoder-table", more=more)
     st.caption(
         "Pieces that the decoder writes first, more often with the prompt than without: alone, in a gap (<extra_id_0>, which a T5 fills), and before texts, "
