@@ -156,7 +156,7 @@ def test_evaluate_and_ensemble_say_who_is_best(ask):
 
 def test_predict_says_how_many_agree():
     said = words(run("predict", "sentiment/class-label-0", "sentiment/random-0", "--text", "a wonderful film").stdout)
-    assert "; both agree on 1 of 1 text." in said or "; both agree on 0 of 1 text." in said
+    assert said.startswith(("Both prompts answer positive (probability 0.", "The 2 prompts do not agree: "))
 
 
 def test_one_token_and_one_label_read_as_english():

@@ -105,6 +105,20 @@ def test_answers_say_it():
     answers = Predictions(("a", "b"), ("x", "y"), LABELS, probabilities, None)
     assert answers.conclusion == "Answers: negative 3, positive 1; both agree on 1 of 2 texts."
 
+    def of_one_text(**sure: float) -> str:
+        """What is said of prompts that give the first label this probability."""
+        shares = np.array([[[share, 1 - share]] for share in sure.values()], np.float32)
+        return Predictions(tuple(name.replace("_", " ") for name in sure), ("x",), LABELS, shares, None).conclusion
+
+    assert of_one_text(a=0.9) == "a answers negative (probability 0.90)."
+    assert of_one_text(no_prompt=0.2) == "Without a prompt the model answers positive (probability 0.80)."
+    assert of_one_text(a=0.9, no_prompt=0.8) == "a answers negative (probability 0.90); so does the model without a prompt (0.80)."
+    assert (
+        of_one_text(a=0.9, b=0.7, no_prompt=0.2)
+        == "Both prompts answer negative (probability 0.70 to 0.90); the model answers positive without a prompt (0.80)."
+    )
+    assert of_one_text(a=0.9, b=0.7, c=0.1) == "The 3 prompts do not agree: negative 2 and positive 1."
+
 
 def test_the_map_names_the_groups_that_the_cluster_test_finds(session):
     """The verdict is that of `clusters`, token by token; the figure writes it."""

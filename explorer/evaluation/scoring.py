@@ -45,12 +45,32 @@ class Predictions(Result):
     @property
     def conclusion(self) -> str:
         """What to conclude, in one sentence: which answers were given, and on how many texts the prompts agree."""
+        if len(self.texts) == 1:
+            return self._of_one_text()
         given = self.answers.ravel().tolist()
         said = ", ".join(f"{label} {given.count(n)}" for n, label in enumerate(self.labels) if n in given)
         if (rows := len(self.prompts)) == 1:
             return f"Answers: {said}."
         alike = int((self.answers == self.answers[0]).all(axis=0).sum())
         return f"Answers: {said}; {'both' if rows == 2 else f'all {rows}'} agree on {alike} of {count(len(self.texts), 'text')}."
+
+    def _of_one_text(self) -> str:
+        """Who answers what, and how surely; the model without a prompt last."""
+        asked, bare = [n for n, name in enumerate(self.prompts) if name != NO_PROMPT], [n for n, name in enumerate(self.prompts) if name == NO_PROMPT]
+        answers, sure = self.answers[:, 0], self.probabilities[:, 0].max(axis=1)
+        if not asked:
+            return f"Without a prompt the model answers {self.labels[answers[0]]} (probability {sure[0]:.2f})."
+        if len(set(answers[asked])) > 1:
+            said = " and ".join(f"{label} {answers[asked].tolist().count(n)}" for n, label in enumerate(self.labels) if n in answers[asked])
+            said = f"The {len(asked)} prompts do not agree: {said}"
+        else:
+            low, high = sure[asked].min(), sure[asked].max()
+            who = f"{self.prompts[asked[0]]} answers" if len(asked) == 1 else f"{'Both' if len(asked) == 2 else f'All {len(asked)}'} prompts answer"
+            said = f"{who} {self.labels[answers[asked[0]]]} (probability {low:.2f}{f' to {high:.2f}' if f'{low:.2f}' != f'{high:.2f}' else ''})"
+        if not bare:
+            return f"{said}."
+        same = "so does the model" if set(answers[asked]) == {answers[bare[0]]} else f"the model answers {self.labels[answers[bare[0]]]}"
+        return f"{said}; {same} without a prompt ({sure[bare[0]]:.2f})."
 
     def to_records(self) -> list[dict]:
         """One record per prompt and text: prompt, text, label, probabilities {label: p}, generated."""

@@ -12,7 +12,7 @@ st.title("Faithfulness", anchor=False)
 st.markdown("Every token is replaced by its nearest word, and the frozen model answers again. **How much accuracy survives?**")
 session = choice.session()
 wayward = choice.of_its_model(session, (prompt for prompt in uploads.prompts() if prompt.origin.read_as))
-names = list(dict.fromkeys(prompt.name for prompt in (*wayward, *session.prompts)))
+names = list(dict.fromkeys(prompt.name for prompt in (*session.prompts, *wayward)))
 asked = st.selectbox("Prompt put to the test", names, key="tested", bind="query-params", width=420)
 one = choice.also(session, wayward).only(asked if asked in names else names[0])
 (prompt,) = one.prompts
@@ -22,7 +22,7 @@ if not labels:
     st.stop()
 task = texts.labelled(labels)
 result = cache.counted("Answering with every stand-in", task, one.faithfulness, task)[0]
-st.markdown(f"**{safe(result.conclusion)}**")
+st.markdown(f"**{safe(prompt.name)}: {safe(result.conclusion)}**")
 
 frame = result.to_frame()
 rows = frame.set_index("reading")

@@ -51,7 +51,7 @@ else:
         nearest = reading.labels[reading.similarity[one.position].argmax()]
         before = "" if one.initial_rank is None else f"it began at rank {one.initial_rank:,}; now "
         other = "no other label is nearer" if nearest == one.label else f"the label “{nearest}” is nearer"
-        now = "it is zero and no label has a rank" if one.rank is None else f"its label ranks {one.rank:,} of {rows + 1:,}, and {other}"
+        now = "it is zero and no label has a rank" if one.rank is None else f"its label ranks {one.rank:,} among all pieces, and {other}"
         story.markdown(safe(f"Token {one.position}, “{one.label}”: {before}{now}."))
     charts.show(persistence_figure(reading), "persistence", picture)
     st.caption(

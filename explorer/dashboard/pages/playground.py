@@ -65,6 +65,7 @@ for number, labels in enumerate(sets):
     predictions, seconds = cache.reading("Asking the frozen model", cache.answers, asked, st.session_state.asked)
     if len(sets) > 1:
         st.subheader(safe(" / ".join(labels)), anchor=False)
+    st.markdown(f"**{safe(predictions.conclusion)}**")
     charts.show(probability_bars(predictions), f"bars-{number}")
     frame = predictions.to_frame()
     tables.heading("Answers", frame, "answers", *labels)

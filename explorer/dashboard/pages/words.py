@@ -55,7 +55,7 @@ piece = readable(vocabulary.pieces[token_id])
 reverse = near[token_id]
 tables.heading(safe(f"Prompt tokens near “{piece}”"), reverse, "near", piece, f"k{k}")
 if reverse.empty:
-    st.caption(f"Searched {number}: no token has it among its {k} nearest pieces. A larger k, or more prompts, may find some.")
+    st.markdown(f"**Of {number}, no token has it among its {k} nearest pieces.** A larger k, or more prompts, may find some.")
 else:
     tables.leading(reverse, "reverse", {prompt.name for prompt in session.prompts}, height=min(38 + 35 * len(reverse), 318))
     focus.panel(session, "words")
