@@ -185,6 +185,8 @@ class Session(Resolved):
         """What each prompt answers on a source (the first task) and on targets, and how much is lost."""
         from explorer.evaluation.domain_shift import DomainShift, answer
 
+        if not tasks:
+            raise DataError("found no tasks; expected the source and at least one target")
         asked, fitted = self._asked(no_prompt), tuple(self._labelled(task) for task in tasks)
         found = self._answered(("shift", fitted, no_prompt, generate), lambda: answer(self.model, asked, fitted, generate, self.progress))
         return DomainShift(tuple(task.name for task in fitted), tuple(found))

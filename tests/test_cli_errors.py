@@ -179,6 +179,12 @@ def test_an_unknown_command_and_an_unknown_option(prompt):
 
 def test_two_results_for_one_stdout(prompt):
     assert "only one of --json, --csv - and --html - can go to stdout" in misused("neighbors", prompt, "--json", "--csv", "-")
+    assert "can go to stdout" in misused("decode", prompt, "--json", "--label-mass", "-")
+    assert "found a.csv for two results" in misused("decode", prompt, "--csv", "a.csv", "--label-mass", "a.csv")
+
+
+def test_a_target_that_is_the_source(prompt):
+    assert "found a file twice" in misused("shift", prompt, "--source", "examples/films.tsv", "--target", "examples/films.tsv")
 
 
 def test_comparing_one_prompt(prompt):

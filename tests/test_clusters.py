@@ -266,3 +266,31 @@ def test_fewer_null_vectors_than_asked_for_are_never_taken():
     vocabulary = planted.vocabulary()
     assert len(p_values(np.zeros(3), clusters(planted.prompt(np.ones((3, 16))), vocabulary, nulls=500).null)) == 3
     assert len(clusters(planted.prompt(np.ones((3, 16))), vocabulary, nulls=500).null) == 500
+
+
+def test_the_conclusion_says_which_groups_tokens_began_in():
+    vocabulary, centers = planted.clustered(clusters=4)
+    stayed, moved = (clusters(planted.trained(initial, centers), vocabulary) for initial in (centers + 0.01, centers[::-1]))
+    assert "; all began at a word of their group)" in stayed.conclusion
+    assert "; none began at a word of their group)" in moved.conclusion
+    assert "began" not in clusters(planted.prompt(centers), vocabulary).conclusion
+
+
+def test_very_many_neighbors_are_merged_in_bounded_time_and_memory(monkeypatch):
+    vocabulary = planted.vocabulary(rows=3000)
+    prompt = planted.prompt(np.random.default_rng(0).standard_normal((3, 16)))
+    whole = clusters(prompt, vocabulary, k=2500, nulls=20)
+    monkeypatch.setattr("explorer.analysis.clusters.NUMBERS_AT_ONCE", 1)
+    in_parts = clusters(prompt, vocabulary, k=2500, nulls=20)
+    np.testing.assert_allclose(whole.coherence, in_parts.coherence)
+    np.testing.assert_allclose(whole.coherence_merged, in_parts.coherence_merged)
+
+
+def test_the_share_of_variants_is_that_of_all_pairs():
+    pieces = ("▁tea", "tea", "▁teas", "▁Tea", "▁cup", "▁cups", "▁oak")
+    vocabulary = planted.from_rows(np.random.default_rng(0).standard_normal((7, 8)), pieces)
+    words, stems = vocabulary.word_groups, vocabulary.stem_groups
+    alike = [words[a] == words[b] or stems[a] == stems[b] for a in range(7) for b in range(a)]
+    result = clusters(planted.prompt(np.ones((1, 8))), vocabulary, k=7, nulls=10)
+    np.testing.assert_allclose(result.variant_share, np.mean(alike))
+    assert 0 < np.mean(alike) < 1

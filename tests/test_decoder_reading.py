@@ -141,6 +141,15 @@ def test_the_conclusion_names_what_the_decoder_rather_writes(model, vocabulary):
     assert "DecoderReading of planted/prompt: 30 rows" in repr(found)
 
 
+def test_only_pieces_that_come_more_often_are_named(model, vocabulary):
+    """Over several texts a piece may have the evidence of some and still be rarer on average."""
+    found = read_decoder(model, vocabulary, [read_prompt("sentiment/sampled-vocab-2")])[0][0]
+    frame = found.to_frame().query("text == @found.texts[2]")
+    rarer = frame[(frame["evidence"] > 0) & (frame["probability"] < frame["without_prompt"])]["token"]
+    assert len(rarer), "there is such a piece"
+    assert not set(rarer) & set(found.words()[2])
+
+
 def test_one_text_is_called_by_itself_and_its_gap_is_filled(model, vocabulary):
     prompt = read_prompt("subjectivity/class-label-0")
     gap, plain = (read_decoder(model, vocabulary, [prompt], [text])[0][0] for text in ("I saw <extra_id_0> today.", "I saw it today."))

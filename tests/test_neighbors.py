@@ -268,3 +268,14 @@ def test_zero_and_duplicate_rows_give_a_defined_result():
         assert np.isfinite(result.similarity[0]).all() == (metric == "l2")
         if metric in ("cosine", "l2"):
             assert result.token_ids[1, :2].tolist() == [4, 5], "equal rows in the order of their ids"
+
+
+def test_the_conclusion_says_which_neighbors_training_need_not_have_taught():
+    vocabulary = planted.vocabulary(rows=400)
+    rows, elsewhere = vocabulary.embedding[[30, 40, 50]], vocabulary.embedding[[60, 40, 50]]
+    assert nearest_neighbors(planted.trained(rows, 2 * rows), vocabulary).conclusion.startswith(
+        "3 of 3 tokens are nearer to a piece than random vectors are, but all of them were nearest to the same piece before training; nearest of all is token "
+    )
+    assert ", but 2 of them were nearest to the same piece" in nearest_neighbors(planted.trained(elsewhere, rows), vocabulary).conclusion
+    assert ", none of them nearest to the piece that it began" in nearest_neighbors(planted.trained(elsewhere[:1], rows[:1]), vocabulary).conclusion
+    assert "before training" not in nearest_neighbors(planted.prompt(rows), vocabulary).conclusion, "what they began as is not known"

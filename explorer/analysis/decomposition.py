@@ -53,7 +53,7 @@ class Decomposition(Result):
         beyond, zeros = int((last > chance).sum()), int(np.isnan(last).sum())
         by_chance, many = np.nanmean(self.null_energy[:, -1]), "s" if words == 1 else ""
         return (
-            f"{counted(words, 'word')} explain{many} {np.nanmean(last):.0%} of a token's energy on average (of random vectors {by_chance:.0%}); "
+            f"{counted(words, 'word')} explain{many} {np.nanmean(last):.0%} of a token's squared length on average (of random vectors {by_chance:.0%}); "
             f"{beyond} of {counted(len(last), 'token')} lie{'s' if 1 in (beyond, len(last)) else ''} above the {chance:.0%} that chance reaches once in twenty"
             f"{zeros_said(zeros, 'nothing to explain')}."
         )

@@ -37,7 +37,7 @@ def decode(
     The prompt is read alone, before a gap (<extra_id_0>) and before texts; pieces are compared with those without the prompt. Class labels of a prompt's
     own task are compared with those of other tasks where prompts of several tasks are given.
     """
-    output, mass_output = Output(as_json, csv, overwrite=overwrite), Output(csv=mass, overwrite=overwrite)
+    output, mass_output = Output(as_json, csv, overwrite=overwrite, beside=mass), Output(csv=mass, overwrite=overwrite)
     check_texts(text or [])
     session = open_session(prompts, model, device, dtype, k=k, labels=label_values(labels), include_special=include_special, seed=seed)
     load_model(session)

@@ -38,7 +38,7 @@ def faithfulness(
     How much accuracy survives when the prompt is replaced by its nearest words? The model is also run without a prompt, with random
     words, and with the vectors the prompt began as.
     """
-    output, curve_output = Output(as_json, csv, overwrite=overwrite), Output(csv=curve, overwrite=overwrite)
+    output, curve_output = Output(as_json, csv, overwrite=overwrite, beside=curve), Output(csv=curve, overwrite=overwrite)
     session = open_session([prompt], model, device, dtype, labels=label_values(labels), seed=seed)
     from explorer.tasks import read_task
 

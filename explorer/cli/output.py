@@ -36,14 +36,17 @@ def printable(text: str) -> str:
 class Output:
     """Where a command's results go. Made before the work begins, so that an unusable target is refused at once.
 
-    Raises WriteError for a target that exists (unless `overwrite`) or cannot be written, and typer.BadParameter when two
-    results are meant for stdout.
+    beside: a table that has an Output of its own. Raises WriteError for a target that exists (unless `overwrite`) or cannot be written, and
+    typer.BadParameter when two results are meant for stdout or for one file.
     """
 
-    def __init__(self, as_json: bool = False, csv: str | None = None, html: str | None = None, overwrite: bool = False):
+    def __init__(self, as_json: bool = False, csv: str | None = None, html: str | None = None, overwrite: bool = False, beside: str | None = None):
         self.as_json, self.csv, self.html, self.overwrite = as_json, csv, html, overwrite
-        if as_json + (csv == STDOUT) + (html == STDOUT) > 1:
+        files = [target for target in (csv, html, beside) if target is not None]
+        if as_json + files.count(STDOUT) > 1:
             raise typer.BadParameter("only one of --json, --csv - and --html - can go to stdout; give the others a file")
+        if len(set(files)) < len(files):
+            raise typer.BadParameter(f"found {files[-1]} for two results; give each a file of its own")
         for target in (csv, html):
             if target not in (None, STDOUT):
                 check_target(Path(target), overwrite)

@@ -42,7 +42,7 @@ def shift(
     Prompts, and whole models beside them: accuracy on the source and on every target, mean ± deviation over seeds, and paired
     differences; 95 % intervals over seeds and texts. Under `accelerate launch` prompts and models are spread over its processes.
     """
-    output, summary_output = Output(as_json, csv, overwrite=overwrite), Output(csv=summary, overwrite=overwrite)
+    output, summary_output = Output(as_json, csv, overwrite=overwrite, beside=summary), Output(csv=summary, overwrite=overwrite)
     names, processes = _renaming(renamed or []), Processes()
     with processes.failing_together():
         session = open_session(prompts, model, processes.device_for(device), dtype, processes.note, labels=label_values(labels))
@@ -76,6 +76,8 @@ def _domains(files: tuple[str, ...]) -> tuple[str, ...]:
     """What the domains are called: by their files' tasks, or by the files where two tasks share a name."""
     from explorer.tasks import task_name
 
+    if len(set(files)) < len(files):
+        raise typer.BadParameter("found a file twice; expected the source and other files as targets", param_hint="--target")
     domains = tuple(task_name(file) for file in files)
     return domains if len(set(domains)) == len(domains) else files
 
