@@ -21,7 +21,7 @@ from explorer.choices import INITIALIZATIONS
 from explorer.evaluation.attribution import attribute
 from explorer.evaluation.faithfulness import faithfulness
 from explorer.evaluation.scoring import Predictions
-from explorer.figures.map import FAINTEST, SMALLEST
+from explorer.figures.map import FAINTEST, SMALLEST, leave_out_what_overlaps
 from explorer.figures.style import COLORS, SYMBOLS, looks, without_common_folder
 from explorer.formats import find_prompts
 from explorer.pieces import readable
@@ -286,3 +286,11 @@ def test_names_lose_the_folder_that_all_have():
     assert without_common_folder(["task/one-0", "task/two-0"]) == ["one-0", "two-0"]
     assert without_common_folder(["task/one-0", "other/one-0"]) == ["task/one-0", "other/one-0"]
     assert without_common_folder(["one", "two"]) == ["one", "two"]
+
+
+def test_names_on_the_map_are_not_written_over_more_important_ones():
+    figure = go.Figure()
+    for name, x in (("landmark", 0.5), ("group", 0.505), ("landmark", 0.1), ("label", 0.5), ("label", 0.501)):
+        figure.add_annotation(x=x, y=0.5, text=f"{name} {x}", name=name, showarrow=False)
+    leave_out_what_overlaps(figure, np.zeros(2), np.ones(2))
+    assert [note.text for note in figure.layout.annotations] == ["label 0.5", "label 0.501", "landmark 0.1"], "labels are always written"

@@ -18,6 +18,8 @@ FAINTEST, FULLY_TRUSTED = 0.35, 0.5
 """opacity of a token none of whose neighbors is near on the map, and the trust from which on tokens are opaque"""
 MOST_NAMED, WORDS_NAMED = 12, 3
 """tokens whose group is written beside them, and how many of its words; all groups are told when hovered"""
+VIEW, LETTER, LINE = (900, 560), 6.2, 19
+"""pixels: of the drawn area, about; across of a letter and of a line of names"""
 MARGIN = 0.06
 """of the first view, around what it shows"""
 Trajectory = tuple[np.ndarray, np.ndarray]
@@ -70,7 +72,8 @@ def map_figure(
             _name(figure, placement, np.ptp(vocabulary_map.xy, axis=0))
     if told:
         tell_regions(figure, vocabulary_map, vocabulary)
-    first_view(figure, vocabulary_map, [*(placement.xy for placement in placements), *(xy.reshape(-1, 2) for _, xy in (trajectories or {}).values()), *also])
+    shown = [*(placement.xy for placement in placements), *(xy.reshape(-1, 2) for _, xy in (trajectories or {}).values()), *also]
+    leave_out_what_overlaps(figure, *first_view(figure, vocabulary_map, shown))
     figure.update_layout(dragmode="pan")
     return styled(figure, "Prompt tokens among the words of the model", 640, legend=True)
 
@@ -165,7 +168,8 @@ def _name_groups(figure: go.Figure, placement: Placement, group: str, look: Look
         words = plain(", ".join(placement.groups[row][:WORDS_NAMED]), 40)
         font = {"color": "white", "size": 11}
         x, y = placement.xy[row]
-        figure.add_annotation(x=float(x), y=float(y), text=words, showarrow=False, yshift=18, font=font, bgcolor="rgba(58,64,74,0.75)", borderpad=1)
+        look_of_text = {"font": font, "bgcolor": "rgba(58,64,74,0.75)", "borderpad": 1}
+        figure.add_annotation(x=float(x), y=float(y), text=words, name="group", showarrow=False, yshift=18, **look_of_text)
 
 
 def _sizes(weight: np.ndarray | None, usual: int) -> int | np.ndarray:
@@ -185,13 +189,26 @@ def first_view(figure: go.Figure, vocabulary_map: VocabularyMap, shown: Sequence
     return low, high
 
 
+def leave_out_what_overlaps(figure: go.Figure, low: np.ndarray, high: np.ndarray) -> None:
+    """Keep of the names those that are not written over a more important one, in a view between two corners [2]: labels, groups, landmarks."""
+    pixels, kept = np.array(VIEW) / np.maximum(high - low, 1e-9), []
+    boxes: list[tuple[np.ndarray, np.ndarray]] = []
+    for note in sorted(figure.layout.annotations, key=lambda note: ("label", "group", "landmark").index(note.name)):
+        center = np.array([note.x, note.y]) * pixels + (0, note.yshift or 0)
+        half = np.array([LETTER * len(note.text.removeprefix("<i>").removesuffix("</i>")) + 6, LINE]) / 2
+        if note.name == "label" or not any((np.abs(center - other) < half + half_other).all() for other, half_other in boxes):
+            kept.append(note)
+            boxes.append((center, half))
+    figure.layout.annotations = kept
+
+
 def tell_regions(figure: go.Figure, vocabulary_map: VocabularyMap, vocabulary: Vocabulary) -> None:
     """Frequent words at their places, as a map names towns."""
     for number in landmarks(vocabulary_map, vocabulary):
         x, y = vocabulary_map.xy[number]
         word = plain(readable(vocabulary.pieces[vocabulary_map.token_ids[number]]), 20)
         look = {"font": {"color": "white", "size": 11}, "bgcolor": "rgba(58,64,74,0.6)", "borderpad": 1}
-        figure.add_annotation(x=float(x), y=float(y), text=f"<i>{word}</i>", showarrow=False, **look)
+        figure.add_annotation(x=float(x), y=float(y), text=f"<i>{word}</i>", name="landmark", showarrow=False, **look)
 
 
 def _name(figure: go.Figure, labels: Placement, span: np.ndarray) -> None:
@@ -202,6 +219,7 @@ def _name(figure: go.Figure, labels: Placement, span: np.ndarray) -> None:
             x=x,
             y=y,
             text=plain(name, 30),
+            name="label",
             showarrow=False,
             yshift=(18 + 17 * (near // 2)) * (1 if near % 2 == 0 else -1),
             font={"color": "white", "size": 12},
