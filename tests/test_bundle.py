@@ -87,7 +87,7 @@ def test_the_page_needs_no_network(out):
 def test_what_the_decoder_makes_of_the_prompts_is_there_unless_left_out(out, paths, tmp_path, vocabulary):
     page = (out / PAGE).read_text()
     assert page.count("<h3>What the decoder makes of it</h3>") == len(paths)
-    assert "class labels begin what the decoder writes with probability" in page
+    assert "the decoder begins with one of negative, positive with probability " in page
     assert {"decoder.csv", "label-mass.csv", "label-mass-tasks.csv"} <= {path.name for path in out.iterdir()}
     run("report", paths[0], *QUICK, "--no-decoder", "--out", tmp_path / "r")
     assert not (tmp_path / "r" / "decoder.csv").exists()

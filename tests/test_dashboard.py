@@ -329,7 +329,7 @@ def test_the_playground_shows_what_the_decoder_makes_of_the_prompts(put):
     pieces, masses = (frame.value for frame in app.dataframe)
     assert list(pieces["read"][:3]) == ["alone", "in a gap", "before 4 texts"]
     assert set(pieces["prompt"]) == set(NAMES)
-    assert "class labels begin what the decoder writes with probability" in texts(app.markdown)
+    assert "the decoder begins with one of negative, positive with probability " in texts(app.markdown)
     assert masses["own"].between(0, 1).all()
     app.text_area(key="behind").set_value("one text\n\n").run()
     assert app.dataframe[0].value["read"][2] == "before 'one text'"
