@@ -21,6 +21,9 @@ if len(trained) < len(session.prompts):
     st.caption(safe(f"No saved training steps: {', '.join(one.name for one in session.prompts if one.name not in trained)}."))
 
 moved = session.only(*trained).change(labels=())
+changes = cache.reading("Comparing nearest pieces", moved.changes)
+for name, sentence in changes.conclusions.items():
+    st.markdown(f"{safe(name)}: **{safe(sentence)}**")
 places = cache.reading("Following the tokens on the map", moved.map, paths=True)
 token = focus.position(prompt)
 marked = None if token is None else (prompt.name, token)
@@ -29,9 +32,6 @@ st.caption(
     "Press play, or move the slider to a saved step. Each token is drawn where it was at its last saved step before that. Larger marks: the token in "
     "focus. UMAP keeps neighborhoods, not distances: a long way on the map need not be long in the original space."
 )
-changes = cache.reading("Comparing nearest pieces", moved.changes)
-for name, sentence in changes.conclusions.items():
-    st.markdown(f"{safe(name)}: **{safe(sentence)}**")
 frame = changes.to_frame()
 tables.heading(f"{count(len(frame), 'change')} of nearest piece", frame, "changes", *trained[:3])
 if frame.empty:
