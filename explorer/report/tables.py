@@ -79,7 +79,7 @@ def card_in_words(prompt: SoftPrompt) -> dict[str, str]:
         "format": origin.format,
         "path": origin.path,
         "array": origin.key,
-        "shape": f"{prompt.length} tokens × {prompt.dimension}",
+        "shape": f"{count(prompt.length, 'token')} × {prompt.dimension}",
         "dtype": origin.dtype,
         "rows dropped": f"{origin.dropped_rows}" if origin.dropped_rows else "none",
         "base model": origin.base_model or (f"not recorded; probably {card['likely_base']}" if card["likely_base"] else "not recorded"),
