@@ -1,5 +1,6 @@
 """Files: where bundled data and caches lie, writing whole or not at all, and CSV that is safe to open. The one place for each."""
 
+import glob
 import os
 import shutil
 from collections.abc import Iterator
@@ -60,12 +61,14 @@ def check_folder(path: Path, overwrite: bool = False) -> None:
 def written_whole(path: Path) -> Iterator[Path]:
     """A place beside `path` to write a file or a folder to; at the end it becomes `path`, replacing what is there.
 
-    The place does not exist yet. When writing fails it is removed and `path` stays as it was. Raises WriteError when the disk does not
-    take it.
+    The place does not exist yet. When writing fails it is removed and `path` stays as it was; what a process that was killed left behind is removed
+    too. Raises WriteError when the disk does not take it.
     """
     target = path.absolute()
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    _remove(partial)
+    for left in target.parent.glob(f".{glob.escape(target.name)}.*.partial"):
+        if left == partial or not _runs(left.suffixes[-2][1:]):
+            _remove(left)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         yield partial
@@ -77,6 +80,17 @@ def written_whole(path: Path) -> Iterator[Path]:
         raise WriteError(f"{path}: cannot be written ({error.strerror or error}); make room or choose another place") from error
     finally:
         _remove(partial)
+
+
+def _runs(process: str) -> bool:
+    """Whether a process of this number is there, as far as one can tell."""
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return False
+    except (ValueError, OverflowError, OSError):  # no number, or somebody else's
+        return True
+    return True
 
 
 def _swap_folders(fresh: Path, target: Path) -> None:

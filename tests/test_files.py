@@ -3,6 +3,8 @@
 import csv
 import io
 import os
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -180,3 +182,14 @@ def test_the_cache_is_the_users_own_and_nobody_makes_it_before_it_is_used(tmp_pa
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert cache_folder() == tmp_path / "soft-prompt-explorer"
     assert names(tmp_path) == []
+
+
+def test_what_a_killed_process_left_behind_is_removed_and_nothing_else(tmp_path):
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    left, mine = tmp_path / f".a.pt.{dead.pid}.partial", tmp_path / ".a.pt.backup.partial"
+    running, other = tmp_path / f".a.pt.{os.getppid()}.partial", tmp_path / f".b.pt.{dead.pid}.partial"
+    for path in (left, mine, running, other):
+        path.write_text("begun")
+    write_file(tmp_path / "a.pt", b"whole")
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["a.pt", mine.name, running.name, other.name])

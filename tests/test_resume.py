@@ -2,6 +2,7 @@
 
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -129,7 +130,8 @@ def test_two_processes_share_the_runs_and_the_scoring(tiny_t5_folder, data, tmp_
     for folder in folders:
         one, two = read_prompt(folder.replace("/two/", "/one/")), read_prompt(folder)
         np.testing.assert_array_equal(one.trajectory.vectors, two.trajectory.vectors)
-    for asked in (("evaluate", *folders, "--data", str(data)), ("shift", *folders, "--source", str(data), "--target", str(data))):
+    other = Path(shutil.copy(data, tmp_path / "other.tsv"))
+    for asked in (("evaluate", *folders, "--data", str(data)), ("shift", *folders, "--source", str(data), "--target", str(other))):
         found = []
         for launch in (launched, lambda *arguments: list(arguments)):
             process = start(*launch("-m", "explorer", *asked, "--json"))
