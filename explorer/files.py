@@ -20,6 +20,7 @@ APP = BUNDLE / "app.py"
 MODELS = BUNDLE / "checkpoints" / "models"
 PROMPTS = BUNDLE / "checkpoints" / "prompts"
 STUDY = BUNDLE / "checkpoints" / "study"
+ANSWERS = BUNDLE / "checkpoints" / "answers"
 EXAMPLES = BUNDLE / "examples"
 
 

@@ -56,6 +56,8 @@ class Origin:
     rows: tuple[RowSource, ...] | None = None
     """[P] what each prompt token was initialized from"""
     history: tuple[Evaluation, ...] = ()
+    without_prompt: float | None = None
+    """accuracy of the frozen model without a prompt on the dev set of `history`, 0…1"""
     hyperparameters: dict[str, object] = field(default_factory=dict)
     data: dict[str, object] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
@@ -77,6 +79,11 @@ class Origin:
         """Accuracy on the dev set at the step these vectors were taken, 0…1."""
         at_step = [e.dev_accuracy for e in self.history if e.step == self.step and e.dev_accuracy is not None]
         return at_step[-1] if at_step else None
+
+    @property
+    def gain(self) -> float | None:
+        """What the prompt adds on the dev set: its accuracy minus that without a prompt, −1…1, higher is better."""
+        return None if self.dev_accuracy is None or self.without_prompt is None else self.dev_accuracy - self.without_prompt
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -15,6 +15,7 @@ from explorer.vocabulary import Vocabulary
 from explorer.wording import count
 
 if TYPE_CHECKING:
+    from explorer.kept import Kept
     from explorer.models.encoder_decoder import FrozenT5
 
 Progress = Callable[[str], None]
@@ -91,6 +92,10 @@ class Loader:
             table = self._models[model].embedding if model in self._models else None
             self._vocabularies[model] = Vocabulary.load(model, table)
         return self._vocabularies[model]
+
+    def kept(self, vocabulary: Vocabulary) -> "Kept | None":
+        """What the model of a vocabulary answered before; None where every answer is to be computed, as here."""
+        return None
 
     def frozen(self, model: str) -> "FrozenT5":
         """The frozen model. Raises ModelError when it cannot be loaded."""

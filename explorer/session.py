@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from explorer.arguments import as_list, different_names
 from explorer.choices import Grouping
@@ -36,13 +36,20 @@ if TYPE_CHECKING:
     from explorer.evaluation.faithfulness import Faithfulness
     from explorer.evaluation.label_mass import LabelMass
     from explorer.evaluation.scoring import Predictions, Scores
+    from explorer.kept import KeptModel
+    from explorer.models.encoder_decoder import FrozenT5
     from explorer.results import Readings, Result
     from explorer.tasks import Task
+    from explorer.vocabulary import Vocabulary
 
 T = TypeVar("T")
 R = TypeVar("R", bound="Result")
 Share = Callable[[float], None]
 """told how much is done, 0…1"""
+Reading = Literal["ensemble", "shift", "faithfulness", "attribution"]
+"""what may be kept, see explorer.kept"""
+DRAWS, POINTS, ORDERS = 5, 11, 100
+"""of random words and of the curve in faithfulness; of random orders in attribution"""
 
 
 class Session(Resolved):
@@ -172,14 +179,16 @@ class Session(Resolved):
         from explorer.evaluation.scoring import evaluate
 
         asked, fitted = self._asked(no_prompt), self._labelled(task)
-        return self._answered(("evaluate", fitted, no_prompt, generate), lambda: evaluate(self.model, asked, fitted, progress=self.progress, generate=generate))
+        return self._answered(
+            ("evaluate", fitted, no_prompt, generate), lambda: evaluate(self._answering, asked, fitted, progress=self.progress, generate=generate)
+        )
 
     def ensemble(self, task: "Task", share: Share | None = None) -> "Ensemble":
         """What the prompts answer together, in one batch; share: told how much is done, 0…1."""
         from explorer.evaluation.ensemble import ensemble
 
         fitted, seed = self._labelled(task), self.settings.seed
-        return self._answered(("ensemble", fitted, seed), lambda: ensemble(self.model, self.prompts, fitted, share, seed, self.progress))
+        return self._answered(("ensemble", fitted, seed), lambda: ensemble(self._answering, self.prompts, fitted, share, seed, self.progress))
 
     def shift(self, tasks: "Sequence[Task]", no_prompt: bool = False, generate: bool = True) -> "DomainShift":
         """What each prompt answers on a source (the first task) and on targets, and how much is lost."""
@@ -188,31 +197,30 @@ class Session(Resolved):
         if not tasks:
             raise DataError("found no tasks; expected the source and at least one target")
         asked, fitted = self._asked(no_prompt), tuple(self._labelled(task) for task in tasks)
-        found = self._answered(("shift", fitted, no_prompt, generate), lambda: answer(self.model, asked, fitted, generate, self.progress))
+        found = self._answered(("shift", fitted, no_prompt, generate), lambda: answer(self._answering, asked, fitted, generate, self.progress))
         return DomainShift(tuple(task.name for task in fitted), tuple(found))
 
-    def faithfulness(self, task: "Task", draws: int = 5, points: int = 11, share: Share | None = None) -> "Readings[Faithfulness]":
+    def faithfulness(self, task: "Task", draws: int = DRAWS, points: int = POINTS, share: Share | None = None) -> "Readings[Faithfulness]":
         """How much accuracy survives when a prompt is replaced by its nearest words?"""
-        from explorer.evaluation.faithfulness import faithfulness
+        from explorer.evaluation.faithfulness import Faithfulness, faithfulness
 
         fitted, seed = self._labelled(task), self.settings.seed
-        return self._each(
-            "faithfulness",
-            (fitted, draws, points, seed),
-            lambda prompt, vocabulary, *_: faithfulness(self.model, vocabulary, prompt, fitted, draws, points, seed, share, self.progress),
-        )
 
-    def attribution(self, texts: Sequence[str] | str, label: str | None = None, orders: int = 100) -> "Readings[Attribution]":
+        def read(prompt: SoftPrompt, vocabulary: "Vocabulary", *_: Any) -> Faithfulness:
+            return faithfulness(self.model, vocabulary, prompt, fitted, draws, points, seed, share, self.progress)
+
+        return self._each_kept("faithfulness", (fitted, draws, points, seed), Faithfulness, read)
+
+    def attribution(self, texts: Sequence[str] | str, label: str | None = None, orders: int = ORDERS) -> "Readings[Attribution]":
         """Which prompt tokens the answer rests on; of several texts the means."""
-        from explorer.evaluation.attribution import attribute
+        from explorer.evaluation.attribution import Attribution, attribute
 
-        given, seed = (texts,) if isinstance(texts, str) else tuple(texts), self.settings.seed
-        key = (given, self.class_labels, label, orders, seed)
-        return self._each(
-            "attribution",
-            key,
-            lambda prompt, vocabulary, *_: attribute(self.model, vocabulary, prompt, given, self.class_labels, label, orders, seed, self.progress),
-        )
+        given, seed, labels = (texts,) if isinstance(texts, str) else tuple(texts), self.settings.seed, self.class_labels
+
+        def read(prompt: SoftPrompt, vocabulary: "Vocabulary", *_: Any) -> Attribution:
+            return attribute(self.model, vocabulary, prompt, given, labels, label, orders, seed, self.progress)
+
+        return self._each_kept("attribution", (given, labels, label, orders, seed), Attribution, read)
 
     def decode(self, texts: Sequence[str] | str | None = None) -> "Readings[DecoderReading]":
         """The first pieces that the decoder writes more often with each prompt than without: alone, in a gap, before texts (None: a few neutral ones).
@@ -242,6 +250,40 @@ class Session(Resolved):
             vocabulary = self.vocabulary_of(prompt)
             found.append(self._once(prompt, name, options, partial(read, prompt, vocabulary, *options)))
         return Readings(found)
+
+    def _each_kept(self, name: str, options: tuple, of: "type[R]", read: "Callable[..., R]") -> "Readings[R]":
+        """As `_each`, from what the model answered before where that is kept."""
+
+        def known(prompt: SoftPrompt, vocabulary: "Vocabulary", *_: Any) -> "R":
+            kept = self.loader.kept(vocabulary)
+            make = partial(read, prompt, vocabulary)
+            return make() if kept is None else kept.answer(name, prompt, (prompt.name, *options), of, make)
+
+        return self._each(name, options, known)
+
+    @property
+    def _answering(self) -> "FrozenT5 | KeptModel":
+        """The frozen model; where answers are kept, one that is loaded only for those that are not."""
+        from explorer.kept import KeptModel
+
+        kept = self.loader.kept(self.vocabulary)
+        return self.model if kept is None else KeptModel(kept, lambda: self.model)
+
+    def kept(self, reading: Reading, *given: "Task | str") -> bool:
+        """Whether a reading of these tasks (of attribution: texts) was computed before for every prompt, so that nothing need run."""
+        kept = self.loader.kept(self.vocabulary)
+        return kept is not None and all(kept.has(*self._key(reading, prompt, one)) for one in given for prompt in self.prompts)
+
+    def _key(self, reading: str, prompt: SoftPrompt, given: "Task | str") -> tuple[str, SoftPrompt, tuple]:
+        """What a reading with the usual options is kept by."""
+        from explorer.kept import PROBABILITIES
+
+        if isinstance(given, str):
+            return reading, prompt, (prompt.name, (given,), self.class_labels, None, ORDERS, self.settings.seed)
+        fitted = self._labelled(given)
+        if reading == "faithfulness":
+            return reading, prompt, (prompt.name, fitted, DRAWS, POINTS, self.settings.seed)
+        return PROBABILITIES, prompt, (fitted.texts, fitted.labels)
 
     def _once(self, prompt: SoftPrompt, name: str, options: tuple, make: Callable[[], T]) -> T:
         from explorer.analysis.memo import remembered

@@ -130,6 +130,7 @@ def small_prompt(vocabulary: Vocabulary, initialization: str, seed: int, length:
         step=TRAJECTORY_STEPS[-1],
         rows=tuple(rows),
         history=tuple(Evaluation(step, None if step == 0 else 1.0 / step, accuracy) for step, accuracy in zip(TRAJECTORY_STEPS, accuracies, strict=True)),
+        without_prompt=0.55,
         hyperparameters={"learning_rate": 0.3, "batch_size": 32},
         data={"train": {"name": "planted", "examples": 8}},
     )

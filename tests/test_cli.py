@@ -155,7 +155,7 @@ def test_prompts_lists_every_prompt_found(tiny_prompts, paths):
 
 def test_prompts_as_a_table_shows_a_row_each(tiny_prompts, paths):
     lines = run("prompts", tiny_prompts).stdout.splitlines()
-    assert lines[0].split() == ["name", "task", "initialization", "seed", "length", "dev_accuracy"]
+    assert lines[0].split() == ["name", "task", "initialization", "seed", "length", "dev_accuracy", "gain"]
     assert lines[1 : 1 + len(paths)] == [line for line in lines if line.startswith("sentiment/")]
     assert lines[-1] == f"{len(paths)} prompts"
     assert run("prompts", tiny_prompts, "--wide").stdout.split()[: len(PROMPTS)] == PROMPTS

@@ -42,9 +42,23 @@ def test_a_written_prompt_is_read_back_whole(vocabulary, tmp_path):
     np.testing.assert_array_equal(read.trajectory.vectors, written.trajectory.vectors)
     np.testing.assert_array_equal(read.trajectory.steps, written.trajectory.steps)
     assert read.name == written.name
-    for field in ("task", "labels", "initialization", "seed", "step", "rows", "history", "hyperparameters", "data", "base_model", "base_fingerprint"):
+    for field in (
+        "task",
+        "labels",
+        "initialization",
+        "seed",
+        "step",
+        "rows",
+        "history",
+        "without_prompt",
+        "hyperparameters",
+        "data",
+        "base_model",
+        "base_fingerprint",
+    ):
         assert getattr(read.origin, field) == getattr(written.origin, field), field
     assert read.origin.dev_accuracy == written.origin.dev_accuracy
+    assert read.origin.gain == pytest.approx(written.origin.dev_accuracy - 0.55)
     assert (read.origin.format, read.origin.key, read.origin.dtype, read.origin.dropped_rows) == ("explorer", "prompt_embeddings", "float32", 0)
 
 

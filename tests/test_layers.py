@@ -13,7 +13,7 @@ FLOORS = (
     ("errors", "choices", "wording", "pieces", "arguments"),
     ("files", "interruption", "results"),
     ("prompt", "tasks", "models"),
-    ("vocabulary",),
+    ("vocabulary", "kept"),
     ("formats", "analysis", "resolve"),
     ("tuning", "evaluation"),
     ("session", "figures"),

@@ -92,7 +92,8 @@ def test_the_frame_that_is_written_stays_as_it_was():
 def test_every_prompt_is_listed(tiny_prompts):
     frame = list_prompts(find_prompts(tiny_prompts))
     assert list(frame.columns) == [
-        *("name", "path", "format", "base_model", "task", "initialization", "seed", "length", "dimension", "step", "dev_accuracy", "norm", "error")
+        *("name", "path", "format", "base_model", "task", "initialization", "seed", "length", "dimension", "step"),
+        *("dev_accuracy", "without_prompt", "gain", "norm", "error"),
     ]
     assert frame["name"].tolist() == [f"sentiment/{name}-{seed}" for name in ("class-label", "random", "sampled-vocab") for seed in (0, 1)]
     assert frame["seed"].tolist() == [0, 1] * 3
@@ -100,6 +101,8 @@ def test_every_prompt_is_listed(tiny_prompts):
     for row in frame.itertuples():
         read = read_prompt(row.path)
         assert (row.length, row.dimension, row.step, row.dev_accuracy) == (read.length, read.dimension, 20, read.origin.dev_accuracy)
+        assert row.without_prompt == 0.55
+        assert row.gain == pytest.approx(row.dev_accuracy - 0.55)
         np.testing.assert_allclose(row.norm, np.median(np.linalg.norm(read.vectors, axis=1)), rtol=1e-6)
 
 
@@ -110,7 +113,7 @@ def test_broken_and_bare_prompts_are_listed_too(tmp_path):
     np.save(folder / "broken.npy", np.full((3, 4), np.nan, np.float32))
     frame = list_prompts(find_prompts(folder)).set_index("name")
     assert frame.loc["bare", ["length", "dimension"]].tolist() == [3, 4]
-    assert frame.loc["bare", ["seed", "task", "dev_accuracy", "error"]].isna().all()
+    assert frame.loc["bare", ["seed", "task", "dev_accuracy", "without_prompt", "gain", "error"]].isna().all()
     assert "NaN" in frame.loc["broken", "error"]
     assert frame.loc["broken"].drop(["path", "error"]).isna().all()
 

@@ -9,6 +9,7 @@ import torch
 from transformers import AutoModelForSeq2SeqLM
 
 from explorer.errors import ModelError, PromptError
+from explorer.evaluation.scoring import evaluate
 from explorer.formats import find_prompts, read_prompt
 from explorer.models.encoder_decoder import FrozenT5
 from explorer.tasks import Task
@@ -80,6 +81,15 @@ def test_prompts_learn_a_planted_task(model, vocabulary):
     assert prompt.origin.dev_accuracy >= 0.8
     losses = [e.loss for e in prompt.origin.history[1:]]
     assert np.mean(losses[-3:]) < np.mean(losses[:3])
+
+
+def test_the_record_says_what_the_model_does_without_a_prompt(model, vocabulary):
+    texts = ("a wonderful film", "awful", "great", "terrible and dull")
+    task = Task(texts * 3, ("positive", "negative", "positive", "negative") * 3, ("negative", "positive"), "words")
+    (prompt,) = tune(model, vocabulary, task, task, [Run("random", 0)], TuningConfig(length=3, steps=1, batch_size=4, dtype="float32"), "words")
+    (expected,) = evaluate(model, [None], task, generate=False).accuracy
+    assert prompt.origin.without_prompt == pytest.approx(expected, abs=1e-6)
+    assert prompt.origin.gain == pytest.approx(prompt.origin.dev_accuracy - expected, abs=1e-6)
 
 
 def test_a_part_of_dev_is_drawn_once_and_recorded(tiny, task):

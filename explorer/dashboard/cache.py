@@ -22,8 +22,9 @@ from explorer.analysis.memo import Memo, remembered
 from explorer.dashboard.access import read_only
 from explorer.dashboard.markdown import safe
 from explorer.errors import DataError, ExplorerError, ModelError
-from explorer.files import EXAMPLES, MODELS, PROMPTS, STUDY
+from explorer.files import ANSWERS, EXAMPLES, MODELS, PROMPTS, STUDY
 from explorer.formats import find_prompts
+from explorer.kept import Kept
 from explorer.prompt import SoftPrompt
 from explorer.resolve import Loader, Progress
 from explorer.session import Session
@@ -131,6 +132,10 @@ class SharedLoader(Loader):
             self._failures[key] = time.monotonic(), error
             raise
 
+    def kept(self, vocabulary: Vocabulary) -> Kept | None:
+        """What a bundled model answered before, which travels with it."""
+        return _kept(vocabulary.path, state(str(ANSWERS))) if vocabulary.path is not None and vocabulary.path.parent == MODELS else None
+
     def frozen(self, model: str) -> "FrozenT5":
         """The frozen model; another one in memory makes room first. Raises ModelError when it cannot be loaded, ExplorerError when nothing may run."""
         if read_only():
@@ -157,6 +162,12 @@ class SharedLoader(Loader):
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _kept(model: Path, state: str) -> Kept:
+    """Read again when the file changed."""
+    return Kept(model)
 
 
 @st.cache_resource(show_spinner=False)

@@ -27,6 +27,8 @@ COLUMNS = {
     "dimension": _number("Width", format="%d", help="Embedding size H", width=70),
     "step": _number("Step", format="%d", help="Training step of these vectors", width=70),
     "dev_accuracy": st.column_config.ProgressColumn("Dev accuracy", format="%.1f%%", min_value=0, max_value=100, width=120, help="Share right on the dev set"),
+    "without_prompt": _number("No prompt", format="%.1f%%", help="Share right on the dev set without a prompt", width=80),
+    "gain": _number("Gain", format="%+.1f%%", help="What the prompt adds: dev accuracy minus that without a prompt, in points", width=70),
     "norm": _number("Norm", format="%.1f", help="Median Euclidean length of its tokens", width=60),
     "error": _text("Why it cannot be read", width="large"),
     "position": _number("Token", format="%d", pinned=True, help="Position in the prompt, from 0", width=60),
@@ -113,7 +115,7 @@ COLUMNS = {
 }
 
 
-SHARES = ("dev_accuracy", "trust", "variant_share", "significant_share", "label_persistence", "group_variants")
+SHARES = ("dev_accuracy", "without_prompt", "gain", "trust", "variant_share", "significant_share", "label_persistence", "group_variants")
 """columns shown as percentages; files hold 0…1"""
 
 

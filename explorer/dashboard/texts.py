@@ -3,6 +3,7 @@
 import streamlit as st
 
 from explorer.dashboard import cache
+from explorer.session import Reading, Session
 from explorer.tasks import Task
 
 
@@ -21,3 +22,9 @@ def labelled(labels: tuple[str, ...]) -> Task:
 def fitting(labels: tuple[str, ...]) -> list[str]:
     """Domains of example texts that have no other labels."""
     return [domain for domain in cache.domains() if set(cache.examples(domain).labels) <= set(labels)]
+
+
+def kept(session: Session, reading: Reading, *given: Task | str) -> None:
+    """Says so where a reading was computed before and nothing was run for it."""
+    if session.kept(reading, *given):
+        st.caption("Computed beforehand for this very model, these prompts and these texts; nothing was run just now.")

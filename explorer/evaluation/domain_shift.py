@@ -14,6 +14,7 @@ from explorer.errors import DataError
 from explorer.evaluation.crossed import crossed_interval
 from explorer.evaluation.scoring import NO_PROMPT, evaluate
 from explorer.evaluation.verdict import MARGIN, WITHIN, clear, span, verdict
+from explorer.kept import KeptModel
 from explorer.models.encoder_decoder import FrozenT5
 from explorer.prompt import SoftPrompt
 from explorer.results import Result
@@ -202,7 +203,11 @@ def _said_of_drops(means: pd.DataFrame, source: str, texts: int, untuned: pd.Dat
 
 
 def answer(
-    model: FrozenT5, prompts: Sequence[SoftPrompt | None], tasks: Sequence[Task], generate: bool = True, progress: Callable[[str], None] | None = None
+    model: FrozenT5 | KeptModel,
+    prompts: Sequence[SoftPrompt | None],
+    tasks: Sequence[Task],
+    generate: bool = True,
+    progress: Callable[[str], None] | None = None,
 ) -> list[Answered]:
     """Run prompts (None: the bare model) on the source and every target, all prompts in shared batches; see `evaluate` for errors."""
     scores = []

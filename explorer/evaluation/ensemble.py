@@ -13,6 +13,7 @@ from explorer.evaluation.counting import counted
 from explorer.evaluation.metrics import macro_f1
 from explorer.evaluation.scoring import names
 from explorer.evaluation.verdict import WITHIN, span, verdict
+from explorer.kept import KeptModel
 from explorer.models.encoder_decoder import FrozenT5
 from explorer.prompt import SoftPrompt
 from explorer.results import Result
@@ -174,7 +175,7 @@ class Ensemble(Result):
 
 
 def ensemble(
-    model: FrozenT5,
+    model: FrozenT5 | KeptModel,
     prompts: Sequence[SoftPrompt],
     task: Task,
     share: Callable[[float], None] | None = None,

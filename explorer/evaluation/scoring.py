@@ -12,6 +12,7 @@ from explorer.evaluation.counting import counted
 from explorer.evaluation.crossed import crossed_interval
 from explorer.evaluation.metrics import macro_f1
 from explorer.evaluation.verdict import WITHIN, span, verdict
+from explorer.kept import KeptModel
 from explorer.models.encoder_decoder import FrozenT5
 from explorer.prompt import SoftPrompt
 from explorer.results import Result
@@ -181,7 +182,7 @@ def predict(
 
 
 def evaluate(
-    model: FrozenT5,
+    model: FrozenT5 | KeptModel,
     prompts: Sequence[SoftPrompt | None],
     task: Task,
     progress: Callable[[str], None] | None = None,
@@ -193,12 +194,12 @@ def evaluate(
     """
     if progress:
         progress(f"{task.name}: {count(len(task), 'text')}, {count(len(prompts), 'prompt')}, labels {', '.join(task.labels)}")
-    longest = max(len(model.label_ids(label)) for label in task.labels) + 2
     rows = len(task) * len(prompts)
     with counted(rows, "scoring labels") as done:
         given = model.label_probabilities(prompts, task.texts, task.labels, done).argmax(axis=2)  # [N, B]
     rates = (float("nan"),) * len(prompts)
     if generate:
+        longest = max(len(model.label_ids(label)) for label in task.labels) + 2
         with counted(rows, "generating") as done:
             written = model.generate(prompts, task.texts, longest, done)
         rates = tuple(sum(text.strip() not in task.labels for text in row) / len(task) for row in written)

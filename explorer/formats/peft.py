@@ -122,6 +122,7 @@ def _origin(path: Path, config: dict, record: Record | None, key: str, dtype: st
         step=known.step,
         rows=known.sources,
         history=known.evaluations,
+        without_prompt=known.without_prompt,
         hyperparameters=known.hyperparameters or {},
         data=known.data or {},
         warnings=warnings,

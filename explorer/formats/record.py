@@ -40,6 +40,7 @@ class Record:
     base_fingerprint: str | None = None
     rows: tuple[RowSource | None, ...] | None = None
     history: tuple[Measured, ...] | None = None
+    without_prompt: float | None = None
     hyperparameters: dict[str, Any] | None = field(default_factory=dict)
     data: dict[str, Any] | None = field(default_factory=dict)
     from_start: bool | None = None
@@ -96,6 +97,7 @@ def record_of(prompt: SoftPrompt, versions: dict[str, str]) -> dict:
         "steps": origin.history[-1].step if origin.history else None,
         "rows": rows,
         "history": [asdict(e) for e in origin.history],
+        "without_prompt": origin.without_prompt,
         "hyperparameters": origin.hyperparameters,
         "data": origin.data,
         "from_start": prompt.trajectory is None or prompt.trajectory.from_start,

@@ -39,7 +39,7 @@ def what_was_read(prompt: SoftPrompt) -> dict[str, object]:
         "norms": np.linalg.norm(prompt.vectors, axis=1),
         "trajectory_steps": None if prompt.trajectory is None else prompt.trajectory.steps,
         "warnings": origin.pop("warnings"),
-        "origin": origin | {"dev_accuracy": prompt.origin.dev_accuracy},
+        "origin": origin | {"dev_accuracy": prompt.origin.dev_accuracy, "gain": prompt.origin.gain},
     }
 
 
@@ -48,7 +48,8 @@ def in_short(prompt: SoftPrompt) -> str:
     origin = prompt.origin
     tuned = f", tuned for {origin.task}" if origin.task else ""
     began = f" from the initialization {origin.initialization}" if origin.initialization else ""
-    reached = "" if origin.dev_accuracy is None else f", right on {origin.dev_accuracy:.1%} of its dev set"
+    alone = "" if origin.without_prompt is None else f" ({origin.without_prompt:.1%} without a prompt)"
+    reached = "" if origin.dev_accuracy is None else f", right on {origin.dev_accuracy:.1%} of its dev set{alone}"
     doubts = [count(len(origin.warnings), "warning")] * bool(origin.warnings) + [f"{count(origin.dropped_rows, 'row')} dropped"] * bool(origin.dropped_rows)
     doubted = f"; {' and '.join(doubts)}" if doubts else ""
     return f"{prompt.name}: {count(prompt.length, 'vector')} of width {prompt.dimension:,}{tuned}{began}{reached}{doubted}."
@@ -90,6 +91,7 @@ def card_in_words(prompt: SoftPrompt) -> dict[str, str]:
         "seed": origin.seed,
         "step": origin.step,
         "dev accuracy": None if origin.dev_accuracy is None else f"{origin.dev_accuracy:.3f}",
+        "without a prompt": None if origin.without_prompt is None else f"{origin.without_prompt:.3f}",
         "norms": f"{norms[0]:.4g} to {norms[-1]:.4g}, median {np.median(norms):.4g}",
         "trajectory": None if steps is None else f"{len(steps)} steps, {steps[0]} to {steps[-1]}{'' if prompt.initial is not None else ', begun before'}",
         "history": f"{len(origin.history)} measurements" if origin.history else None,
@@ -100,12 +102,15 @@ def card_in_words(prompt: SoftPrompt) -> dict[str, str]:
 
 def list_prompts(found: Iterable[tuple[Path | None, SoftPrompt | ExplorerError]]) -> pd.DataFrame:
     """One row per prompt found: name, path, format, base_model, task, initialization, seed, length, dimension, step,
-    dev_accuracy, norm (median over its tokens), error. A broken prompt has its name, path and error only.
+    dev_accuracy, without_prompt and gain (what the prompt adds to it), norm (median over its tokens), error. A broken prompt has its
+    name, path and error only.
     """
-    columns = ["name", "path", "format", "base_model", "task", "initialization", "seed", "length", "dimension", "step", "dev_accuracy", "norm", "error"]
+    about = ["name", "path", "format", "base_model", "task", "initialization", "seed", "length", "dimension", "step"]
+    measured = ["dev_accuracy", "without_prompt", "gain", "norm"]
+    columns = [*about, *measured, "error"]
     rows = [_broken(path, prompt) if isinstance(prompt, ExplorerError) else _row(path, prompt) for path, prompt in found]
     frame = pd.DataFrame([dict.fromkeys(columns) | row for row in rows], columns=columns)
-    return frame.astype(dict.fromkeys(("seed", "length", "dimension", "step"), "Int64") | dict.fromkeys(("dev_accuracy", "norm"), "float64"))
+    return frame.astype(dict.fromkeys(("seed", "length", "dimension", "step"), "Int64") | dict.fromkeys(measured, "float64"))
 
 
 def _row(path: Path | None, prompt: SoftPrompt) -> dict[str, object]:
@@ -122,6 +127,8 @@ def _row(path: Path | None, prompt: SoftPrompt) -> dict[str, object]:
         "dimension": prompt.dimension,
         "step": origin.step,
         "dev_accuracy": origin.dev_accuracy,
+        "without_prompt": origin.without_prompt,
+        "gain": origin.gain,
         "norm": float(np.median(np.linalg.norm(prompt.vectors, axis=1))),
     }
 

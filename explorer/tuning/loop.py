@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import asdict, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -173,20 +174,30 @@ class Tuning:
         """Share of dev texts whose likeliest label is the right one, by rank classification, for each run."""
         if not runs:
             return []
-        scores = np.empty((len(runs) * len(self.held_out), len(self.held_out.labels)), np.float32)
-        lengths = np.tile(self.held_out.lengths + self.config.length, len(runs))
+        network = self._network(runs)
+        return self._accuracies(network, self._fronts(network, [run.prompt for run in runs]))
+
+    @cached_property
+    def without_prompt(self) -> float:
+        """The same share for the frozen model without a prompt."""
+        (accuracy,) = self._accuracies(self.network, torch.empty(1, 0, self.model.dimension, dtype=self.network.dtype, device=self.model.device))
+        return round(accuracy, 6)
+
+    def _accuracies(self, network: Network, fronts: torch.Tensor) -> list[float]:
+        """For each of the prompts [R, P, H]."""
+        runs, length = fronts.shape[:2]
+        scores = np.empty((runs * len(self.held_out), len(self.held_out.labels)), np.float32)
+        lengths = np.tile(self.held_out.lengths + length, runs)
         with torch.inference_mode():
-            network = self._network(runs)
-            fronts = self._fronts(network, [run.prompt for run in runs])
             for rows in split_by_length(lengths, self.rows_per_pass, self.rows_per_pass * POSITIONS_PER_ROW):
-                ids, mask = self.held_out.inputs(rows % len(self.held_out), self.config.length)
+                ids, mask = self.held_out.inputs(rows % len(self.held_out), length)
                 front = fronts[torch.from_numpy(rows // len(self.held_out)).to(fronts.device)]
                 encoded = network.encode(torch.cat([front, network.embed(ids)], dim=1), mask)
                 for column, label in enumerate(self.held_out.labels):
                     wanted = label.to(ids.device).expand(len(rows), -1)
                     pieces = network.target_logits(encoded, mask, wanted).float().log_softmax(dim=-1)
                     scores[rows, column] = pieces.gather(2, wanted.to(pieces.device)[:, :, None]).sum(dim=(1, 2)).cpu().numpy()
-        answers = scores.argmax(axis=1).reshape(len(runs), -1)
+        answers = scores.argmax(axis=1).reshape(runs, -1)
         return (answers == self.right).mean(axis=1).tolist()
 
 

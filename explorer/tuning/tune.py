@@ -69,6 +69,7 @@ def _finished(state: PromptRun, tuning: Tuning, fingerprint: str, task_name: str
         step=state.best.step,
         rows=state.rows,
         history=tuple(state.history),
+        without_prompt=tuning.without_prompt,
         hyperparameters={**asdict(state.config), "optimizer": "Adafactor", "bfloat16": tuning.bfloat16},
         data=data,
     )

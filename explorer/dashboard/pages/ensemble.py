@@ -27,6 +27,7 @@ if len(members.prompts) < 2:
 task = texts.labelled(labels)
 result = cache.counted("Every prompt answers every text", task, members.ensemble, task)
 st.markdown(f"**{safe(result.conclusion)}**")
+texts.kept(members, "ensemble", task)
 
 frame = result.to_frame()
 rows = frame.set_index("prompt")

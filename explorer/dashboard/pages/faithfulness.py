@@ -23,6 +23,7 @@ if not labels:
 task = texts.labelled(labels)
 result = cache.counted("Answering with every stand-in", task, one.faithfulness, task)[0]
 st.markdown(f"**{safe(prompt.name)}: {safe(result.conclusion)}**")
+texts.kept(one, "faithfulness", task)
 
 frame = result.to_frame()
 rows = frame.set_index("reading")

@@ -26,11 +26,12 @@ frame = list_prompts((one.path, one.error) if isinstance(one, cache.Broken) else
 if read_only():  # paths of the server are nobody's business
     frame = frame.drop(columns="path").assign(error=frame["error"].map(cache.without_folder, na_action="ignore"))
 whole, broken = frame[frame["error"].isna()], frame[frame["error"].notna()]
-shown = ["name", "task", "initialization", "seed", "length", "dev_accuracy", "norm", "base_model", "step", "format"]
+shown = ["name", "task", "initialization", "seed", "length", "dev_accuracy", "gain", "norm", "base_model", "step", "format"]
 tables.heading(f"{count(len(whole), 'trained prompt')} to choose from", frame, "prompts")
 tables.show(whole, "prompts-table", shown, height=min(38 + 35 * len(whole), 388))
 st.caption(
-    "Dev accuracy: share right on the task's dev set at the step shown, as recorded during training. Norm: median Euclidean length of a prompt's tokens."
+    "Dev accuracy: share right on the task's dev set at the step shown, as recorded during training. Gain: what that is above the model without a "
+    "prompt. Norm: median Euclidean length of a prompt's tokens."
 )
 if len(broken):
     st.warning(f"{count(len(broken), 'checkpoint')} cannot be read; the others are not affected.", icon=":material/broken_image:")

@@ -56,6 +56,7 @@ else:
     result = DomainShift((source, *targets), answered.answered)
     summary, frame = result.summary(), result.to_frame()
     st.markdown(f"**{safe(result.conclusion)}**")
+    texts.kept(members, "shift", *(cache.examples(domain) for domain in (source, *targets)))
     charts.show(shift_figure(summary), "shift")
     tables.heading("Means over seeds", summary, "shift", source, "summary")
     tables.show(summary, "summary-table", [*SUMMARY, "over"], MORE)
