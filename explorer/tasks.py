@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 LONGEST_TEXT = 20_000
 """characters; a longer text is refused rather than silently cut"""
-HELD_OUT_OF, HELD_OUT_SEED = 10, 0
-"""one in so many of a task's examples serves as dev when no dev texts are given; how they are drawn"""
+HELD_OUT_OF, HELD_OUT_LEAST, HELD_OUT_SEED = 10, 30, 0
+"""one in so many of a task's examples serves as dev when no dev texts are given, but so many at least where that leaves two thirds; how they are drawn"""
 
 
 @dataclass(frozen=True, repr=False)
@@ -109,16 +109,17 @@ def task_name(data: str) -> str:
 
 
 def held_out(task: Task) -> tuple[Task, Task]:
-    """The task without a tenth of its examples, and that tenth: drawn by a fixed seed, so that all runs share it.
+    """The task without some of its examples, and those: a tenth, of few examples up to a third, drawn by a fixed seed, so that all runs share them.
 
     Raises DataError when there are too few examples to part.
     """
     import numpy as np
 
     if len(task) < HELD_OUT_OF:
-        raise DataError(f"{task.name}: {len(task)} examples; expected at least {HELD_OUT_OF} to hold a tenth out, or dev texts in a file of their own", "dev")
+        raise DataError(f"{task.name}: {len(task)} examples; expected at least {HELD_OUT_OF} to hold some out, or dev texts in a file of their own", "dev")
     order = np.random.default_rng(HELD_OUT_SEED).permutation(len(task))
-    held = set(order[: len(task) // HELD_OUT_OF].tolist())
+    number = max(len(task) // HELD_OUT_OF, min(HELD_OUT_LEAST, len(task) // 3))
+    held = set(order[:number].tolist())
 
     def part(inside: bool) -> Task:
         chosen = [n for n in range(len(task)) if (n in held) == inside]

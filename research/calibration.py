@@ -19,6 +19,8 @@ from explorer.analysis.nulls import covariance, gaussian_vectors, null_vectors, 
 from explorer.analysis.redundancy import redundancy
 from explorer.analysis.surrogates import mixed
 from explorer.analysis.vectors import unit
+from explorer.choices import INITIALIZATIONS
+from explorer.models.loading import DEFAULT_MODEL
 from explorer.prompt import SoftPrompt
 from explorer.vocabulary import Vocabulary
 from research.power import categories, planted
@@ -66,7 +68,7 @@ def pair_p(first: np.ndarray, second: np.ndarray, vocabulary: Vocabulary, draws:
 
 def trained_pairs(generator: np.random.Generator) -> Iterator[tuple[str, list[Two]]]:
     """Bundled prompts of 20 tokens, two by two, by what they have in common."""
-    prompts = [prompt for prompt in bundled() if prompt.length == LENGTH and prompt.origin.initialization in ("random", "sampled-vocab", "class-label")]
+    prompts = [prompt for prompt in bundled(DEFAULT_MODEL) if prompt.length == LENGTH and prompt.origin.initialization in INITIALIZATIONS]
     apart = [(a, b) for a, b in combinations(prompts, 2) if a.origin.seed != b.origin.seed]
     for step in (0, 1):
         for tasks in combinations(sorted({prompt.origin.task or "" for prompt in prompts}), 2):

@@ -23,6 +23,7 @@ from explorer.evaluation.attribution import attribute
 from explorer.evaluation.faithfulness import faithfulness
 from explorer.formats import read_prompt
 from explorer.models.encoder_decoder import FrozenT5
+from explorer.models.loading import DEFAULT_MODEL
 from explorer.tasks import read_task
 from explorer.vocabulary import Vocabulary
 from research.study import TEST_SETS, bundled
@@ -66,7 +67,7 @@ def _corrected(p: np.ndarray) -> np.ndarray:
 def readings(vocabulary: Vocabulary) -> pd.DataFrame:
     """Every bundled prompt's readings, by task and initialization."""
     rows = []
-    for prompt in bundled():
+    for prompt in bundled(DEFAULT_MODEL):
         near, groups, norms = nearest_neighbors(prompt, vocabulary), clusters(prompt, vocabulary), read_norms(prompt, vocabulary)
         labels, again = read_labels(prompt, vocabulary), redundancy(prompt, vocabulary)
         rows.append(
@@ -114,7 +115,7 @@ def trials(model: FrozenT5, vocabulary: Vocabulary, tasks: Path) -> tuple[pd.Dat
 def initial_words(vocabulary: Vocabulary) -> pd.DataFrame:
     """Which metric leads? Where the word that a token began as ranks now, by cosine and whitened: share first, share in ten, median rank."""
     rows = []
-    for prompt in bundled():
+    for prompt in bundled(DEFAULT_MODEL):
         begun = [(position, row.piece) for position, row in enumerate(prompt.origin.rows or ()) if row.piece is not None]
         if not begun:
             continue

@@ -1,6 +1,6 @@
 """Measures the bundled prompts on their tasks' test texts and writes the tables of `checkpoints/study/`: `python -m research.study DATA MODELS`.
 
-DATA holds the folder `tasks`, MODELS the models that make.sh tuned whole on the same film sentences (`sentiment/model-0`, …).
+DATA holds the folder `tasks`, MODELS the models that make.sh tuned whole on the same texts (`mini-t5/sentiment/model-0`, …).
 `python -m research.tables` prints the tables as checkpoints/README.md shows them, `python -m research.plots` draws them.
 """
 
@@ -13,28 +13,32 @@ import pandas as pd
 from explorer.choices import INITIALIZATIONS
 from explorer.cli.output import plain
 from explorer.errors import ExplorerError
-from explorer.evaluation.domain_shift import DomainShift, answer, answer_with_model
+from explorer.evaluation.domain_shift import MODEL_TUNING, PROMPT_TUNING, UNTUNED, DomainShift, answer, answer_with_model
 from explorer.evaluation.ensemble import AVERAGE, MAJORITY, MEAN_PROBABILITY, ensemble, fleiss_kappa
 from explorer.evaluation.scoring import evaluate
 from explorer.files import STUDY
 from explorer.formats import find_prompts
 from explorer.models.encoder_decoder import FrozenT5
+from explorer.models.loading import DEFAULT_MODEL
 from explorer.prompt import SoftPrompt
 from explorer.tasks import Task, read_task
 from explorer.tuning.whole_models import read_tuned_model
 
 TEST_SETS = {"sentiment": "mr", "subjectivity": "subj", "question-type": "trec"}
 TARGETS = ("cr", "amazon-books", "amazon-dvd", "amazon-electronics", "amazon-kitchen")
-USUAL_LENGTH = 20
+SIZES = ("nano-t5", "micro-t5", "mini-t5")
+"""the bundled models from the smallest"""
+USUAL_LENGTH, SIZE_INITIALIZATION = 20, "class-label"
 
 
-def bundled() -> list[SoftPrompt]:
-    """Every bundled prompt. Raises what is wrong with one that cannot be read."""
+def bundled(model: str | None = None) -> list[SoftPrompt]:
+    """Every bundled prompt, or those of one bundled model. Raises what is wrong with one that cannot be read."""
     found = []
     for _, prompt in find_prompts():
         if isinstance(prompt, ExplorerError):
             raise prompt
-        found.append(prompt)
+        if model in (None, prompt.origin.base_model):
+            found.append(prompt)
     return found
 
 
@@ -99,15 +103,36 @@ def shifted(model: FrozenT5, prompts: list[SoftPrompt], tasks: Path, models: Pat
     return DomainShift(domains, tuple(found))
 
 
+def sizes(data: Path, models: Path, tests: dict[str, Task]) -> pd.DataFrame:
+    """One row per bundled model, task and run of either method, and of the bare model: parameters, seed, dev accuracy (recorded), test accuracy (measured)."""
+    rows = []
+    for name in SIZES:
+        model = FrozenT5.load(name)
+        prompts = [p for p in bundled(name) if p.length == USUAL_LENGTH and p.origin.initialization == SIZE_INITIALIZATION]
+        for task, test in tests.items():
+            asked = [None, *(p for p in prompts if p.origin.task == task)]
+            found: list[tuple] = [
+                (UNTUNED if p is None else PROMPT_TUNING, *((None, None) if p is None else (p.origin.seed, p.origin.dev_accuracy)), accuracy)
+                for p, accuracy in zip(asked, evaluate(model, asked, test, print, generate=False).accuracy, strict=True)
+            ]
+            for folder in sorted((models / name / task).glob("model-*")):
+                tuned = read_tuned_model(folder)
+                (accuracy,) = evaluate(FrozenT5.load(folder), [None], test, print, generate=False).accuracy
+                found.append((MODEL_TUNING, tuned.seed, tuned.dev_accuracy, accuracy))
+            rows += [(name, model.memory // model.dtype.itemsize, task, *one) for one in found]
+    return pd.DataFrame(rows, columns=["model", "parameters", "task", "method", "seed", "dev", "test"]).astype({"seed": "Int64"})
+
+
 def main(data: Path, models: Path) -> None:
     """Write every table."""
     STUDY.mkdir(exist_ok=True)
-    model, prompts = FrozenT5.load(), bundled()
+    model, prompts = FrozenT5.load(), bundled(DEFAULT_MODEL)
     labels = {task: next(p.origin.labels for p in prompts if p.origin.task == task) for task in TEST_SETS}
     tests = {task: read_task(data / "tasks" / folder / "test.tsv", labels[task]) for task, folder in TEST_SETS.items()}
     prompt_scores(model, prompts, tests).to_csv(STUDY / "prompts.csv", index=False)
     votes(model, prompts, tests).to_csv(STUDY / "ensembles.csv", index=False)
-    shift = shifted(model, prompts, data / "tasks", models)
+    sizes(data, models, tests).to_csv(STUDY / "sizes.csv", index=False)
+    shift = shifted(model, prompts, data / "tasks", models / DEFAULT_MODEL)
     shift.to_frame().to_csv(STUDY / "shift.csv", index=False)
     shift.summary().to_csv(STUDY / "shift-summary.csv", index=False)
     shift.differences().to_csv(STUDY / "shift-differences.csv", index=False)

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from explorer.choices import INITIALIZATIONS
+from explorer.evaluation.domain_shift import MODEL_TUNING, PROMPT_TUNING
 from explorer.files import MODELS, STUDY
-
-USUAL_LENGTH = 20
+from research.study import SIZES, USUAL_LENGTH
 
 
 def markdown(header: list[str], rows: list[list[object]]) -> str:
@@ -17,10 +18,18 @@ def markdown(header: list[str], rows: list[list[object]]) -> str:
 
 
 def model_table() -> str:
-    """What the bundled model reached, from its own record."""
-    record = json.loads((MODELS / "mini-t5" / "pretraining.json").read_text())
+    """What the bundled models reached, from their own records."""
+    names = [name for name in SIZES if (MODELS / name).is_dir()]
+    columns = [model_figures(name) for name in names]
+    return markdown(["figure", *names], [[figure, *(column[figure] for column in columns)] for figure in columns[0]])
+
+
+def model_figures(name: str) -> dict[str, str]:
+    """What one model reached."""
+    record = json.loads((MODELS / name / "pretraining.json").read_text())
     final = record["final"]
-    rows = {
+    trial = final["tuning_trial"]
+    return {
         "tokens seen": f"{final['tokens']:,}",
         "steps": f"{final['step']:,}",
         "training time, hours (two cores, shared)": f"{record['seconds'] / 3600:.2f}",
@@ -28,9 +37,10 @@ def model_table() -> str:
         "prefix language modelling loss, held out": f"{final['lm_loss']:.2f} (gain {final['lm_gain']:.2f})",
         f"related words within each other's 50 nearest ({final['related_pairs']} pairs)": f"{final['related_words']:.1%}",
         "linear probe of the encoder on `mr`": f"{final['probe_encoder']:.3f} (mean embeddings {final['probe_embeddings']:.3f})",
+        "attention entropy of the encoder's layers, nats": " ".join(f"{entropy:.1f}" for entropy in final["attention_entropy"]),
+        f"a prompt's dev accuracy on `subj`, start → best of {trial['steps']} steps": f"{trial['start']:.3f} → {trial['best']:.3f} (loss {trial['loss']:.2f})",
         "seed": str(record["config"]["seed"]),
     }
-    return markdown(["figure", "value"], [list(row) for row in rows.items()])
 
 
 def spread(values: pd.Series, digits: int = 3) -> str:
@@ -48,15 +58,25 @@ def prompt_table(scores: pd.DataFrame) -> str:
     return markdown(["task", "initialization", "prompts", "dev", "test", "invalid output", "always the commonest label"], rows)
 
 
-def length_table(scores: pd.DataFrame, column: str) -> str:
-    """Sentiment prompts by length and initialization, over seeds."""
-    prompts = scores[(scores["task"] == "sentiment") & scores["initialization"].isin(("random", "sampled-vocab", "class-label"))]
-    initializations = list(dict.fromkeys(prompts["initialization"]))
+def length_table(scores: pd.DataFrame) -> str:
+    """Prompts of the task and the initialization that have several lengths, over seeds."""
+    prompts = scores[scores["initialization"].isin(INITIALIZATIONS)]
+    several = prompts.groupby(["task", "initialization"]).filter(lambda part: part["length"].nunique() > 1)
     rows = []
-    for length in sorted(prompts["length"].unique()):
-        part = prompts[prompts["length"] == length]
-        rows.append([length, *(spread(part.loc[part["initialization"] == init, column]) for init in initializations)])
-    return markdown(["length", *initializations], rows)
+    for (task, init, length), part in several.groupby(["task", "initialization", "length"]):
+        rows.append([task, init, length, spread(part["dev"]), spread(part["test"])])
+    return markdown(["task", "initialization", "length", "dev", "test"], rows)
+
+
+def size_table(measured: pd.DataFrame) -> str:
+    """Test accuracy by model, task and method, over seeds."""
+    methods = list(dict.fromkeys(measured["method"]))
+    rows = []
+    for (model, parameters, task), part in measured.groupby(["model", "parameters", "task"], sort=False):
+        told = [spread(part.loc[part["method"] == method, "test"]) for method in methods]
+        prompts, models = (part.loc[part["method"] == method, "test"].mean() for method in (PROMPT_TUNING, MODEL_TUNING))
+        rows.append([model, f"{parameters / 1e6:.1f} M", task, *told, f"{models - prompts:+.3f}"])
+    return markdown(["model", "parameters", "task", *methods, "model tuning − prompt tuning"], rows)
 
 
 def ensemble_table(found: pd.DataFrame) -> str:
@@ -97,8 +117,8 @@ if __name__ == "__main__":
     parts = {
         "The model": model_table(),
         "The prompts": prompt_table(scores),
-        "Length, dev": length_table(scores, "dev"),
-        "Length, test": length_table(scores, "test"),
+        "Length": length_table(scores),
+        "Size": size_table(pd.read_csv(study / "sizes.csv")),
         "Ensembles": ensemble_table(pd.read_csv(study / "ensembles.csv")),
         "Domain shift": shift_table(pd.read_csv(study / "shift-summary.csv")),
         "Prompts beside whole models": difference_table(pd.read_csv(study / "shift-differences.csv")),

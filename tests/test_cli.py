@@ -638,12 +638,13 @@ def test_train_calls_a_bundled_model_by_its_name():
     assert [task_name(data) for data in ("data/mr/train.tsv", "films.tsv.xz", "hf:nyu-mll/glue/sst2:train", "train.csv")] == ["mr", "films", "sst2", "train"]
 
 
-def test_the_held_out_tenth_is_always_the_same():
+@pytest.mark.parametrize(("texts", "number"), [(10, 3), (40, 13), (100, 30), (300, 30), (400, 40)])
+def test_what_is_held_out_is_a_tenth_or_of_few_up_to_a_third_and_always_the_same(texts, number):
     from explorer.tasks import Task, held_out
 
-    task = Task(tuple(f"text {n}" for n in range(40)), ("a", "b") * 20, ("a", "b", "c"), "task")
+    task = Task(tuple(f"text {n}" for n in range(texts)), ("a", "b") * (texts // 2), ("a", "b", "c"), "task")
     kept, held = held_out(task)
-    assert (len(kept), len(held)) == (36, 4)
+    assert (len(kept), len(held)) == (texts - number, number)
     assert set(kept.texts) | set(held.texts) == set(task.texts)
     assert held_out(task)[1] == held
     assert held.labels == task.labels

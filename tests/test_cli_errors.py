@@ -325,7 +325,7 @@ def test_train_names_what_it_cannot_use(data, tmp_path):
     assert "found 0.0; expected a positive number" in misused(*train, "--lr", 0)
     assert "found --init and --read-as" in misused(*train, "--read-as", "bake the bread", "--init", "random")
     assert "found inf; expected 0 or more" in misused(*train, "--read-as", "bake the bread", "--pull", "inf")
-    assert "2 examples; expected at least 10 to hold a tenth out, or dev texts in a file of their own (--dev)" in fails(*train)
+    assert "2 examples; expected at least 10 to hold some out, or dev texts in a file of their own (--dev)" in fails(*train)
     assert "found the label 'mixed'" in fails(*train, "--dev", data("text\tlabel\nfine\tmixed\n", "dev.tsv"))
     assert not (tmp_path / "out").exists()
     dev = ("--dev", data(GOOD, "dev.tsv"))

@@ -217,6 +217,31 @@ def test_the_first_choice_is_one_prompt_of_each_initialization(put):
     assert sorted(app.sidebar.multiselect[0].value) == NAMES
 
 
+def test_the_first_choice_is_of_the_task_that_prompts_gained_most_on():
+    from explorer.dashboard.choice import _default
+    from explorer.prompt import Evaluation, Origin, SoftPrompt
+
+    def made(name, model, task, initialization, dev, alone, read_as=None):
+        record = {"read_as": read_as} if read_as else {}
+        origin = Origin("test", None, base_model=model, task=task, initialization=initialization, seed=0, step=1, history=(Evaluation(1, None, dev),))
+        return SoftPrompt(np.ones((2, 4), np.float32), name, replace(origin, without_prompt=alone, hyperparameters=record))
+
+    small = [made("small", "nano", "b", "class-label", 0.9, 0.1)]
+    plain = [made("a-random", "big", "a", "random", 0.7, 0.6), made("a-label", "big", "a", "class-label", 0.7, 0.6)]
+    gained = [
+        made("b-random", "big", "b", "random", 0.8, 0.5),
+        made("b-label", "big", "b", "class-label", 0.8, 0.5),
+        made("b-1", "big", "b", "random", 0.9, 0.5),
+    ]
+    wayward = [made("wayward", "big", "b", "sentence", 1.0, 0.0, "bake the bread")]
+    assert _default([*wayward, *small, *plain, *gained]) == ["b-random", "b-label"]
+    assert _default([*small, *plain]) == ["a-random", "a-label"]
+    assert _default(wayward) == ["wayward"]
+    unknown = [replace(prompt, origin=replace(prompt.origin, without_prompt=None)) for prompt in (*plain, *gained)]
+    assert _default(unknown) == ["a-random", "a-label"], "nothing recorded: the first kind"
+    assert _default([]) == []
+
+
 def test_a_link_holds_the_choice_metric_k_and_filters(put):
     put()
     app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120)

@@ -27,7 +27,7 @@ def train(
     model: BaseModel,
     data: Data,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", show_default=False, help="Prompts go to DIR/TASK/NAME; finished ones are skipped.")],
-    dev: Annotated[str | None, typer.Option("--dev", metavar="FILE", help="Labelled texts that choose the best step. Default: a tenth of --data.")] = None,
+    dev: Annotated[str | None, typer.Option("--dev", metavar="FILE", help="Labelled texts that choose the best step. Default: a part of --data.")] = None,
     init: Annotated[list[str] | None, typer.Option("--init", metavar="I", help="random, sampled-vocab or class-label; may be repeated. Default: all.")] = None,
     seeds: Annotated[str, typer.Option("--seeds", metavar="S,S", help="One run for each initialization and seed.")] = "0,1,2",
     task: Annotated[str | None, typer.Option("--task", metavar="NAME", help="What the task is called. Default: the name of --data.")] = None,

@@ -1,7 +1,7 @@
 """The one choice of prompts that all pages share, and the session they are read in."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import streamlit as st
 
@@ -33,18 +33,28 @@ def sidebar() -> None:
     focus.sidebar(selected())
 
 
-def _default(found: list[SoftPrompt]) -> list[str]:
-    """One prompt of each initialization, of the first seed: of sentiment if there is such a task, else of the first prompt's task."""
-    found = [prompt for prompt in found if not prompt.origin.read_as] or found
-    if not found:
+def _default(found: Sequence[SoftPrompt]) -> list[str]:
+    """One prompt of each initialization, of the first seed: of the task that prompts gained most on, of the model with most initializations.
+
+    Where no gain is recorded: of the first prompt's kind.
+    """
+    kinds: dict[tuple[object, ...], list[SoftPrompt]] = {}
+    for prompt in [prompt for prompt in found if not prompt.origin.read_as] or found:
+        kinds.setdefault((prompt.origin.base_model, prompt.origin.task, prompt.length), []).append(prompt)
+    if not kinds:
         return []
-    first = next((prompt for prompt in found if prompt.origin.task == "sentiment"), found[0])
-    peers = {first.origin.initialization: first.name}
-    for prompt in found:
-        same = prompt.origin.task == first.origin.task and prompt.length == first.length
-        if same and prompt.origin.initialization is not None:
+    members = max(kinds.values(), key=_worth_opening)  # of equals the first
+    peers = {members[0].origin.initialization: members[0].name}
+    for prompt in members:
+        if prompt.origin.initialization is not None:
             peers.setdefault(prompt.origin.initialization, prompt.name)
     return list(peers.values())
+
+
+def _worth_opening(members: list[SoftPrompt]) -> tuple[int, float]:
+    """How many initializations there are to compare, and what prompts gain on average."""
+    gains = [prompt.origin.gain for prompt in members if prompt.origin.gain is not None]
+    return len({prompt.origin.initialization for prompt in members}), sum(gains) / len(gains) if gains else 0.0
 
 
 def selected() -> tuple[SoftPrompt, ...]:

@@ -15,6 +15,7 @@ from explorer.figures.labels import label_heatmap, persistence_figure
 from explorer.figures.map import map_figure, point_at
 from explorer.figures.neighbors import similarity_figure
 from explorer.figures.predict import probability_bars
+from explorer.figures.size import size_figure
 from explorer.figures.style import alternative_text, mark_token
 from explorer.figures.training import accuracy_curve, length_figure, norm_boxes, norm_figure, training_cost
 from explorer.figures.trajectory import journey_figure
@@ -47,5 +48,6 @@ __all__ = [
     "redundancy_heatmap",
     "shift_figure",
     "similarity_figure",
+    "size_figure",
     "training_cost",
 ]

@@ -35,6 +35,8 @@ class TunedModel:
     labels: tuple[str, ...]
     seed: int
     base_model: str
+    dev_accuracy: float | None
+    """of the step whose weights these are, 0…1"""
 
 
 def tune_models_to_folder(
@@ -110,6 +112,7 @@ def read_tuned_model(path: str | Path) -> TunedModel:
         if record["kind"] != KIND:
             raise KeyError("kind")
         name, labels = f"{record['task']}/{Path(path).resolve().name}", tuple(map(str, record["labels"]))
-        return TunedModel(Path(path), name, str(record["task"]), labels, int(record["seed"]), str(record["base_model"]))
+        dev = [one["dev_accuracy"] for one in record["history"] if one["step"] == record["step"]]
+        return TunedModel(Path(path), name, str(record["task"]), labels, int(record["seed"]), str(record["base_model"]), dev[-1] if dev else None)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{path}: not a tuned model (no {RECORD} that says so); expected the folder of a model that was tuned whole") from error
