@@ -10,12 +10,14 @@ import numpy as np
 import pandas as pd
 
 from explorer.evaluation.decoder_reading import evidence
+from explorer.evaluation.label_mass import ALL, LabelMass
 from explorer.evaluation.neutral_texts import ALONE, GAP, NEUTRAL, where
 from explorer.files import PROMPTS
 from explorer.models.encoder_decoder import FrozenT5
 from explorer.models.loading import DEFAULT_MODEL
 from explorer.session import open_session
 from explorer.vocabulary import Vocabulary
+from research.tables import markdown
 
 KINDS = {
     "colors": "red blue green yellow black white brown",
@@ -63,6 +65,21 @@ def words_control(model: FrozenT5, vocabulary: Vocabulary, random: int = 20, see
     return pd.DataFrame(rows, columns=["read", "percentile", "percentile_random", "excess", "listed", "listed_random"])
 
 
+def label_mass() -> LabelMass:
+    """How likely the decoder begins with labels, of the bundled prompts of the usual length."""
+    named = [path.relative_to(PROMPTS).as_posix() for path in sorted(PROMPTS.glob("*/*-[012]")) if "length" not in path.name]
+    return open_session(*named).label_mass()
+
+
+def tables() -> dict[str, str]:
+    """Label mass before neutral texts, means over these and over the prompts of a task, as Markdown."""
+    frame = label_mass().to_frame()
+    before = frame[~frame["text"].isin((ALONE, GAP)) & (frame["task"] != ALL)]
+    means = before.groupby("task", sort=False)[["prompts", "own", "others", "without_prompt"]].mean()
+    rows = [[task, round(row.prompts), *(f"{share:.3f}" for share in (row.own, row.others, row.without_prompt))] for task, row in means.iterrows()]
+    return {"label mass": markdown(["task", "prompts", "own labels", "labels of other tasks", "no prompt, own labels"], rows)}
+
+
 def main() -> None:
     """Print both controls."""
     pd.set_option("display.width", 200, "display.max_columns", 20)
@@ -70,8 +87,7 @@ def main() -> None:
     vocabulary, model = Vocabulary.load(name), FrozenT5.load(name)
     print(words_control(model, vocabulary).round(3).to_string(index=False))
     if name == DEFAULT_MODEL:
-        named = [path.relative_to(PROMPTS).as_posix() for path in sorted(PROMPTS.glob("*/*-[012]")) if "length" not in path.name]
-        found = open_session(*named).label_mass()
+        found = label_mass()
         print(found.to_frame().round(4).to_string(index=False))
         print(found.conclusion)
 

@@ -20,6 +20,7 @@ from explorer.analysis.search import search
 from explorer.analysis.vectors import unit
 from explorer.models.loading import DEFAULT_MODEL
 from explorer.vocabulary import Vocabulary
+from research.tables import markdown
 
 NULLS, K = 4000, 10
 COSINES = (0.9, 0.7, 0.5, 0.4, 0.3, 0.25)
@@ -116,6 +117,15 @@ def power(vocabulary: Vocabulary, draws: int = 500, seed: int = 0) -> pd.DataFra
         shares = {name: float((p_values(measure(vectors), null) <= 0.05).mean()) for name, (null, measure) in measures.items()}
         found.append({"kind": kind, "cosine": cosine, **shares})
     return pd.DataFrame(found)
+
+
+def tables() -> dict[str, str]:
+    """The table of the bundled vocabulary, as Markdown."""
+    rows = [
+        [row.kind, "–" if np.isnan(row.cosine) else f"{row.cosine:.2f}", f"{row.test:.2f}", f"{row.coherence:.2f}"]
+        for row in power(Vocabulary.load()).itertuples()
+    ]
+    return {"power": markdown(["vectors", "cosine", "test", "coherence"], rows)}
 
 
 def main() -> None:

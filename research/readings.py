@@ -27,6 +27,7 @@ from explorer.models.loading import DEFAULT_MODEL
 from explorer.tasks import read_task
 from explorer.vocabulary import Vocabulary
 from research.study import TEST_SETS, bundled
+from research.tables import markdown, show
 
 TEXTS, ATTRIBUTED = 300, 10
 DRAWS = 4000
@@ -40,10 +41,9 @@ RUN = (
 )
 
 
-def markdown(frame: pd.DataFrame) -> str:
+def in_words(frame: pd.DataFrame) -> str:
     """A frame as a Markdown table, three decimals."""
-    lines = [frame.columns, ["---"] * len(frame.columns), *frame.map(lambda v: f"{v:.3f}" if isinstance(v, float) else v).itertuples(index=False)]
-    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+    return markdown(list(frame.columns), [[f"{value:.3f}" if isinstance(value, float) else value for value in row] for row in frame.itertuples(index=False)])
 
 
 def calibration(vocabulary: Vocabulary) -> pd.DataFrame:
@@ -131,17 +131,22 @@ def initial_words(vocabulary: Vocabulary) -> pd.DataFrame:
     return found.reset_index()
 
 
-def main() -> None:
-    """Print every table; those that run the model only where DATA is given."""
+def tables() -> dict[str, str]:
+    """The tables of the vectors alone, by name."""
     vocabulary = Vocabulary.load()
     hubs = hubness(vocabulary)
-    print(f"Hubness of the vocabulary: skewness {hubs.skewness:.2f}, {len(hubs.hubs)} hubs, no query's neighbor {hubs.anti_hub_share:.0%}\n")
-    for table in (calibration(vocabulary), readings(vocabulary), initial_words(vocabulary)):
-        print(markdown(table), "\n", flush=True)
-    if len(sys.argv) > 1:
-        for table in trials(FrozenT5.load(dtype="float32", device="cpu"), vocabulary, Path(sys.argv[1]) / "tasks"):
-            print(markdown(table), "\n", flush=True)
+    hubs_found = pd.DataFrame({"skewness of N_k": [hubs.skewness], "hubs": [len(hubs.hubs)], "rows that are no query's neighbor": [hubs.anti_hub_share]})
+    found = {"chance": calibration(vocabulary), "readings": readings(vocabulary), "metrics": initial_words(vocabulary), "hubs": hubs_found}
+    return {name: in_words(frame) for name, frame in found.items()}
+
+
+def run_tables(data: Path) -> dict[str, str]:
+    """Those that run the model, by name."""
+    faith, rests = trials(FrozenT5.load(dtype="float32", device="cpu"), Vocabulary.load(), data / "tasks")
+    return {"faithfulness": in_words(faith), "attribution": in_words(rests)}
 
 
 if __name__ == "__main__":
-    main()
+    show(tables())
+    if len(sys.argv) > 1:
+        show(run_tables(Path(sys.argv[1])))

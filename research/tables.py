@@ -1,4 +1,4 @@
-"""Prints the tables of checkpoints/README.md as Markdown, from what research/study.py measured: `python -m research.tables`."""
+"""The tables of checkpoints/README.md as Markdown, from what research/study.py measured: `python -m research.tables` prints them."""
 
 import json
 from collections.abc import Sequence
@@ -58,6 +58,14 @@ def prompt_table(scores: pd.DataFrame) -> str:
     return markdown(["task", "initialization", "prompts", "dev", "test", "invalid output", "always the commonest label"], rows)
 
 
+def sweep_table(found: pd.DataFrame) -> str:
+    """Dev accuracy by learning rate and steps, over seeds."""
+    rows = []
+    for (task, rate, steps), part in found.groupby(["task", "rate", "steps"], sort=False):
+        rows.append([task, f"{rate:g}", steps, f"{part['without_prompt'].iloc[0]:.3f}", spread(part["start"]), spread(part["dev"])])
+    return markdown(["task", "learning rate", "steps", "no prompt", "start", "best"], rows)
+
+
 def length_table(scores: pd.DataFrame) -> str:
     """Prompts of the task and the initialization that have several lengths, over seeds."""
     prompts = scores[scores["initialization"].isin(INITIALIZATIONS)]
@@ -112,16 +120,26 @@ def difference_table(differences: pd.DataFrame) -> str:
     return markdown(["domain", "prompt tuning − model tuning (95 %)", "less drop from the source (95 %)"], rows)
 
 
-if __name__ == "__main__":
-    scores, study = pd.read_csv(STUDY / "prompts.csv"), STUDY
-    parts = {
-        "The model": model_table(),
-        "The prompts": prompt_table(scores),
-        "Length": length_table(scores),
-        "Size": size_table(pd.read_csv(study / "sizes.csv")),
-        "Ensembles": ensemble_table(pd.read_csv(study / "ensembles.csv")),
-        "Domain shift": shift_table(pd.read_csv(study / "shift-summary.csv")),
-        "Prompts beside whole models": difference_table(pd.read_csv(study / "shift-differences.csv")),
+def tables() -> dict[str, str]:
+    """Every table of checkpoints/README.md by its name, as Markdown."""
+    scores = pd.read_csv(STUDY / "prompts.csv")
+    return {
+        "models": model_table(),
+        "sweep": sweep_table(pd.read_csv(STUDY / "sweep.csv")),
+        "prompts": prompt_table(scores),
+        "lengths": length_table(scores),
+        "sizes": size_table(pd.read_csv(STUDY / "sizes.csv")),
+        "ensembles": ensemble_table(pd.read_csv(STUDY / "ensembles.csv")),
+        "domain shift": shift_table(pd.read_csv(STUDY / "shift-summary.csv")),
+        "prompts beside whole models": difference_table(pd.read_csv(STUDY / "shift-differences.csv")),
     }
-    for title, table in parts.items():
-        print(f"{title}\n\n{table}\n")
+
+
+def show(found: dict[str, str]) -> None:
+    """Print tables under their names."""
+    for name, table in found.items():
+        print(f"{name}\n\n{table}\n", flush=True)
+
+
+if __name__ == "__main__":
+    show(tables())

@@ -237,3 +237,21 @@ def test_pretraining_has_the_defaults_of_the_code(pretraining):
     assert {name: default for name, default in found.items() if name not in ("probe", "trial", "supervised")} == {
         name: defaults[name] for name in found if name not in ("probe", "trial", "supervised")
     }
+
+
+def test_tables_in_documents_are_what_was_measured():
+    from research import tables
+    from research.documents import TABLE, filled
+
+    shown = (ROOT / "checkpoints" / "README.md").read_text()
+    assert len(TABLE.findall(shown)) >= 7
+    assert filled(shown, lambda module: {"research.tables": tables.tables()}[module]) == shown
+
+
+def test_a_marked_table_is_replaced_and_nothing_else():
+    from research.documents import filled
+
+    text = "before\n\n<!-- research.tables: prompts -->\n\nold\ntable\n\n<!-- end -->\n\nafter\n"
+    assert filled(text, lambda module: {"prompts": f"new of {module}"}) == text.replace("old\ntable", "new of research.tables")
+    with pytest.raises(KeyError):
+        filled(text, lambda module: {})

@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 import pytest
 
@@ -294,3 +295,16 @@ def test_names_on_the_map_are_not_written_over_more_important_ones():
         figure.add_annotation(x=x, y=0.5, text=f"{name} {x}", name=name, showarrow=False)
     leave_out_what_overlaps(figure, np.zeros(2), np.ones(2))
     assert [note.text for note in figure.layout.annotations] == ["label 0.5", "label 0.501", "landmark 0.1"], "labels are always written"
+
+
+def test_size_figure_has_a_panel_for_each_task_and_a_line_for_each_method():
+    runs = [("nano", 1, "nano-t5"), ("mini", 9, "mini-t5")]
+    rows = [(name, size * 10**6, task, method, size / 20 + shift) for _, size, name in runs for task in "ab" for method, shift in (("x", 0.1), ("y", 0.3))]
+    measured = pd.DataFrame([*rows, ("mini-t5", 9 * 10**6, "a", "x", 0.75)], columns=["model", "parameters", "task", "method", "test"])
+    figure = figures.size_figure(measured)
+    lines = [trace for trace in figure.data if trace.mode == "lines+markers"]
+    assert [(trace.name, trace.showlegend) for trace in lines] == [("x", True), ("y", True), ("x", False), ("y", False)]
+    assert list(lines[0].x) == [10**6, 9 * 10**6]
+    assert list(lines[0].y) == pytest.approx([0.15, 0.65])
+    assert [annotation.text for annotation in figure.layout.annotations] == ["a", "b"]
+    assert list(figure.layout.xaxis2.ticktext) == ["nano", "mini"]

@@ -38,6 +38,6 @@ def size_figure(measured: pd.DataFrame) -> go.Figure:
             small = {"symbol": style.symbol, "size": 5, "color": style.color, "opacity": 0.6}
             figure.add_scatter(x=part["parameters"], y=part["test"], mode="markers", marker=small, showlegend=False, hoverinfo="skip", row=1, col=column)
     names = [plain(name).removesuffix("-t5") for name in sizes]
-    figure.update_xaxes(type="log", tickvals=sizes.index, ticktext=names, range=None, title="Model")
+    figure.update_xaxes(type="log", tickvals=sizes.index, ticktext=names, title="Model")
     figure.update_yaxes(title="Accuracy on the test texts", tickformat=".0%", col=1)
     return styled(figure, "Does a larger model close the gap?", 420, legend=True)
