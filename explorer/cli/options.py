@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from explorer import choices
-from explorer.files import MODELS, PROMPTS
+from explorer.files import MODELS
 
 PROMPT_HELP = "A prompt's file or folder, or its name under checkpoints/prompts."
 MODEL_HELP = "Model folder, name under checkpoints/models, or Hugging Face id."
@@ -14,8 +14,9 @@ DATA_HELP = "TSV, CSV or JSONL with text and label, or hf:NAME[/CONFIG]:SPLIT."
 
 def _bundled_prompts(incomplete: str) -> list[str]:
     """Names that a shell completes."""
-    names = [path.relative_to(PROMPTS).as_posix() for path in sorted(PROMPTS.glob("*/*")) if path.is_dir()]
-    return [name for name in names if name.startswith(incomplete)]
+    from explorer.formats import bundled_names
+
+    return [name for name in bundled_names() if name.startswith(incomplete)]
 
 
 def _bundled_models(incomplete: str) -> list[str]:

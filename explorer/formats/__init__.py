@@ -66,13 +66,18 @@ def locate(prompt: str | Path) -> Path:
     raise PromptError(f"{str(prompt)[:200]}: no such file, folder or bundled prompt{_nearest_name(str(prompt))}", "prompt")
 
 
+def bundled_names() -> list[str]:
+    """Names of the bundled prompts, in order."""
+    return sorted(file.parent.relative_to(PROMPTS).as_posix() for file in PROMPTS.rglob(peft.CONFIG))
+
+
 def _nearest_name(given: str) -> str:
     """What may have been meant: a bundled prompt, or what lies beside the path, of nearly the same name; empty where there is none."""
     from difflib import get_close_matches
 
     if len(given) > 200:
         return ""
-    known = [child.relative_to(PROMPTS).as_posix() for child in PROMPTS.glob("*/*")] + [child.name for child in PROMPTS.glob("*")]
+    known = [*bundled_names(), *(child.name for child in PROMPTS.glob("*"))]
     with suppress(OSError, ValueError):  # no such folder, or one that may not be read: only bundled names then
         folder = Path(given).parent
         known += [str(folder / child.name) for child in folder.iterdir()]
