@@ -28,8 +28,7 @@ def model_figures(name: str) -> dict[str, str]:
     """What one model reached."""
     record = json.loads((MODELS / name / "pretraining.json").read_text())
     final = record["final"]
-    trial = final["tuning_trial"]
-    return {
+    figures = {
         "tokens seen": f"{final['tokens']:,}",
         "steps": f"{final['step']:,}",
         "training time, hours (two cores, shared)": f"{record['seconds'] / 3600:.2f}",
@@ -37,10 +36,14 @@ def model_figures(name: str) -> dict[str, str]:
         "prefix language modelling loss, held out": f"{final['lm_loss']:.2f} (gain {final['lm_gain']:.2f})",
         f"related words within each other's 50 nearest ({final['related_pairs']} pairs)": f"{final['related_words']:.1%}",
         "linear probe of the encoder on `mr`": f"{final['probe_encoder']:.3f} (mean embeddings {final['probe_embeddings']:.3f})",
-        "attention entropy of the encoder's layers, nats": " ".join(f"{entropy:.1f}" for entropy in final["attention_entropy"]),
-        f"a prompt's dev accuracy on `subj`, start → best of {trial['steps']} steps": f"{trial['start']:.3f} → {trial['best']:.3f} (loss {trial['loss']:.2f})",
         "seed": str(record["config"]["seed"]),
     }
+    if entropy := final.get("attention_entropy"):
+        figures["attention entropy of the encoder's layers, nats"] = " ".join(f"{layer:.1f}" for layer in entropy)
+    if trial := final.get("tuning_trial"):
+        told = f"{trial['start']:.3f} → {trial['best']:.3f} (loss {trial['loss']:.2f})"
+        figures[f"a prompt's dev accuracy on `subj`, start → best of {trial['steps']} steps"] = told
+    return figures
 
 
 def spread(values: pd.Series, digits: int = 3) -> str:

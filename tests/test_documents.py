@@ -244,8 +244,8 @@ def test_tables_in_documents_are_what_was_measured():
     from research.documents import TABLE, filled
 
     shown = (ROOT / "checkpoints" / "README.md").read_text()
-    assert len(TABLE.findall(shown)) >= 7
     assert filled(shown, lambda module: {"research.tables": tables.tables()}[module]) == shown
+    assert {name for _, module, name, *_ in TABLE.findall(shown) if module == "research.tables"} >= {"prompts", "ensembles", "domain shift"}
 
 
 def test_a_marked_table_is_replaced_and_nothing_else():
