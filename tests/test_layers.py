@@ -35,7 +35,7 @@ LOADERS = ("explorer/resolve.py", "explorer/dashboard/cache.py")
 """where a loader is: nobody else decides which model reads a prompt"""
 SUBJECTS = {
     *("neighbors", "clusters", "decomposition", "labels", "map", "compare", "prompts", "words", "trajectory", "training"),
-    *("attribution", "domain_shift", "ensemble", "faithfulness", "predict", "shift"),
+    *("attribution", "domain_shift", "ensemble", "faithfulness", "findings", "predict", "shift"),
     *("report", "session", "tables", "errors"),
 }
 """what a module may be named after in more than one part: a reading, a command, or what every part has of its own"""
