@@ -67,6 +67,13 @@ def test_words_that_were_there_before_training_are_said_to_be(vocabulary, words)
     assert found.conclusion.endswith("; its words are those it began with.")
 
 
+def test_a_whole_prompt_without_a_single_significant_token_does_not_read(vocabulary, words):
+    (found,) = findings(Session([SoftPrompt(words, "words", origin(vocabulary))]))
+    assert found.reads
+    assert not replace(found, grouped=0).reads
+    assert not replace(found, p=0.06).reads
+
+
 def test_words_of_grouped_tokens_come_first_and_none_twice(vocabulary, words, noise):
     vectors = np.concatenate([noise[:4], words[:3], words[:1]])
     (found,) = findings(Session([SoftPrompt(vectors, "mixed", origin(vocabulary))]))

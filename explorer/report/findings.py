@@ -68,14 +68,14 @@ class Finding(Result):
 
     @property
     def reads(self) -> bool:
-        """Whether the whole prompt lies nearer to groups of words than random prompts of its shape do."""
-        return self.p <= SIGNIFICANT_AT
+        """Whether the whole prompt lies nearer to groups of words than random prompts of its shape do, and some token of it significantly."""
+        return self.grouped > 0 and self.p <= SIGNIFICANT_AT
 
     @property
     def conclusion(self) -> str:
         """What to conclude, in one sentence: does it read as words, and did it learn?"""
         points = None if self.gain is None else f"{abs(100 * self.gain):.0f} point{'s' * (f'{abs(100 * self.gain):.0f}' != '1')}"
-        kept = "; its words are those it began with" if self.reads and self.grouped and self.inherited == self.grouped else ""
+        kept = "; its words are those it began with" if self.reads and self.inherited == self.grouped else ""
         reads = "Reads as words" if self.reads else "Reads as noise"
         if self.learned is None:
             return f"{reads}{kept}; what it learned is not recorded."
