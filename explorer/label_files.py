@@ -267,14 +267,14 @@ def _records(text: str, layout: _Layout, path: Path, labels: Collection[str]) ->
     lines = lines_of(text)
     quoted, broken = _quoted(text, layout.separator)
     bad = next((one for one in quoted if not layout.fits(one.cells)), None)
-    hidden = None if bad or broken else _swallowed(quoted, lines, layout, labels)
+    hidden, sure = (None, False) if bad or broken else _swallowed(quoted, lines, layout, labels)
     if not bad and not broken and not hidden:
         return quoted
     literal = [_Record(line.split(layout.separator), number, number) for number, line in enumerate(lines, start=1) if line.strip()]
     literal = [one for one in literal if not one.blank]
     wrong = next((one for one in literal if not layout.fits(one.cells)), None)
     tabs = layout.separator == "\t"
-    if wrong is None and '"' in text and (tabs or not hidden):
+    if wrong is None and '"' in text and (not hidden or (tabs and sure)):
         return _unquoted(literal, (layout.text, layout.label))
     if hidden is not None:
         raise DataError(f"{path}, {hidden.place}: a quote opens here and closes {count(hidden.lines - 1, 'line')} below, over what look like rows; {_DOUBLED}")
@@ -314,20 +314,26 @@ def _quoted(text: str, separator: str) -> tuple[list[_Record], _Record | None]:
             found.append(record)
 
 
-def _swallowed(quoted: Sequence[_Record], lines: Sequence[str], layout: _Layout, labels: Collection[str]) -> _Record | None:
-    """A record over several lines that are likely rows of their own, as a bare quote makes it: they have every column and a label that others have."""
+def _swallowed(quoted: Sequence[_Record], lines: Sequence[str], layout: _Layout, labels: Collection[str]) -> tuple[_Record | None, bool]:
+    """A record over several lines that are likely rows of their own, as a bare quote makes it: they have every column and a label that others have.
+
+    With tabs, which texts hardly have, every column is enough to doubt it; the second value is whether their labels say so too.
+    """
     known = {one.cells[layout.label].strip().casefold() for one in quoted[layout.header :] if one.lines == 1} | {label.casefold() for label in labels}
 
     def is_row(line: str) -> bool:
         cells = line.split(layout.separator)
-        return layout.fits(cells) and (layout.separator == "\t" or not known or cells[layout.label].strip().strip('"').casefold() in known)
+        return layout.fits(cells) and (not known or cells[layout.label].strip().strip('"').casefold() in known)
 
     for one in quoted:
         if one.lines > 1:
-            rows = [is_row(line) for line in lines[one.line - 1 : one.line - 1 + one.lines]]
+            spanned = lines[one.line - 1 : one.line - 1 + one.lines]
+            rows = [is_row(line) for line in spanned]
             if sum(rows) > 1 or (rows[0] and layout.text < layout.label):
-                return one
-    return None
+                return one, True
+            if layout.separator == "\t" and all(layout.fits(line.split("\t")) for line in spanned if line.strip()):
+                return one, False
+    return None, False
 
 
 def _unquoted(records: list[_Record], columns: tuple[int, int]) -> list[_Record]:

@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from explorer import open as open_prompts
-from explorer.cli import cli as command
+from explorer.cli import app
 from explorer.formats import read_prompt
 from explorer.tasks import Task
 
@@ -23,7 +23,7 @@ def data(tmp_path):
 
 
 def run(*words):
-    found = CliRunner().invoke(command, list(map(str, words)))
+    found = CliRunner().invoke(app, list(map(str, words)), prog_name="explorer")
     assert found.exit_code == 0, found.output
     return found
 
