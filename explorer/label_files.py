@@ -170,10 +170,11 @@ def _json_rows(text: str, path: Path, text_column: str | None, label_column: str
         if not line.strip():
             continue
         row, where = _json_object(line, path, number), f"{path}, row {number}"
-        places = columns_of(list(row), text_column, label_column, where)
-        if places[0] is None or places[1] is None:
-            raise lacking(list(row), *places, where, header=False)
-        text_value, label = (list(row.values())[place] for place in places)
+        text_place, label_place = columns_of(list(row), text_column, label_column, where)
+        if text_place is None or label_place is None:
+            raise lacking(list(row), text_place, label_place, where, header=False)
+        values = list(row.values())
+        text_value, label = values[text_place], values[label_place]
         if text_value is None:
             raise DataError(f"{where}: the text is missing; expected a text and a label in every row")
         yield Row(text_value, label, f"row {number}")
