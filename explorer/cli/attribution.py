@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from explorer.choices import LONGEST_INPUT
+from explorer.cli.labelled import Columns, labelled
 from explorer.cli.options import (
     DATA_HELP,
     Csv,
@@ -25,7 +26,6 @@ from explorer.cli.options import (
 from explorer.cli.output import Output, cell, concluded, paragraph, records, table
 from explorer.cli.predict import check_texts
 from explorer.cli.session import load_model, open_session
-from explorer.cli.texts import Columns, labelled
 from explorer.wording import count
 
 if TYPE_CHECKING:

@@ -3,10 +3,10 @@
 from typing import TYPE_CHECKING
 
 from explorer.choices import LONGEST_INPUT
+from explorer.cli.labelled import Columns, labelled
 from explorer.cli.options import Csv, Data, Device, Dtype, Json, LabelColumn, Labels, MaxLength, Model, Overwrite, Prompts, Seed, TextColumn, Wide, label_values
 from explorer.cli.output import Output, cell, concluded, interval, paragraph, plain, table
 from explorer.cli.session import load_model, open_session
-from explorer.cli.texts import Columns, labelled
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,6 +1,7 @@
 """`evaluate`: how often each prompt is right on labelled texts."""
 
 from explorer.choices import LONGEST_INPUT
+from explorer.cli.labelled import Columns, labelled
 from explorer.cli.options import (
     Csv,
     Data,
@@ -21,7 +22,6 @@ from explorer.cli.options import (
 from explorer.cli.output import Output, concluded, records, table
 from explorer.cli.processes import Processes
 from explorer.cli.session import load_model, open_session
-from explorer.cli.texts import Columns, labelled
 
 
 def evaluate(

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from explorer.choices import LONGEST_INPUT
+from explorer.cli.labelled import Columns, labelled
 from explorer.cli.options import Csv, Data, Device, Dtype, Json, LabelColumn, Labels, MaxLength, Model, Overwrite, Prompt, Seed, TextColumn, Wide, label_values
 from explorer.cli.output import Output, concluded, interval, paragraph, records, table
 from explorer.cli.session import load_model, open_session
-from explorer.cli.texts import Columns, labelled
 from explorer.wording import count
 
 if TYPE_CHECKING:

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from explorer.choices import LONGEST_INPUT
+from explorer.cli.labelled import Columns, of_data
 from explorer.cli.options import Csv, Device, Dtype, Json, LabelColumn, Labels, MaxLength, Model, NoPrompt, Overwrite, Prompts, TextColumn, Wide, label_values
 from explorer.cli.output import Output, concluded, interval, records, table
 from explorer.cli.processes import Processes
 from explorer.cli.session import load_model, open_session
-from explorer.cli.texts import Columns, of_data
 from explorer.errors import DataError
 
 if TYPE_CHECKING:

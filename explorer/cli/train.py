@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from explorer.choices import INITIALIZATIONS, LONGEST_INPUT, Schedule
+from explorer.cli.labelled import Columns
 from explorer.cli.options import BaseModel, Data, Device, Dtype, LabelColumn, MaxLength, TextColumn, values
 from explorer.cli.output import note
 from explorer.cli.processes import Processes
-from explorer.cli.texts import Columns
 from explorer.errors import WriteError
 from explorer.wording import count
 
