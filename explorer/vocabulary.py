@@ -1,6 +1,7 @@
 """The vocabulary of a frozen model: its input embeddings and pieces, read without loading the model or importing torch."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -113,6 +114,10 @@ class Vocabulary:
         if self.path is None:
             raise ModelError(f"{self.name} was not read from a folder and has no tokenizer")
         return read_tokenizer(self.path)
+
+    def lengths(self, texts: Sequence[str]) -> list[int]:
+        """How many pieces the encoder would read of each text, eos among them. Raises ModelError for a vocabulary without a tokenizer."""
+        return [len(row) for row in self._tokenizer.inputs(list(texts))] if texts else []
 
     def encode(self, text: str) -> list[int]:
         """Piece ids of a text, all of them, without eos.

@@ -287,11 +287,15 @@ def test_evaluate_needs_data(prompt):
     ("content", "name", "expected"),
     [
         (None, "gone.tsv", "gone.tsv: no such file; expected TSV, CSV or JSONL with the columns text and label"),
-        ("review\tstars\nfine\t5\n", "a.tsv", "found the columns review, stars; expected text and label in every row"),
+        (
+            "review\tstars\nfine\t5\n",
+            "a.tsv",
+            "found the columns review, stars; expected label: name the column, or give the data a header with label (--label-column)",
+        ),
         ("text\tlabel\n", "a.tsv", "no rows; expected the columns text and label"),
         (GOOD, "a.txt", "found the suffix .txt; expected .tsv, .csv or .jsonl"),
         ("text\tlabel\nfine\tmixed\n", "a.tsv", "found the label 'mixed'; the task has negative, positive"),
-        ("text\tlabel\n \tpositive\n", "a.tsv", "a.tsv, row 1 is empty"),
+        ("text\tlabel\n \tpositive\n", "a.tsv", "a.tsv, row 2 is empty"),
         ("{", "a.jsonl", "a.jsonl, line 1: no JSON"),
     ],
     ids=["missing", "columns", "empty", "suffix", "label", "empty text", "broken"],

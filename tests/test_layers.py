@@ -10,9 +10,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 FLOORS = (
-    ("errors", "choices", "wording", "pieces", "arguments"),
+    ("errors", "choices", "wording", "pieces", "arguments", "encodings"),
     ("files", "interruption", "results"),
-    ("prompt", "tasks", "models"),
+    ("prompt", "tasks", "label_files", "models"),
     ("vocabulary", "kept"),
     ("formats", "analysis", "resolve"),
     ("tuning", "evaluation"),

@@ -284,7 +284,7 @@ def uploaded(name: str, content: bytes, labels: tuple[str, ...]) -> Task:
             raise DataError(str(error).replace(str(path), name)) from error
     if len(task) > LONGEST_UPLOAD:
         raise DataError(f"{name}: {len(task):,} texts; expected at most {LONGEST_UPLOAD:,} here: use `python -m explorer faithfulness`")
-    return replace(task, name=name)
+    return replace(task, name=name, notes=tuple(note.replace(str(path), name) for note in task.notes))
 
 
 @st.cache_data(max_entries=8, show_spinner=False)

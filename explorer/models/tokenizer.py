@@ -2,6 +2,7 @@
 
 import os
 import re
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -10,6 +11,8 @@ from pathlib import Path
 from explorer.errors import ModelError
 
 CONTROL = ("<pad>", "</s>", "<unk>", "<s>")
+REMEMBERED = 1_000_000
+"""pieces: texts of no more are not cut into pieces again when they are asked for again at once"""
 _SENTINEL = re.compile(r"<extra_id_\d+>")
 
 
@@ -93,6 +96,25 @@ def _from_transformers(folder: Path) -> Tokenizer:
     )
 
 
+class _Latest:
+    """`Tokenizer.inputs` that remembers the latest texts: a command counts their pieces, scores labels and generates for the same ones."""
+
+    def __init__(self, inputs: Callable[[Sequence[str]], list[list[int]]]):
+        self._inputs, self._lock = inputs, threading.Lock()
+        self._texts: tuple[str, ...] | None = None
+        self._rows: list[list[int]] = []
+
+    def __call__(self, texts: Sequence[str]) -> list[list[int]]:
+        given = tuple(texts)
+        with self._lock:
+            if given != self._texts:
+                rows = self._inputs(given)
+                if sum(map(len, rows)) > REMEMBERED:
+                    return rows
+                self._texts, self._rows = given, rows
+            return list(self._rows)
+
+
 def _tokenizer(
     vocab: dict[str, int],
     special: set[int],
@@ -104,4 +126,4 @@ def _tokenizer(
     for piece, token_id in vocab.items():
         pieces[token_id] = piece
     left_out = frozenset(special | {token_id for piece, token_id in vocab.items() if _SENTINEL.fullmatch(piece) or piece in CONTROL})
-    return Tokenizer(tuple(pieces), left_out, encode, inputs, lambda ids: decode([token_id for token_id in ids if token_id not in left_out]))
+    return Tokenizer(tuple(pieces), left_out, encode, _Latest(inputs), lambda ids: decode([token_id for token_id in ids if token_id not in left_out]))
