@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from explorer.cli.options import DATA_HELP, Csv, Device, Dtype, Json, Labels, Model, Overwrite, Prompt, Seed, Wide, label_values
+from explorer.cli.options import DATA_HELP, Csv, Device, Dtype, Json, Labels, Model, Overwrite, Prompt, Revision, Seed, Wide, label_values
 from explorer.cli.output import Output, cell, concluded, paragraph, records, table
 from explorer.cli.predict import check_texts
 from explorer.cli.session import load_model, open_session
@@ -24,6 +24,7 @@ def attribution(
     orders: Annotated[int, typer.Option("--orders", min=1, help="Random orders that deletion and insertion are compared with.")] = 100,
     seed: Seed = 0,
     model: Model = None,
+    revision: Revision = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
     wide: Wide = False,
@@ -38,7 +39,7 @@ def attribution(
     output = Output(as_json, csv, overwrite=overwrite)
     if (text is None) == (data is None):
         raise typer.BadParameter("expected either --text or --data", param_hint="--text")
-    session = open_session([prompt], model, device, dtype, labels=label_values(labels), seed=seed)
+    session = open_session([prompt], model, device, dtype, labels=label_values(labels), seed=seed, revision=revision)
     from explorer.tasks import read_task
 
     texts = list(read_task(data, session.class_labels).texts) if data is not None else list(text or ())

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from explorer.cli.options import Csv, Data, Device, Dtype, Json, Labels, Model, Overwrite, Prompts, Seed, Wide, label_values
+from explorer.cli.options import Csv, Data, Device, Dtype, Json, Labels, Model, Overwrite, Prompts, Revision, Seed, Wide, label_values
 from explorer.cli.output import Output, cell, concluded, interval, paragraph, plain, table
 from explorer.cli.session import load_model, open_session
 
@@ -16,6 +16,7 @@ def ensemble(
     labels: Labels = None,
     seed: Seed = 0,
     model: Model = None,
+    revision: Revision = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
     wide: Wide = False,
@@ -28,7 +29,7 @@ def ensemble(
     Members, their average, the best one, majority vote (ties by summed log-probability) and mean probability.
     """
     output = Output(as_json, csv, overwrite=overwrite)
-    session = open_session(prompts, model, device, dtype, labels=label_values(labels), seed=seed)
+    session = open_session(prompts, model, device, dtype, labels=label_values(labels), seed=seed, revision=revision)
     from explorer.tasks import read_task
 
     task = read_task(data, session.class_labels)

@@ -1,6 +1,6 @@
 """`evaluate`: how often each prompt is right on labelled texts."""
 
-from explorer.cli.options import Csv, Data, Device, Dtype, Json, Labels, Model, NoPrompt, Overwrite, Prompts, Wide, label_values
+from explorer.cli.options import Csv, Data, Device, Dtype, Json, Labels, Model, NoPrompt, Overwrite, Prompts, Revision, Wide, label_values
 from explorer.cli.output import Output, concluded, records, table
 from explorer.cli.processes import Processes
 from explorer.cli.session import load_model, open_session
@@ -12,6 +12,7 @@ def evaluate(
     labels: Labels = None,
     no_prompt: NoPrompt = False,
     model: Model = None,
+    revision: Revision = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
     wide: Wide = False,
@@ -26,7 +27,7 @@ def evaluate(
     """
     output, processes = Output(as_json, csv, overwrite=overwrite), Processes()
     with processes.failing_together():
-        session = open_session(prompts, model, processes.device_for(device), dtype, processes.note, labels=label_values(labels))
+        session = open_session(prompts, model, processes.device_for(device), dtype, processes.note, labels=label_values(labels), revision=revision)
         from explorer.evaluation.scoring import Scores
         from explorer.tasks import read_task
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from explorer.cli.options import Csv, Data, Device, Dtype, Json, Labels, Model, Overwrite, Prompt, Seed, Wide, label_values
+from explorer.cli.options import Csv, Data, Device, Dtype, Json, Labels, Model, Overwrite, Prompt, Revision, Seed, Wide, label_values
 from explorer.cli.output import Output, concluded, interval, paragraph, records, table
 from explorer.cli.session import load_model, open_session
 from explorer.wording import count
@@ -26,6 +26,7 @@ def faithfulness(
     curve: Annotated[str | None, typer.Option("--curve", metavar="FILE", help="That curve as CSV in a file.")] = None,
     seed: Seed = 0,
     model: Model = None,
+    revision: Revision = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
     wide: Wide = False,
@@ -39,7 +40,7 @@ def faithfulness(
     words, and with the vectors the prompt began as.
     """
     output, curve_output = Output(as_json, csv, overwrite=overwrite, beside=curve), Output(csv=curve, overwrite=overwrite)
-    session = open_session([prompt], model, device, dtype, labels=label_values(labels), seed=seed)
+    session = open_session([prompt], model, device, dtype, labels=label_values(labels), seed=seed, revision=revision)
     from explorer.tasks import read_task
 
     task, (read,) = read_task(data, session.class_labels), session.prompts

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from explorer.cli.options import Csv, Device, Dtype, Json, Labels, Model, NoPrompt, Overwrite, Prompts, Wide, label_values
+from explorer.cli.options import Csv, Device, Dtype, Json, Labels, Model, NoPrompt, Overwrite, Prompts, Revision, Wide, label_values
 from explorer.cli.output import STDOUT, Output, concluded, plain, table
 from explorer.cli.session import load_model, open_session
 from explorer.errors import DataError
@@ -24,6 +24,7 @@ def predict(
     no_prompt: NoPrompt = False,
     max_new_tokens: Annotated[int, typer.Option("--max-new-tokens", min=1, help="Longest generated text, in pieces.")] = 8,
     model: Model = None,
+    revision: Revision = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
     wide: Wide = False,
@@ -37,7 +38,7 @@ def predict(
     if not texts:
         raise typer.BadParameter("found no text; expected --text or --text-file", param_hint="--text")
     check_texts(texts)
-    session = open_session(prompts, model, device, dtype, labels=label_values(labels))
+    session = open_session(prompts, model, device, dtype, labels=label_values(labels), revision=revision)
     _ = session.class_labels  # a prompt without labels is said before the model is loaded
     load_model(session)
     session.progress(f"answering {count(len(texts), 'text')} with {count(len(session.prompts), 'prompt')}")

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from explorer.cli.options import Csv, Device, Dtype, Json, Labels, Model, NoPrompt, Overwrite, Prompts, Wide, label_values
+from explorer.cli.options import Csv, Device, Dtype, Json, Labels, Model, NoPrompt, Overwrite, Prompts, Revision, Wide, label_values
 from explorer.cli.output import Output, concluded, interval, records, table
 from explorer.cli.processes import Processes
 from explorer.cli.session import load_model, open_session
@@ -30,6 +30,7 @@ def shift(
     generate: Annotated[bool, typer.Option("--generate/--no-generate", help="Also generate, for the invalid-output rate.")] = True,
     summary: Annotated[str | None, typer.Option("--summary", metavar="FILE", help="Means and deviations over seeds as CSV in a file.")] = None,
     model: Model = None,
+    revision: Revision = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
     wide: Wide = False,
@@ -45,7 +46,7 @@ def shift(
     output, summary_output = Output(as_json, csv, overwrite=overwrite, beside=summary), Output(csv=summary, overwrite=overwrite)
     names, processes = _renaming(renamed or []), Processes()
     with processes.failing_together():
-        session = open_session(prompts, model, processes.device_for(device), dtype, processes.note, labels=label_values(labels))
+        session = open_session(prompts, model, processes.device_for(device), dtype, processes.note, labels=label_values(labels), revision=revision)
         tasks, models = _tasks((source, *target), names, session.class_labels), _tuned(tuned_model or [], session.class_labels)
         answered, last = _answers(session, tasks, no_prompt, generate, processes)
         of_models = [_of_model(one, session, tasks, generate) for one in processes.share(models)]
