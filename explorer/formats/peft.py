@@ -20,6 +20,8 @@ CONFIG, WEIGHTS, OLD_WEIGHTS = "adapter_config.json", "adapter_model.safetensors
 TABLE, COLUMNS, ROWS = "prompt_embeddings", "prefix_task_cols", "prefix_task_rows"
 UNTRAINED = "untrained"
 """the key that reads the rows PEFT never uses, a control that no training has touched"""
+INITIALIZATIONS = {"RANDOM": "random", "SAMPLE_VOCAB": "sampled-vocab"}
+"""PEFT's names and the paper's"""
 MULTITASK = "MULTITASK_PROMPT_TUNING"
 KINDS = ("PROMPT_TUNING", "P_TUNING", MULTITASK)
 _REFUSED = {
@@ -44,6 +46,11 @@ def read(path: Path, name: str, key: str | None = None) -> SoftPrompt:
     file, arrays = weights(path, (WEIGHTS, OLD_WEIGHTS))
     if TABLE not in arrays:
         raise PromptError(f"{file}: found {', '.join(sorted(arrays)[:5]) or 'nothing'}; expected {TABLE}")
+    if arrays[TABLE].shape == (0,):
+        raise PromptError(
+            f"{file}: {TABLE} has shape (0,), as DeepSpeed ZeRO-3 leaves it: the weights were not gathered; "
+            "run the zero_to_fp32.py beside the checkpoint, or save on the gathered model"
+        )
     if not arrays[TABLE].matrix:
         raise PromptError(f"{file}: {TABLE} has shape {arrays[TABLE].shape}; expected two dimensions, [P, H]")
     rows = arrays[TABLE].shape[0]
@@ -119,6 +126,9 @@ def _of_task(file: Path, arrays: dict[str, Stored], table: np.ndarray, key: str 
 def _origin(path: Path, config: dict, record: Record | None, key: str, dtype: str, dropped: int, warnings: tuple[str, ...]) -> Origin:
     known = record or Record()
     initialization = known.initialization
+    if initialization is None and record is None:  # beside our record the configuration says nothing of the beginning
+        named = config.get("prompt_tuning_init")
+        initialization = INITIALIZATIONS.get(named) if isinstance(named, str) else None
     if initialization is None and config.get("prompt_tuning_init") == "TEXT":
         initialization = f"text: {config.get('prompt_tuning_init_text')}"
     return Origin(

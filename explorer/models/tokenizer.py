@@ -10,7 +10,9 @@ from pathlib import Path
 from explorer.errors import ModelError
 
 CONTROL = ("<pad>", "</s>", "<unk>", "<s>")
-_SENTINEL = re.compile(r"<extra_id_\d+>")
+_SENTINEL = re.compile(r"▁?<extra_id_\d+>")
+BYTE = re.compile(r"<0x[0-9A-Fa-f]{2}>")
+"""a byte of a text that has no piece of its own: it may be encoded and written, but is no word"""
 
 
 @dataclass(frozen=True)
