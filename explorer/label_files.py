@@ -301,7 +301,8 @@ def _misfit(one: _Record, layout: _Layout, path: Path) -> DataError:
 
 def _quoted(text: str, separator: str) -> tuple[list[_Record], _Record | None]:
     """The records by the rules of CSV, and the first that breaks them."""
-    reader, found, number = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True), [], 0
+    found: list[_Record] = []
+    reader, number = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True), 0
     while True:
         line, number = reader.line_num + 1, number + 1
         try:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, SupportsIndex
 from explorer.arguments import different_names
 from explorer.choices import LONGEST_INPUT, METRICS, SHORTEST_INPUT, Device, Dtype, Metric
 from explorer.errors import DataError, ExplorerError, ModelError, PromptError
+from explorer.hub import repository
 from explorer.prompt import SoftPrompt, prompt_list
 from explorer.vocabulary import Vocabulary
 from explorer.wording import count
@@ -107,6 +108,13 @@ class Loader:
             table = self._vocabularies[model].embedding if model in self._vocabularies else None
             self._models[model] = FrozenT5.load(model, self.device, self.dtype, table)
         return self._models[model]
+
+
+def _same_model(one: str, other: str) -> bool:
+    """Whether two names may be of one model: a hub id, a folder called as the repository, a folder of a hub cache."""
+    names = [repository(Path(name)) for name in (one, other)]
+    ids = [(found[0] if found else name).rstrip("/").rpartition("/")[2] for found, name in zip(names, (one, other), strict=True)]
+    return one == other or ids[0] == ids[1]
 
 
 class Resolved:
@@ -211,6 +219,10 @@ class Resolved:
             vocabulary, note = self._own_vocabulary(prompt)
             notes += [] if note is None else [note]
         vocabulary.check_width(prompt.vectors, prompt.name)
+        base = prompt.origin.base_model
+        if base is not None and self.model_name is not None and prompt.origin.base_fingerprint is None and not _same_model(base, self.model_name):
+            text = f"its base model is {base}, but it is read with {vocabulary.name}, which has the same width, {prompt.dimension}; readings may mean nothing"
+            notes.append(Note(prompt.name, "base model", text, "model"))
         if prompt.origin.base_fingerprint not in (None, vocabulary.fingerprint):
             text = f"trained on {prompt.origin.base_model} with other embeddings than {vocabulary.name} has now; its readings may mean nothing"
             notes.append(Note(prompt.name, "other embeddings", text, "model"))

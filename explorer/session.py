@@ -363,13 +363,14 @@ class Session(Resolved):
 
 
 def open_session(*prompts: SoftPrompt | str | Path, model: str | Path | None = None, loader: Loader | None = None, **settings: Any) -> Session:
-    """Open prompts for reading: paths, bundled names or prompts in memory.
+    """Open prompts for reading: paths, bundled names, ids of adapters on the Hugging Face hub (`user/name`, `user/name@revision`), or prompts in memory.
 
-    settings: fields of `Settings`. Raises PromptError for a prompt that is missing or damaged.
+    settings: fields of `Settings`. Prompts of one name that lie in different places get names that tell them apart. Raises PromptError for a prompt that
+    is missing or damaged.
     """
-    from explorer.formats import read_prompt
+    from explorer.formats import read_prompt, told_apart
 
     if lists := [prompt for prompt in prompts if isinstance(prompt, list | tuple)]:
         raise PromptError(f"prompts: found a list of {len(lists[0])}; expected them one by one, as in open(*prompts)")
     read = [prompt if isinstance(prompt, SoftPrompt) else read_prompt(prompt) for prompt in prompts]
-    return Session(read, model, Settings().changed(**settings), loader)
+    return Session(told_apart(read), model, Settings().changed(**settings), loader)

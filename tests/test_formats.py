@@ -108,7 +108,7 @@ def test_peft_itself_writes_two_halves_and_only_the_first_is_kept(initialization
     np.testing.assert_array_equal(prompt.vectors, stored[:5])
     assert (prompt.origin.format, prompt.origin.dropped_rows, prompt.origin.base_model) == ("peft", 5, str(tiny_t5_folder))
     assert prompt.origin.warnings == ("5 of 10 rows dropped: PEFT never uses nor trains the decoder's half",)
-    assert prompt.origin.initialization == ("text: good food and bad music" if initialization == "TEXT" else None)
+    assert prompt.origin.initialization == ("text: good food and bad music" if initialization == "TEXT" else "random")
 
 
 @IGNORE_PEFT

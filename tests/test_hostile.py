@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from test_cli import run
 from test_cli_errors import fails
 from test_formats import Bomb
 
@@ -76,7 +77,9 @@ def test_old_torch_files_are_not_run(tmp_path):
     import torch
 
     torch.save({"prompt": torch.ones(2, 3)}, tmp_path / "old.pt", _use_new_zipfile_serialization=False)
-    refused(tmp_path / "old.pt", "a Python pickle, which is never executed")
+    assert "2 vectors of width 3" in run("inspect", tmp_path / "old.pt").output
+    torch.save({"prompt": torch.ones(2, 3), "bomb": Bomb()}, tmp_path / "old.pt", _use_new_zipfile_serialization=False)
+    refused(tmp_path / "old.pt", "no pickle is executed")
 
 
 def test_object_arrays_are_not_run(tmp_path):

@@ -47,9 +47,12 @@ def app(
 
 def _checked_folder(folder: str) -> Path:
     """The folder, if it has at least one readable prompt. Raises ExplorerError when it has none."""
-    from explorer.formats import find_prompts
+    from explorer.formats import PassedOver, find_prompts, in_words
 
-    found = [result for _, result in find_prompts(folder)]
+    passed: list[PassedOver] = []
+    found = [result for _, result in find_prompts(folder, passed)]
+    if passed:
+        note(in_words(passed))
     broken = [error for error in found if isinstance(error, ExplorerError)]
     for error in broken:
         note(f"left out: {error}")

@@ -18,6 +18,7 @@ from explorer.cli.options import (
     Model,
     Overwrite,
     Prompt,
+    Revision,
     Seed,
     TextColumn,
     Wide,
@@ -45,6 +46,7 @@ def attribution(
     label_column: LabelColumn = None,
     max_length: MaxLength = LONGEST_INPUT,
     model: Model = None,
+    revision: Revision = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
     wide: Wide = False,
@@ -59,7 +61,7 @@ def attribution(
     output = Output(as_json, csv, overwrite=overwrite)
     if (text is None) == (data is None):
         raise typer.BadParameter("expected either --text or --data", param_hint="--text")
-    session = open_session([prompt], model, device, dtype, labels=label_values(labels), max_length=max_length, seed=seed)
+    session = open_session([prompt], model, device, dtype, labels=label_values(labels), max_length=max_length, seed=seed, revision=revision)
 
     texts = list(labelled(session, data, Columns(text_column, label_column)).texts) if data is not None else list(text or ())
     check_texts(texts)

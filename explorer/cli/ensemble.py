@@ -4,7 +4,24 @@ from typing import TYPE_CHECKING
 
 from explorer.choices import LONGEST_INPUT
 from explorer.cli.labelled import Columns, labelled
-from explorer.cli.options import Csv, Data, Device, Dtype, Json, LabelColumn, Labels, MaxLength, Model, Overwrite, Prompts, Seed, TextColumn, Wide, label_values
+from explorer.cli.options import (
+    Csv,
+    Data,
+    Device,
+    Dtype,
+    Json,
+    LabelColumn,
+    Labels,
+    MaxLength,
+    Model,
+    Overwrite,
+    Prompts,
+    Revision,
+    Seed,
+    TextColumn,
+    Wide,
+    label_values,
+)
 from explorer.cli.output import Output, cell, concluded, interval, paragraph, plain, table
 from explorer.cli.session import load_model, open_session
 
@@ -21,6 +38,7 @@ def ensemble(
     label_column: LabelColumn = None,
     max_length: MaxLength = LONGEST_INPUT,
     model: Model = None,
+    revision: Revision = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
     wide: Wide = False,
@@ -33,7 +51,7 @@ def ensemble(
     Members, their average, the best one, majority vote (ties by summed log-probability) and mean probability.
     """
     output = Output(as_json, csv, overwrite=overwrite)
-    session = open_session(prompts, model, device, dtype, labels=label_values(labels), max_length=max_length, seed=seed)
+    session = open_session(prompts, model, device, dtype, labels=label_values(labels), max_length=max_length, seed=seed, revision=revision)
 
     task = labelled(session, data, Columns(text_column, label_column))
     load_model(session)

@@ -15,6 +15,7 @@ from explorer.cli.options import (
     NoPrompt,
     Overwrite,
     Prompts,
+    Revision,
     TextColumn,
     Wide,
     label_values,
@@ -33,6 +34,7 @@ def evaluate(
     label_column: LabelColumn = None,
     max_length: MaxLength = LONGEST_INPUT,
     model: Model = None,
+    revision: Revision = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
     wide: Wide = False,
@@ -47,7 +49,9 @@ def evaluate(
     """
     output, processes = Output(as_json, csv, overwrite=overwrite), Processes()
     with processes.failing_together():
-        session = open_session(prompts, model, processes.device_for(device), dtype, processes.note, labels=label_values(labels), max_length=max_length)
+        session = open_session(
+            prompts, model, processes.device_for(device), dtype, processes.note, labels=label_values(labels), max_length=max_length, revision=revision
+        )
         from explorer.evaluation.scoring import Scores
 
         task = labelled(session, data, Columns(text_column, label_column))

@@ -6,7 +6,24 @@ import typer
 
 from explorer.choices import LONGEST_INPUT
 from explorer.cli.labelled import Columns, labelled
-from explorer.cli.options import Csv, Data, Device, Dtype, Json, LabelColumn, Labels, MaxLength, Model, Overwrite, Prompt, Seed, TextColumn, Wide, label_values
+from explorer.cli.options import (
+    Csv,
+    Data,
+    Device,
+    Dtype,
+    Json,
+    LabelColumn,
+    Labels,
+    MaxLength,
+    Model,
+    Overwrite,
+    Prompt,
+    Revision,
+    Seed,
+    TextColumn,
+    Wide,
+    label_values,
+)
 from explorer.cli.output import Output, concluded, interval, paragraph, records, table
 from explorer.cli.session import load_model, open_session
 from explorer.wording import count
@@ -31,6 +48,7 @@ def faithfulness(
     label_column: LabelColumn = None,
     max_length: MaxLength = LONGEST_INPUT,
     model: Model = None,
+    revision: Revision = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
     wide: Wide = False,
@@ -44,7 +62,7 @@ def faithfulness(
     words, and with the vectors the prompt began as.
     """
     output, curve_output = Output(as_json, csv, overwrite=overwrite, beside=curve), Output(csv=curve, overwrite=overwrite)
-    session = open_session([prompt], model, device, dtype, labels=label_values(labels), max_length=max_length, seed=seed)
+    session = open_session([prompt], model, device, dtype, labels=label_values(labels), max_length=max_length, seed=seed, revision=revision)
 
     task, (read,) = labelled(session, data, Columns(text_column, label_column)), session.prompts
     load_model(session)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from explorer.choices import LONGEST_INPUT
-from explorer.cli.options import Csv, Device, Dtype, Json, Labels, MaxLength, Model, NoPrompt, Overwrite, Prompts, Wide, label_values
+from explorer.cli.options import Csv, Device, Dtype, Json, Labels, MaxLength, Model, NoPrompt, Overwrite, Prompts, Revision, Wide, label_values
 from explorer.cli.output import STDOUT, Output, concluded, note, plain, table
 from explorer.cli.session import load_model, open_session
 from explorer.errors import DataError
@@ -27,6 +27,7 @@ def predict(
     max_new_tokens: Annotated[int, typer.Option("--max-new-tokens", min=1, help="Longest generated text, in pieces.")] = 8,
     max_length: MaxLength = LONGEST_INPUT,
     model: Model = None,
+    revision: Revision = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
     wide: Wide = False,
@@ -40,7 +41,7 @@ def predict(
     if not texts:
         raise typer.BadParameter("found no text; expected --text or --text-file", param_hint="--text")
     check_texts(texts)
-    session = open_session(prompts, model, device, dtype, labels=label_values(labels), max_length=max_length)
+    session = open_session(prompts, model, device, dtype, labels=label_values(labels), max_length=max_length, revision=revision)
     _ = session.class_labels  # a prompt without labels is said before the model is loaded
     load_model(session)
     session.progress(f"answering {count(len(texts), 'text')} with {count(len(session.prompts), 'prompt')}")

@@ -6,7 +6,23 @@ import typer
 
 from explorer.choices import LONGEST_INPUT
 from explorer.cli.labelled import Columns, of_data
-from explorer.cli.options import Csv, Device, Dtype, Json, LabelColumn, Labels, MaxLength, Model, NoPrompt, Overwrite, Prompts, TextColumn, Wide, label_values
+from explorer.cli.options import (
+    Csv,
+    Device,
+    Dtype,
+    Json,
+    LabelColumn,
+    Labels,
+    MaxLength,
+    Model,
+    NoPrompt,
+    Overwrite,
+    Prompts,
+    Revision,
+    TextColumn,
+    Wide,
+    label_values,
+)
 from explorer.cli.output import Output, concluded, interval, records, table
 from explorer.cli.processes import Processes
 from explorer.cli.session import load_model, open_session
@@ -35,6 +51,7 @@ def shift(
     label_column: LabelColumn = None,
     max_length: MaxLength = LONGEST_INPUT,
     model: Model = None,
+    revision: Revision = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
     wide: Wide = False,
@@ -50,7 +67,9 @@ def shift(
     output, summary_output = Output(as_json, csv, overwrite=overwrite, beside=summary), Output(csv=summary, overwrite=overwrite)
     names, processes = _renaming(renamed or []), Processes()
     with processes.failing_together():
-        session = open_session(prompts, model, processes.device_for(device), dtype, processes.note, labels=label_values(labels), max_length=max_length)
+        session = open_session(
+            prompts, model, processes.device_for(device), dtype, processes.note, labels=label_values(labels), max_length=max_length, revision=revision
+        )
         tasks = _tasks(session, (source, *target), names, Columns(text_column, label_column))
         models = _tuned(tuned_model or [], tasks[0].labels)
         answered, last = _answers(session, tasks, no_prompt, generate, processes)

@@ -29,7 +29,8 @@ class Archive:
             self._zip = zipfile.ZipFile(path)
         except _DAMAGE as error:
             raise PromptError(f"{path}: cannot be read as a zip file ({first_line(error)}); it is damaged or of another kind") from error
-        self._members = {info.filename: info for info in self._zip.infolist() if not info.filename.endswith("/")}
+        named = [(info.filename.replace("\\", "/"), info) for info in self._zip.infolist()]  # zips of Windows may hold backslashes
+        self._members = {name: info for name, info in named if not name.endswith("/") and not name.startswith("__MACOSX/")}
         try:
             self._check()
         except PromptError:

@@ -35,6 +35,14 @@ def list_safetensors(path: Path) -> dict[str, Stored]:
         }
 
 
+def is_ours(path: Path) -> bool:
+    """Whether this project wrote a file, in which every row of `prompt_embeddings` is the prompt's. Raises PromptError when it is damaged."""
+    if not is_safetensors(path):
+        return False
+    with _opened(path) as file:
+        return (file.metadata() or {}).get("written_by") == "soft-prompt-explorer"
+
+
 def read_safetensors(path: Path) -> dict[str, np.ndarray]:
     """All arrays of a safetensors file. Raises PromptError when it is missing, damaged or too large."""
     from explorer.formats.stored import load

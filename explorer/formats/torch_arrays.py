@@ -8,17 +8,23 @@ import numpy as np
 
 from explorer.errors import PromptError
 from explorer.formats.archives import ZIP, Archive
-from explorer.formats.stored import Stored, starts_with
+from explorer.formats.stored import MOST_BYTES, Stored, starts_with
 
 if TYPE_CHECKING:
     import torch
 
+OLD = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
+"""how files of torch before 1.6 begin: a pickled number, then plain parts that `weights_only` reads as it reads newer files"""
+MOST_OLD = 4 * MOST_BYTES
+"""of an old file, which is read as a whole"""
 DEEPEST = 6
 """levels of dictionaries in a checkpoint that are looked into"""
 
 
 def is_torch(path: Path) -> bool:
-    """Whether a file is a zip as `torch.save` writes it."""
+    """Whether a file is a zip as `torch.save` writes it, or what it wrote before release 1.6."""
+    if starts_with(path, OLD):
+        return True
     if not starts_with(path, *ZIP):
         return False
     try:
@@ -33,15 +39,17 @@ def list_torch(path: Path) -> dict[str, Stored]:
 
     Raises PromptError when the file is damaged or holds anything but tensors and plain values.
     """
-    with Archive(path) as archive:
-        if not archive.stored:
-            raise PromptError(f"{path}: a zip with compressed parts; expected a file as torch.save writes it")
+    old = starts_with(path, OLD)
+    if old and path.stat().st_size > MOST_OLD:
+        raise PromptError(f"{path}: an old torch file of {path.stat().st_size:,} bytes; expected at most {MOST_OLD:,}: save its prompt alone")
+    if not old:
+        _check_zip(path)
     import torch
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about tensor types that newer releases name otherwise
-            content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+            content = torch.load(path, map_location="cpu", weights_only=True, mmap=not old)
     except Exception as error:  # unpickling fails in every way there is
         raise PromptError(
             f"{path}: holds more than plain tensors, or is damaged ({_reason(error)}); no pickle is executed: "
@@ -50,6 +58,12 @@ def list_torch(path: Path) -> dict[str, Stored]:
     found: dict[str, Stored] = {}
     _collect(content, "", found, DEEPEST)
     return found
+
+
+def _check_zip(path: Path) -> None:
+    with Archive(path) as archive:
+        if not archive.stored:
+            raise PromptError(f"{path}: a zip with compressed parts; expected a file as torch.save writes it")
 
 
 def _reason(error: Exception) -> str:

@@ -4,8 +4,10 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from explorer import hub
 from explorer.errors import ModelError
 from explorer.files import MODELS
+from explorer.hub import HubError
 from explorer.models.architecture import HEAD, SHARED, Architecture, read_architecture
 from explorer.models.weights import EMBEDDING_KEYS, read_tensors, weight_files
 
@@ -26,6 +28,11 @@ def model_folder(model: str | Path, weights: bool = False) -> Path:
     weights: whether the weight files are needed too (else configuration and tokenizer). Raises ModelError when there is none.
     """
     for folder in (Path(model), MODELS / str(model)):
+        if hub.is_cached(folder):
+            try:
+                folder = hub.snapshot(folder)
+            except HubError as error:
+                raise ModelError(str(error)) from error
         if folder.is_dir():
             if not (folder / "config.json").is_file():
                 raise ModelError(f"{folder}: no config.json; expected a model folder as transformers' save_pretrained writes it")
@@ -44,18 +51,15 @@ def lasting_name(model: str) -> str:
 def _downloaded(model: str, weights: bool) -> Path:
     if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", model) or model.startswith("."):
         raise ModelError(f"{model}: no such folder; expected a model folder, a name under checkpoints/models, or a Hugging Face id")
-    from huggingface_hub import snapshot_download
-
     patterns = ["*.json", "*.model"]
     try:
-        folder = Path(snapshot_download(model, allow_patterns=patterns + (["*.safetensors"] if weights else [])))
+        folder = hub.fetch(model, patterns + (["*.safetensors"] if weights else []))
         if weights and not any(folder.glob("*.safetensors")):
-            folder = Path(snapshot_download(model, allow_patterns=[*patterns, "pytorch_model*.bin"]))
+            folder = hub.fetch(model, [*patterns, "pytorch_model*.bin"])
         return folder
-    except Exception as error:  # the hub raises a dozen kinds: offline, not found, gated, broken proxy
-        reason = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
+    except HubError as error:
         raise ModelError(
-            f"{model}: no such folder, not bundled, and not to be had from the Hugging Face hub ({reason}); give the folder of a downloaded model"
+            f"{model}: no such folder, not bundled, and not to be had from the Hugging Face hub ({error}); give the folder of a downloaded model"
         ) from error
 
 

@@ -13,7 +13,9 @@ from explorer.errors import ModelError
 CONTROL = ("<pad>", "</s>", "<unk>", "<s>")
 REMEMBERED = 1_000_000
 """pieces: texts of no more are not cut into pieces again when they are asked for again at once"""
-_SENTINEL = re.compile(r"<extra_id_\d+>")
+_SENTINEL = re.compile(r"▁?<extra_id_\d+>")
+BYTE = re.compile(r"<0x[0-9A-Fa-f]{2}>")
+"""a byte of a text that has no piece of its own: it may be encoded and written, but is no word"""
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,14 @@ if TYPE_CHECKING:
     import torch
 
 EMBEDDING_KEYS = ("shared.weight", "encoder.embed_tokens.weight", "model.embed_tokens.weight", "transformer.wte.weight", "embed_tokens.weight")
+TABLES = (
+    *("shared.weight", "encoder.embed_tokens.weight", "embed_tokens.weight", "wte.weight", "word_embeddings.weight", "embed_in.weight"),
+    *("embeddings.word_embeddings.weight", "decoder.embed_tokens.weight"),
+)
+"""what the table is called in other families, without WRAPPERS"""
+WRAPPERS = ("module.", "base_model.model.", "base_model.", "model.", "transformer.", "gpt_neox.", "language_model.")
+SCALES = ("weight_scale", "weight.", "weight_packed", "weight_zero_point", "scale", "SCB", "absmax", "qzeros")
+"""how what lies beside a quantized weight is called after the weight's own name"""
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 """what transformers calls them; the first that is there is read, and `<name>.index.json` where they are several"""
 
@@ -24,10 +32,51 @@ def read_embedding(folder: Path) -> np.ndarray:
     Raises ModelError when there are none or the files cannot be read. No other tensor is read, and no pickle executed.
     """
     files = weight_files(folder)
-    for key in EMBEDDING_KEYS:
+    for key in _tables(files):
         if key in files:
+            _check_plain(files, key)
             return _from_bin(files[key], key) if files[key].suffix == ".bin" else _from_safetensors(files[key], key)
     raise ModelError(f"{folder}: no input embeddings found; expected one of {', '.join(EMBEDDING_KEYS)}")
+
+
+def _tables(files: Mapping[str, Path]) -> list[str]:
+    """Names under which the table may be stored, the likeliest first: each of TABLES, also behind the names of wrappers."""
+    bare = {key: _bare(key) for key in files}
+    return [*(key for key in EMBEDDING_KEYS if key in files), *(key for table in TABLES for key in bare if bare[key] == table)]
+
+
+def _bare(key: str) -> str:
+    while (start := next((start for start in WRAPPERS if key.startswith(start)), None)) is not None:
+        key = key.removeprefix(start)
+    return key
+
+
+def _check_plain(files: Mapping[str, Path], key: str) -> None:
+    """Raise ModelError for a table that is quantized, or left empty by ZeRO-3."""
+    stem = key.removesuffix("weight")
+    beside = [name for name in files if name != key and name.startswith(stem) and name.removeprefix(stem).startswith(SCALES)]
+    dtype, shape = _described(files[key], key)
+    if beside or dtype not in ("F64", "F32", "F16", "BF16"):
+        said = f", with {beside[0]} beside it" if beside else ""
+        raise ModelError(f"{files[key]}: {key} is quantized ({dtype}{said}), which are no vectors; give the model in float32, float16 or bfloat16")
+    if 0 in shape:
+        raise ModelError(
+            f"{files[key]}: {key} has shape {shape}, as DeepSpeed ZeRO-3 leaves it; run the zero_to_fp32.py beside the checkpoint, or save the gathered model"
+        )
+
+
+def _described(file: Path, key: str) -> tuple[str, tuple[int, ...]]:
+    """Type, by safetensors' name, and shape of a weight."""
+    if file.suffix == ".bin":
+        tensor = _state(file)[key]
+        plain = {"float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16"}
+        name = str(tensor.dtype).removeprefix("torch.")
+        return plain.get(name, name), tuple(tensor.shape)
+    from safetensors import safe_open
+
+    with _readable(file), safe_open(file, framework="np") as weights:
+        part = weights.get_slice(key)
+        return part.get_dtype(), tuple(part.get_shape())
 
 
 def _from_safetensors(file: Path, key: str) -> np.ndarray:
@@ -117,7 +166,9 @@ def _state(file: Path) -> "dict[str, torch.Tensor]":
     if not file.is_file():
         raise ModelError(f"{file.parent}: no {file.name}, which its index names; get the model again")
     try:
-        state = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+        with file.open("rb") as opened:
+            mapped = opened.read(2) == b"PK"  # files of torch before 1.6 are no zip and cannot be mapped
+        state = torch.load(file, map_location="cpu", weights_only=True, mmap=mapped)
     except (pickle.UnpicklingError, RuntimeError, OSError, ValueError, EOFError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
         raise ModelError(f"{file}: cannot be read as plain tensors ({reason}); no pickle is executed: get the model as safetensors") from error
