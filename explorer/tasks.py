@@ -1,21 +1,26 @@
 """Labelled texts: reading them from TSV, CSV or JSONL files (packed or not) or from a hub data set."""
 
 import csv
-import gzip
+import io
 import json
 import lzma
-from collections.abc import Callable, Sequence
+import os
+import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from explorer.arguments import as_list
+from explorer.bounded import Unpacked
 from explorer.errors import DataError
 from explorer.wording import count
 
 if TYPE_CHECKING:
     import numpy as np
 
+MOST_UNPACKED = 512 * 2**20
+"""bytes that a packed data file may unpack to"""
 LONGEST_TEXT = 20_000
 """characters; a longer text is refused rather than silently cut"""
 HELD_OUT_OF, HELD_OUT_LEAST, HELD_OUT_SEED = 10, 30, 0
@@ -131,18 +136,21 @@ def held_out(task: Task) -> tuple[Task, Task]:
 def _file_rows(path: Path) -> list[dict]:
     if not path.is_file():
         raise DataError(f"{path}: no such file; expected TSV, CSV or JSONL with the columns text and label")
-    openers: dict[str, Callable[..., Any]] = {".xz": lzma.open, ".gz": gzip.open}
-    opener = openers.get(path.suffix, open)
     kind = Path(path.stem).suffix if path.suffix in (".xz", ".gz") else path.suffix
     if kind not in (".tsv", ".csv", ".jsonl"):
         raise DataError(f"{path}: found the suffix {kind or 'none'}; expected .tsv, .csv or .jsonl (also as .xz or .gz)")
     try:
-        with opener(path, "rt", encoding="utf-8-sig", newline="") as file:
+        with _opened(path) as raw, io.TextIOWrapper(raw, encoding="utf-8-sig", newline="") as file:
             if kind == ".jsonl":
                 return [_json_object(line, path, number) for number, line in enumerate(file, start=1) if line.strip()]
             return list(csv.DictReader(file, delimiter="\t" if kind == ".tsv" else ",", strict=True))  # a stray quote would swallow rows
-    except (OSError, EOFError, lzma.LZMAError, UnicodeDecodeError, csv.Error) as error:
+    except (OSError, EOFError, lzma.LZMAError, zlib.error, ValueError, csv.Error) as error:  # ValueError: not UTF-8, or unpacks to too much
         raise DataError(f"{path}: cannot be read ({error}); expected UTF-8 {kind[1:].upper()}") from error
+
+
+def _opened(path: Path) -> io.BufferedReader:
+    """The bytes of a data file, unpacked where it is packed."""
+    return io.BufferedReader(Unpacked(path, MOST_UNPACKED)) if path.suffix in (".xz", ".gz") else path.open("rb")
 
 
 def _json_object(line: str, path: Path, number: int) -> dict:
@@ -159,6 +167,7 @@ def _hub_rows(data: str) -> list[dict]:
     parts = data.split(":")
     if len(parts) != 3 or not all(parts):
         raise DataError(f"{data}: expected hf:NAME[/CONFIG]:SPLIT")
+    os.environ["HF_DATASETS_TRUST_REMOTE_CODE"] = "0"  # a data set that is a script is not run, nor is anybody asked
     try:
         from datasets import ClassLabel, load_dataset
     except ImportError as error:

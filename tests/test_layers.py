@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 FLOORS = (
     ("errors", "choices", "wording", "pieces", "arguments"),
-    ("files", "interruption", "results"),
+    ("files", "bounded", "interruption", "results"),
     ("prompt", "tasks", "models"),
     ("vocabulary", "kept"),
     ("formats", "analysis", "resolve"),

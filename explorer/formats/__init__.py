@@ -1,5 +1,6 @@
 """Checkpoint formats, one file each. `read_prompt` finds the right one by looking at the content."""
 
+import os
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -8,6 +9,7 @@ from explorer.errors import ExplorerError, PromptError
 from explorer.files import PROMPTS
 from explorer.formats import adapterhub, arrays, google, kobold, nemo, openprompt, peft, t5x
 from explorer.formats.refused import describe, is_pickle
+from explorer.formats.stored import first_line
 from explorer.prompt import SoftPrompt
 from explorer.wording import printable
 
@@ -39,6 +41,12 @@ def read_prompt(prompt: str | Path, key: str | None = None) -> SoftPrompt:
         raise PromptError(f"{path}: cannot be read ({error.strerror or error})") from error
     except MemoryError as error:
         raise PromptError(f"{path}: asks for more memory than there is; the file is damaged, or no prompt") from error
+    except RecursionError as error:
+        raise PromptError(f"{path}: holds things in things, too many levels of them; the file is damaged, or no prompt") from error
+    except PromptError:
+        raise
+    except Exception as error:  # of files that no reader foresaw: one of them never ends a command, a folder's list or a page
+        raise PromptError(f"{path}: cannot be read ({type(error).__name__}: {first_line(error)}); the file is damaged, or no prompt") from error
     if not path.is_file():
         raise PromptError(f"{path}: neither a file nor a folder; expected a prompt checkpoint")
     raise PromptError(f"{path}: not a prompt checkpoint: found {describe(path)}. Expected a PEFT adapter folder, .npy, .npz, .safetensors, or as README lists")
@@ -136,21 +144,29 @@ def find_prompts(folder: str | Path | None = None) -> Iterator[tuple[Path, SoftP
     root = PROMPTS if folder is None else Path(folder)
     if not root.is_dir():
         raise PromptError(f"{root}: no such folder; expected a folder with trained prompts")
-    candidates = [root, *sorted(path for path in root.rglob("*") if not any(part.startswith(".") for part in path.relative_to(root).parts))]
+    candidates = [root, *sorted(_below(root))]
     inside_prompt: set[Path] = set()
     for path in candidates:
         if path.parent in inside_prompt:
+            inside_prompt.add(path)  # a file has nothing below it
+            continue
+        try:
+            if (path / "config.json").is_file():  # a model, whose weights are no prompt
+                inside_prompt.add(path)
+                continue
+            if not any(reader.recognizes(path) for reader in READERS) and not is_pickle(path):
+                continue
             if path.is_dir():
                 inside_prompt.add(path)
-            continue
-        if (path / "config.json").is_file():  # a model, whose weights are no prompt
-            inside_prompt.add(path)
-            continue
-        if not any(reader.recognizes(path) for reader in READERS) and not is_pickle(path):
-            continue
-        if path.is_dir():
-            inside_prompt.add(path)
-        try:
             yield path, read_prompt(path)
         except ExplorerError as error:
             yield path, error
+        except Exception as error:  # while it was looked at
+            yield path, PromptError(f"{path}: cannot be read ({type(error).__name__}: {first_line(error)}); the file is damaged, or no prompt")
+
+
+def _below(root: Path) -> Iterator[Path]:
+    """Every file and folder below a folder but hidden ones; folders that may not be looked into are passed over."""
+    for folder, folders, files in os.walk(root):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield from (Path(folder) / name for name in (*folders, *files) if not name.startswith("."))

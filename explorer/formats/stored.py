@@ -17,6 +17,8 @@ MOST_BYTES = 128 * 2**20
 """of one array that is loaded, and of everything an archive may unpack to: a prompt of 100 tokens × 4,096 in float32 is 1.6 MB"""
 MOST_JSON = 4 * 2**20
 """bytes of a configuration or record"""
+DEEPEST_JSON = 64
+"""objects in objects"""
 LISTED = 6
 """arrays that a message names"""
 
@@ -105,13 +107,31 @@ def read_json(path: Path) -> dict:
 def parse_json(content: bytes, path: Path) -> dict:
     """The JSON object that `content` holds; `path` is for messages. Raises PromptError when it is damaged or no object."""
     try:
-        read = json.loads(content.decode("utf-8"))
+        read = json.loads(content.decode("utf-8"), parse_int=_whole_number)
+        _check_depth(read)
         json.dumps(read, ensure_ascii=False).encode()  # half a surrogate pair is no text, but JSON can escape it
     except (ValueError, RecursionError) as error:
         raise PromptError(f"{path}: cannot be read as JSON ({first_line(error)})") from error
     if not isinstance(read, dict):
         raise PromptError(f"{path}: found a JSON {type(read).__name__}; expected an object")
     return read
+
+
+def _whole_number(digits: str) -> int:
+    """A whole number that tables can hold."""
+    if len(digits) > 20 or not -(2**63) <= (number := int(digits)) < 2**64:
+        raise ValueError(f"the whole number {digits[:24]}{'…' * (len(digits) > 24)} takes more than 64 bits")
+    return number
+
+
+def _check_depth(read: object) -> None:
+    """Raise ValueError for objects in objects that code which follows them would not come back from."""
+    level = [read]
+    for _ in range(DEEPEST_JSON):
+        level = [inner for one in level if isinstance(one, dict | list) for inner in (one.values() if isinstance(one, dict) else one)]
+        if not level:
+            return
+    raise ValueError(f"objects in objects, more than {DEEPEST_JSON} levels")
 
 
 def first_line(error: Exception) -> str:
