@@ -123,12 +123,12 @@ def read_architecture(folder: Path) -> Architecture:
 def architecture(config: Mapping, generation: Mapping | None = None) -> Architecture:
     """The same out of the two files' content. Raises ModelError for a size that is missing or no whole number above 0."""
     kind, generation = str(config["model_type"]), generation or {}
-    projection = str(config.get("feed_forward_proj", "relu" if kind == "t5" else "gated-gelu"))
+    projection = _word(config, "feed_forward_proj", "relu" if kind == "t5" else "gated-gelu")
     activation = "gelu_new" if projection == "gated-gelu" else projection.split("-")[-1]
-    tied, end = config.get("tie_word_embeddings"), _pieces(config.get("eos_token_id", 1), "eos_token_id")
+    tied, end = _switch(config, "tie_word_embeddings", True), _pieces(config.get("eos_token_id", 1), "eos_token_id")
     ends = _pieces(generation["eos_token_id"], "eos_token_id") if generation.get("eos_token_id") is not None else end
     start = next((given for given in (config.get("decoder_start_token_id"), config.get("pad_token_id")) if given is not None), 0)
-    activation = str(config.get("dense_act_fn", activation))  # what is stored counts, as in transformers
+    activation = _word(config, "dense_act_fn", activation)  # what is stored counts, as in transformers
     layers, rows = _size(config, "num_layers", most=MOST_LAYERS), _size(config, "vocab_size")
     if outside := [piece for piece in (*_pieces(start, "decoder_start_token_id"), *end, *ends) if piece >= rows]:
         raise ModelError(f"found {outside[0]} as the piece that texts begin or end with; expected one of {rows:,} (vocab_size)")
@@ -153,7 +153,7 @@ def architecture(config: Mapping, generation: Mapping | None = None) -> Architec
         gated=_switch(config, "is_gated_act", projection.startswith("gated-")),
         activation=activation,
         # T5 1.0 scales; T5 1.1 says so by a head that is not tied; mT5 never scales
-        scaled=kind != "mt5" and _switch(config, "scale_decoder_outputs", tied is not False),
+        scaled=kind != "mt5" and _switch(config, "scale_decoder_outputs", tied),
         start=_pieces(start, "decoder_start_token_id")[0],
         end=end[0],
         ends=ends,
@@ -182,6 +182,13 @@ def _switch(config: Mapping, name: str, default: bool) -> bool:
     value = config.get(name)
     if value is not None and not isinstance(value, bool):
         raise ModelError(f"found {name} = {_shown(value)}; expected true or false")
+    return default if value is None else value
+
+
+def _word(config: Mapping, name: str, default: str) -> str:
+    value = config.get(name)
+    if value is not None and not isinstance(value, str):
+        raise ModelError(f"found {name} = {_shown(value)}; expected a word")
     return default if value is None else value
 
 

@@ -93,9 +93,9 @@ def _from_backend(backend) -> Tokenizer:
 
 def _from_transformers(folder: Path) -> Tokenizer:
     for file in (folder / "config.json", folder / "tokenizer_config.json"):
-        if file.is_file() and (code := read_json(file).get("auto_map")):
-            named = str(next(iter(code.values()), code) if isinstance(code, dict) else code)[:80]
-            raise ModelError(f"{file}: its tokenizer may be code of its own ({named}), which is never run; expected tokenizer.json")
+        code = read_json(file).get("auto_map") if file.is_file() else None
+        if code is not None and (not isinstance(code, dict) or "AutoTokenizer" in code):
+            raise ModelError(f"{file}: its tokenizer is code of its own (auto_map), which is never run; expected tokenizer.json")
     from transformers import AutoTokenizer
 
     try:
