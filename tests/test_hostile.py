@@ -10,6 +10,7 @@ import pickle
 import struct
 import tarfile
 import time
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -360,14 +361,14 @@ def test_a_header_of_gigabytes_is_not_unpacked(tmp_path):
         assert peak() - before < 64 * 2**20
 
 
-@pytest.mark.parametrize("compress", [gzip.compress, lzma.compress, bz2.compress], ids=["gzip", "xz", "bzip2"])
-@pytest.mark.parametrize("type", [tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME], ids=["pax", "longname"])
-def test_headers_in_packed_tar_files_are_bounded(compress, type, tmp_path):
+@pytest.mark.parametrize(("compress", "megabytes"), [(gzip.compress, 150), (lzma.compress, 4), (bz2.compress, 4)], ids=["gzip", "xz", "bzip2"])
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME], ids=["pax", "longname"])
+def test_headers_in_packed_tar_files_are_bounded(compress, megabytes, kind, tmp_path):
     member = tarfile.TarInfo("x")
-    member.type, member.size = type, 2**34
-    (tmp_path / "bomb.nemo").write_bytes(compress(member.tobuf(tarfile.GNU_FORMAT) + bytes(150 * 2**20)))
+    member.type, member.size = kind, 2**34
+    (tmp_path / "bomb.nemo").write_bytes(compress(member.tobuf(tarfile.GNU_FORMAT) + bytes(megabytes * 2**20)))
     start = time.monotonic()
-    refused(tmp_path / "bomb.nemo", "cannot be read as a tar file")
+    refused(tmp_path / "bomb.nemo")
     assert time.monotonic() - start < LONGEST
 
 
@@ -422,7 +423,7 @@ def test_objects_in_objects_in_objects(name, levels, tmp_path):
 
 
 def torch_contents() -> dict[str, object]:
-    """What torch can save and what is no prompt, or one that takes a step more."""
+    """What torch can save and what is no prompt."""
     import torch
 
     shared: dict[str, object] = {"x": 1}
@@ -452,8 +453,10 @@ def torch_contents() -> dict[str, object]:
 def test_contents_of_torch_files(kind, tmp_path):
     import torch
 
-    name, content = list(torch_contents().items())[kind]
-    torch.save(content, tmp_path / "odd.pt")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # nested and sparse tensors are said to be new
+        name, content = list(torch_contents().items())[kind]
+        torch.save(content, tmp_path / "odd.pt")
     start = time.monotonic()
     refused(tmp_path / "odd.pt")
     assert time.monotonic() - start < LONGEST, name
@@ -494,20 +497,12 @@ def test_names_of_files(name, tmp_path):
 
 
 def test_the_folder_above(tmp_path, monkeypatch):
-    foreign.peft(tmp_path, VECTORS)
-    (tmp_path / "adapter" / "inside").mkdir(parents=True)
-    monkeypatch.chdir(tmp_path / "adapter" / "inside")
-    (prompt,) = [one for _, one in find_prompts("..") if isinstance(one, SoftPrompt)] or [None]
-    assert prompt is None or prompt.name not in ("", "..")
-    assert ".." not in read_or_error("..")
-
-
-def read_or_error(place: str) -> str:
-    """A prompt's name, or nothing where there is none."""
-    try:
-        return read_prompt(place).name
-    except PromptError:
-        return ""
+    place = foreign.peft(tmp_path, VECTORS)
+    (place / "inside").mkdir()
+    monkeypatch.chdir(place / "inside")
+    assert read_prompt("..").name == place.name
+    ((_, found),) = find_prompts("..")
+    assert isinstance(found, SoftPrompt)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="the administrator may read everything")

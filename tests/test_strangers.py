@@ -17,7 +17,6 @@ from explorer.dashboard import access, limits, uploads
 from explorer.dashboard.cache import Broken
 from explorer.dashboard.errors import hinted
 from explorer.dashboard.markdown import safe, slug
-from explorer.errors import ModelError
 from explorer.figures.style import plain
 from explorer.formats import peft
 from explorer.prompt import Origin, SoftPrompt
@@ -67,9 +66,10 @@ def zipped(folder: Path) -> bytes:
     return content.getvalue()
 
 
-@pytest.mark.parametrize(
-    "name", ["..", ".", "...", "../..", "/", "", "a" * 300 + ".npy", "字" * 255 + ".npy", "\ud800.npy", "<b>.npy", "CON", "a\0b.npy", "a\nb.npy"]
-)
+NAMES = ["..", ".", "...", "../..", "/", "", "a" * 300 + ".npy", "字" * 255 + ".npy", "\ud800.npy", "<b>.npy", "CON", "a\0b.npy", "a\nb.npy"]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_an_upload_may_have_any_name(name, upload):
     found = upload({name: npy(), "other.npy": npy()})
     assert len(found) == 2
@@ -112,12 +112,7 @@ def test_an_upload_opens_no_model_by_its_path_or_from_the_hub(base, tmp_path, up
     asked = []
     loads = Loader.vocabulary
     monkeypatch.setattr(Loader, "vocabulary", lambda self, model: asked.append(model) or loads(self, model))
-    try:
-        notes = Session([prompt]).notes
-    except ModelError as error:
-        assert "is not looked for" in str(error)
-    else:
-        assert any("is not looked for" in note.text for note in notes)
+    assert any("is not looked for" in note.text for note in Session([prompt]).notes)
     assert asked == ["mini-t5"]
 
 
@@ -219,14 +214,12 @@ def test_a_map_is_bounded_before_it_is_unpacked(tmp_path):
     from explorer.analysis.map.store import read_map
     from explorer.errors import ExplorerError
 
-    with zipfile.ZipFile(tmp_path / "map.npz", "w", zipfile.ZIP_DEFLATED) as archive:
-        for name in ("token_ids", "xy", "fingerprint", "settings"):
-            header = io.BytesIO()
-            np.lib.format.write_array_header_1_0(header, {"descr": "<f8", "fortran_order": False, "shape": (2**26,)})
-            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                member.write(header.getvalue())
-                for _ in range(512):
-                    member.write(bytes(2**20))
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "<f8", "fortran_order": False, "shape": (2**25,)})
+    with zipfile.ZipFile(tmp_path / "map.npz", "w", zipfile.ZIP_DEFLATED) as archive, archive.open("settings.npy", "w") as member:
+        member.write(header.getvalue())
+        for _ in range(256):
+            member.write(bytes(2**20))
     with pytest.raises(ExplorerError, match="cannot be read as a map"):
         read_map(tmp_path / "map.npz")
 
