@@ -64,7 +64,8 @@ def _uploaded() -> None:
     st.session_state.setdefault(_FOLDERS, []).append(folder)  # removed from the disk when the session's state is
     for file in files:
         st.session_state["uploads seen"].add(file.file_id)
-        target = _free(Path(folder.name) / (slug(Path(file.name).name) or "file"))
+        name = slug(Path(file.name).name) or "file"
+        target = _free(Path(folder.name) / (f"file{name}" if name.startswith(".") else name))  # hidden files are passed over
         try:
             target.write_bytes(file.getvalue())
             _unpack(target)

@@ -55,7 +55,7 @@ def lasting_name(model: str) -> str:
 
 
 def _downloaded(model: str, weights: bool) -> Path:
-    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", model) or model.startswith("."):
+    if len(model) > 200 or not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", model) or model.startswith("."):
         raise ModelError(f"{printable(model[:200])}: no such folder; expected a model folder, a name under checkpoints/models, or a Hugging Face id")
     from huggingface_hub import snapshot_download
 
