@@ -22,6 +22,8 @@ MOST_FOUND, MOST_LOOKED_AT = 10_000, 200_000
 """tensors of a checkpoint, and entries of its dictionaries"""
 LONGEST_KEY = 200
 """characters"""
+MOST_PLACES = 3
+"""at which one dictionary is looked into"""
 
 
 def is_torch(path: Path) -> bool:
@@ -76,17 +78,17 @@ def _reason(error: Exception) -> str:
 
 
 def _tensors(content: object, path: Path) -> dict[str, Stored]:
-    """The tensors of nested dictionaries. One that stands in several places is looked into once: a few that hold each other twice have no end."""
+    """The tensors of nested dictionaries. One that stands in many places is looked into at few of them: some that hold each other twice have no end."""
     found: dict[str, Stored] = {}
-    seen: set[int] = set()
+    seen: dict[int, int] = {}
     looked = 0
     waiting: list[tuple[str, object, int]] = [("", content, DEEPEST)]
     while waiting:
         name, value, depth = waiting.pop()
         if (stored := _stored(value)) is not None:
             found[name] = stored
-        elif isinstance(value, dict) and depth and id(value) not in seen:
-            seen.add(id(value))
+        elif isinstance(value, dict) and depth and seen.get(id(value), 0) < MOST_PLACES:
+            seen[id(value)] = seen.get(id(value), 0) + 1
             inner = [(f"{name}.{key[:LONGEST_KEY]}" if name else key[:LONGEST_KEY], one, depth - 1) for key, one in value.items() if isinstance(key, str)]
             waiting += reversed(inner)
             looked += len(inner)
