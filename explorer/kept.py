@@ -1,4 +1,4 @@
-"""What a bundled model answered before, so that a page opens at once: kept by a fingerprint of everything that it depends on.
+"""What was read from bundled prompts before, so that a page opens at once: kept by a fingerprint of everything that it depends on.
 
 A model, a prompt or a text that changed has another fingerprint: nothing stale is ever found, it is computed anew.
 """

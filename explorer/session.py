@@ -73,18 +73,24 @@ class Session(Resolved):
 
     def clusters(self) -> "Readings[Clusters]":
         """Does a token lie among words that belong together? See analysis.clusters."""
-        from explorer.analysis.clusters import clusters
+        from explorer.analysis.clusters import Clusters, clusters
 
-        return self._each("clusters", (self.settings.k, self.settings.nulls, self.settings.seed), clusters)
+        options = self.settings.k, self.settings.nulls, self.settings.seed
+        return self._each_kept("clusters", options, Clusters, lambda prompt, vocabulary: clusters(prompt, vocabulary, *options))
 
     def significant_groups(self) -> list[tuple[tuple[str, ...], ...]]:
         """Of each prompt the words of every token's group where it is significant, else none: the verdict of `clusters` alone, for less."""
         from explorer.analysis.clusters import significant_groups
 
-        nulls, seed = self.settings.nulls, self.settings.seed
-        return [
-            self._once(prompt, "groups", (nulls, seed), partial(significant_groups, prompt, self.vocabulary_of(prompt), nulls, seed)) for prompt in self.prompts
-        ]
+        options = self.settings.nulls, self.settings.seed
+
+        def groups(prompt: SoftPrompt) -> tuple[tuple[str, ...], ...]:
+            vocabulary = self.vocabulary_of(prompt)
+            make = partial(significant_groups, prompt, vocabulary, *options)
+            kept = self.loader.kept(vocabulary)
+            return make() if kept is None else kept.answer("groups", prompt, options, tuple[tuple[str, ...], ...], make)
+
+        return [self._once(prompt, "groups", options, partial(groups, prompt)) for prompt in self.prompts]
 
     def decompose(self, words: int = 5) -> "Readings[Decomposition]":
         """Every token as a sum of few words; see analysis.decomposition."""

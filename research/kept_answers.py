@@ -35,6 +35,8 @@ def keep(prompts: list[SoftPrompt], loader: Loader) -> None:
     fitting: list[Task] = [task for task in examples if set(task.labels) <= set(session.class_labels)]
     for task in fitting:
         session.evaluate(task, no_prompt=True, generate=False)
+    session.clusters()
+    session.significant_groups()
     for prompt in prompts:
         if prompt.length == USUAL_LENGTH and prompt.origin.seed == 0:
             one = session.only(prompt.name)

@@ -32,15 +32,15 @@ train() {  # train MODEL TASK FOLDER OUT STEPS EVERY OPTIONS…
     python -m explorer train --model "$1" --task "$2" --data "$tasks/$3/train.tsv" --dev "$tasks/$3/dev.tsv" --dev-examples 500 \
         --schedule linear --out "$4" --steps "$5" --evaluate-every "$6" "${@:7}"
 }
-train mini-t5 subjectivity subj $prompts 700 50
+train mini-t5 subjectivity subj $prompts 400 25
 train mini-t5 sentiment mr $prompts 300 25
 train mini-t5 question-type trec $prompts 1500 50
-train mini-t5 question-type trec $prompts 1500 50 --init class-label --length 1,5
-train mini-t5 question-type trec $prompts 1500 50 --init class-label --length 100 --saved-points 4
+train mini-t5 subjectivity subj $prompts 400 25 --init class-label --length 1,5
+train mini-t5 subjectivity subj $prompts 400 25 --init class-label --length 100 --saved-points 4
 train mini-t5 sentiment mr $prompts 300 25 --seeds 0 --lr 0.03 --pull 0.001 \
     --read-as "mix the flour with water and salt, then bake the bread in the oven for an hour"
 for model in micro-t5 nano-t5; do
-    train $model subjectivity subj $prompts/$model 700 50 --init class-label
+    train $model subjectivity subj $prompts/$model 400 25 --init class-label
     train $model sentiment mr $prompts/$model 300 25 --init class-label
     train $model question-type trec $prompts/$model 1500 50 --init class-label
 done

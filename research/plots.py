@@ -44,5 +44,6 @@ def several_lengths(prompts: list[SoftPrompt]) -> list[SoftPrompt]:
 
 if __name__ == "__main__":
     draw(length_figure(several_lengths(bundled(DEFAULT_MODEL))), "lengths")
-    draw(size_figure(pd.read_csv(STUDY / "sizes.csv")), "sizes")
+    if (STUDY / "sizes.csv").is_file():
+        draw(size_figure(pd.read_csv(STUDY / "sizes.csv")), "sizes")
     draw(shift_figure(pd.read_csv(STUDY / "shift-summary.csv")), "shift")

@@ -16,7 +16,7 @@ from explorer.errors import ExplorerError
 from explorer.evaluation.domain_shift import MODEL_TUNING, PROMPT_TUNING, UNTUNED, DomainShift, answer, answer_with_model
 from explorer.evaluation.ensemble import AVERAGE, MAJORITY, MEAN_PROBABILITY, ensemble, fleiss_kappa
 from explorer.evaluation.scoring import evaluate
-from explorer.files import STUDY
+from explorer.files import MODELS, STUDY
 from explorer.formats import find_prompts
 from explorer.models.encoder_decoder import FrozenT5
 from explorer.models.loading import DEFAULT_MODEL
@@ -131,7 +131,8 @@ def main(data: Path, models: Path) -> None:
     tests = {task: read_task(data / "tasks" / folder / "test.tsv", labels[task]) for task, folder in TEST_SETS.items()}
     prompt_scores(model, prompts, tests).to_csv(STUDY / "prompts.csv", index=False)
     votes(model, prompts, tests).to_csv(STUDY / "ensembles.csv", index=False)
-    sizes(data, models, tests).to_csv(STUDY / "sizes.csv", index=False)
+    if all((MODELS / name).is_dir() for name in SIZES):
+        sizes(data, models, tests).to_csv(STUDY / "sizes.csv", index=False)
     shift = shifted(model, prompts, data / "tasks", models / DEFAULT_MODEL)
     shift.to_frame().to_csv(STUDY / "shift.csv", index=False)
     shift.summary().to_csv(STUDY / "shift-summary.csv", index=False)

@@ -121,18 +121,17 @@ def difference_table(differences: pd.DataFrame) -> str:
 
 
 def tables() -> dict[str, str]:
-    """Every table of checkpoints/README.md by its name, as Markdown."""
-    scores = pd.read_csv(STUDY / "prompts.csv")
-    return {
-        "models": model_table(),
-        "sweep": sweep_table(pd.read_csv(STUDY / "sweep.csv")),
-        "prompts": prompt_table(scores),
-        "lengths": length_table(scores),
-        "sizes": size_table(pd.read_csv(STUDY / "sizes.csv")),
-        "ensembles": ensemble_table(pd.read_csv(STUDY / "ensembles.csv")),
-        "domain shift": shift_table(pd.read_csv(STUDY / "shift-summary.csv")),
-        "prompts beside whole models": difference_table(pd.read_csv(STUDY / "shift-differences.csv")),
+    """Every table of checkpoints/README.md by its name, as Markdown; without those that were not measured yet."""
+    made = {
+        "sweep": ("sweep.csv", sweep_table),
+        "prompts": ("prompts.csv", prompt_table),
+        "lengths": ("prompts.csv", length_table),
+        "sizes": ("sizes.csv", size_table),
+        "ensembles": ("ensembles.csv", ensemble_table),
+        "domain shift": ("shift-summary.csv", shift_table),
+        "prompts beside whole models": ("shift-differences.csv", difference_table),
     }
+    return {"models": model_table()} | {name: make(pd.read_csv(STUDY / file)) for name, (file, make) in made.items() if (STUDY / file).is_file()}
 
 
 def show(found: dict[str, str]) -> None:

@@ -137,7 +137,7 @@ def test_every_page_opens_without_an_exception_and_calls_nobody(page, address, n
 
 def test_the_first_page_has_an_address_of_its_own(page, address):
     page.goto(f"{address}/prompts?prompts=sentiment/random-1")
-    page.get_by_role("heading", name="Prompts", exact=True).wait_for()
+    page.get_by_role("heading", name="What did these prompts learn?", exact=True).wait_for()
     page.get_by_role("heading", name="Norms of the chosen prompts").wait_for()
     assert page.get_by_text("Page not found").count() == 0
 
@@ -334,6 +334,6 @@ def test_a_bad_upload_is_told_and_the_page_lives(page, address, tmp_path):
     _upload(page, address, *sorted(tmp_path.iterdir()))
     page.get_by_text("2 checkpoints cannot be read").wait_for(timeout=PATIENCE)
     page.get_by_text(re.compile("it probably belongs to T5 base, by its width")).first.wait_for(timeout=PATIENCE)
-    assert page.locator("h1").inner_text() == "Prompts"
+    assert page.locator("h1").inner_text() == "What did these prompts learn?"
     assert page.locator('[data-testid="stException"]').count() == 0
     assert page.locator("img[src='x']").count() == 0

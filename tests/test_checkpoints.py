@@ -37,7 +37,7 @@ def test_the_bundle_is_complete():
     grid = {(p.origin.task, p.origin.initialization, p.origin.seed) for p in BUNDLED if p.length == 20 and p.origin.read_as is None}
     assert grid == {(task, init, seed) for task in TASKS for init in INITIALIZATIONS for seed in range(3)}
     lengths = {(p.origin.task, p.origin.initialization, p.origin.seed, p.length) for p in BUNDLED if p.length != 20}
-    assert lengths == {("question-type", "class-label", seed, length) for seed in range(3) for length in (1, 5, 100)}
+    assert lengths == {("subjectivity", "class-label", seed, length) for seed in range(3) for length in (1, 5, 100)}
     assert "sentiment/wayward-0" in NAMES
 
 

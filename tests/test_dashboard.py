@@ -438,11 +438,11 @@ def test_text_of_a_checkpoint_is_never_markup(put, house):
 
 def test_the_first_pages_import_nothing_heavy(tiny_prompts):
     code = (
-        "import sys\nfrom streamlit.testing.v1 import AppTest\n"
-        f"app = AppTest.from_file({str(ROOT / 'app.py')!r}, default_timeout=60).run()\n"
+        "import sys\nfrom streamlit.testing.v1 import AppTest\nfrom explorer.dashboard import preload\npreload.HEAD_START = 1e6\n"
+        f"app = AppTest.from_file({str(ROOT / 'app.py')!r}, default_timeout=120).run()\n"
         "app.switch_page('explorer/dashboard/pages/neighbors.py').run()\n"
         "assert not app.exception and app.dataframe\n"
-        "print(*{name.split('.')[0] for name in sys.modules} & {'torch', 'transformers', 'umap', 'sklearn', 'numba', 'scipy'})\n"
+        "print(*{name.split('.')[0] for name in sys.modules} & {'torch', 'transformers', 'umap', 'sklearn', 'numba'})\n"
     )
     environment = {"EXPLORER_PROMPTS": str(tiny_prompts), "PATH": "", "PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, cwd=ROOT, timeout=120)
@@ -661,3 +661,29 @@ def test_checkpoints_that_record_no_model_are_read_with_the_bundled_one_and_doub
     assert not app.exception
     assert "bare: records no base model; reading it with the bundled mini-t5" in texts(app.warning)
     assert "start the app with" in texts(app.warning)
+
+
+def test_the_first_page_says_what_each_prompt_learned(put):
+    put()
+    app = open_page("prompts")
+    assert [metric.label for metric in app.metric] == ["Accuracy on dev"] * 3
+    assert [metric.delta for metric in app.metric] == ["+15.0 points over no prompt"] * 3
+    said = texts(app.markdown)
+    assert said.count("of 6 tokens lie among words that belong together") == 3
+    assert said.count("what it learned is not recorded") == 3, "of how many texts their dev set is"
+
+
+def test_every_page_says_which_prompts_do_no_better_than_none(house, put):
+    put(1)
+    record = house / "sentiment" / "class-label-0" / "explorer.json"
+    record.write_text(record.read_text().replace('"without_prompt": 0.55', '"without_prompt": 0.7'))
+    app = open_page("neighbors")
+    assert "sentiment/class-label-0: the model does as well on the dev set without a prompt" in texts(app.warning)
+
+
+def test_a_prompt_that_fits_no_model_leaves_the_list_of_prompts_on_the_first_page(house):
+    np.save(house / "narrow.npy", np.ones((3, 7), np.float32))
+    app = open_page("prompts")
+    assert not app.exception
+    assert "narrow" in texts(app.error)
+    assert "1 trained prompt to choose from" in texts(app.subheader)

@@ -49,6 +49,8 @@ def readings(prompts, loader):
         "ensemble": session.ensemble(TASK).probabilities,
         "shift": np.array([one.right for one in session.shift((TASK, TASK), no_prompt=True, generate=False).answered]),
         "faithfulness": np.concatenate([one.probabilities for result in session.faithfulness(TASK) for one in result.readings]),
+        "clusters": np.stack([one.statistic for one in session.clusters()]),
+        "groups": np.array([len(groups) for groups in session.significant_groups()]),
         "attribution": np.stack([one.integrated_gradients for one in session.attribution("a good film", orders=100)]),
     }
 
@@ -75,10 +77,14 @@ def test_what_is_kept_is_what_was_computed_and_no_model_is_loaded_for_it(prompts
 
 def test_a_result_says_the_same_when_it_was_kept(prompts, tmp_path):
     keeping = Loading(Keeping, tmp_path)
-    made = Session(prompts, loader=keeping).faithfulness(TASK)[1]
+    session = Session(prompts, loader=keeping)
+    made, grouped = session.faithfulness(TASK)[1], session.clusters()[0]
     for kept in keeping.kinds.values():
         kept.save()
-    found = Session(prompts, loader=Loading(Kept, tmp_path)).faithfulness(TASK)[1]
+    session = Session(prompts, loader=Loading(Kept, tmp_path))
+    found = session.faithfulness(TASK)[1]
+    assert session.clusters()[0].conclusion == grouped.conclusion
+    assert session.clusters()[0].to_frame().equals(grouped.to_frame())
     assert found.conclusion == made.conclusion
     assert found.to_frame().equals(made.to_frame())
     assert found.task == made.task

@@ -86,6 +86,13 @@ class Clusters(Result):
         return self.q <= SIGNIFICANT_AT
 
     @property
+    def inherited(self) -> np.ndarray:
+        """[P] bool: significant tokens that began at a word of their group, which then need not be learned; none where the beginning was not saved."""
+        if self.began is None:
+            return np.zeros(len(self.p), bool)
+        return self.significant & (self.group_ids == self.began[:, None]).any(axis=1)
+
+    @property
     def prompt_p(self) -> float:
         """Of the whole prompt, from higher criticism: share of its rotations that lie as near to groups of words; smaller is more surprising."""
         return float(p_values(np.array(self.higher_criticism), self.rotations))
@@ -116,7 +123,7 @@ class Clusters(Result):
         """How many of the significant tokens began at a word of their group, which then need not be learned."""
         if self.began is None:
             return ""
-        same = int((self.group_ids[found] == self.began[found, None]).any(axis=1).sum())
+        same = int(self.inherited.sum())
         return f"; {'all' if same == len(found) > 1 else same or 'none'} began at a word of {'its' if same == 1 else 'their'} group"
 
     @property

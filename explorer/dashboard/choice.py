@@ -67,32 +67,41 @@ def selected() -> tuple[SoftPrompt, ...]:
 
 
 def session() -> Session:
-    """The chosen prompts that fit one model: EXPLORER_MODEL if it is set, else the first prompt's own.
+    """As `fitting`; ends the page when nothing is left."""
+    made = fitting()
+    if made is None:
+        st.stop()
+    return made
 
-    Says first what does not fit and what to doubt; ends the page when nothing is left.
+
+def fitting() -> Session | None:
+    """The chosen prompts that fit one model: EXPLORER_MODEL if it is set, else the first prompt's own; None where none does.
+
+    Says first what does not fit and what to doubt.
     """
     chosen = selected()
     if not chosen:
         note = "Choose a prompt in the sidebar." if uploads.collection() else "There are no prompts here yet; see the page Prompts."
         st.info(note, icon=":material/arrow_back:")
-        st.stop()
+        return None
     taken = limits.fitting(chosen)
     for prompt in chosen:
         if prompt not in taken:
             more = f"{prompt.name} is left out: the chosen prompts have more than {limits.MOST_TOKENS_TOGETHER:,} tokens together. {limits.REPORT}"
             st.warning(safe(limits.too_large(prompt) or more), icon=":material/terminal:")
     if not taken:
-        st.stop()
+        return None
     whole = Session(taken, os.environ.get("EXPLORER_MODEL") or None, loader=cache.loader(), progress=cache.tell)
-    fitting = _fitting(whole)
-    if not fitting:
-        st.stop()
-    made = whole.only(*(prompt.name for prompt in fitting))
+    of_one_model = _of_one_model(whole)
+    if not of_one_model:
+        return None
+    made = whole.only(*(prompt.name for prompt in of_one_model))
     _doubts(made)
+    _no_gain(made)
     return made
 
 
-def _fitting(whole: Session) -> list[SoftPrompt]:
+def _of_one_model(whole: Session) -> list[SoftPrompt]:
     """The prompts of one model, that of the first which can be read; says why the others are left out."""
     fitting: list[SoftPrompt] = []
     reasons: dict[str, None] = {}
@@ -126,6 +135,16 @@ def _doubts(session: Session) -> None:
             st.info(told, icon=":material/info:")
         else:
             st.warning(told, icon=":material/warning:")
+
+
+def _no_gain(session: Session) -> None:
+    """Says on every page which of the prompts do no better than no prompt: what they read as then says little."""
+    gains = {prompt.name: prompt.origin.gain for prompt in session.prompts if prompt.origin.gain is not None}
+    if idle := [name for name, gain in gains.items() if gain <= 0]:
+        st.warning(
+            safe(f"{', '.join(idle)}: the model does as well on the dev set without a prompt, so that there is nothing learned to read here."),
+            icon=":material/do_not_disturb_on:",
+        )
 
 
 def also(session: Session, more: Iterable[SoftPrompt]) -> Session:

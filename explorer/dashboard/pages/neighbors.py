@@ -33,8 +33,8 @@ st.markdown(f"**{safe(found.conclusion)}**")
 name = (prompt.name, "neighbors", metric, f"k{k}")
 wide = neighbor_table(prompt, found)
 tables.heading(safe(f"Nearest pieces of {prompt.name}"), wide, *name, "wide")
-ranks = {column: st.column_config.TextColumn(column, width=86) for column in wide.columns if column.isdigit()}
-columns = ["position", "source", "first", *(column for column in ("p", "q") if column in wide), *ranks, "margin"]
+ranks = {column: st.column_config.TextColumn(column, width=78) for column in wide.columns if column.isdigit()}
+columns = ["position", "source", *ranks, "first", *(column for column in ("p", "q") if column in wide), "margin"]
 tables.tokens(wide, "wide-table", prompt, columns, ranks, height=min(38 + 35 * len(wide), 738))
 against = (
     f"p compares the nearest piece with those of {len(found.null):,} vectors drawn from the vocabulary's own Gaussian; q is p after Benjamini–Hochberg"

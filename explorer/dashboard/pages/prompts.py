@@ -1,4 +1,4 @@
-"""What is here: every prompt with its origin, what cannot be read and why, training curves, norms."""
+"""What the chosen prompts learned and what they read as; then what is here, what cannot be read and why, training curves, norms."""
 
 import pandas as pd
 import streamlit as st
@@ -7,21 +7,23 @@ from explorer.dashboard import cache, charts, choice, tables, uploads
 from explorer.dashboard.access import folders, read_only, without_paths
 from explorer.dashboard.limits import LONGEST_CELL
 from explorer.dashboard.markdown import model_name, safe
-from explorer.dashboard.panels import download
+from explorer.dashboard.panels import download, findings
 from explorer.figures import accuracy_curve, norm_figure
 from explorer.report.tables import card_in_words, list_prompts
 from explorer.wording import count
 
-st.title("Prompts", anchor=False)
-st.markdown(
-    "A soft prompt is a row of vectors, trained to stand before the input of a frozen model. Choose some in the sidebar: the other "
-    "pages show which words they are near to and what the model answers with them, next to what chance would give."
-)
-uploads.opener()
+st.title("What did these prompts learn?", anchor=False)
 found = uploads.collection()
 if not found:
+    uploads.opener()
     st.info("There are no prompts here yet. `python -m explorer train` makes some, or start the app with another folder of prompts.")
     st.stop()
+
+chosen, session = choice.selected(), choice.fitting()
+if session is not None:
+    findings.cards(session)
+    findings.small_map(session)
+uploads.opener()
 
 frame = list_prompts((one.path, one.error) if isinstance(one, cache.Broken) else (one.origin.path, one) for one in found)
 if read_only():  # paths of the server are nobody's business
@@ -41,7 +43,6 @@ if len(broken):
     st.warning(f"{count(len(broken), 'checkpoint')} cannot be read; the others are not affected.", icon=":material/broken_image:")
     tables.show(broken, "broken-table", ["name", "error"])
 
-chosen = choice.selected()
 if chosen:
     with st.expander("What was read", icon=":material/badge:", expanded=any(one.name in uploads.names() for one in chosen)):
         cards = pd.DataFrame({safe(one.name): card_in_words(one) for one in chosen}).drop("path", errors="ignore")
@@ -52,8 +53,7 @@ if any(prompt.origin.history for prompt in chosen):
 elif chosen:
     st.caption("The chosen prompts record no training history.")
 
-if chosen:
-    session = choice.session()
+if session is not None:
     vocabulary, norms = session.vocabulary, cache.reading("Measuring norms", session.norms)
     tables.heading("Norms of the chosen prompts", norms.to_frame(), *(prompt.name for prompt in session.prompts[:3]), "norms")
     for name, sentence in norms.conclusions.items():

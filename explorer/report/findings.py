@@ -1,0 +1,125 @@
+"""What a prompt learned, in ten seconds: how much it answers better than no prompt, and whether its tokens lie among words. One finding a prompt."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from explorer.analysis.clusters import Clusters
+from explorer.analysis.nulls import SIGNIFICANT_AT
+from explorer.pieces import readable
+from explorer.prompt import SoftPrompt
+from explorer.results import Readings, Result
+from explorer.session import Session
+from explorer.wording import count
+
+WORDS = 8
+"""words that a finding shows"""
+
+
+@dataclass(frozen=True)
+class NearWord:
+    """The nearest word of one token."""
+
+    position: int
+    word: str
+    cosine: float
+    grouped: bool
+    """whether its token lies among words that belong together, significantly"""
+
+
+@dataclass(frozen=True, repr=False)
+class Finding(Result):
+    """One prompt in short: what it learned, and what it reads as."""
+
+    prompt: str
+    accuracy: float | None
+    """on dev, at the step of these vectors, 0…1; None where that is not recorded, as the next three"""
+    start: float | None
+    """on dev, before training"""
+    without_prompt: float | None
+    """on dev, of the model without a prompt"""
+    texts: int | None
+    """of dev"""
+    grouped: int
+    """tokens that lie among words that belong together, significantly"""
+    inherited: int
+    """of these, the tokens that began at a word of their group"""
+    tokens: int
+    p: float
+    """of the whole prompt, see analysis.clusters"""
+    words: tuple[NearWord, ...]
+    """the nearest words of its tokens, those of grouped tokens first, then the nearest"""
+
+    @property
+    def gain(self) -> float | None:
+        """Accuracy minus that without a prompt, −1…1."""
+        return None if self.accuracy is None or self.without_prompt is None else self.accuracy - self.without_prompt
+
+    @property
+    def learned(self) -> bool | None:
+        """Whether the gain is above what as many texts give by chance (one-sided 2.5 %, normal, the two accuracies as if of different texts, which is
+        cautious); None where it is not recorded."""
+        if self.gain is None or self.accuracy is None or self.without_prompt is None or not self.texts:
+            return None
+        spread = sum(share * (1 - share) for share in (self.accuracy, self.without_prompt)) / self.texts
+        return self.gain > 1.96 * math.sqrt(spread)
+
+    @property
+    def reads(self) -> bool:
+        """Whether the whole prompt lies nearer to groups of words than random prompts of its shape do."""
+        return self.p <= SIGNIFICANT_AT
+
+    @property
+    def conclusion(self) -> str:
+        """What to conclude, in one sentence: does it read as words, and did it learn?"""
+        points = None if self.gain is None else f"{abs(100 * self.gain):.0f} point{'s' * (f'{abs(100 * self.gain):.0f}' != '1')}"
+        kept = "; its words are those it began with" if self.reads and self.grouped and self.inherited == self.grouped else ""
+        reads = "Reads as words" if self.reads else "Reads as noise"
+        if self.learned is None:
+            return f"{reads}{kept}; what it learned is not recorded."
+        if self.learned:
+            return f"{reads} and learned {points} over no prompt{kept}."
+        return f"{reads}{', but' if self.reads else ' and'} learned nothing that {count(self.texts or 0, 'text')} can show{kept}."
+
+    @property
+    def grouped_in_words(self) -> str:
+        """How many tokens lie in groups."""
+        return f"{self.grouped} of {count(self.tokens, 'token')} {'lies' if 1 in (self.grouped, self.tokens) else 'lie'} among words that belong together"
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row: prompt, accuracy, start, without_prompt, gain, grouped, inherited, tokens, p, words."""
+        row = {name: getattr(self, name) for name in ("prompt", "accuracy", "start", "without_prompt", "gain", "grouped", "inherited", "tokens", "p")}
+        return pd.DataFrame([{**row, "words": ", ".join(one.word for one in self.words)}])
+
+
+def findings(session: Session) -> Readings[Finding]:
+    """One finding for each prompt of a session."""
+    grouped, near = session.clusters(), session.change(metric="cosine").neighbors()
+    return Readings([_finding(prompt, grouped[n], near[n].pieces, near[n].similarity) for n, prompt in enumerate(session.prompts)])
+
+
+def _finding(prompt: SoftPrompt, groups: Clusters, pieces: tuple, similarity: np.ndarray) -> Finding:
+    origin = prompt.origin
+    dev = origin.data.get("dev")
+    texts = dev.get("examples") if isinstance(dev, dict) else None
+    begun = [one.dev_accuracy for one in origin.history if one.step == 0]
+    order = sorted(range(prompt.length), key=lambda position: (not groups.significant[position], -similarity[position, 0]))
+    words: dict[str, NearWord] = {}
+    for position in order:
+        if pieces[position] and pieces[position][0]:
+            word = readable(pieces[position][0])
+            words.setdefault(word, NearWord(position, word, float(similarity[position, 0]), bool(groups.significant[position])))
+    return Finding(
+        prompt=prompt.name,
+        accuracy=origin.dev_accuracy,
+        start=begun[0] if begun else None,
+        without_prompt=origin.without_prompt,
+        texts=texts if isinstance(texts, int) else None,
+        grouped=int(groups.significant.sum()),
+        inherited=int(groups.inherited.sum()),
+        tokens=prompt.length,
+        p=groups.prompt_p,
+        words=tuple(words.values())[:WORDS],
+    )
