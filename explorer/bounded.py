@@ -23,9 +23,17 @@ COMPRESSED = (_GZIP, _XZ, _BZIP2)
 class _Decompressor(Protocol):
     """What bz2, lzma and zlib have in common once zlib's is wrapped."""
 
-    eof: bool
-    needs_input: bool
-    unused_data: bytes
+    @property
+    def eof(self) -> bool:
+        """Whether the end of a stream was reached."""
+
+    @property
+    def needs_input(self) -> bool:
+        """Whether nothing more comes without more data."""
+
+    @property
+    def unused_data(self) -> bytes:
+        """What follows the end of the stream."""
 
     def decompress(self, data: bytes, max_length: int) -> bytes:
         """At most `max_length` bytes more."""
