@@ -106,7 +106,10 @@ def read_network(folder: Path, device: str, dtype: "torch.dtype", table: "np.nda
 
 def _check_shapes(folder: Path, made: Architecture) -> None:
     """Raise ModelError, before any weight is read, where files and config.json do not belong together."""
-    there, wanted = stored_shapes(folder), made.shapes()
+    try:
+        there, wanted = stored_shapes(folder), made.shapes()
+    except ModelError as error:
+        raise ModelError(f"{folder}: cannot be loaded as a T5 ({str(error)[:300]})") from error
     if SHARED not in there and (copy := next((key for key in EMBEDDING_KEYS if key in there), None)):
         there[SHARED] = there[copy]
     if missing := sorted(wanted.keys() - there.keys()):
