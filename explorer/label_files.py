@@ -5,15 +5,15 @@ that a label is short and comes again.
 """
 
 import csv
-import gzip
 import io
 import json
 import lzma
-from collections.abc import Callable, Collection, Iterator, Sequence
+import zlib
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
+from explorer.bounded import Unpacked
 from explorer.encodings import LARGEST_FILE, decoded, lines_of
 from explorer.errors import DataError
 from explorer.wording import count
@@ -24,7 +24,7 @@ LABEL_NAMES = ("label", "labels", "class", "category", "sentiment", "target", "a
 SEPARATORS = {"\t": "tabs", ",": "commas", ";": "semicolons"}
 KINDS = {".tsv": "\t", ".csv": ",", ".jsonl": ""}
 """suffixes, and the separator that each promises"""
-OPENERS: dict[str, Callable[..., Any]] = {".xz": lzma.open, ".gz": gzip.open}
+PACKED = (".xz", ".gz")
 HEAD = 100_000
 """characters in which the header must end"""
 
@@ -89,11 +89,11 @@ def read_rows(path: Path, text_column: str | None = None, label_column: str | No
     if not path.is_file():
         raise DataError(f"{path}: no such file; expected TSV, CSV or JSONL with the columns text and label")
     suffixes = [suffix.lower() for suffix in path.suffixes[-2:]]
-    packing = suffixes.pop() if suffixes and suffixes[-1] in OPENERS else ""
+    packing = suffixes.pop() if suffixes and suffixes[-1] in PACKED else ""
     kind = suffixes[-1] if suffixes else "none"
     if kind not in KINDS:
         raise DataError(f"{path}: found the suffix {kind}; expected .tsv, .csv or .jsonl (also as .xz or .gz)")
-    text, notes = decoded(_content(path, OPENERS.get(packing, open)), str(path))
+    text, notes = decoded(_content(path, bool(packing)), str(path))
     try:
         if kind == ".jsonl":
             found = Rows(tuple(_json_rows(text, path, text_column, label_column)))
@@ -104,12 +104,12 @@ def read_rows(path: Path, text_column: str | None = None, label_column: str | No
     return replace(found, notes=(*notes, *found.notes))
 
 
-def _content(path: Path, opener: Callable[..., Any]) -> bytes:
+def _content(path: Path, packed: bool) -> bytes:
     """All bytes, unpacked. Raises DataError for a damaged file, and for more than LARGEST_FILE before they are in memory."""
     try:
-        with opener(path, "rb") as file:
-            content: bytes = file.read(LARGEST_FILE + 1)
-    except (OSError, EOFError, lzma.LZMAError) as error:
+        with io.BufferedReader(Unpacked(path, LARGEST_FILE + 1)) if packed else path.open("rb") as file:
+            content = file.read(LARGEST_FILE + 1)
+    except (OSError, EOFError, lzma.LZMAError, zlib.error, ValueError) as error:
         raise DataError(f"{path}: cannot be read ({error}); expected a file that can be opened") from error
     if len(content) > LARGEST_FILE:
         raise DataError(f"{path}: has more than {LARGEST_FILE // 10**6} MB (unpacked); expected at most that: take a part of its rows")

@@ -230,10 +230,12 @@ class Resolved:
 
     def _own_vocabulary(self, prompt: SoftPrompt) -> tuple[Vocabulary, Note | None]:
         """Of the base model a prompt records, else of the bundled model where the widths agree, which is noted."""
-        from explorer.models.loading import DEFAULT_MODEL
+        from explorer.models.loading import DEFAULT_MODEL, bundled_models
 
         base, reason = prompt.origin.base_model, "records no base model"
-        if base is not None:
+        if base is not None and prompt.origin.uploaded and base not in bundled_models():  # a path would tell what is on the server
+            reason = f"its base model {base[:80]} is not looked for, since the prompt was uploaded"
+        elif base is not None:
             try:
                 return self.loader.vocabulary(base), None
             except ModelError as error:

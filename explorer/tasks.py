@@ -1,6 +1,7 @@
 """Labelled texts: examples with class labels, from files, from a hub data set or given."""
 
 import math
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -186,6 +187,7 @@ def _hub_rows(data: str, text_column: str | None, label_column: str | None) -> R
     parts = data.split(":")
     if len(parts) != 3 or not all(parts):
         raise DataError(f"{data}: expected hf:NAME[/CONFIG]:SPLIT")
+    os.environ["HF_DATASETS_TRUST_REMOTE_CODE"] = "0"  # a data set that is a script is not run, nor is anybody asked
     try:
         from datasets import ClassLabel, load_dataset
     except ImportError as error:

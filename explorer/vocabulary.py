@@ -54,8 +54,8 @@ class Vocabulary:
         Raises ModelError when the model, its embedding table or its tokenizer cannot be read.
         """
         folder = model_folder(model, weights=True)
+        tokenizer = read_tokenizer(folder)  # first: without one no table is read
         embedding = read_embedding(folder) if embedding is None else embedding
-        tokenizer = read_tokenizer(folder)
         pieces, special = tokenizer.pieces, tokenizer.special
         rows = len(embedding)
         if len(pieces) > rows:

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 FLOORS = (
     ("errors", "choices", "wording", "pieces", "arguments", "encodings"),
-    ("files", "hub", "interruption", "results"),
+    ("files", "hub", "bounded", "interruption", "results"),
     ("prompt", "tasks", "label_files", "models"),
     ("vocabulary", "kept"),
     ("formats", "analysis", "resolve"),

@@ -39,6 +39,7 @@ def app(
         environment["EXPLORER_READ_ONLY"] = "1"
     command = [sys.executable, "-m", "streamlit", "run", str(APP), "--server.address", host or "localhost"]
     command += ["--server.showEmailPrompt", "false", "--browser.gatherUsageStats", "false"]
+    command += ["--client.showErrorDetails", "none"]  # stack traces name folders of the server; its log has them
     command += ["--server.port", str(port)] if port is not None else []
     command += ["--server.headless", "true"] if no_browser else []
     command += ["--server.baseUrlPath", base_path.strip("/")] if base_path is not None else []

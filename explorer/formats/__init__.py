@@ -10,6 +10,7 @@ from explorer.formats import adapterhub, arrays, google, kobold, nemo, openpromp
 from explorer.formats.names import KEY_MARK, names_apart, prompt_name, told_apart
 from explorer.formats.places import bundled_names, local, locate, path_and_key
 from explorer.formats.refused import describe, is_pickle
+from explorer.formats.stored import first_line
 from explorer.formats.walk import PassedOver, children, in_words, is_model, walk
 from explorer.prompt import SoftPrompt
 
@@ -42,6 +43,12 @@ def read_prompt(prompt: str | Path, key: str | None = None, revision: str | None
         raise PromptError(f"{path}: cannot be read ({error.strerror or error})") from error
     except MemoryError as error:
         raise PromptError(f"{path}: asks for more memory than there is; the file is damaged, or no prompt") from error
+    except RecursionError as error:
+        raise PromptError(f"{path}: holds things in things, too many levels of them; the file is damaged, or no prompt") from error
+    except PromptError:
+        raise
+    except Exception as error:  # of files that no reader foresaw: one of them never ends a command, a folder's list or a page
+        raise PromptError(f"{path}: cannot be read ({type(error).__name__}: {first_line(error)}); the file is damaged, or no prompt") from error
     if not path.is_file():
         raise PromptError(f"{path}: neither a file nor a folder; expected a prompt checkpoint")
     raise PromptError(f"{path}: not a prompt checkpoint: found {describe(path)}. Expected a PEFT adapter folder, .npy, .npz, .safetensors, or as README lists")

@@ -28,6 +28,8 @@ MODEL = re.compile(
     re.IGNORECASE,
 )
 """in the name of an array of a model, of an optimizer, or of what a prompt is made with"""
+DEEPEST_JSON = 64
+"""objects in objects"""
 LISTED = 6
 """arrays that a message names"""
 
@@ -124,13 +126,31 @@ def read_json(path: Path) -> dict:
 def parse_json(content: bytes, path: Path) -> dict:
     """The JSON object that `content` holds; `path` is for messages. Raises PromptError when it is damaged or no object."""
     try:
-        read = json.loads(content.decode("utf-8"))
+        read = json.loads(content.decode("utf-8"), parse_int=_whole_number)
+        _check_depth(read)
         json.dumps(read, ensure_ascii=False).encode()  # half a surrogate pair is no text, but JSON can escape it
     except (ValueError, RecursionError) as error:
         raise PromptError(f"{path}: cannot be read as JSON ({first_line(error)})") from error
     if not isinstance(read, dict):
         raise PromptError(f"{path}: found a JSON {type(read).__name__}; expected an object")
     return read
+
+
+def _whole_number(digits: str) -> int:
+    """A whole number that tables can hold."""
+    if len(digits) > 20 or not -(2**63) <= (number := int(digits)) < 2**64:
+        raise ValueError(f"the whole number {digits[:24]}{'…' * (len(digits) > 24)} takes more than 64 bits")
+    return number
+
+
+def _check_depth(read: object) -> None:
+    """Raise ValueError for objects in objects that code which follows them would not come back from."""
+    level = [read]
+    for _ in range(DEEPEST_JSON):
+        level = [inner for one in level if isinstance(one, dict | list) for inner in (one.values() if isinstance(one, dict) else one)]
+        if not level:
+            return
+    raise ValueError(f"objects in objects, more than {DEEPEST_JSON} levels")
 
 
 def first_line(error: Exception) -> str:

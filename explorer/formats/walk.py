@@ -9,7 +9,7 @@ from explorer.errors import PromptError
 from explorer.formats import adapterhub, peft, trainer
 from explorer.formats.places import ARRAYS
 from explorer.formats.record import TRAJECTORY
-from explorer.formats.stored import read_json
+from explorer.formats.stored import first_line, read_json
 from explorer.hub import HubError
 from explorer.wording import count
 
@@ -56,6 +56,16 @@ def walk(root: Path, recognizes: Recognizes, passed: list[PassedOver]) -> Iterat
 
 
 def _look(path: Path, recognizes: Recognizes, passed: list[PassedOver], inside: tuple[str, str] | None) -> Iterator[Found]:
+    """What `_look_at` finds; a place that cannot be looked at never ends the walk."""
+    try:
+        yield from _look_at(path, recognizes, passed, inside)
+    except PromptError as error:
+        yield Found(path, error=error)
+    except Exception as error:  # files and folders that no reader foresaw
+        yield Found(path, error=PromptError(f"{path}: cannot be read ({type(error).__name__}: {first_line(error)}); the file is damaged, or no prompt"))
+
+
+def _look_at(path: Path, recognizes: Recognizes, passed: list[PassedOver], inside: tuple[str, str] | None) -> Iterator[Found]:
     """inside: MODEL or BESIDE where the folder belongs to a model or an adapter, in which only further adapters are prompts."""
     if not path.is_dir():
         if inside is None and recognizes(path):

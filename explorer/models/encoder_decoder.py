@@ -13,6 +13,7 @@ from explorer.arguments import as_list
 from explorer.choices import LONGEST_INPUT, Device, Dtype
 from explorer.errors import DataError, ModelError, PromptError
 from explorer.files import MODELS
+from explorer.models.architecture import read_architecture
 from explorer.models.loading import DEFAULT_MODEL, doubts, model_folder, read_network
 from explorer.models.tokenizer import Tokenizer, read_tokenizer
 from explorer.prompt import SoftPrompt
@@ -73,9 +74,13 @@ class FrozenT5:
         if on_gpu and not torch.cuda.is_available():
             raise ModelError(f"device {device} was asked for, but torch sees no GPU; use cpu", "device")
         precision = ("bfloat16" if on_gpu else "float32") if dtype == "auto" else dtype
+        made, tokenizer = read_architecture(folder), read_tokenizer(folder)  # both before the weights take memory
+        if len(tokenizer.pieces) > made.rows:
+            found = f"the tokenizer has {len(tokenizer.pieces):,} pieces, the embedding table {made.rows:,} rows"
+            raise ModelError(f"{folder}: {found}; they belong to different models")
         network = read_network(folder, device, getattr(torch, precision), embedding)
         name = folder.name if folder.parent == MODELS else str(model)
-        return cls(network, read_tokenizer(folder), name, folder, doubts(network, folder))
+        return cls(network, tokenizer, name, folder, doubts(network, folder))
 
     def __repr__(self) -> str:
         """One line: name, width, size, place."""

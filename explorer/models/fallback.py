@@ -24,17 +24,22 @@ class TransformersNetwork:
     @classmethod
     def load(cls, folder: Path, architecture: Architecture, dtype: torch.dtype, placement: dict[str, str] | str) -> "TransformersNetwork":
         """placement: transformers' device map. Raises ModelError for a model that is damaged or incomplete."""
-        from safetensors import SafetensorError
         from transformers import AutoModelForSeq2SeqLM
         from transformers.utils import logging
 
         logging.disable_progress_bar()
+        given = {"dtype": dtype, "device_map": placement, "output_loading_info": True, "trust_remote_code": False}
         try:
-            module, report = AutoModelForSeq2SeqLM.from_pretrained(folder, dtype=dtype, device_map=placement, output_loading_info=True)
-        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-            raise ModelError(f"{folder}: cannot be loaded as a T5 ({(str(error).splitlines() or [''])[0][:200]})") from error
+            module, report = AutoModelForSeq2SeqLM.from_pretrained(folder, **given)
+        except ImportError as error:  # of the library that unpacks quantized weights
+            reason = (str(error).strip().splitlines() or [""])[0][:200]
+            raise ModelError(f"{folder}: cannot be loaded ({reason}); install what it needs, or take the model without quantization") from error
+        except Exception as error:  # of configurations and weights that transformers did not foresee
+            raise ModelError(f"{folder}: cannot be loaded as a T5 ({(str(error).strip().splitlines() or [''])[0][:200]})") from error
         if missing := sorted(report["missing_keys"]):
             raise ModelError(f"{folder}: {len(missing)} weights are missing, such as {missing[0]}; expected a whole model: get it again")
+        if module.generation_config.decoder_start_token_id is None:
+            module.generation_config.decoder_start_token_id = architecture.start
         _check_embedding(module, folder)
         return cls(module, architecture)
 
