@@ -107,13 +107,19 @@ def read_rows(path: Path, text_column: str | None = None, label_column: str | No
 def _content(path: Path, packed: bool) -> bytes:
     """All bytes, unpacked. Raises DataError for a damaged file, and for more than LARGEST_FILE before they are in memory."""
     try:
-        with io.BufferedReader(Unpacked(path, LARGEST_FILE + 1)) if packed else path.open("rb") as file:
+        with io.BufferedReader(Unpacked(path, LARGEST_FILE)) if packed else path.open("rb") as file:
             content = file.read(LARGEST_FILE + 1)
-    except (OSError, EOFError, lzma.LZMAError, zlib.error, ValueError) as error:
+    except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
         raise DataError(f"{path}: cannot be read ({error}); expected a file that can be opened") from error
+    except ValueError as error:  # it unpacks to more
+        raise _too_large(path) from error
     if len(content) > LARGEST_FILE:
-        raise DataError(f"{path}: has more than {LARGEST_FILE // 10**6} MB (unpacked); expected at most that: take a part of its rows")
+        raise _too_large(path)
     return content
+
+
+def _too_large(path: Path) -> DataError:
+    return DataError(f"{path}: has more than {LARGEST_FILE // 10**6} MB (unpacked); expected at most that: take a part of its rows")
 
 
 def column_of(names: Sequence[str], kind: str, asked: str | None, where: str, taken: int | None = None) -> int | None:

@@ -34,7 +34,7 @@ ACROSS = {
 LOADERS = ("explorer/resolve.py", "explorer/dashboard/cache.py")
 """where a loader is: nobody else decides which model reads a prompt"""
 SUBJECTS = {
-    *("neighbors", "clusters", "decomposition", "labels", "map", "compare", "prompts", "words", "trajectory", "training"),
+    *("neighbors", "clusters", "decomposition", "labels", "map", "findings", "compare", "prompts", "words", "trajectory", "training"),
     *("attribution", "domain_shift", "ensemble", "faithfulness", "predict", "shift"),
     *("report", "session", "tables", "errors"),
 }

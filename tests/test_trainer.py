@@ -170,7 +170,7 @@ def test_a_run_without_a_whole_checkpoint_is_one_line(trained):
     adapter(trained, VECTORS)
     alone = read_prompt(trained)
     assert alone.trajectory is None
-    assert "5 of 6 checkpoints passed over: checkpoint-20 (no adapter_model.safetensors" in alone.origin.warnings[-1]
+    assert "5 of 5 checkpoints passed over: checkpoint-20 (no adapter_model.safetensors" in alone.origin.warnings[-1]
     assert alone.origin.warnings[-1].endswith(" and 2 more")
 
 
