@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from explorer.errors import ModelError
-from explorer.models.architecture import HEAD, Architecture
+from explorer.models.architecture import HEAD, Architecture, read_json
 from explorer.models.generation import cut
 from explorer.models.weights import EMBEDDING_KEYS
 
@@ -30,6 +30,7 @@ class TransformersNetwork:
         logging.disable_progress_bar()
         given = {"dtype": dtype, "device_map": placement, "output_loading_info": True, "trust_remote_code": False}
         try:
+            _check_quantization(folder)
             module, report = AutoModelForSeq2SeqLM.from_pretrained(folder, **given)
         except ImportError as error:  # of the library that unpacks quantized weights
             reason = (str(error).strip().splitlines() or [""])[0][:200]
@@ -99,6 +100,15 @@ class TransformersNetwork:
         """Greedy continuations of inputs [R, L, H]: for each row the pieces up to eos, at most `longest`."""
         ids = self.module.generate(inputs_embeds=embeds, attention_mask=mask, max_new_tokens=longest, do_sample=False, num_beams=1)
         return [cut(row[1:], self.architecture.ends) for row in ids.tolist()]  # the first is the start piece
+
+
+def _check_quantization(folder: Path) -> None:
+    """Raise ValueError for weights quantized in a way that transformers does not know: it would take them for plain numbers."""
+    from transformers.quantizers import AutoHfQuantizer
+
+    quantization = read_json(folder / "config.json").get("quantization_config")
+    if quantization and not AutoHfQuantizer.supports_quant_method(quantization):
+        raise ValueError(f"its weights are quantized by {str(quantization.get('quant_method'))[:40]!r}, which transformers does not know")
 
 
 def _check_embedding(module: Any, folder: Path) -> None:
