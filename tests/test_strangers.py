@@ -47,7 +47,8 @@ def upload(monkeypatch):
         uploads._uploaded()
         return state["opened privately"]
 
-    return give
+    yield give
+    uploads._forget()
 
 
 def npy(vectors: np.ndarray | None = None) -> bytes:

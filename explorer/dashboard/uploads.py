@@ -62,17 +62,18 @@ def _uploaded() -> None:
         return
     folder = TemporaryDirectory(prefix="explorer-")
     st.session_state.setdefault(_FOLDERS, []).append(folder)  # removed from the disk when the session's state is
+    place = Path(folder.name).resolve()  # as messages name it
     for file in files:
         st.session_state["uploads seen"].add(file.file_id)
         name = slug(Path(file.name).name) or "file"
-        target = _free(Path(folder.name) / (f"file{name}" if name.startswith(".") else name))  # hidden files are passed over
+        target = _free(place / (f"file{name}" if name.startswith(".") else name))  # hidden files are passed over
         try:
             target.write_bytes(file.getvalue())
             _unpack(target)
         except Exception as error:  # of this file; the others that came with it are read
             target.unlink(missing_ok=True)
-            _keep(f"uploaded/{target.name}", _broken(f"uploaded/{target.name}", error, f"{folder.name}/"))
-    _open(Path(folder.name), "uploaded", hide=f"{folder.name}/")
+            _keep(f"uploaded/{target.name}", _broken(f"uploaded/{target.name}", error, f"{place}/"))
+    _open(place, "uploaded", hide=f"{place}/")
 
 
 def _free(target: Path) -> Path:
