@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from explorer.cli import app
+from explorer.files import MODELS
 from explorer.formats import find_prompts
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -71,7 +72,7 @@ def test_a_misspelled_name_gets_the_nearest_one(tmp_path):
 
 def test_a_folder_of_prompts_names_some_of_them(tiny_prompts):
     message = fails("neighbors", "sentiment")
-    assert "sentiment: a folder with prompts below it; expected one of them, such as sentiment/class-label-0, sentiment/class-label-0-length-1," in message
+    assert "sentiment: a folder with prompts below it; expected one of them, such as sentiment/class-label-0, sentiment/class-label-1," in message
     assert message.endswith(", …")
     assert f"such as {tiny_prompts}/sentiment/class-label-0, " in fails("inspect", tiny_prompts)
 
@@ -148,6 +149,7 @@ def test_a_folder_that_is_no_model(prompt, tmp_path):
 
 def test_a_model_without_weights(prompt, tmp_path):
     (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "tokenizer.json").write_bytes((MODELS / "mini-t5" / "tokenizer.json").read_bytes())
     assert "no model.safetensors; expected weights as safetensors" in fails("neighbors", prompt, "--model", tmp_path)
 
 
@@ -243,8 +245,8 @@ def test_predict_of_an_empty_text(prompt, data):
 
 def test_predict_of_a_file_that_cannot_be_read(prompt, tmp_path):
     assert "gone.txt: cannot be read (No such file or directory); expected texts" in fails("predict", prompt, "--text-file", tmp_path / "gone.txt")
-    (tmp_path / "latin.txt").write_bytes(b"caf\xe9\n")
-    assert "latin.txt: cannot be read (not UTF-8)" in fails("predict", prompt, "--text-file", tmp_path / "latin.txt")
+    (tmp_path / "bytes.txt").write_bytes(b"caf\xe9\xfa\xfb\xfc\n")
+    assert "bytes.txt: cannot be read (row 1 is not UTF-8, nor clearly another encoding)" in fails("predict", prompt, "--text-file", tmp_path / "bytes.txt")
 
 
 def test_predict_with_one_label(prompt):
