@@ -604,7 +604,7 @@ def test_train_makes_prompts_and_skips_finished_ones(tiny_t5_folder, tmp_path):
     train = ["train", "--model", tiny_t5_folder, "--data", tmp_path / "films.tsv", "--out", tmp_path / "out"]
     train += ["--length", 3, "--steps", 4, "--evaluate-every", 2, "--batch-size", 4]
     first = run(*train, "--init", "class-label,random", "--seeds", 5)
-    assert "no --dev: 2 of 20 texts" in first.stderr
+    assert "no --dev: 6 of 20 texts" in first.stderr
     found = {prompt.origin.initialization: prompt for _, prompt in find_prompts(tmp_path / "out")}
     assert set(found) == {"class-label", "random"}
     origin = found["class-label"].origin
