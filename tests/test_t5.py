@@ -310,7 +310,7 @@ def test_a_text_beyond_the_limit_is_cut_and_keeps_its_end(tiny):
     assert cut.text_ids([long, short]) == [[*whole.text_ids([long])[0][:4], 1], whole.text_ids([short])[0]]
     assert (cut.network, cut.lock) == (tiny.network, tiny.lock)
     scores = tiny.label_probabilities([None], [long, short], LABELS)
-    assert scores.shape == (1, 2, 2)
+    assert scores.shape == (1, 2, len(LABELS))
     np.testing.assert_allclose(scores[:, 1:], tiny.label_probabilities([None], [short], LABELS), atol=1e-5)
 
 
