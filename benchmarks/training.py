@@ -174,7 +174,7 @@ def main() -> None:
     if arguments.shape:
         model, module, vocabulary = of_shape(arguments.shape, model, vocabulary)
     else:
-        module = AutoModelForSeq2SeqLM.from_pretrained(model.folder, dtype=torch.float32).to(model.device).eval().requires_grad_(False)
+        module = AutoModelForSeq2SeqLM.from_pretrained(model.folder, dtype=torch.float32, trust_remote_code=False).to(model.device).eval().requires_grad_(False)
     print(f"{model.name} on {model.device}, {torch.get_num_threads()} threads, batches of {arguments.batch_size}, {arguments.data}")
     compare(model, module, vocabulary, task, arguments)
     if arguments.growth or arguments.plot:

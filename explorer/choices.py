@@ -2,6 +2,9 @@
 
 from typing import Literal, get_args
 
+LONGEST_INPUT, SHORTEST_INPUT = 512, 2
+"""pieces of a text that a model reads, its end among them, where nothing else is asked; and the fewest that can be asked"""
+
 Metric = Literal["cosine", "whitened", "l2", "dot", "csls"]
 METRICS: tuple[Metric, ...] = get_args(Metric)
 """how near a prompt token is to a vocabulary row: `whitened` is the cosine after the vocabulary has the same energy in every direction; l2 is a

@@ -5,6 +5,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,10 @@ PROMPTS = BUNDLE / "checkpoints" / "prompts"
 STUDY = BUNDLE / "checkpoints" / "study"
 ANSWERS = BUNDLE / "checkpoints" / "answers"
 EXAMPLES = BUNDLE / "examples"
+
+
+LONGEST_NAME = 200
+"""bytes of a file's name that others are made from"""
 
 
 def cache_folder() -> Path | None:
@@ -66,8 +71,9 @@ def written_whole(path: Path) -> Iterator[Path]:
     too. Raises WriteError when the disk does not take it.
     """
     target = path.absolute()
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    for left in target.parent.glob(f".{glob.escape(target.name)}.*.partial"):
+    name = _short(target.name)
+    partial = target.with_name(f".{name}.{os.getpid()}.partial")
+    for left in target.parent.glob(f".{glob.escape(name)}.*.partial"):
         if left == partial or not _runs(left.suffixes[-2][1:]):
             _remove(left)
     try:
@@ -83,6 +89,13 @@ def written_whole(path: Path) -> Iterator[Path]:
         _remove(partial)
 
 
+def _short(name: str) -> str:
+    """A name that leaves room for more: file systems take 255 bytes. A longer one is cut, with a mark of its own."""
+    if len(os.fsencode(name)) <= LONGEST_NAME:
+        return name
+    return f"{name[:40]}-{blake2b(os.fsencode(name), digest_size=8).hexdigest()}"
+
+
 def _runs(process: str) -> bool:
     """Whether a process of this number is there, as far as one can tell."""
     try:
@@ -96,7 +109,7 @@ def _runs(process: str) -> bool:
 
 def _swap_folders(fresh: Path, target: Path) -> None:
     """A folder cannot be replaced in one step: the old one is moved aside, and back again when the new one does not take its place."""
-    old = target.with_name(f".{target.name}.{os.getpid()}.old")
+    old = target.with_name(f".{_short(target.name)}.{os.getpid()}.old")
     _remove(old)
     os.replace(target, old)
     try:

@@ -61,6 +61,8 @@ class Origin:
     hyperparameters: dict[str, object] = field(default_factory=dict)
     data: dict[str, object] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    uploaded: bool = False
+    """whether a visitor of a server gave it: the base model that it names is then sought among the bundled ones only"""
 
     def __repr__(self) -> str:
         """One line: format, task, initialization, seed, base model, and how much is recorded besides."""

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, SupportsIndex
 
 from explorer.arguments import different_names
-from explorer.choices import METRICS, Device, Dtype, Metric
+from explorer.choices import LONGEST_INPUT, METRICS, SHORTEST_INPUT, Device, Dtype, Metric
 from explorer.errors import DataError, ExplorerError, ModelError, PromptError
+from explorer.hub import repository
 from explorer.prompt import SoftPrompt, prompt_list
 from explorer.vocabulary import Vocabulary
 from explorer.wording import count
@@ -43,9 +44,11 @@ class Settings:
     """search control pieces, sentinels and padding rows too"""
     merge_variants: bool = False
     """leave out a neighbor that is a nearer one but for case or leading space"""
+    max_length: int = LONGEST_INPUT
+    """pieces of a text that the model reads, its end among them; longer texts are cut"""
 
     def __post_init__(self) -> None:
-        for name, least in (("k", 1), ("nulls", 0), ("seed", 0)):
+        for name, least in (("k", 1), ("nulls", 0), ("seed", 0), ("max_length", SHORTEST_INPUT)):
             value = getattr(self, name)
             if not isinstance(value, SupportsIndex) or index(value) < least:
                 raise ExplorerError(f"found {name} = {value!r}; expected a whole number, {least} or more", name)
@@ -68,7 +71,7 @@ class Note:
     """A doubt that readings should be read with."""
 
     prompt: str
-    kind: Literal["checkpoint", "base model", "other embeddings"]
+    kind: Literal["checkpoint", "base model", "other embeddings", "labels"]
     text: str
     """in words, without the prompt's name"""
     setting: str | None = None
@@ -107,6 +110,13 @@ class Loader:
         return self._models[model]
 
 
+def _same_model(one: str, other: str) -> bool:
+    """Whether two names may be of one model: a hub id, a folder called as the repository, a folder of a hub cache."""
+    names = [repository(Path(name)) for name in (one, other)]
+    ids = [(found[0] if found else name).rstrip("/").rpartition("/")[2] for found, name in zip(names, (one, other), strict=True)]
+    return one == other or ids[0] == ids[1]
+
+
 class Resolved:
     """Some prompts with one model and one set of settings, and what follows from them: vocabulary, notes, frozen model, class labels."""
 
@@ -131,6 +141,7 @@ class Resolved:
         self.model_name = None if model is None else str(model)
         self.settings, self.loader, self.progress = settings or Settings(), loader or Loader(), progress
         self._resolved: dict[str, tuple[Vocabulary, tuple[Note, ...]]] = {}
+        self._said: set[str] = set()
 
     def __repr__(self) -> str:
         shown = ", ".join(prompt.name for prompt in self.prompts[:3]) + (", …" if len(self.prompts) > 3 else "")
@@ -157,7 +168,7 @@ class Resolved:
 
     def _with(self, prompts: tuple[SoftPrompt, ...], settings: Settings) -> Self:
         made = type(self)(prompts, self.model_name, settings, self.loader, self.progress)
-        made._resolved = self._resolved
+        made._resolved, made._said = self._resolved, self._said
         return made
 
     def vocabulary_of(self, prompt: SoftPrompt) -> Vocabulary:
@@ -182,8 +193,18 @@ class Resolved:
 
     @cached_property
     def notes(self) -> tuple[Note, ...]:
-        """What to doubt: warnings of the checkpoints, base models that were not found, embeddings other than those trained on."""
-        return tuple(note for prompt in self.prompts for note in self._resolve(prompt)[1])
+        """What to doubt: warnings of the checkpoints, base models that were not found, embeddings or labels other than those trained on."""
+        return tuple(note for prompt in self.prompts for note in (*self._resolve(prompt)[1], *self._other_case(prompt)))
+
+    def _other_case(self, prompt: SoftPrompt) -> list[Note]:
+        """A note where labels were asked for that differ from those a prompt records by case alone: the model scores the very word."""
+        recorded = {label.casefold(): label for label in prompt.origin.labels or ()}
+        asked = [label for label in self.settings.labels or () if label not in recorded.values() and label.casefold() in recorded]
+        if not asked:
+            return []
+        said = ", ".join(f"{label} for {recorded[label.casefold()]}" for label in asked)
+        text = f"its labels were asked for in another case ({said}); case matters, it was trained on {', '.join(prompt.origin.labels or ())}"
+        return [Note(prompt.name, "labels", text, "labels")]
 
     def _resolve(self, prompt: SoftPrompt) -> tuple[Vocabulary, tuple[Note, ...]]:
         if prompt.name not in self._resolved:
@@ -198,6 +219,10 @@ class Resolved:
             vocabulary, note = self._own_vocabulary(prompt)
             notes += [] if note is None else [note]
         vocabulary.check_width(prompt.vectors, prompt.name)
+        base = prompt.origin.base_model
+        if base is not None and self.model_name is not None and prompt.origin.base_fingerprint is None and not _same_model(base, self.model_name):
+            text = f"its base model is {base}, but it is read with {vocabulary.name}, which has the same width, {prompt.dimension}; readings may mean nothing"
+            notes.append(Note(prompt.name, "base model", text, "model"))
         if prompt.origin.base_fingerprint not in (None, vocabulary.fingerprint):
             text = f"trained on {prompt.origin.base_model} with other embeddings than {vocabulary.name} has now; its readings may mean nothing"
             notes.append(Note(prompt.name, "other embeddings", text, "model"))
@@ -205,10 +230,12 @@ class Resolved:
 
     def _own_vocabulary(self, prompt: SoftPrompt) -> tuple[Vocabulary, Note | None]:
         """Of the base model a prompt records, else of the bundled model where the widths agree, which is noted."""
-        from explorer.models.loading import DEFAULT_MODEL
+        from explorer.models.loading import DEFAULT_MODEL, bundled_models
 
         base, reason = prompt.origin.base_model, "records no base model"
-        if base is not None:
+        if base is not None and prompt.origin.uploaded and base not in bundled_models():  # a path would tell what is on the server
+            reason = f"its base model {base[:80]} is not looked for, since the prompt was uploaded"
+        elif base is not None:
             try:
                 return self.loader.vocabulary(base), None
             except ModelError as error:
@@ -228,7 +255,12 @@ class Resolved:
         """The frozen model all prompts belong to; widths are checked before the weights are read."""
         name = self.vocabulary.name
         self.progress(f"loading {name}")
-        return self.loader.frozen(name)
+        return self.loader.frozen(name).limited(self.settings.max_length)
+
+    @property
+    def names_labels(self) -> bool:
+        """Whether labels were asked for or some prompt records its own; else those of labelled texts are ranked."""
+        return self.settings.labels is not None or any(prompt.origin.labels for prompt in self.prompts)
 
     @cached_property
     def class_labels(self) -> tuple[str, ...]:

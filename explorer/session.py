@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from explorer.evaluation.faithfulness import Faithfulness
     from explorer.evaluation.label_mass import LabelMass
     from explorer.evaluation.scoring import Predictions, Scores
-    from explorer.kept import KeptModel
+    from explorer.kept import Kept, KeptModel
     from explorer.models.encoder_decoder import FrozenT5
     from explorer.results import Readings, Result
     from explorer.tasks import Task
@@ -177,6 +177,7 @@ class Session(Resolved):
 
         given = (texts,) if isinstance(texts, str) else tuple(texts)
         asked = self._asked(no_prompt)
+        self._say_cut(given)
         key = ("predict", given, self.class_labels, no_prompt, generate, max_new_tokens)
         return self._answered(key, lambda: predict(self.model, asked, given, self.class_labels, generate, max_new_tokens))
 
@@ -185,6 +186,7 @@ class Session(Resolved):
         from explorer.evaluation.scoring import evaluate
 
         asked, fitted = self._asked(no_prompt), self._labelled(task)
+        self._say_cut(fitted.texts)
         return self._answered(
             ("evaluate", fitted, no_prompt, generate), lambda: evaluate(self._answering, asked, fitted, progress=self.progress, generate=generate)
         )
@@ -194,6 +196,7 @@ class Session(Resolved):
         from explorer.evaluation.ensemble import ensemble
 
         fitted, seed = self._labelled(task), self.settings.seed
+        self._say_cut(fitted.texts)
         return self._answered(("ensemble", fitted, seed), lambda: ensemble(self._answering, self.prompts, fitted, share, seed, self.progress))
 
     def shift(self, tasks: "Sequence[Task]", no_prompt: bool = False, generate: bool = True) -> "DomainShift":
@@ -203,6 +206,7 @@ class Session(Resolved):
         if not tasks:
             raise DataError("found no tasks; expected the source and at least one target")
         asked, fitted = self._asked(no_prompt), tuple(self._labelled(task) for task in tasks)
+        self._say_cut([text for task in fitted for text in task.texts])
         found = self._answered(("shift", fitted, no_prompt, generate), lambda: answer(self._answering, asked, fitted, generate, self.progress))
         return DomainShift(tuple(task.name for task in fitted), tuple(found))
 
@@ -211,6 +215,7 @@ class Session(Resolved):
         from explorer.evaluation.faithfulness import Faithfulness, faithfulness
 
         fitted, seed = self._labelled(task), self.settings.seed
+        self._say_cut(fitted.texts)
 
         def read(prompt: SoftPrompt, vocabulary: "Vocabulary", *_: Any) -> Faithfulness:
             return faithfulness(self.model, vocabulary, prompt, fitted, draws, points, seed, share, self.progress)
@@ -222,6 +227,7 @@ class Session(Resolved):
         from explorer.evaluation.attribution import Attribution, attribute
 
         given, seed, labels = (texts,) if isinstance(texts, str) else tuple(texts), self.settings.seed, self.class_labels
+        self._say_cut(given)
 
         def read(prompt: SoftPrompt, vocabulary: "Vocabulary", *_: Any) -> Attribution:
             return attribute(self.model, vocabulary, prompt, given, labels, label, orders, seed, self.progress)
@@ -245,6 +251,32 @@ class Session(Resolved):
             raise DataError(f"{self.prompts[0].name} records no class labels; name them, such as negative and positive", "labels")
         return found
 
+    def cut(self, texts: Sequence[str]) -> str | None:
+        """What to say of texts that the model does not read whole: `3 of 84 texts were cut at 512 pieces`; None where it reads all of them so.
+
+        Raises DataError for an empty text, an absurdly long one and a string instead of a list.
+        """
+        from explorer.analysis.memo import remembered
+        from explorer.tasks import check_text
+        from explorer.wording import cut
+
+        given, longest, vocabulary = as_list(texts, "texts"), self.settings.max_length, self.vocabulary
+
+        def said() -> str | None:
+            for number, text in enumerate(given, start=1):
+                check_text(text, f"text {number}")
+            lengths = vocabulary.lengths(given) if vocabulary.path is not None else list(map(len, self.model.tokenizer.inputs(given)))
+            return cut(lengths, longest)
+
+        return remembered(vocabulary, ("cut", given, longest), said)
+
+    def _say_cut(self, texts: Sequence[str]) -> None:
+        """Tell once how many texts are cut."""
+        said = self.cut(texts)
+        if said is not None and said not in self._said:
+            self._said.add(said)
+            self.progress(said)
+
     # How readings are made once.
 
     def _each(self, name: str, options: tuple, read: "Callable[..., R]") -> "Readings[R]":
@@ -261,24 +293,28 @@ class Session(Resolved):
         """As `_each`, from what the model answered before where that is kept."""
 
         def known(prompt: SoftPrompt, vocabulary: "Vocabulary", *_: Any) -> "R":
-            kept = self.loader.kept(vocabulary)
+            kept = self._kept(vocabulary)
             make = partial(read, prompt, vocabulary)
             return make() if kept is None else kept.answer(name, prompt, (prompt.name, *options), of, make)
 
-        return self._each(name, options, known)
+        return self._each(name, (*options, self.settings.max_length), known)
 
     @property
     def _answering(self) -> "FrozenT5 | KeptModel":
         """The frozen model; where answers are kept, one that is loaded only for those that are not."""
         from explorer.kept import KeptModel
 
-        kept = self.loader.kept(self.vocabulary)
+        kept = self._kept(self.vocabulary)
         return self.model if kept is None else KeptModel(kept, lambda: self.model)
 
     def kept(self, reading: Reading, *given: "Task | str") -> bool:
         """Whether a reading of these tasks (of attribution: texts) was computed before for every prompt, so that nothing need run."""
-        kept = self.loader.kept(self.vocabulary)
+        kept = self._kept(self.vocabulary)
         return kept is not None and all(kept.has(*self._key(reading, prompt, one)) for one in given for prompt in self.prompts)
+
+    def _kept(self, vocabulary: "Vocabulary") -> "Kept | None":
+        """What the model answered before, to texts cut where they are by default."""
+        return self.loader.kept(vocabulary) if self.settings.max_length == Settings.max_length else None
 
     def _key(self, reading: str, prompt: SoftPrompt, given: "Task | str") -> tuple[str, SoftPrompt, tuple]:
         """What a reading with the usual options is kept by."""
@@ -302,34 +338,39 @@ class Session(Resolved):
 
         given = NEUTRAL if texts is None else (texts,) if isinstance(texts, str) else as_list(texts, "texts")
         now, vocabulary = self.settings, self.vocabulary
+        self._say_cut(given)
         options = (given, now.labels, now.k, now.include_special, now.seed)
         return self._answered(("decode", *options), lambda: read_decoder(self.model, vocabulary, self.prompts, *options, self.progress))
 
     def _answered(self, key: tuple, make: Callable[[], T]) -> T:
         from explorer.analysis.memo import remembered
 
-        return remembered(self.vocabulary, (self.prompts, *key), make)
+        return remembered(self.vocabulary, (self.prompts, self.settings.max_length, *key), make)
 
     def _asked(self, no_prompt: bool) -> list[SoftPrompt | None]:
         return [*self.prompts, None] if no_prompt else list(self.prompts)
 
     def _labelled(self, task: "Task") -> "Task":
-        """The task with the session's labels in their order. Raises DataError for an answer that is none of them."""
-        from explorer.tasks import Task
+        """The task with the session's labels in their order; with its own where no prompt records labels and none are asked for.
+
+        Raises DataError for an answer that is none of them.
+        """
+        from explorer.tasks import Task, with_labels
 
         if not isinstance(task, Task):
             raise DataError(f"found a {type(task).__name__} where labelled texts are meant; expected a Task, as read_task returns it")
-        return replace(task, labels=self.class_labels)
+        return with_labels(task, self.class_labels) if self.names_labels else task
 
 
 def open_session(*prompts: SoftPrompt | str | Path, model: str | Path | None = None, loader: Loader | None = None, **settings: Any) -> Session:
-    """Open prompts for reading: paths, bundled names or prompts in memory.
+    """Open prompts for reading: paths, bundled names, ids of adapters on the Hugging Face hub (`user/name`, `user/name@revision`), or prompts in memory.
 
-    settings: fields of `Settings`. Raises PromptError for a prompt that is missing or damaged.
+    settings: fields of `Settings`. Prompts of one name that lie in different places get names that tell them apart. Raises PromptError for a prompt that
+    is missing or damaged.
     """
-    from explorer.formats import read_prompt
+    from explorer.formats import read_prompt, told_apart
 
     if lists := [prompt for prompt in prompts if isinstance(prompt, list | tuple)]:
         raise PromptError(f"prompts: found a list of {len(lists[0])}; expected them one by one, as in open(*prompts)")
     read = [prompt if isinstance(prompt, SoftPrompt) else read_prompt(prompt) for prompt in prompts]
-    return Session(read, model, Settings().changed(**settings), loader)
+    return Session(told_apart(read), model, Settings().changed(**settings), loader)

@@ -1,23 +1,24 @@
-"""Labelled texts: reading them from TSV, CSV or JSONL files (packed or not) or from a hub data set."""
+"""Labelled texts: examples with class labels, from files, from a hub data set or given."""
 
-import csv
-import gzip
-import json
-import lzma
-from collections.abc import Callable, Sequence
+import math
+import os
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from explorer.arguments import as_list
 from explorer.errors import DataError
+from explorer.label_files import Row, Rows, columns_of, lacking, read_rows
 from explorer.wording import count
 
 if TYPE_CHECKING:
     import numpy as np
 
-LONGEST_TEXT = 20_000
-"""characters; a longer text is refused rather than silently cut"""
+LONGEST_TEXT = 100_000
+"""characters of a text; a longer one is refused, since it is more likely a whole file. What a model reads of a text is `max_length`, in pieces"""
+NO_LABEL = ("", "nan", "null", "n/a", "#n/a", "<na>")
+"""what stands, in any case, where a label is missing, unless it is a class label that was asked for"""
 HELD_OUT_OF, HELD_OUT_LEAST, HELD_OUT_SEED = 10, 30, 0
 """one in so many of a task's examples serves as dev when no dev texts are given, but so many at least where that leaves two thirds; how they are drawn"""
 
@@ -32,6 +33,8 @@ class Task:
     labels: tuple[str, ...]
     """the class labels, in a fixed order"""
     name: str
+    notes: tuple[str, ...] = ()
+    """what was assumed to read them, in words"""
 
     def __post_init__(self) -> None:
         for part in ("texts", "answers", "labels"):
@@ -82,23 +85,75 @@ def check_text(text: str, where: str = "text") -> None:
         raise DataError(f"{where} has {len(text):,} characters; expected at most {LONGEST_TEXT:,}")
 
 
-def read_task(data: str | Path, labels: tuple[str, ...] | None = None) -> Task:
-    """Read labelled examples from a file with the columns `text` and `label`, or from `hf:NAME[/CONFIG]:SPLIT`.
+def read_task(data: str | Path, labels: tuple[str, ...] | None = None, text_column: str | None = None, label_column: str | None = None) -> Task:
+    """Read labelled examples from a TSV, CSV or JSONL file, or from `hf:NAME[/CONFIG]:SPLIT`; see `label_files` for what is accepted.
 
-    labels: the class labels in their order; by default the sorted distinct labels of the data.
-    Raises DataError when the file is missing, damaged, without those columns, or has labels outside `labels`.
+    labels: the class labels in their order; by default the sorted distinct labels of the data. A label that differs from one of them only by case is that
+    one. text_column, label_column: names of the columns; by default `text` and `label` or what people call them.
+    Raises DataError, with the row, when the file is missing, damaged or ambiguous, or has empty texts, missing labels or labels outside `labels`.
     """
-    rows = _hub_rows(str(data)) if str(data).startswith("hf:") else _file_rows(Path(data))
-    if not rows:
+    hub = str(data).startswith("hf:")
+    found = _hub_rows(str(data), text_column, label_column) if hub else read_rows(Path(data), text_column, label_column, labels or ())
+    if not found.rows:
         raise DataError(f"{data}: no rows; expected the columns text and label with at least one example")
-    for number, row in enumerate(rows, start=1):
-        if missing := [column for column in ("text", "label") if row.get(column) is None]:
-            found = ", ".join(str(column) for column, value in row.items() if column is not None and value is not None) or "none"
-            raise DataError(f"{data}, row {number}: found the columns {found}; expected {' and '.join(missing)} in every row")
-        if not isinstance(row["text"], str) or not isinstance(row["label"], str | int | float):
-            raise DataError(f"{data}, row {number}: found a text or label that is no plain value; expected a text and a label")
-    texts, answers = tuple(row["text"] for row in rows), tuple(str(row["label"]).strip() for row in rows)
-    return Task(texts, answers, labels or tuple(sorted(set(answers))), Path(str(data)).name)
+    for row in found.rows:
+        if not isinstance(row.text, str) or not isinstance(row.label, str | int | float | None):
+            raise DataError(f"{data}, {row.place}: found a text or label that is no plain value; expected a text and a label")
+        check_text(row.text, f"{data}, {row.place}")
+    answers = _answers(found.rows, labels or (), str(data))
+    if labels is None:
+        _check_case(answers, str(data))
+    wanted = labels or tuple(sorted(set(answers)))
+    made = [alike(answer, wanted) for answer in answers]
+    for row, answer, label in zip(found.rows, answers, made, strict=True):
+        if label is None:
+            raise DataError(f"{data}, {row.place}: found the label {answer!r}; the task has {', '.join(wanted)}: change the data or name its labels", "labels")
+    changed = {answer: label for answer, label in zip(answers, made, strict=True) if answer != label}
+    notes = [f"{data}: its label {answer} is read as {label}" for answer, label in sorted(changed.items())]
+    texts = tuple(str(row.text) for row in found.rows)
+    return Task(texts, tuple(map(str, made)), wanted, Path(str(data)).name, (*found.notes, *notes))
+
+
+def alike(answer: str, labels: Sequence[str]) -> str | None:
+    """The label that an answer is: that very one, else the only one that differs by case alone, or as 1.0 from 1; None where there is none."""
+    if answer in labels:
+        return answer
+    found = [label for label in labels if answer.casefold() in (label.casefold(), f"{label}.0")]
+    return found[0] if len(found) == 1 else None
+
+
+def with_labels(task: Task, labels: Sequence[str]) -> Task:
+    """The task with these class labels in their order; its own may differ from them by case. Raises DataError for a label that is none of them."""
+    named = {answer: alike(answer, labels) or answer for answer in set(task.answers)}
+    return replace(task, answers=tuple(named[answer] for answer in task.answers), labels=tuple(labels))
+
+
+def _answers(rows: Sequence[Row], labels: Sequence[str], data: str) -> list[str]:
+    """The label of each row as text. Raises DataError for rows without one."""
+    answers = [_label(row.label) for row in rows]
+    known = {label.casefold() for label in labels}
+    missing = [row for row, answer in zip(rows, answers, strict=True) if answer.casefold() in NO_LABEL and answer.casefold() not in known]
+    if missing:
+        more = f" (and in {count(len(missing) - 1, 'row')} more)" if len(missing) > 1 else ""
+        raise DataError(f"{data}, {missing[0].place}: the label is missing{more}; expected one in every row: fill it in or take the row out")
+    return answers
+
+
+def _label(value: object) -> str:
+    """A label as text: JSON has whole numbers as 1 or 1.0, and no label as NaN."""
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return str(int(value)) if math.isfinite(value) and value == int(value) else str(value)
+    return str(value).strip()
+
+
+def _check_case(answers: Iterable[str], data: str) -> None:
+    """Raise DataError where two labels differ only by case."""
+    spelled: dict[str, str] = {}
+    for answer in sorted(set(answers)):
+        if (other := spelled.setdefault(answer.casefold(), answer)) != answer:
+            raise DataError(f"{data}: found the labels {other} and {answer}, which differ only by case; expected one spelling: change the data")
 
 
 def task_name(data: str) -> str:
@@ -128,37 +183,11 @@ def held_out(task: Task) -> tuple[Task, Task]:
     return part(False), part(True)
 
 
-def _file_rows(path: Path) -> list[dict]:
-    if not path.is_file():
-        raise DataError(f"{path}: no such file; expected TSV, CSV or JSONL with the columns text and label")
-    openers: dict[str, Callable[..., Any]] = {".xz": lzma.open, ".gz": gzip.open}
-    opener = openers.get(path.suffix, open)
-    kind = Path(path.stem).suffix if path.suffix in (".xz", ".gz") else path.suffix
-    if kind not in (".tsv", ".csv", ".jsonl"):
-        raise DataError(f"{path}: found the suffix {kind or 'none'}; expected .tsv, .csv or .jsonl (also as .xz or .gz)")
-    try:
-        with opener(path, "rt", encoding="utf-8-sig", newline="") as file:
-            if kind == ".jsonl":
-                return [_json_object(line, path, number) for number, line in enumerate(file, start=1) if line.strip()]
-            return list(csv.DictReader(file, delimiter="\t" if kind == ".tsv" else ",", strict=True))  # a stray quote would swallow rows
-    except (OSError, EOFError, lzma.LZMAError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: cannot be read ({error}); expected UTF-8 {kind[1:].upper()}") from error
-
-
-def _json_object(line: str, path: Path, number: int) -> dict:
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}, line {number}: no JSON ({error}); expected one object a line with text and label") from error
-    if not isinstance(row, dict):
-        raise DataError(f"{path}, line {number}: found a JSON {type(row).__name__}; expected an object with text and label")
-    return row
-
-
-def _hub_rows(data: str) -> list[dict]:
+def _hub_rows(data: str, text_column: str | None, label_column: str | None) -> Rows:
     parts = data.split(":")
     if len(parts) != 3 or not all(parts):
         raise DataError(f"{data}: expected hf:NAME[/CONFIG]:SPLIT")
+    os.environ["HF_DATASETS_TRUST_REMOTE_CODE"] = "0"  # a data set that is a script is not run, nor is anybody asked
     try:
         from datasets import ClassLabel, load_dataset
     except ImportError as error:
@@ -170,8 +199,11 @@ def _hub_rows(data: str) -> list[dict]:
         table = load_dataset(name, config, split=parts[2])
     except Exception as error:  # the hub raises many kinds: offline, not found, unknown split
         raise DataError(f"{data}: cannot be loaded ({(str(error).splitlines() or [''])[0][:160]}); give a TSV, CSV or JSONL file instead") from error
-    feature = table.features.get("label")
-    rows = [dict(row) for row in table]
-    if isinstance(feature, ClassLabel):
-        rows = [{**row, "label": feature.int2str(row["label"])} for row in rows]
-    return rows
+    names = list(table.column_names)
+    text, label = columns_of(names, text_column, label_column, data)
+    if text is None or label is None:
+        raise lacking(names, text, label, data)
+    feature = table.features.get(names[label])
+    named = feature.int2str if isinstance(feature, ClassLabel) else None
+    rows = [(row[names[text]], row[names[label]]) for row in table]
+    return Rows(tuple(Row(one, named(answer) if named and answer >= 0 else answer, f"row {number}") for number, (one, answer) in enumerate(rows, start=1)))

@@ -1,6 +1,7 @@
 """The vocabulary of a frozen model: its input embeddings and pieces, read without loading the model or importing torch."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,7 +10,7 @@ import numpy as np
 
 from explorer.errors import ModelError, PromptError
 from explorer.models.loading import DEFAULT_MODEL, model_folder
-from explorer.models.tokenizer import Tokenizer, read_tokenizer
+from explorer.models.tokenizer import BYTE, Tokenizer, read_tokenizer
 from explorer.models.weights import read_embedding
 from explorer.pieces import bare_word, spaced, stems
 from explorer.prompt import Vectors
@@ -53,13 +54,15 @@ class Vocabulary:
         Raises ModelError when the model, its embedding table or its tokenizer cannot be read.
         """
         folder = model_folder(model, weights=True)
+        tokenizer = read_tokenizer(folder)  # first: without one no table is read
         embedding = read_embedding(folder) if embedding is None else embedding
-        tokenizer = read_tokenizer(folder)
         pieces, special = tokenizer.pieces, tokenizer.special
         rows = len(embedding)
         if len(pieces) > rows:
             raise ModelError(f"{folder}: the tokenizer has {len(pieces)} pieces, the embedding table {rows} rows; they belong to different models")
-        searchable = np.array([piece is not None and index not in special for index, piece in enumerate(pieces)] + [False] * (rows - len(pieces)))
+        searchable = np.array(
+            [piece is not None and index not in special and not BYTE.fullmatch(piece) for index, piece in enumerate(pieces)] + [False] * (rows - len(pieces))
+        )
         names = [f"<row {index}>" if piece is None else piece for index, piece in enumerate(pieces)]
         names += [f"<row {index}>" for index in range(len(pieces), rows)]
         return cls(embedding, tuple(names), searchable, str(model), folder)
@@ -114,6 +117,10 @@ class Vocabulary:
             raise ModelError(f"{self.name} was not read from a folder and has no tokenizer")
         return read_tokenizer(self.path)
 
+    def lengths(self, texts: Sequence[str]) -> list[int]:
+        """How many pieces the encoder would read of each text, eos among them. Raises ModelError for a vocabulary without a tokenizer."""
+        return [len(row) for row in self._tokenizer.inputs(list(texts))] if texts else []
+
     def encode(self, text: str) -> list[int]:
         """Piece ids of a text, all of them, without eos.
 
@@ -131,7 +138,7 @@ class Vocabulary:
         Raises PromptError when the text has no piece, or a part that is unknown to the vocabulary.
         """
         ids = self.encode(text)
-        known = [token_id for token_id in ids if self.searchable[token_id]]
+        known = [token_id for token_id in ids if self.searchable[token_id] or BYTE.fullmatch(self.pieces[token_id])]
         if not known or any(self.pieces[token_id] == "<unk>" for token_id in ids):
             raise PromptError(f"label {text!r} has no piece in the vocabulary of {self.name}; expected a word the tokenizer knows")
         return self.embedding[known].mean(axis=0)

@@ -1,5 +1,7 @@
 """Small words that messages, tables and pages share."""
 
+from collections.abc import Sequence
+
 
 def printable(text: object) -> str:
     """A name or path as text that every file and screen takes: bytes of a file name that are not UTF-8 are escaped."""
@@ -9,6 +11,13 @@ def printable(text: object) -> str:
 def count(number: int, one: str, many: str | None = None) -> str:
     """`1 prompt`, `9 prompts`."""
     return f"{number:,} {one if number == 1 else many or f'{one}s'}"
+
+
+def cut(lengths: Sequence[int], longest: int) -> str | None:
+    """`3 of 84 texts were cut at 512 pieces`, for texts of these lengths in pieces; None where none is longer."""
+    if not (number := sum(length > longest for length in lengths)):
+        return None
+    return f"{number:,} of {count(len(lengths), 'text')} {'was' if number == 1 else 'were'} cut at {longest} pieces"
 
 
 def all_zero(tokens: int) -> str:

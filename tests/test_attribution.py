@@ -177,7 +177,5 @@ def test_what_cannot_be_asked_is_named(model, vocabulary, trained):
         attribute(model, vocabulary, trained, [TEXT], ("good",))
     with pytest.raises(ExplorerError, match="found 0 random orders; expected at least 1"):
         attribute(model, vocabulary, trained, [TEXT], LABELS, orders=0)
-    with pytest.raises(DataError, match="pieces; expected at most 512: shorten it"):
-        attribute(model, vocabulary, trained, ["film " * 600], LABELS, orders=1)
     with pytest.raises(PromptError, match="vectors of width 3"):
         attribute(model, vocabulary, SoftPrompt(np.ones((2, 3), np.float32), "narrow", Origin(format="planted")), [TEXT], LABELS)

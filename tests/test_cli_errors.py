@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from explorer.cli import app
+from explorer.files import MODELS
 from explorer.formats import find_prompts
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -71,7 +72,7 @@ def test_a_misspelled_name_gets_the_nearest_one(tmp_path):
 
 def test_a_folder_of_prompts_names_some_of_them(tiny_prompts):
     message = fails("neighbors", "sentiment")
-    assert "sentiment: a folder with prompts below it; expected one of them, such as sentiment/class-label-0, sentiment/class-label-0-length-1," in message
+    assert "sentiment: a folder with prompts below it; expected one of them, such as sentiment/class-label-0, sentiment/class-label-1," in message
     assert message.endswith(", …")
     assert f"such as {tiny_prompts}/sentiment/class-label-0, " in fails("inspect", tiny_prompts)
 
@@ -148,6 +149,7 @@ def test_a_folder_that_is_no_model(prompt, tmp_path):
 
 def test_a_model_without_weights(prompt, tmp_path):
     (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "tokenizer.json").write_bytes((MODELS / "mini-t5" / "tokenizer.json").read_bytes())
     assert "no model.safetensors; expected weights as safetensors" in fails("neighbors", prompt, "--model", tmp_path)
 
 
@@ -243,8 +245,8 @@ def test_predict_of_an_empty_text(prompt, data):
 
 def test_predict_of_a_file_that_cannot_be_read(prompt, tmp_path):
     assert "gone.txt: cannot be read (No such file or directory); expected texts" in fails("predict", prompt, "--text-file", tmp_path / "gone.txt")
-    (tmp_path / "latin.txt").write_bytes(b"caf\xe9\n")
-    assert "latin.txt: cannot be read (not UTF-8)" in fails("predict", prompt, "--text-file", tmp_path / "latin.txt")
+    (tmp_path / "bytes.txt").write_bytes(b"caf\xe9\xfa\xfb\xfc\n")
+    assert "bytes.txt: cannot be read (row 1 is not UTF-8, nor clearly another encoding)" in fails("predict", prompt, "--text-file", tmp_path / "bytes.txt")
 
 
 def test_predict_with_one_label(prompt):
@@ -287,11 +289,15 @@ def test_evaluate_needs_data(prompt):
     ("content", "name", "expected"),
     [
         (None, "gone.tsv", "gone.tsv: no such file; expected TSV, CSV or JSONL with the columns text and label"),
-        ("review\tstars\nfine\t5\n", "a.tsv", "found the columns review, stars; expected text and label in every row"),
+        (
+            "review\tstars\nfine\t5\n",
+            "a.tsv",
+            "found the columns review, stars; expected label: name the column, or give the data a header with label (--label-column)",
+        ),
         ("text\tlabel\n", "a.tsv", "no rows; expected the columns text and label"),
         (GOOD, "a.txt", "found the suffix .txt; expected .tsv, .csv or .jsonl"),
         ("text\tlabel\nfine\tmixed\n", "a.tsv", "found the label 'mixed'; the task has negative, positive"),
-        ("text\tlabel\n \tpositive\n", "a.tsv", "a.tsv, row 1 is empty"),
+        ("text\tlabel\n \tpositive\n", "a.tsv", "a.tsv, row 2 is empty"),
         ("{", "a.jsonl", "a.jsonl, line 1: no JSON"),
     ],
     ids=["missing", "columns", "empty", "suffix", "label", "empty text", "broken"],

@@ -108,7 +108,7 @@ def test_peft_itself_writes_two_halves_and_only_the_first_is_kept(initialization
     np.testing.assert_array_equal(prompt.vectors, stored[:5])
     assert (prompt.origin.format, prompt.origin.dropped_rows, prompt.origin.base_model) == ("peft", 5, str(tiny_t5_folder))
     assert prompt.origin.warnings == ("5 of 10 rows dropped: PEFT never uses nor trains the decoder's half",)
-    assert prompt.origin.initialization == ("text: good food and bad music" if initialization == "TEXT" else None)
+    assert prompt.origin.initialization == ("text: good food and bad music" if initialization == "TEXT" else "random")
 
 
 @IGNORE_PEFT
@@ -211,9 +211,9 @@ def damage_trajectory_steps(folder):
             r"\(Expected `int \| null`, got `bool` - at `\$\.step`\); delete the file",
         ),
         (lambda folder: edit(folder / "explorer.json", data=[]), r"Expected `object \| null`, got `array` - at `\$\.data`"),
-        (lambda folder: edit(folder / "explorer.json", seed=2**64), r"Expected `int` <= 9223372036854775807 - at `\$\.seed`"),
-        (lambda folder: edit(folder / "explorer.json", history=[{"step": 10**400}]), r"at `\$\.history\[0\]\.step`"),
-        (lambda folder: edit(folder / "explorer.json", history=[{"step": 1, "loss": 10**400}]), r"Number out of range - at `\$\.history\[0\]\.loss`"),
+        (lambda folder: edit(folder / "explorer.json", seed=2**64), "takes more than 64 bits"),
+        (lambda folder: edit(folder / "explorer.json", history=[{"step": 10**400}]), "takes more than 64 bits"),
+        (lambda folder: edit(folder / "explorer.json", history=[{"step": 1, "loss": 10**400}]), "takes more than 64 bits"),
         (lambda folder: edit(folder / "explorer.json", task="\ud800"), "cannot be read as JSON"),
         (lambda folder: edit(folder / "explorer.json", rows=[None]), "6 prompt tokens, but the origin of 1 is recorded"),
     ],

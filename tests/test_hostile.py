@@ -4,11 +4,13 @@ import bz2
 import gzip
 import io
 import json
+import lzma
 import os
 import pickle
 import struct
 import tarfile
 import time
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -17,15 +19,20 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from test_cli import run
 from test_cli_errors import fails
 from test_formats import Bomb
 
 from explorer.errors import PromptError
-from explorer.formats import find_prompts, read_prompt
+from explorer.formats import arrays, find_prompts, read_prompt
 from explorer.formats.archives import Archive
+from explorer.prompt import Evaluation, Origin, SoftPrompt, Trajectory
 
+real = arrays.read
 VECTORS = np.random.default_rng(3).standard_normal((6, 16)).astype(np.float32)
 MOST_MEMORY = 200 * 2**20
+FUZZ = int(os.environ.get("EXPLORER_FUZZ", "10"))
+"""mutations of each format; 200 take some minutes"""
 LONGEST = 20.0
 """seconds that no file may take, on a busy machine"""
 
@@ -76,7 +83,9 @@ def test_old_torch_files_are_not_run(tmp_path):
     import torch
 
     torch.save({"prompt": torch.ones(2, 3)}, tmp_path / "old.pt", _use_new_zipfile_serialization=False)
-    refused(tmp_path / "old.pt", "a Python pickle, which is never executed")
+    assert "2 vectors of width 3" in run("inspect", tmp_path / "old.pt").output
+    torch.save({"prompt": torch.ones(2, 3), "bomb": Bomb()}, tmp_path / "old.pt", _use_new_zipfile_serialization=False)
+    refused(tmp_path / "old.pt", "no pickle is executed")
 
 
 def test_object_arrays_are_not_run(tmp_path):
@@ -276,6 +285,234 @@ def test_long_configurations_are_not_read(tmp_path):
     refused(place, "bytes of JSON; expected at most")
 
 
+# what readers cannot foresee, sizes that nothing stands behind
+
+
+def recorded(folder: Path) -> Path:
+    """A prompt with our own record and trajectory."""
+    moved = Trajectory(np.stack([0 * VECTORS, VECTORS]), np.array([0, 10]))
+    origin = Origin(task="films", labels=("bad", "good"), seed=3, step=10, history=(Evaluation(0, None, 0.5), Evaluation(10, 0.4, 0.8)))
+    return SoftPrompt(VECTORS, "recorded", origin, moved).save(folder / "recorded")
+
+
+@pytest.mark.parametrize("error", [ValueError, TypeError, AttributeError, OverflowError, RecursionError, MemoryError, NotImplementedError, ZeroDivisionError])
+def test_whatever_a_reader_raises_is_the_error_of_that_file(error, tmp_path, monkeypatch):
+    foreign.npy(tmp_path, VECTORS)
+    foreign.safetensors(tmp_path, VECTORS)
+
+    def fail(*_: object) -> None:
+        raise error("one\ntwo")
+
+    monkeypatch.setattr(arrays, "read", lambda path, name, key=None: fail() if path.suffix == ".npy" else real(path, name, key))
+    found = dict(find_prompts(tmp_path))
+    assert "\n" not in str(found[tmp_path / "prompt.npy"])
+    assert isinstance(found[tmp_path / "prompt.npy"], PromptError)
+    assert isinstance(found[tmp_path / "prompt.safetensors"], SoftPrompt)
+
+
+@pytest.mark.parametrize("error", [OSError, ValueError, RecursionError])
+def test_whatever_looking_at_a_file_raises_is_the_error_of_that_file(error, tmp_path, monkeypatch):
+    foreign.npy(tmp_path, VECTORS)
+    foreign.safetensors(tmp_path, VECTORS)
+    looks = arrays.recognizes
+
+    def look(path: Path) -> bool:
+        if path.suffix == ".npy":
+            raise error("odd")
+        return looks(path)
+
+    monkeypatch.setattr(arrays, "recognizes", look)
+    found = dict(find_prompts(tmp_path))
+    assert isinstance(found[tmp_path / "prompt.npy"], PromptError)
+    assert isinstance(found[tmp_path / "prompt.safetensors"], SoftPrompt)
+
+
+NPY_HEADERS = {
+    "a boolean extent": {"shape": (True, 384)},
+    "zero times huge": {"shape": (0, 2**62)},
+    "zero times beyond 64 bits": {"shape": (2**70, 0)},
+    "many dimensions": {"shape": (1,) * 65},
+    "values of no size": {"descr": "|V0", "shape": (2**30, 2**30)},
+    "an unknown type": {"descr": "<q9", "shape": (6, 16)},
+    "arrays as values": {"descr": ("<f4", (16,)), "shape": (6,)},
+    "a shape of words": {"shape": ("6", "16")},
+    "a shape that is a number": {"shape": 96},
+    "no shape": {"shape": None},
+    "fractions": {"shape": (6.0, 16.0)},
+    "a type of named fields": {"descr": [("a", "<f4")], "shape": (6, 16)},
+}
+
+
+@pytest.mark.parametrize("kind", NPY_HEADERS)
+def test_headers_of_numpy_files(kind, tmp_path):
+    text = repr({"descr": "<f4", "fortran_order": False, "shape": (6, 16)} | NPY_HEADERS[kind]).encode()
+    text += b" " * (-(len(text) + 11) % 64) + b"\n"
+    (tmp_path / "odd.npy").write_bytes(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text + VECTORS.tobytes())
+    refused(tmp_path / "odd.npy")
+    (tmp_path / "none.npy").write_bytes(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text)
+    refused(tmp_path / "none.npy")
+
+
+def test_a_header_of_gigabytes_is_not_unpacked(tmp_path):
+    with zipfile.ZipFile(tmp_path / "bomb.npz", "w", zipfile.ZIP_DEFLATED) as archive, archive.open("prompt.npy", "w", force_zip64=True) as member:
+        member.write(b"\x93NUMPY\x02\x00" + struct.pack("<I", 2**29))
+        for _ in range(256):
+            member.write(b" " * 2**20)
+    before = forget_peak()
+    refused(tmp_path / "bomb.npz", "cannot be read as a NumPy array")
+    if before is not None:
+        assert peak() - before < 64 * 2**20
+
+
+@pytest.mark.parametrize(("compress", "megabytes"), [(gzip.compress, 150), (lzma.compress, 4), (bz2.compress, 4)], ids=["gzip", "xz", "bzip2"])
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME], ids=["pax", "longname"])
+def test_headers_in_packed_tar_files_are_bounded(compress, megabytes, kind, tmp_path):
+    member = tarfile.TarInfo("x")
+    member.type, member.size = kind, 2**34
+    (tmp_path / "bomb.nemo").write_bytes(compress(member.tobuf(tarfile.GNU_FORMAT) + bytes(megabytes * 2**20)))
+    start = time.monotonic()
+    refused(tmp_path / "bomb.nemo")
+    assert time.monotonic() - start < LONGEST
+
+
+def test_tar_and_zip_files_of_very_many_members(tmp_path):
+    (tmp_path / "many.nemo").write_bytes(gzip.compress(b"".join(tarfile.TarInfo(str(number)).tobuf() for number in range(10_001)) + bytes(1024)))
+    refused(tmp_path / "many.nemo", "more than 10,000 files")
+    with zipfile.ZipFile(tmp_path / "many.npz", "w") as archive:
+        for number in range(26_000):
+            archive.writestr(f"{number:0120d}", b"")
+    refused(tmp_path / "many.npz", "bytes of names")
+
+
+def test_a_safetensors_header_is_bounded_before_it_is_parsed(tmp_path):
+    (tmp_path / "long.safetensors").write_bytes(struct.pack("<Q", 5 * 2**20) + b"{}" + b" " * (5 * 2**20))
+    refused(tmp_path / "long.safetensors", "a header of 5,242,880 bytes; expected at most")
+
+
+RECORDS = {
+    "seed beyond 64 bits": {"seed": 2**70},
+    "step beyond 64 bits": {"step": -(2**80)},
+    "a setting beyond 64 bits": {"hyperparameters": {"steps": 10**30}},
+    "data beyond 64 bits": {"data": {"n": [2**64]}},
+    "a loss that is no float": {"history": [{"step": 0, "loss": 10**400}]},
+    "history of words": {"history": "none"},
+    "labels of numbers": {"labels": [1, 2]},
+    "labels in labels": {"labels": [["a"]]},
+    "a task that is a list": {"task": ["films"]},
+    "settings that are a list": {"hyperparameters": [1]},
+    "rows of numbers": {"rows": [1, 2, 3, 4, 5, 6]},
+    "too few rows": {"rows": [None]},
+    "half a surrogate pair": {"task": "\ud800"},
+}
+
+
+@pytest.mark.parametrize("kind", RECORDS)
+def test_records_that_this_project_does_not_write(kind, tmp_path):
+    place = recorded(tmp_path)
+    record = json.loads((place / "explorer.json").read_text())
+    (place / "explorer.json").write_text(json.dumps(record | RECORDS[kind]))
+    refused(place)
+
+
+@pytest.mark.parametrize("levels", [65, 500, 5_000, 100_000])
+@pytest.mark.parametrize("name", ["explorer.json", "adapter_config.json"])
+def test_objects_in_objects_in_objects(name, levels, tmp_path):
+    place = recorded(tmp_path)
+    content = (place / name).read_text().rstrip()[:-1]
+    (place / name).write_text(f'{content}, "data": {{"a": {"[" * levels}{"]" * levels}}}}}')
+    refused(place, "cannot be read as JSON")
+
+
+def torch_contents() -> dict[str, object]:
+    """What torch can save and what is no prompt."""
+    import torch
+
+    shared: dict[str, object] = {"x": 1}
+    for _ in range(8):
+        shared = {f"{number}": shared for number in range(1_000)}
+    deep: dict[str, object] = {"prompt": torch.ones(2, 3)}
+    for _ in range(50):
+        deep = {"a": deep}
+    return {
+        "dictionaries that share dictionaries": shared,
+        "a nested tensor": {"prompt": torch.nested.nested_tensor([torch.ones(2), torch.ones(3)])},
+        "a sparse tensor": {"prompt": torch.eye(3).to_sparse()},
+        "complex numbers": {"prompt": torch.ones(2, 3, dtype=torch.complex64)},
+        "a conjugated view": {"prompt": torch.ones(2, 3, dtype=torch.complex64).conj()},
+        "numbers without a type": {"prompt": torch.ones(2, 3, dtype=torch.bool)},
+        "a tensor on no device": {"prompt": torch.empty(2, 3, device="meta")},
+        "dictionaries too deep": deep,
+        "a number": 3,
+        "nothing": None,
+        "a list of tensors": [torch.ones(2, 3)],
+        "keys that are numbers": {1: torch.ones(2, 3)},
+        "very many tensors": dict.fromkeys(map(str, range(10_001)), torch.ones(1)),
+    }
+
+
+@pytest.mark.parametrize("kind", range(13))
+def test_contents_of_torch_files(kind, tmp_path):
+    import torch
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # nested and sparse tensors are said to be new
+        name, content = list(torch_contents().items())[kind]
+        torch.save(content, tmp_path / "odd.pt")
+    start = time.monotonic()
+    refused(tmp_path / "odd.pt")
+    assert time.monotonic() - start < LONGEST, name
+
+
+def test_a_negated_view_is_read(tmp_path):
+    import torch
+
+    negated = torch.tensor(VECTORS + 1j * VECTORS).conj().imag
+    assert negated.is_neg()
+    torch.save({"prompt": negated}, tmp_path / "negated.pt")
+    np.testing.assert_array_equal(read_prompt(tmp_path / "negated.pt").vectors, -VECTORS)
+
+
+def test_tuples_that_share_tuples_are_not_hashed(tmp_path):
+    import torch
+
+    torch.save({"prompt": torch.ones(2, 3)}, tmp_path / "plain.pt")
+    nested = b"(" + b"t" + b"".join(b"q" + bytes([n]) + b"h" + bytes([n]) + b"\x86" for n in range(60))  # each holds the one before it twice
+    with zipfile.ZipFile(tmp_path / "plain.pt") as plain, zipfile.ZipFile(tmp_path / "tuples.pt", "w") as evil:
+        for info in plain.infolist():
+            evil.writestr(info.filename, b"\x80\x02}" + nested + b"K\x01s." if info.filename.endswith("data.pkl") else plain.read(info))
+    refused(tmp_path / "tuples.pt", "tuples in tuples")
+
+
+@pytest.mark.parametrize(
+    "name", [b"\xff\xfe.npy", ("字" * 83 + ".npy").encode(), b"a" * 251 + b".npy", b"<img src=x>.npy", b"line\nbreak.npy", "\u202egnp.npy".encode()]
+)
+def test_names_of_files(name, tmp_path):
+    np.save(tmp_path / "prompt.npy", VECTORS)
+    place = Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name))
+    (tmp_path / "prompt.npy").rename(place)
+    ((_, prompt),) = find_prompts(tmp_path)
+    assert isinstance(prompt, SoftPrompt)
+    prompt.name.encode()
+    saved = prompt.save(tmp_path / "copy" / place.name)
+    assert read_prompt(saved).length == 6
+
+
+def test_the_folder_above(tmp_path, monkeypatch):
+    place = foreign.peft(tmp_path, VECTORS)
+    (place / "inside").mkdir()
+    monkeypatch.chdir(place / "inside")
+    assert read_prompt("..").name == place.name
+    ((_, found),) = find_prompts("..")
+    assert isinstance(found, SoftPrompt)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="the administrator may read everything")
+def test_a_folder_that_may_not_be_looked_into(tmp_path):
+    foreign.npy(tmp_path, VECTORS)
+    (tmp_path / "closed").mkdir(mode=0)
+    assert len(list(find_prompts(tmp_path))) == 1
+
+
 # anything else
 
 
@@ -315,8 +552,8 @@ def mutated(content: bytes, changes: list[tuple[str, float, bytes]]) -> bytes:
     return content
 
 
-@pytest.mark.parametrize("format", [*foreign.WRITERS, "t5x-zarr", "peft-bin"])
-@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@pytest.mark.parametrize("format", [*foreign.WRITERS, "t5x-zarr", "peft-bin", "explorer"])
+@settings(max_examples=FUZZ, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(number=st.integers(0, 9), changes=edits)
 def test_mutated_files_are_read_or_refused(format, number, changes, tmp_path_factory):
     folder = tmp_path_factory.mktemp("mutated")
@@ -324,6 +561,8 @@ def test_mutated_files_are_read_or_refused(format, number, changes, tmp_path_fac
         path = foreign.t5x(folder, VECTORS, (4, 10))
     elif format == "peft-bin":
         path = foreign.peft(folder, VECTORS, "adapter_model.bin")
+    elif format == "explorer":
+        path = recorded(folder)
     else:
         path = foreign.WRITERS[format](folder, VECTORS)
     victim = one_file(path, number)
@@ -347,7 +586,7 @@ def test_mutated_files_are_read_or_refused(format, number, changes, tmp_path_fac
 OPENINGS = [b"", b"\x93NUMPY\x01\x00", b"PK\x03\x04", b"\x80\x04", b"\x10\0\0\0\0\0\0\0{", b"\x1f\x8b\x08", b"GGUF"]
 
 
-@settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(content=st.binary(max_size=300), opening=st.sampled_from(OPENINGS))
 def test_random_bytes_are_refused(content, opening, tmp_path_factory):
     path = tmp_path_factory.mktemp("random") / "file"

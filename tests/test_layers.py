@@ -10,9 +10,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 FLOORS = (
-    ("errors", "choices", "wording", "pieces", "arguments"),
-    ("files", "interruption", "results"),
-    ("prompt", "tasks", "models"),
+    ("errors", "choices", "wording", "pieces", "arguments", "encodings"),
+    ("files", "hub", "bounded", "interruption", "results"),
+    ("prompt", "tasks", "label_files", "models"),
     ("vocabulary", "kept"),
     ("formats", "analysis", "resolve"),
     ("tuning", "evaluation"),
@@ -34,8 +34,8 @@ ACROSS = {
 LOADERS = ("explorer/resolve.py", "explorer/dashboard/cache.py")
 """where a loader is: nobody else decides which model reads a prompt"""
 SUBJECTS = {
-    *("neighbors", "clusters", "decomposition", "labels", "map", "compare", "prompts", "words", "trajectory", "training"),
-    *("attribution", "domain_shift", "ensemble", "faithfulness", "findings", "predict", "shift"),
+    *("neighbors", "clusters", "decomposition", "labels", "map", "findings", "compare", "prompts", "words", "trajectory", "training"),
+    *("attribution", "domain_shift", "ensemble", "faithfulness", "predict", "shift"),
     *("report", "session", "tables", "errors"),
 }
 """what a module may be named after in more than one part: a reading, a command, or what every part has of its own"""

@@ -11,10 +11,11 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForSeq2SeqLM, AutoTokenizer, MT5Config, UMT5Config
 
+from explorer.choices import LONGEST_INPUT
 from explorer.errors import DataError, ModelError, PromptError
 from explorer.files import MODELS
 from explorer.formats import peft as peft_format
-from explorer.models.encoder_decoder import LONGEST_INPUT, FrozenT5, attention_mask, split_by_length
+from explorer.models.encoder_decoder import FrozenT5, attention_mask, split_by_length
 from explorer.models.fallback import TransformersNetwork
 from explorer.models.loading import DEFAULT_MODEL, model_folder
 from explorer.models.network import Network
@@ -295,11 +296,22 @@ def test_labels_end_with_eos_and_need_a_piece(tiny):
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [(" \t", "text 2 is empty"), ("a " * (LONGEST_INPUT + 1), r"text 2 has \d+ pieces; expected at most 512"), ("a" * (LONGEST_TEXT + 1), "20,001 characters")],
+    [(" \t", "text 2 is empty"), ("a" * (LONGEST_TEXT + 1), "100,001 characters")],
 )
 def test_unusable_texts_are_named_by_number(tiny, text, message):
     with pytest.raises(DataError, match=message):
         tiny.label_probabilities([None], ["good", text], LABELS)
+
+
+def test_a_text_beyond_the_limit_is_cut_and_keeps_its_end(tiny):
+    long, short = "good film " * 400, "good"
+    whole, cut = tiny.limited(10_000), tiny.limited(5)
+    assert len(tiny.text_ids([long])[0]) == LONGEST_INPUT == tiny.max_length
+    assert cut.text_ids([long, short]) == [[*whole.text_ids([long])[0][:4], 1], whole.text_ids([short])[0]]
+    assert (cut.network, cut.lock) == (tiny.network, tiny.lock)
+    scores = tiny.label_probabilities([None], [long, short], LABELS)
+    assert scores.shape == (1, 2, len(LABELS))
+    np.testing.assert_allclose(scores[:, 1:], tiny.label_probabilities([None], [short], LABELS), atol=1e-5)
 
 
 def test_vectors_of_another_width_are_refused(tiny):

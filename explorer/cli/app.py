@@ -39,6 +39,7 @@ def app(
         environment["EXPLORER_READ_ONLY"] = "1"
     command = [sys.executable, "-m", "streamlit", "run", str(APP), "--server.address", host or "localhost"]
     command += ["--server.showEmailPrompt", "false", "--browser.gatherUsageStats", "false"]
+    command += ["--client.showErrorDetails", "none"]  # stack traces name folders of the server; its log has them
     command += ["--server.port", str(port)] if port is not None else []
     command += ["--server.headless", "true"] if no_browser else []
     command += ["--server.baseUrlPath", base_path.strip("/")] if base_path is not None else []
@@ -47,9 +48,12 @@ def app(
 
 def _checked_folder(folder: str) -> Path:
     """The folder, if it has at least one readable prompt. Raises ExplorerError when it has none."""
-    from explorer.formats import find_prompts
+    from explorer.formats import PassedOver, find_prompts, in_words
 
-    found = [result for _, result in find_prompts(folder)]
+    passed: list[PassedOver] = []
+    found = [result for _, result in find_prompts(folder, passed)]
+    if passed:
+        note(in_words(passed))
     broken = [error for error in found if isinstance(error, ExplorerError)]
     for error in broken:
         note(f"left out: {error}")

@@ -4,7 +4,26 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from explorer.cli.options import DATA_HELP, Csv, Device, Dtype, Json, Labels, Model, Overwrite, Prompt, Seed, Wide, label_values
+from explorer.choices import LONGEST_INPUT
+from explorer.cli.labelled import Columns, labelled
+from explorer.cli.options import (
+    DATA_HELP,
+    Csv,
+    Device,
+    Dtype,
+    Json,
+    LabelColumn,
+    Labels,
+    MaxLength,
+    Model,
+    Overwrite,
+    Prompt,
+    Revision,
+    Seed,
+    TextColumn,
+    Wide,
+    label_values,
+)
 from explorer.cli.output import Output, cell, concluded, paragraph, records, table
 from explorer.cli.predict import check_texts
 from explorer.cli.session import load_model, open_session
@@ -23,7 +42,11 @@ def attribution(
     labels: Labels = None,
     orders: Annotated[int, typer.Option("--orders", min=1, help="Random orders that deletion and insertion are compared with.")] = 100,
     seed: Seed = 0,
+    text_column: TextColumn = None,
+    label_column: LabelColumn = None,
+    max_length: MaxLength = LONGEST_INPUT,
     model: Model = None,
+    revision: Revision = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
     wide: Wide = False,
@@ -38,10 +61,9 @@ def attribution(
     output = Output(as_json, csv, overwrite=overwrite)
     if (text is None) == (data is None):
         raise typer.BadParameter("expected either --text or --data", param_hint="--text")
-    session = open_session([prompt], model, device, dtype, labels=label_values(labels), seed=seed)
-    from explorer.tasks import read_task
+    session = open_session([prompt], model, device, dtype, labels=label_values(labels), max_length=max_length, seed=seed, revision=revision)
 
-    texts = list(read_task(data, session.class_labels).texts) if data is not None else list(text or ())
+    texts = list(labelled(session, data, Columns(text_column, label_column)).texts) if data is not None else list(text or ())
     check_texts(texts)
     load_model(session)
     (result,) = session.attribution(texts, label, orders)

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from explorer.cli.neighbors import legend
-from explorer.cli.options import Csv, Json, K, Model, Nulls, Overwrite, Prompts, Seed, Wide
+from explorer.cli.options import Csv, Json, K, Model, Nulls, Overwrite, Prompts, Revision, Seed, Wide
 from explorer.cli.output import Output, paragraph, records, table
 from explorer.cli.session import open_session
 from explorer.wording import count
@@ -20,6 +20,7 @@ def clusters(
     nulls: Nulls = 1000,
     seed: Seed = 0,
     model: Model = None,
+    revision: Revision = None,
     wide: Wide = False,
     as_json: Json = False,
     csv: Csv = None,
@@ -31,7 +32,7 @@ def clusters(
     tokens. The whole prompt is compared with random rotations of itself. Redundancy: neighbors that positions share, against independent tokens.
     """
     output = Output(as_json, csv, overwrite=overwrite)
-    session = open_session(prompts, model, k=k, nulls=nulls, seed=seed)
+    session = open_session(prompts, model, k=k, nulls=nulls, seed=seed, revision=revision)
     for prompt in session.prompts:
         session.progress(f"{prompt.name}: comparing with {count(nulls, 'vector')} of each null distribution, with random rotations and independent tokens")
         session.only(prompt.name).clusters()

@@ -34,9 +34,12 @@ def advice(setting: str | None) -> str:
     return f" (`{program()} prompts` lists what is here)" if setting == "prompt" else f" ({flag(setting)})"
 
 
-def shell_line(recipe: "Recipe", given: Sequence[str], session: "Session", whole: Sequence[str] = ()) -> str:
-    """The command that makes a table of a report again. given: the prompts as they were typed; whole: further flags of the report itself."""
-    words = [*MODULE.split(), recipe.command, *given]
+def shell_line(recipe: "Recipe", given: Sequence[str], session: "Session", whole: Sequence[str] = (), revision: str | None = None) -> str:
+    """The command that makes a table of a report again. given: the prompts as they were typed; whole: further flags of the report itself.
+
+    revision: of those that are on the hub.
+    """
+    words = [*MODULE.split(), recipe.command, *given, *([] if revision is None else ["--revision", revision])]
     for name in recipe.settings:
         value = getattr(session.settings, name)
         if value is not None:

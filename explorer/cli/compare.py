@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from explorer.choices import Grouping
-from explorer.cli.options import Csv, Html, Json, K, Model, Nulls, Overwrite, Prompts, Seed, Wide
+from explorer.cli.options import Csv, Html, Json, K, Model, Nulls, Overwrite, Prompts, Revision, Seed, Wide
 from explorer.cli.output import Output, cell, paragraph, records, table
 from explorer.cli.session import open_session
 from explorer.wording import count
@@ -24,6 +24,7 @@ def compare(
     nulls: Nulls = 1000,
     seed: Seed = 0,
     model: Model = None,
+    revision: Revision = None,
     wide: Wide = False,
     as_json: Json = False,
     csv: Csv = None,
@@ -37,7 +38,7 @@ def compare(
     if len(prompts) < 2:
         raise typer.BadParameter("found one prompt; expected at least two to compare", param_hint="PROMPT")
     output = Output(as_json, csv, html, overwrite)
-    session = open_session(prompts, model, k=k, nulls=nulls, seed=seed)
+    session = open_session(prompts, model, k=k, nulls=nulls, seed=seed, revision=revision)
     from explorer.analysis.compare.differences import differences
 
     comparison = session.compare(by)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from explorer.choices import PromptFormat
-from explorer.cli.options import Key, Overwrite, Prompt
+from explorer.cli.options import Key, Overwrite, Prompt, Revision
 from explorer.cli.output import note
 from explorer.files import check_target, write_file
 
@@ -16,6 +16,7 @@ def convert(
     out: Annotated[Path, typer.Argument(metavar="OUT", show_default=False, help="The folder (peft) or file to write.")],
     to: Annotated[PromptFormat, typer.Option("--to", show_default=False, help="What to write.")],
     key: Key = None,
+    revision: Revision = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Write a prompt in another format.
@@ -27,7 +28,7 @@ def convert(
     import explorer
     from explorer.formats import peft, read_prompt, writing
 
-    read = read_prompt(prompt, key)
+    read = read_prompt(prompt, key, revision)
     if to == "peft":
         peft.write(read, out, {"explorer": explorer.__version__}, overwrite)
     else:

@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from explorer.cli.options import Csv, Device, Dtype, Json, Labels, Model, Overwrite, Prompts, Seed, Wide, label_values
+from explorer.choices import LONGEST_INPUT
+from explorer.cli.options import Csv, Device, Dtype, Json, Labels, MaxLength, Model, Overwrite, Prompts, Revision, Seed, Wide, label_values
 from explorer.cli.output import Output, paragraph, records, table
 from explorer.cli.predict import check_texts
 from explorer.cli.session import load_model, open_session
@@ -24,7 +25,9 @@ def decode(
     include_special: Annotated[bool, typer.Option("--include-special", help="List control pieces, sentinels and padding rows too.")] = False,
     mass: Annotated[str | None, typer.Option("--label-mass", metavar="FILE", help="How likely class labels come first, by task, as CSV in a file.")] = None,
     seed: Seed = 0,
+    max_length: MaxLength = LONGEST_INPUT,
     model: Model = None,
+    revision: Revision = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
     wide: Wide = False,
@@ -39,7 +42,9 @@ def decode(
     """
     output, mass_output = Output(as_json, csv, overwrite=overwrite, beside=mass), Output(csv=mass, overwrite=overwrite)
     check_texts(text or [])
-    session = open_session(prompts, model, device, dtype, k=k, labels=label_values(labels), include_special=include_special, seed=seed)
+    session = open_session(
+        prompts, model, device, dtype, k=k, labels=label_values(labels), max_length=max_length, include_special=include_special, seed=seed, revision=revision
+    )
     load_model(session)
     found = session.decode(text or None)
     whole = session.label_mass(text or None) if session.all_labels or mass is not None else None

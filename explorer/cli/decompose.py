@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from explorer.cli.options import Csv, Json, Model, Nulls, Overwrite, Prompts, Seed, Wide
+from explorer.cli.options import Csv, Json, Model, Nulls, Overwrite, Prompts, Revision, Seed, Wide
 from explorer.cli.output import Output, paragraph, records, table
 from explorer.cli.session import open_session
 
@@ -19,6 +19,7 @@ def decompose(
     nulls: Nulls = 1000,
     seed: Seed = 0,
     model: Model = None,
+    revision: Revision = None,
     wide: Wide = False,
     as_json: Json = False,
     csv: Csv = None,
@@ -30,7 +31,7 @@ def decompose(
     vectors, which any words explain in part.
     """
     output = Output(as_json, csv, overwrite=overwrite)
-    session = open_session(prompts, model, nulls=nulls, seed=seed)
+    session = open_session(prompts, model, nulls=nulls, seed=seed, revision=revision)
     found = session.decompose(words)
     frame = found.to_frame()
 

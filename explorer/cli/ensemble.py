@@ -2,7 +2,26 @@
 
 from typing import TYPE_CHECKING
 
-from explorer.cli.options import Csv, Data, Device, Dtype, Json, Labels, Model, Overwrite, Prompts, Seed, Wide, label_values
+from explorer.choices import LONGEST_INPUT
+from explorer.cli.labelled import Columns, labelled
+from explorer.cli.options import (
+    Csv,
+    Data,
+    Device,
+    Dtype,
+    Json,
+    LabelColumn,
+    Labels,
+    MaxLength,
+    Model,
+    Overwrite,
+    Prompts,
+    Revision,
+    Seed,
+    TextColumn,
+    Wide,
+    label_values,
+)
 from explorer.cli.output import Output, cell, concluded, interval, paragraph, plain, table
 from explorer.cli.session import load_model, open_session
 
@@ -15,7 +34,11 @@ def ensemble(
     data: Data,
     labels: Labels = None,
     seed: Seed = 0,
+    text_column: TextColumn = None,
+    label_column: LabelColumn = None,
+    max_length: MaxLength = LONGEST_INPUT,
     model: Model = None,
+    revision: Revision = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
     wide: Wide = False,
@@ -28,10 +51,9 @@ def ensemble(
     Members, their average, the best one, majority vote (ties by summed log-probability) and mean probability.
     """
     output = Output(as_json, csv, overwrite=overwrite)
-    session = open_session(prompts, model, device, dtype, labels=label_values(labels), seed=seed)
-    from explorer.tasks import read_task
+    session = open_session(prompts, model, device, dtype, labels=label_values(labels), max_length=max_length, seed=seed, revision=revision)
 
-    task = read_task(data, session.class_labels)
+    task = labelled(session, data, Columns(text_column, label_column))
     load_model(session)
     result = session.ensemble(task)
     frame, record = result.to_frame(), result.to_record()

@@ -1,6 +1,25 @@
 """`evaluate`: how often each prompt is right on labelled texts."""
 
-from explorer.cli.options import Csv, Data, Device, Dtype, Json, Labels, Model, NoPrompt, Overwrite, Prompts, Wide, label_values
+from explorer.choices import LONGEST_INPUT
+from explorer.cli.labelled import Columns, labelled
+from explorer.cli.options import (
+    Csv,
+    Data,
+    Device,
+    Dtype,
+    Json,
+    LabelColumn,
+    Labels,
+    MaxLength,
+    Model,
+    NoPrompt,
+    Overwrite,
+    Prompts,
+    Revision,
+    TextColumn,
+    Wide,
+    label_values,
+)
 from explorer.cli.output import Output, concluded, records, table
 from explorer.cli.processes import Processes
 from explorer.cli.session import load_model, open_session
@@ -11,7 +30,11 @@ def evaluate(
     data: Data,
     labels: Labels = None,
     no_prompt: NoPrompt = False,
+    text_column: TextColumn = None,
+    label_column: LabelColumn = None,
+    max_length: MaxLength = LONGEST_INPUT,
     model: Model = None,
+    revision: Revision = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
     wide: Wide = False,
@@ -26,11 +49,12 @@ def evaluate(
     """
     output, processes = Output(as_json, csv, overwrite=overwrite), Processes()
     with processes.failing_together():
-        session = open_session(prompts, model, processes.device_for(device), dtype, processes.note, labels=label_values(labels))
+        session = open_session(
+            prompts, model, processes.device_for(device), dtype, processes.note, labels=label_values(labels), max_length=max_length, revision=revision
+        )
         from explorer.evaluation.scoring import Scores
-        from explorer.tasks import read_task
 
-        task = read_task(data, session.class_labels)
+        task = labelled(session, data, Columns(text_column, label_column))
         mine, bare = processes.share([prompt.name for prompt in session.prompts]), no_prompt and processes.first
         scores: list[Scores] = []
         if mine:

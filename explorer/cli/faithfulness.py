@@ -4,7 +4,26 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from explorer.cli.options import Csv, Data, Device, Dtype, Json, Labels, Model, Overwrite, Prompt, Seed, Wide, label_values
+from explorer.choices import LONGEST_INPUT
+from explorer.cli.labelled import Columns, labelled
+from explorer.cli.options import (
+    Csv,
+    Data,
+    Device,
+    Dtype,
+    Json,
+    LabelColumn,
+    Labels,
+    MaxLength,
+    Model,
+    Overwrite,
+    Prompt,
+    Revision,
+    Seed,
+    TextColumn,
+    Wide,
+    label_values,
+)
 from explorer.cli.output import Output, concluded, interval, paragraph, records, table
 from explorer.cli.session import load_model, open_session
 from explorer.wording import count
@@ -25,7 +44,11 @@ def faithfulness(
     points: Annotated[int, typer.Option("--points", min=2, help="Points of the curve from the soft prompt to its nearest words.")] = 11,
     curve: Annotated[str | None, typer.Option("--curve", metavar="FILE", help="That curve as CSV in a file.")] = None,
     seed: Seed = 0,
+    text_column: TextColumn = None,
+    label_column: LabelColumn = None,
+    max_length: MaxLength = LONGEST_INPUT,
     model: Model = None,
+    revision: Revision = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
     wide: Wide = False,
@@ -39,10 +62,9 @@ def faithfulness(
     words, and with the vectors the prompt began as.
     """
     output, curve_output = Output(as_json, csv, overwrite=overwrite, beside=curve), Output(csv=curve, overwrite=overwrite)
-    session = open_session([prompt], model, device, dtype, labels=label_values(labels), seed=seed)
-    from explorer.tasks import read_task
+    session = open_session([prompt], model, device, dtype, labels=label_values(labels), max_length=max_length, seed=seed, revision=revision)
 
-    task, (read,) = read_task(data, session.class_labels), session.prompts
+    task, (read,) = labelled(session, data, Columns(text_column, label_column)), session.prompts
     load_model(session)
     (result,) = session.faithfulness(task, draws, points)
     if read.initial is None:

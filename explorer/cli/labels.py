@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from explorer.cli.options import Csv, Json, Labels, Model, Nulls, Overwrite, Prompts, Seed, Wide, label_values, values
+from explorer.cli.options import Csv, Json, Labels, Model, Nulls, Overwrite, Prompts, Revision, Seed, Wide, label_values, values
 from explorer.cli.output import Output, cell, paragraph, records, table
 from explorer.cli.session import open_session
 
@@ -23,6 +23,7 @@ def labels(
     nulls: Nulls = 1000,
     seed: Seed = 0,
     model: Model = None,
+    revision: Revision = None,
     wide: Wide = False,
     as_json: Json = False,
     csv: Csv = None,
@@ -33,7 +34,7 @@ def labels(
     Similarity is the cosine to the mean of a label's pieces; rank 1 means nearer than every piece of the vocabulary.
     """
     output, others = Output(as_json, csv, overwrite=overwrite), values(other_labels, "--other-labels")
-    session = open_session(prompts, model, labels=label_values(labels), nulls=nulls, seed=seed)
+    session = open_session(prompts, model, labels=label_values(labels), nulls=nulls, seed=seed, revision=revision)
     import pandas as pd
 
     found = session.labels(others=others)

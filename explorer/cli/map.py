@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from explorer.cli.options import Csv, Html, Json, Labels, Model, Nulls, Overwrite, Prompts, Seed, Wide, label_values
+from explorer.cli.options import Csv, Html, Json, Labels, Model, Nulls, Overwrite, Prompts, Revision, Seed, Wide, label_values
 from explorer.cli.output import Output, concluded, paragraph, records, table
 from explorer.cli.session import open_session
 
@@ -19,6 +19,7 @@ def draw_map(
     seed: Seed = 0,
     trajectory: Annotated[bool, typer.Option("--trajectory", help="Draw on the page how the tokens moved while they were trained.")] = False,
     model: Model = None,
+    revision: Revision = None,
     wide: Wide = False,
     html: Html = None,
     csv: Csv = None,
@@ -31,7 +32,7 @@ def draw_map(
     the verdict of clusters, against random vectors.
     """
     output = Output(as_json, csv, html, overwrite)
-    session = open_session(prompts, model, labels=label_values(labels), nulls=nulls, seed=seed)
+    session = open_session(prompts, model, labels=label_values(labels), nulls=nulls, seed=seed, revision=revision)
     for prompt in session.prompts:
         if trajectory and prompt.trajectory is None:
             session.progress(f"{prompt.name}: no trajectory was saved, so no path is drawn")

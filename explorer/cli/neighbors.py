@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from explorer.cli.options import Csv, Json, K, Metric, Model, Overwrite, Prompts, Seed, Wide
+from explorer.cli.options import Csv, Json, K, Metric, Model, Overwrite, Prompts, Revision, Seed, Wide
 from explorer.cli.output import Output, paragraph, records, table
 from explorer.cli.session import open_session
 from explorer.wording import count
@@ -25,6 +25,7 @@ def neighbors(
     nulls: Annotated[int, typer.Option("--nulls", min=0, help="Random vectors that cosine and csls are compared with; 0: none.")] = 1000,
     seed: Seed = 0,
     model: Model = None,
+    revision: Revision = None,
     wide: Wide = False,
     csv: Csv = None,
     as_json: Json = False,
@@ -35,7 +36,9 @@ def neighbors(
     The search is exact, over every piece that stands for text.
     """
     output = Output(as_json, csv, overwrite=overwrite)
-    session = open_session(prompts, model, k=k, metric=metric, nulls=nulls, seed=seed, include_special=include_special, merge_variants=merge_variants)
+    session = open_session(
+        prompts, model, k=k, metric=metric, nulls=nulls, seed=seed, include_special=include_special, merge_variants=merge_variants, revision=revision
+    )
     found = session.neighbors()
 
     def text() -> str:

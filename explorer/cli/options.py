@@ -7,7 +7,7 @@ import typer
 from explorer import choices
 from explorer.files import MODELS
 
-PROMPT_HELP = "A prompt's file or folder, or its name under checkpoints/prompts."
+PROMPT_HELP = "A prompt's file or folder, its name under checkpoints/prompts, or a Hugging Face id."
 MODEL_HELP = "Model folder, name under checkpoints/models, or Hugging Face id."
 DATA_HELP = "TSV, CSV or JSONL with text and label, or hf:NAME[/CONFIG]:SPLIT."
 
@@ -30,7 +30,13 @@ BaseModel = Annotated[str, typer.Option("--model", metavar="M", show_default=Fal
 Labels = Annotated[str | None, typer.Option("--labels", metavar="A,B", help="Class labels, with commas. Default: those the prompts record.")]
 NoPrompt = Annotated[bool, typer.Option("--no-prompt", help="Also run the model without any prompt.")]
 Data = Annotated[str, typer.Option("--data", metavar="FILE", show_default=False, help=DATA_HELP)]
+TextColumn = Annotated[str | None, typer.Option("--text-column", metavar="C", help="Column of the texts. Default: text, or sentence and the like.")]
+LabelColumn = Annotated[str | None, typer.Option("--label-column", metavar="C", help="Column of the labels. Default: label, or class and the like.")]
+MaxLength = Annotated[int, typer.Option("--max-length", min=choices.SHORTEST_INPUT, help="Pieces of a text that are read; longer texts are cut.")]
 Key = Annotated[str | None, typer.Option("--key", metavar="KEY", help="Which array, task or step, where several could be meant. Other commands: PATH#KEY.")]
+Revision = Annotated[
+    str | None, typer.Option("--revision", metavar="REV", show_default=False, help="Branch, tag or commit of prompts given as Hugging Face ids.")
+]
 Device = Annotated[choices.Device, typer.Option("--device", help="Where the model runs; auto: on a GPU if there is one, split: spread over all.")]
 Dtype = Annotated[choices.Dtype, typer.Option("--dtype", help="Precision of the weights; auto: bfloat16 on a GPU, float32 on a processor.")]
 Metric = Annotated[choices.Metric, typer.Option("--metric", help="Similarity of the neighbor table; l2 is a distance, smaller is closer.")]

@@ -1,13 +1,15 @@
 """`predict`: what the model answers with each prompt."""
 
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from explorer.cli.options import Csv, Device, Dtype, Json, Labels, Model, NoPrompt, Overwrite, Prompts, Wide, label_values
-from explorer.cli.output import STDOUT, Output, concluded, plain, table
+from explorer.choices import LONGEST_INPUT
+from explorer.cli.options import Csv, Device, Dtype, Json, Labels, MaxLength, Model, NoPrompt, Overwrite, Prompts, Revision, Wide, label_values
+from explorer.cli.output import STDOUT, Output, concluded, note, plain, table
 from explorer.cli.session import load_model, open_session
 from explorer.errors import DataError
 from explorer.wording import count
@@ -23,7 +25,9 @@ def predict(
     labels: Labels = None,
     no_prompt: NoPrompt = False,
     max_new_tokens: Annotated[int, typer.Option("--max-new-tokens", min=1, help="Longest generated text, in pieces.")] = 8,
+    max_length: MaxLength = LONGEST_INPUT,
     model: Model = None,
+    revision: Revision = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
     wide: Wide = False,
@@ -37,7 +41,7 @@ def predict(
     if not texts:
         raise typer.BadParameter("found no text; expected --text or --text-file", param_hint="--text")
     check_texts(texts)
-    session = open_session(prompts, model, device, dtype, labels=label_values(labels))
+    session = open_session(prompts, model, device, dtype, labels=label_values(labels), max_length=max_length, revision=revision)
     _ = session.class_labels  # a prompt without labels is said before the model is loaded
     load_model(session)
     session.progress(f"answering {count(len(texts), 'text')} with {count(len(session.prompts), 'prompt')}")
@@ -65,14 +69,22 @@ def check_texts(texts: list[str]) -> None:
 
 
 def lines_of(file: str) -> list[str]:
-    """Texts of a file, one a line. Raises DataError when it cannot be read, is empty or has an empty line."""
+    """Texts of a file, one a line; blank lines at its end do not count. Raises DataError when it cannot be read, is empty or has an empty line."""
+    from explorer.encodings import LARGEST_FILE, decoded
+    from explorer.encodings import lines_of as split_lines
+
     try:
-        content = sys.stdin.buffer.read() if file == STDOUT else Path(file).read_bytes()
-        lines = content.decode("utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise DataError(f"{file}: cannot be read ({reason}); expected texts, one a line") from error
-    if not lines:
+        with nullcontext(sys.stdin.buffer) if file == STDOUT else Path(file).open("rb") as opened:
+            content = opened.read(LARGEST_FILE + 1)
+    except OSError as error:
+        raise DataError(f"{file}: cannot be read ({error.strerror}); expected texts, one a line") from error
+    if len(content) > LARGEST_FILE:
+        raise DataError(f"{file}: has more than {LARGEST_FILE // 10**6} MB; expected at most that: take a part of its lines")
+    text, assumed = decoded(content, file)
+    for said in assumed:
+        note(said)
+    lines = split_lines(text.rstrip("\r\n"))
+    if lines == [""]:
         raise DataError(f"{file}: no lines; expected texts, one a line")
     for number, line in enumerate(lines, start=1):
         if not line.strip():

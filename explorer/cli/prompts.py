@@ -23,10 +23,13 @@ def prompts(
 ) -> None:
     """List the prompts in a folder, one row each."""
     output = Output(as_json, csv, overwrite=overwrite)
-    from explorer.formats import find_prompts
+    from explorer.formats import PassedOver, find_prompts, in_words
     from explorer.report.tables import list_prompts
 
-    frame = list_prompts(find_prompts(folder))
+    passed: list[PassedOver] = []
+    frame = list_prompts(find_prompts(folder, passed))
+    if passed:
+        note(in_words(passed))
     if frame.empty:
         note(f"no prompts below {folder or 'checkpoints/prompts'}")
     output.write(lambda: records(frame), lambda: frame, lambda: _text(frame, wide))

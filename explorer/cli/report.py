@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from explorer.cli.commandline import shell_line
-from explorer.cli.options import K, Labels, Metric, Model, Nulls, Overwrite, Prompts, Seed, label_values
+from explorer.cli.options import K, Labels, Metric, Model, Nulls, Overwrite, Prompts, Revision, Seed, label_values
 from explorer.cli.output import note
 from explorer.cli.session import open_session
 from explorer.files import check_folder, write_folder
@@ -22,6 +22,7 @@ def report(
     nulls: Nulls = 1000,
     seed: Seed = 0,
     model: Model = None,
+    revision: Revision = None,
     decoder: Annotated[
         bool, typer.Option("--decoder/--no-decoder", help="Also ask the frozen model's decoder, which needs the whole model in memory, and time.")
     ] = True,
@@ -32,9 +33,9 @@ def report(
     CSV tables, report.html, which works offline, and report.json with versions, fingerprints and the command of each table.
     """
     check_folder(out, overwrite)
-    session = open_session(prompts, model, k=k, metric=metric, nulls=nulls, seed=seed, labels=label_values(labels))
+    session = open_session(prompts, model, k=k, metric=metric, nulls=nulls, seed=seed, labels=label_values(labels), revision=revision)
     from explorer.report.bundle import PAGE, bundle
 
-    files = bundle(session, prompts, lambda recipe: shell_line(recipe, prompts, session, () if decoder else ["--no-decoder"]), decoder)
+    files = bundle(session, prompts, lambda recipe: shell_line(recipe, prompts, session, () if decoder else ["--no-decoder"], revision), decoder)
     write_folder(out, files, overwrite)
     note(f"wrote {out}: {count(len(files), 'file')}, {PAGE} first")

@@ -9,7 +9,6 @@ from explorer.cli.output import note
 
 if TYPE_CHECKING:
     from explorer.models.encoder_decoder import FrozenT5
-    from explorer.prompt import SoftPrompt
     from explorer.session import Session
 
 
@@ -19,38 +18,27 @@ def open_session(
     device: Device | str = "auto",
     dtype: Dtype = "auto",
     progress: Callable[[str], None] = note,
+    revision: str | None = None,
     **settings: Any,
 ) -> "Session":
-    """Read prompts given by path or name, and find the vocabulary of each.
+    """Read prompts given by path, name or hub id, and find the vocabulary of each.
 
+    revision: of those that are repositories on the hub.
     settings: fields of `explorer.resolve.Settings`. Raises PromptError for a prompt that is missing, damaged or of another width
     than the model, ModelError for a model that is missing.
     """
-    from explorer.formats import read_prompt
+    from explorer.formats import local, read_prompt, told_apart
+    from explorer.hub import is_cached
     from explorer.resolve import Loader, Settings
     from explorer.session import Session
 
-    prompts = told_apart([read_prompt(prompt) for prompt in typed])
+    places = [local(prompt) for prompt in typed]
+    asked = [revision if len(typed) == 1 or place is None or is_cached(place) else None for place in places]
+    prompts = told_apart([read_prompt(prompt, revision=one) for prompt, one in zip(typed, asked, strict=True)])
     session = Session(prompts, model, Settings(**settings), Loader(device, dtype), progress)
     for doubt in session.notes:
         progress(f"{doubt}{advice(doubt.setting)}")
     return session
-
-
-def told_apart(prompts: "Sequence[SoftPrompt]") -> "list[SoftPrompt]":
-    """The same prompts; of those in different places that share a name, each with as many folders before it as tell them apart."""
-    from dataclasses import replace
-
-    named = []
-    for prompt in prompts:
-        own = prompt.origin.path
-        rivals = {path for one in prompts if one.name == prompt.name and (path := one.origin.path) not in (None, own)}
-        if rivals and own is not None:
-            parts = next(n for n in range(1, len(own.parts) + 1) if all(own.parts[-n:] != rival.parts[-n:] for rival in rivals))
-            key = prompt.name.partition("#")[1:]
-            prompt = replace(prompt, name="/".join(own.parts[-parts:]) + "".join(key))
-        named.append(prompt)
-    return named
 
 
 def load_model(session: "Session") -> "FrozenT5":

@@ -4,7 +4,25 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from explorer.cli.options import Csv, Device, Dtype, Json, Labels, Model, NoPrompt, Overwrite, Prompts, Wide, label_values
+from explorer.choices import LONGEST_INPUT
+from explorer.cli.labelled import Columns, of_data
+from explorer.cli.options import (
+    Csv,
+    Device,
+    Dtype,
+    Json,
+    LabelColumn,
+    Labels,
+    MaxLength,
+    Model,
+    NoPrompt,
+    Overwrite,
+    Prompts,
+    Revision,
+    TextColumn,
+    Wide,
+    label_values,
+)
 from explorer.cli.output import Output, concluded, interval, records, table
 from explorer.cli.processes import Processes
 from explorer.cli.session import load_model, open_session
@@ -29,7 +47,11 @@ def shift(
     no_prompt: NoPrompt = False,
     generate: Annotated[bool, typer.Option("--generate/--no-generate", help="Also generate, for the invalid-output rate.")] = True,
     summary: Annotated[str | None, typer.Option("--summary", metavar="FILE", help="Means and deviations over seeds as CSV in a file.")] = None,
+    text_column: TextColumn = None,
+    label_column: LabelColumn = None,
+    max_length: MaxLength = LONGEST_INPUT,
     model: Model = None,
+    revision: Revision = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
     wide: Wide = False,
@@ -45,8 +67,11 @@ def shift(
     output, summary_output = Output(as_json, csv, overwrite=overwrite, beside=summary), Output(csv=summary, overwrite=overwrite)
     names, processes = _renaming(renamed or []), Processes()
     with processes.failing_together():
-        session = open_session(prompts, model, processes.device_for(device), dtype, processes.note, labels=label_values(labels))
-        tasks, models = _tasks((source, *target), names, session.class_labels), _tuned(tuned_model or [], session.class_labels)
+        session = open_session(
+            prompts, model, processes.device_for(device), dtype, processes.note, labels=label_values(labels), max_length=max_length, revision=revision
+        )
+        tasks = _tasks(session, (source, *target), names, Columns(text_column, label_column))
+        models = _tuned(tuned_model or [], tasks[0].labels)
         answered, last = _answers(session, tasks, no_prompt, generate, processes)
         of_models = [_of_model(one, session, tasks, generate) for one in processes.share(models)]
     found = [*processes.gathered(answered), *last, *processes.gathered(of_models)]
@@ -82,14 +107,19 @@ def _domains(files: tuple[str, ...]) -> tuple[str, ...]:
     return domains if len(set(domains)) == len(domains) else files
 
 
-def _tasks(files: tuple[str, ...], names: dict[str, str], labels: tuple[str, ...]) -> "list[Task]":
-    """The texts of every domain under its name, with the source's labels."""
+def _tasks(session: "Session", files: tuple[str, ...], names: dict[str, str], columns: Columns) -> "list[Task]":
+    """The texts of every domain under its name, with the source's labels: those of the session, where it has none those of the source's texts."""
     from dataclasses import replace
 
     from explorer.evaluation.domain_shift import mapped
-    from explorer.tasks import read_task
 
-    return [replace(mapped(read_task(file), names, labels), name=domain) for file, domain in zip(files, _domains(files), strict=True)]
+    domains = _domains(files)
+    labels = session.class_labels if session.names_labels else None
+    read = [columns.read(file, None, session.progress) for file in files]
+    if labels is None:
+        labels = tuple(dict.fromkeys(names.get(label, label) for label in read[0].labels))
+        session.progress(of_data(session, files[0], labels))
+    return [replace(mapped(task, names, labels), name=domain) for task, domain in zip(read, domains, strict=True)]
 
 
 def _tuned(folders: list[str], labels: tuple[str, ...]) -> "list[TunedModel]":
@@ -122,7 +152,7 @@ def _of_model(one: "TunedModel", session: "Session", tasks: "list[Task]", genera
     from explorer.resolve import Loader
 
     session.progress(f"loading {one.path}")
-    frozen = Loader(session.loader.device, session.loader.dtype).frozen(str(one.path))
+    frozen = Loader(session.loader.device, session.loader.dtype).frozen(str(one.path)).limited(session.settings.max_length)
     return answer_with_model(frozen, one.name, one.seed, tasks, generate, session.progress)
 
 

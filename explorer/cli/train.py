@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from explorer.choices import INITIALIZATIONS, Schedule
-from explorer.cli.options import BaseModel, Data, Device, Dtype, values
+from explorer.choices import INITIALIZATIONS, LONGEST_INPUT, Schedule
+from explorer.cli.labelled import Columns
+from explorer.cli.options import BaseModel, Data, Device, Dtype, LabelColumn, MaxLength, TextColumn, values
 from explorer.cli.output import note
 from explorer.cli.processes import Processes
 from explorer.errors import WriteError
@@ -47,6 +48,9 @@ def train(
         str | None, typer.Option("--read-as", metavar="TEXT", help="Tune wayward prompts instead: they start as this sentence and are pulled towards it.")
     ] = None,
     pull: Annotated[float, typer.Option("--pull", min=0.0, help="Weight of that pull: of the mean squared distance to the sentence's rows.")] = 0.01,
+    text_column: TextColumn = None,
+    label_column: LabelColumn = None,
+    max_length: MaxLength = LONGEST_INPUT,
     device: Device = "auto",
     dtype: Dtype = "auto",
 ) -> None:
@@ -60,7 +64,7 @@ def train(
     rate = _rate(learning_rate, tune, pull)
     if out.exists() and not out.is_dir():
         raise WriteError(f"{out}: is a file; expected a folder for the prompts")
-    examples, held = _examples(data, dev)
+    examples, held = _examples(data, dev, Columns(text_column, label_column))
     from explorer.models.loading import lasting_name
     from explorer.resolve import Loader
     from explorer.tasks import task_name
@@ -77,6 +81,7 @@ def train(
         saved_points=saved_points,
         dev_examples=dev_examples,
         dtype=dtype,
+        max_length=max_length,
         read_as=read_as,
         pull=0.0 if read_as is None else pull,
     )
@@ -98,6 +103,14 @@ class Tuner:
         processes.note(f"loading {model}")
         self.model = loader.frozen(model)  # first: its embedding table serves the vocabulary too
         self.vocabulary = loader.vocabulary(model)
+        if (said := self._cut()) is not None:
+            processes.note(said)
+
+    def _cut(self) -> str | None:
+        """How many texts are too long to be read whole, in words."""
+        from explorer.wording import cut
+
+        return cut(self.vocabulary.lengths([*self.train.texts, *self.dev.texts]), self.config.max_length)
 
     def models(self, seeds: list[int]) -> list[Path]:
         """Folders of this process's whole models, tuned."""
@@ -161,13 +174,13 @@ def naturals(text: str, option: str, least: int = 0) -> list[int]:
     return list(dict.fromkeys(int(number) for number in found))
 
 
-def _examples(data: str, dev: str | None) -> "tuple[Task, Task]":
+def _examples(data: str, dev: str | None, columns: Columns) -> "tuple[Task, Task]":
     """Texts to train on and texts to choose the best step by. Raises DataError when they cannot be used."""
-    from explorer.tasks import HELD_OUT_SEED, held_out, read_task
+    from explorer.tasks import HELD_OUT_SEED, held_out
 
-    examples = read_task(data)
+    examples = columns.read(data, None, note)
     if dev is not None:
-        return examples, read_task(dev, examples.labels)
+        return examples, columns.read(dev, examples.labels, note)
     kept, held = held_out(examples)
     note(f"no --dev: {len(held)} of {count(len(examples), 'text')} of {data} held out as dev (seed {HELD_OUT_SEED})")
     return kept, held

@@ -19,7 +19,7 @@ import pandas as pd
 import streamlit as st
 
 from explorer.analysis.memo import Memo, remembered
-from explorer.dashboard.access import read_only
+from explorer.dashboard.access import read_only, without_paths
 from explorer.dashboard.markdown import safe
 from explorer.errors import DataError, ExplorerError, ModelError
 from explorer.files import ANSWERS, EXAMPLES, MODELS, PROMPTS, STUDY
@@ -30,7 +30,7 @@ from explorer.resolve import Loader, Progress
 from explorer.session import Session
 from explorer.tasks import Task, read_task
 from explorer.vocabulary import Vocabulary
-from explorer.wording import count
+from explorer.wording import count, printable
 
 if TYPE_CHECKING:
     from explorer.evaluation.ensemble import PassTimes
@@ -67,20 +67,16 @@ def collection() -> tuple[SoftPrompt | Broken, ...]:
     return _read(folder, state(folder), id(SoftPrompt))
 
 
-def without_folder(text: str) -> str:
-    """A message without the path of the folder of prompts."""
-    return text.replace(f"{os.environ.get('EXPLORER_PROMPTS') or PROMPTS}/", "")
-
-
 @st.cache_data(ttl=5, max_entries=4, show_spinner=False)
 def state(path: str) -> str:
     """Names, sizes and times of all files below a path; looked at again after some seconds."""
     lines = []
-    for file in sorted(Path(path).rglob("*")):
-        with suppress(OSError):  # gone meanwhile, or not to be read: whoever opens it will say so
-            known = file.stat()
-            lines.append(f"{file} {known.st_size} {known.st_mtime_ns}")
-    return "\n".join(lines)
+    for folder, folders, files in os.walk(path):
+        for name in (*folders, *files):
+            with suppress(OSError):  # gone meanwhile, or not to be read: whoever opens it will say so
+                known = os.stat(os.path.join(folder, name))
+                lines.append(f"{printable(os.path.join(folder, name))} {known.st_size} {known.st_mtime_ns}")
+    return "\n".join(sorted(lines))
 
 
 @st.cache_resource(max_entries=2, show_spinner="Reading the prompts")
@@ -93,7 +89,7 @@ def _read(folder: str, state: str, code: int) -> tuple[SoftPrompt | Broken, ...]
         if isinstance(prompt, ExplorerError):
             read.append(Broken(path, prompt))
         elif names.count(prompt.name) > 1 and path != Path(folder):
-            read.append(replace(prompt, name=path.relative_to(folder).as_posix()))
+            read.append(replace(prompt, name=printable(path.relative_to(folder).as_posix())))
         else:
             read.append(prompt)
     return tuple(read)
@@ -190,7 +186,7 @@ _HEARD: ContextVar[Progress | None] = ContextVar("heard", default=None)
 def tell(message: str) -> None:
     """The progress of every session of the dashboard: goes to whatever the page shows while it waits."""
     if (heard := _HEARD.get()) is not None:
-        heard(message)
+        heard(without_paths(message))
 
 
 @contextmanager
@@ -284,7 +280,7 @@ def uploaded(name: str, content: bytes, labels: tuple[str, ...]) -> Task:
             raise DataError(str(error).replace(str(path), name)) from error
     if len(task) > LONGEST_UPLOAD:
         raise DataError(f"{name}: {len(task):,} texts; expected at most {LONGEST_UPLOAD:,} here: use `python -m explorer faithfulness`")
-    return replace(task, name=name)
+    return replace(task, name=name, notes=tuple(note.replace(str(path), name) for note in task.notes))
 
 
 @st.cache_data(max_entries=8, show_spinner=False)

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Sequence
 
 import streamlit as st
 
-from explorer.dashboard import cache, errors, focus, uploads
+from explorer.dashboard import cache, errors, focus, limits, uploads
+from explorer.dashboard.limits import MOST_PROMPTS
 from explorer.dashboard.markdown import safe
 from explorer.errors import ExplorerError
 from explorer.prompt import SoftPrompt
@@ -29,6 +30,8 @@ def sidebar() -> None:
     )
     broken = len(uploads.collection()) - len(uploads.prompts())
     note = f"{count(len(found), 'prompt')} here" + (f", {broken} cannot be read (see Prompts)" if broken else "")
+    if len(st.session_state.get("prompts", ())) > MOST_PROMPTS:
+        note += f"; the first {MOST_PROMPTS} chosen are shown, in the shell `python -m explorer report` reads all"
     st.caption(note)
     focus.sidebar(selected())
 
@@ -58,9 +61,9 @@ def _worth_opening(members: list[SoftPrompt]) -> tuple[int, float]:
 
 
 def selected() -> tuple[SoftPrompt, ...]:
-    """The chosen prompts, whether or not they fit a model; in the order they were chosen."""
+    """The chosen prompts, whether or not they fit a model; in the order they were chosen, and no more than a page takes."""
     found = {prompt.name: prompt for prompt in uploads.prompts()}
-    return tuple(found[name] for name in st.session_state.get("prompts", ()) if name in found)
+    return tuple(found[name] for name in st.session_state.get("prompts", ()) if name in found)[:MOST_PROMPTS]
 
 
 def session() -> Session:
@@ -81,7 +84,14 @@ def fitting() -> Session | None:
         note = "Choose a prompt in the sidebar." if uploads.collection() else "There are no prompts here yet; see the page Prompts."
         st.info(note, icon=":material/arrow_back:")
         return None
-    whole = Session(chosen, os.environ.get("EXPLORER_MODEL") or None, loader=cache.loader(), progress=cache.tell)
+    taken = limits.fitting(chosen)
+    for prompt in chosen:
+        if prompt not in taken:
+            more = f"{prompt.name} is left out: the chosen prompts have more than {limits.MOST_TOKENS_TOGETHER:,} tokens together. {limits.REPORT}"
+            st.warning(safe(limits.too_large(prompt) or more), icon=":material/terminal:")
+    if not taken:
+        return None
+    whole = Session(taken, os.environ.get("EXPLORER_MODEL") or None, loader=cache.loader(), progress=cache.tell)
     of_one_model = _of_one_model(whole)
     if not of_one_model:
         return None
@@ -107,7 +117,8 @@ def _of_one_model(whole: Session) -> list[SoftPrompt]:
         if found.path == first.path:
             fitting.append(prompt)
         else:
-            reasons[safe(f"{prompt.name} belongs to {found.name}, the others to {first.name}; choose prompts of one model at a time")] = None
+            told = f"{prompt.name} belongs to {found.name}, the others to {first.name}; choose prompts of one model at a time"
+            reasons[errors.hinted(told, None)] = None
     for reason in reasons:
         st.error(reason, icon=":material/error:")
     return fitting
@@ -140,7 +151,7 @@ def also(session: Session, more: Iterable[SoftPrompt]) -> Session:
     """The session with more prompts, in their order."""
     names = {prompt.name for prompt in session.prompts}
     added = [prompt for prompt in more if prompt.name not in names]
-    return Session((*session.prompts, *added), session.model_name, session.settings, session.loader, session.progress)
+    return Session(limits.fitting((*session.prompts, *added)), session.model_name, session.settings, session.loader, session.progress)
 
 
 def with_peers(session: Session) -> Session:

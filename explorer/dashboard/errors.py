@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import streamlit as st
 
+from explorer.dashboard.access import without_paths
 from explorer.dashboard.markdown import safe
 from explorer.errors import ExplorerError
 
@@ -18,7 +19,8 @@ def in_words(error: ExplorerError) -> str:
 
 
 def hinted(text: str, setting: str | None) -> str:
-    """A text with what mends it, safe for Markdown."""
+    """A text with what mends it, safe for Markdown, without folders of the server."""
+    text = without_paths(text)
     return safe(f"{text} ({MENDED_BY[setting]})" if setting in MENDED_BY else text)
 
 

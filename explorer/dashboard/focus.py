@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from explorer.dashboard import cache
+from explorer.dashboard.limits import MOST_TOKENS
 from explorer.dashboard.markdown import safe
 from explorer.files import PACKAGE
 from explorer.pieces import readable
@@ -24,7 +25,7 @@ def sidebar(chosen: Sequence[SoftPrompt]) -> None:
     names = [prompt.name for prompt in chosen]
     name = st.selectbox("In detail", names, key=PROMPT, bind="query-params", help="The prompt that pages about one prompt show.")
     shown = chosen[names.index(name)] if name in names else chosen[0]
-    positions = [NONE, *map(str, range(shown.length))]
+    positions = [NONE, *map(str, range(min(shown.length, MOST_TOKENS)))]
     st.selectbox("Token in focus", positions, key=TOKEN, bind="query-params", help="Marked on every page. A click in a chart or table chooses it too.")
 
 

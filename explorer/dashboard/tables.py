@@ -7,6 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from explorer.dashboard import focus
+from explorer.dashboard.limits import MOST_ROWS
 from explorer.dashboard.markdown import slug
 from explorer.files import csv_bytes
 from explorer.prompt import SoftPrompt
@@ -141,6 +142,9 @@ def show(frame: pd.DataFrame, key: str, columns: Sequence[str] | None = None, mo
 
     given: what else st.dataframe takes: height and row_height in pixels, selection. Returns what it returns.
     """
+    if len(frame) > MOST_ROWS:
+        st.caption(f"The first {MOST_ROWS:,} of {len(frame):,} rows; the CSV has them all, and in the shell `python -m explorer report` writes every table.")
+        frame = frame.head(MOST_ROWS)
     known = {name: COLUMNS[name] for name in frame.columns if name in COLUMNS}
     frame = frame.assign(**{name: 100 * frame[name] for name in SHARES if name in frame})
     said = f"Table of {count(len(frame), 'row')}: {', '.join(map(str, columns or frame.columns))}."

@@ -1,8 +1,11 @@
 """The labelled texts a page runs the model on: the examples that ship, or a visitor's own file."""
 
+from collections.abc import Sequence
+
 import streamlit as st
 
 from explorer.dashboard import cache
+from explorer.dashboard.markdown import safe
 from explorer.session import Reading, Session
 from explorer.tasks import Task
 
@@ -16,7 +19,10 @@ def labelled(labels: tuple[str, ...]) -> Task:
     if upload is None and domain is None:
         st.info("There are no example texts of this task; give labelled ones above.", icon=":material/upload_file:")
         st.stop()
-    return cache.examples(domain) if upload is None else cache.uploaded(upload.name, upload.getvalue(), labels)
+    task = cache.examples(domain) if upload is None else cache.uploaded(upload.name, upload.getvalue(), labels)
+    for note in task.notes:
+        st.caption(safe(note))
+    return task
 
 
 def fitting(labels: tuple[str, ...]) -> list[str]:
@@ -25,6 +31,13 @@ def fitting(labels: tuple[str, ...]) -> list[str]:
 
 
 def kept(session: Session, reading: Reading, *given: Task | str) -> None:
-    """Says so where a reading was computed before and nothing was run for it."""
+    """Says so where a reading was computed before and nothing was run for it, and where the model does not read the texts whole."""
+    cut(session, [text for one in given for text in ((one,) if isinstance(one, str) else one.texts)])
     if session.kept(reading, *given):
         st.caption("Computed beforehand for this very model, these prompts and these texts; nothing was run just now.")
+
+
+def cut(session: Session, given: Sequence[str]) -> None:
+    """Says how many texts are too long for the model and are read in part."""
+    if (said := session.cut(given)) is not None:
+        st.caption(f"{said}; what follows a cut is not read.")

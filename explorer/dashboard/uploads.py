@@ -1,5 +1,6 @@
 """Prompts that one session opened: uploaded files and zips, and folders of this machine. They are nobody else's and go with the session."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,6 +16,7 @@ from explorer.formats import find_prompts, read_prompt
 from explorer.formats.archives import ZIP, Archive
 from explorer.formats.stored import starts_with
 from explorer.prompt import SoftPrompt
+from explorer.wording import printable
 
 _KEPT, _FOLDERS = "opened privately", "private folders"
 
@@ -60,16 +62,34 @@ def _uploaded() -> None:
         return
     folder = TemporaryDirectory(prefix="explorer-")
     st.session_state.setdefault(_FOLDERS, []).append(folder)  # removed from the disk when the session's state is
+    place = Path(folder.name).resolve()  # as messages name it
     for file in files:
         st.session_state["uploads seen"].add(file.file_id)
-        target = Path(folder.name) / (slug(Path(file.name).name) or "file")
-        target.write_bytes(file.getvalue())
+        name = slug(Path(file.name).name) or "file"
+        target = _free(place / (f"file{name}" if name.startswith(".") else name))  # hidden files are passed over
         try:
+            target.write_bytes(file.getvalue())
             _unpack(target)
-        except ExplorerError as error:
-            target.unlink()
-            _keep(f"uploaded/{target.name}", Broken(target, PromptError(str(error).replace(f"{folder.name}/", ""))))
-    _open(Path(folder.name), "uploaded", hide=f"{folder.name}/")
+        except Exception as error:  # of this file; the others that came with it are read
+            target.unlink(missing_ok=True)
+            _keep(f"uploaded/{target.name}", _broken(f"uploaded/{target.name}", error, f"{place}/"))
+    _open(place, "uploaded", hide=f"{place}/")
+
+
+def _free(target: Path) -> Path:
+    """A place of this name that nothing lies at yet."""
+    number = 2
+    free = target
+    while free.exists():
+        free = target.with_name(f"{target.stem}-{number}{target.suffix}")
+        number += 1
+    return free
+
+
+def _broken(name: str, error: Exception, hide: str) -> Broken:
+    """An upload that cannot be read, without the place where it lies on the server."""
+    said = str(error) if isinstance(error, ExplorerError) else f"{name}: cannot be read ({type(error).__name__}); the file is damaged, or no prompt"
+    return Broken(Path(name), PromptError(said.replace(hide, "") if hide else said))
 
 
 def _unpack(target: Path) -> None:
@@ -85,15 +105,15 @@ def _unpack(target: Path) -> None:
             inside = target.with_name(f"{target.stem}-unpacked")
             archive.unpack(inside)
         target.unlink()
-        inside.rename(target.with_name(target.stem))
+        inside.rename(_free(target.with_name(target.stem or "files")))
 
 
 def _named() -> None:
     """Read a folder of this machine."""
     name = st.session_state.folder.strip()
     if name:
-        path = Path(name).expanduser()
-        _open(path, path.name)
+        path = Path(os.path.expanduser(name))
+        _open(path, os.path.basename(os.path.realpath(path)) or "files")
 
 
 def _open(path: Path, title: str, hide: str = "") -> None:
@@ -102,16 +122,19 @@ def _open(path: Path, title: str, hide: str = "") -> None:
         found = list(find_prompts(path)) if path.is_dir() else []
         if not found:
             found = [(path, read_prompt(next((file for file in path.iterdir()), path) if hide else path))]
-    except (ExplorerError, OSError) as error:
-        found = [(path, PromptError(str(error)))]
+    except ExplorerError as error:
+        found = [(path, error)]
+    except (OSError, ValueError) as error:
+        found = [(path, PromptError(f"{path}: cannot be read ({error}); expected a file or folder with prompts"))]
     fresh = []
     for place, prompt in found:
-        inside = place.resolve().relative_to(path.resolve()).with_suffix("").as_posix() if place.resolve() != path.resolve() else ""
-        name = "/".join(part for part in (title, inside) if part and part != ".")
+        inside = place.relative_to(path).with_suffix("").as_posix() if place != path else ""
+        name = printable("/".join(part for part in (title, inside) if part and part != "."))
         if isinstance(prompt, ExplorerError):
-            _keep(name, Broken(place, PromptError(str(prompt).replace(hide, "") if hide else str(prompt))))
+            _keep(name, _broken(name, prompt, hide) if hide else Broken(place, prompt))
         else:
-            _keep(name, replace(prompt, name=name))
+            origin = replace(prompt.origin, path=Path(name), uploaded=True) if hide else prompt.origin
+            _keep(name, replace(prompt, name=name, origin=origin))
             fresh.append(name)
     if fresh:
         st.session_state["prompts"] = fresh

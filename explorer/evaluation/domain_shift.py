@@ -18,7 +18,7 @@ from explorer.kept import KeptModel
 from explorer.models.encoder_decoder import FrozenT5
 from explorer.prompt import SoftPrompt
 from explorer.results import Result
-from explorer.tasks import Task
+from explorer.tasks import Task, alike
 from explorer.wording import count
 
 PROMPT_TUNING, MODEL_TUNING, UNTUNED = "prompt tuning", "model tuning", "no tuning"
@@ -244,12 +244,13 @@ def answer_with_model(
 
 
 def mapped(task: Task, names: dict[str, str], labels: tuple[str, ...]) -> Task:
-    """The task with its labels renamed and put in the source's order.
+    """The task with its labels renamed and put in the source's order; a label may differ from the source's by case.
 
     Raises DataError for a label that is neither renamed nor one of `labels`.
     """
-    answers = tuple(names.get(answer, answer) for answer in task.answers)
+    given = {answer: names.get(answer, answer) for answer in set(task.answers)}
+    answers = tuple(alike(given[answer], labels) or given[answer] for answer in task.answers)
     if unknown := sorted(set(answers) - set(labels)):
         found = f"{task.name}: found the label {unknown[0]!r}; the source has {', '.join(labels)}"
         raise DataError(f"{found}: say what it stands for, such as {unknown[0]}={labels[0]}", "map")
-    return Task(task.texts, answers, labels, task.name)
+    return replace(task, answers=answers, labels=labels)

@@ -59,7 +59,8 @@ def _look(number: int) -> Look:
 def plain(text: object, longest: int = 60) -> str:
     """Text from files as Plotly shows it letter by letter: Plotly reads labels as HTML."""
     text = " ".join(str(text).split())
-    return html.escape(text if len(text) <= longest else f"{text[: longest - 1]}…", quote=False)
+    shown = html.escape(text if len(text) <= longest else f"{text[: longest - 1]}…", quote=False)
+    return shown.replace("%{", "%&#123;")  # in a hover text Plotly would put a value there
 
 
 def without_common_folder(names: Sequence[str]) -> list[str]:

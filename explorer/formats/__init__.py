@@ -1,31 +1,35 @@
 """Checkpoint formats, one file each. `read_prompt` finds the right one by looking at the content."""
 
 from collections.abc import Iterator
-from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from explorer.errors import ExplorerError, PromptError
 from explorer.files import PROMPTS
-from explorer.formats import adapterhub, arrays, google, kobold, nemo, openprompt, peft, t5x
+from explorer.formats import adapterhub, arrays, google, kobold, nemo, openprompt, peft, t5x, trainer
+from explorer.formats.names import KEY_MARK, names_apart, prompt_name, told_apart
+from explorer.formats.places import bundled_names, local, locate, path_and_key
 from explorer.formats.refused import describe, is_pickle
+from explorer.formats.stored import first_line
+from explorer.formats.walk import PassedOver, children, in_words, is_model, walk
 from explorer.prompt import SoftPrompt
-from explorer.wording import printable
 
-READERS = (adapterhub, peft, google, t5x, nemo, kobold, openprompt, arrays)
+__all__ = ["READERS", "PassedOver", "bundled_names", "find_prompts", "in_words", "local", "locate", "prompt_name", "read_prompt", "told_apart"]
+
+READERS = (trainer, adapterhub, peft, google, t5x, nemo, kobold, openprompt, arrays)
 """modules with `recognizes(path) -> bool` and `read(path, name, key) -> SoftPrompt`, tried in order"""
-KEY_MARK = "#"
-"""between a path and the name of one of several arrays: `several.npz#prompt`"""
 NAMED, LOOKED_AT = 3, 1000
 """prompts that a message names, and files it looks at to find them"""
 
 
-def read_prompt(prompt: str | Path, key: str | None = None) -> SoftPrompt:
-    """Read a soft prompt from a file or folder, or by its name under `checkpoints/prompts`.
+def read_prompt(prompt: str | Path, key: str | None = None, revision: str | None = None) -> SoftPrompt:
+    """Read a soft prompt [P, H] from a file or folder, by its name under `checkpoints/prompts`, or by the id of an adapter on the Hugging Face hub.
 
     The content tells the format, never only the name. key: which array, task or step, where several could be meant; it may
-    also follow the path after a `#`. Raises PromptError when there is nothing, when it is no prompt, or when it is damaged.
+    also follow the path after a `#`. revision: a branch, tag or commit of a repository; it may also follow the id after an `@`.
+    Raises PromptError when there is nothing, when it is no prompt, or when it is damaged.
     """
-    path, key = _path_and_key(prompt, key)
+    path, key = path_and_key(prompt, key, revision)
     if path.name in (peft.WEIGHTS, peft.OLD_WEIGHTS) and (path.parent / peft.CONFIG).is_file():
         path = path.parent  # the configuration says which rows are the prompt
     name = prompt_name(path) + (f"{KEY_MARK}{key}" if key is not None else "")
@@ -39,50 +43,15 @@ def read_prompt(prompt: str | Path, key: str | None = None) -> SoftPrompt:
         raise PromptError(f"{path}: cannot be read ({error.strerror or error})") from error
     except MemoryError as error:
         raise PromptError(f"{path}: asks for more memory than there is; the file is damaged, or no prompt") from error
+    except RecursionError as error:
+        raise PromptError(f"{path}: holds things in things, too many levels of them; the file is damaged, or no prompt") from error
+    except PromptError:
+        raise
+    except Exception as error:  # of files that no reader foresaw: one of them never ends a command, a folder's list or a page
+        raise PromptError(f"{path}: cannot be read ({type(error).__name__}: {first_line(error)}); the file is damaged, or no prompt") from error
     if not path.is_file():
         raise PromptError(f"{path}: neither a file nor a folder; expected a prompt checkpoint")
     raise PromptError(f"{path}: not a prompt checkpoint: found {describe(path)}. Expected a PEFT adapter folder, .npy, .npz, .safetensors, or as README lists")
-
-
-def _path_and_key(prompt: str | Path, key: str | None) -> tuple[Path, str | None]:
-    """Where a prompt lies, and the key that was given beside the path or after a `#` in it."""
-    before, mark, after = str(prompt).rpartition(KEY_MARK)
-    if key is None and mark and before and after:
-        try:
-            return locate(prompt), None
-        except PromptError:
-            return locate(before), after
-    return locate(prompt), key
-
-
-def locate(prompt: str | Path) -> Path:
-    """The path of a prompt given as a path or as a name under `checkpoints/prompts`. Raises PromptError when there is none."""
-    for path in (Path(prompt), PROMPTS / str(prompt)):
-        try:
-            if path.exists():
-                return path.resolve()
-        except (OSError, RuntimeError, ValueError):  # names too long, loops of links, zero bytes
-            continue
-    raise PromptError(f"{str(prompt)[:200]}: no such file, folder or bundled prompt{_nearest_name(str(prompt))}", "prompt")
-
-
-def bundled_names() -> list[str]:
-    """Names of the bundled prompts, in order."""
-    return sorted(file.parent.relative_to(PROMPTS).as_posix() for file in PROMPTS.rglob(peft.CONFIG))
-
-
-def _nearest_name(given: str) -> str:
-    """What may have been meant: a bundled prompt, or what lies beside the path, of nearly the same name; empty where there is none."""
-    from difflib import get_close_matches
-
-    if len(given) > 200:
-        return ""
-    known = [*bundled_names(), *(child.name for child in PROMPTS.glob("*"))]
-    with suppress(OSError, ValueError):  # no such folder, or one that may not be read: only bundled names then
-        folder = Path(given).parent
-        known += [str(folder / child.name) for child in folder.iterdir()]
-    close = get_close_matches(given, known, n=1)
-    return f"; did you mean {close[0]}?" if close else ""
 
 
 def _no_prompt(given: str, folder: Path) -> str:
@@ -100,9 +69,9 @@ def _prompts_below(folder: Path) -> list[Path]:
     found: list[Path] = []
     level, looked = [folder], 0
     for _ in range(2):
-        children = [child for parent in level if not (parent / "config.json").is_file() for child in _children(parent)]
+        there = [child for parent in level if not is_model(parent) for child in children(parent)]
         level = []
-        for child in children:
+        for child in there:
             looked += 1
             if looked > LOOKED_AT or len(found) > NAMED:
                 return found
@@ -113,44 +82,28 @@ def _prompts_below(folder: Path) -> list[Path]:
     return found
 
 
-def _children(folder: Path) -> list[Path]:
-    try:
-        return sorted(child for child in folder.iterdir() if not child.name.startswith("."))
-    except OSError:
-        return []
-
-
-def prompt_name(path: Path) -> str:
-    """How a prompt is called: its path below a `prompts` folder, else its last part, without suffix."""
-    parts = path.with_suffix("").parts if path.is_file() else path.parts
-    if "prompts" in parts[:-1]:
-        return printable("/".join(parts[len(parts) - parts[::-1].index("prompts") :]))
-    return printable(parts[-1])
-
-
-def find_prompts(folder: str | Path | None = None) -> Iterator[tuple[Path, SoftPrompt | ExplorerError]]:
+def find_prompts(folder: str | Path | None = None, passed: list[PassedOver] | None = None) -> Iterator[tuple[Path, SoftPrompt | ExplorerError]]:
     """Every prompt below a folder (default: the bundled ones) in the order of their paths, a broken one with its error.
 
-    Raises PromptError when the folder does not exist.
+    Of equal names each is told apart by the folders before it. passed: a list that what is passed over is added to. Raises PromptError when the folder
+    does not exist.
     """
     root = PROMPTS if folder is None else Path(folder)
     if not root.is_dir():
         raise PromptError(f"{root}: no such folder; expected a folder with trained prompts")
-    candidates = [root, *sorted(path for path in root.rglob("*") if not any(part.startswith(".") for part in path.relative_to(root).parts))]
-    inside_prompt: set[Path] = set()
-    for path in candidates:
-        if path.parent in inside_prompt:
-            if path.is_dir():
-                inside_prompt.add(path)
-            continue
-        if (path / "config.json").is_file():  # a model, whose weights are no prompt
-            inside_prompt.add(path)
-            continue
-        if not any(reader.recognizes(path) for reader in READERS) and not is_pickle(path):
-            continue
-        if path.is_dir():
-            inside_prompt.add(path)
+    places = list(walk(root, _recognized, [] if passed is None else passed))
+    whole = [local(place.path) or place.path for place in places]
+    named = [prompt_name(path) + (f"{KEY_MARK}{place.key}" if place.key else "") for path, place in zip(whole, places, strict=True)]
+    for place, name in zip(places, names_apart(named, whole), strict=True):
         try:
-            yield path, read_prompt(path)
+            if place.error is not None:
+                raise place.error
+            read = read_prompt(place.path, place.key)
+            yield place.path, read if read.name == name else replace(read, name=name)
         except ExplorerError as error:
-            yield path, error
+            yield place.path, error
+
+
+def _recognized(path: Path) -> bool:
+    """Whether a path looks like a prompt, or like a pickle, which is said to be none."""
+    return any(reader.recognizes(path) for reader in READERS) or is_pickle(path)

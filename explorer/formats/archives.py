@@ -1,5 +1,7 @@
 """Zip and tar files of strangers: member names that stay inside, sizes that are bounded before anything is unpacked."""
 
+import io
+import lzma
 import shutil
 import stat
 import tarfile
@@ -10,12 +12,15 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from explorer.bounded import COMPRESSED, Unpacked
 from explorer.errors import PromptError
-from explorer.formats.stored import MOST_BYTES, first_line
+from explorer.formats.stored import MOST_BYTES, first_line, starts_with
 
 ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 GZIP = b"\x1f\x8b"
 MOST_MEMBERS = 10_000
+MOST_DIRECTORY = 4 * 2**20
+"""bytes of a zip file's list of members, which is read whole when the file is opened"""
 _DAMAGE = (zipfile.BadZipFile, zlib.error, OSError, ValueError, RuntimeError, NotImplementedError, EOFError, KeyError, IndexError)
 """what zipfile raises for damaged, encrypted and exotic archives"""
 
@@ -26,10 +31,13 @@ class Archive:
     def __init__(self, path: Path):
         self.path = path
         try:
+            if (size := _directory_size(path)) > MOST_DIRECTORY:
+                raise PromptError(f"{path}: a zip file that lists {size:,} bytes of names; expected at most {MOST_DIRECTORY:,}")
             self._zip = zipfile.ZipFile(path)
         except _DAMAGE as error:
             raise PromptError(f"{path}: cannot be read as a zip file ({first_line(error)}); it is damaged or of another kind") from error
-        self._members = {info.filename: info for info in self._zip.infolist() if not info.filename.endswith("/")}
+        named = [(info.filename.replace("\\", "/"), info) for info in self._zip.infolist()]  # zips of Windows may hold backslashes
+        self._members = {name: info for name, info in named if not name.endswith("/") and not name.startswith("__MACOSX/")}
         try:
             self._check()
         except PromptError:
@@ -96,6 +104,20 @@ class Archive:
         self._zip.close()
 
 
+def _directory_size(path: Path) -> int:
+    """Bytes of the list of members, as the end of a zip file states them; 0 where no end is found, which zipfile will say."""
+    with path.open("rb") as file:
+        start = max(0, path.stat().st_size - 2**16 - 22 - 76)
+        file.seek(start)
+        end = file.read()
+    place = end.rfind(b"PK\x05\x06")
+    if place < 0 or len(end) < place + 16:
+        return 0
+    size = int.from_bytes(end[place + 12 : place + 16], "little")
+    large = end.rfind(b"PK\x06\x06", 0, place)  # of zip64
+    return max(size if size < 2**32 - 1 else 0, int.from_bytes(end[large + 40 : large + 48], "little") if large >= 0 else 0)
+
+
 def check_name(name: str, path: Path) -> None:
     """Raise PromptError for a member's name that leaves the folder it would be unpacked to."""
     parts = PurePosixPath(name.replace("\\", "/")).parts
@@ -109,8 +131,10 @@ def tar_member(path: Path, wanted: str) -> bytes | None:
     Raises PromptError when the file is damaged, hostile or unpacks to too much.
     """
     try:
-        with tarfile.open(path, "r:*") as archive:
-            while (member := archive.next()) is not None:
+        with _tar(path) as archive:
+            for _ in range(MOST_MEMBERS):
+                if (member := archive.next()) is None:
+                    return None
                 check_name(member.name, path)
                 if member.offset_data + member.size > MOST_BYTES:
                     raise PromptError(f"{path}: {member.name[:80]!r} unpacks to {member.size:,} bytes; expected at most {MOST_BYTES:,} in all")
@@ -119,6 +143,17 @@ def tar_member(path: Path, wanted: str) -> bytes | None:
                     if len(content) < member.size:
                         raise PromptError(f"{path}: {member.name[:80]!r} in it is cut short; the file is damaged")
                     return content
-    except (tarfile.TarError, *_DAMAGE) as error:
+    except (tarfile.TarError, lzma.LZMAError, *_DAMAGE) as error:
         raise PromptError(f"{path}: cannot be read as a tar file ({first_line(error)}); it is damaged or of another kind") from error
-    return None
+    raise PromptError(f"{path}: a tar file of more than {MOST_MEMBERS:,} files; expected a checkpoint")
+
+
+@contextmanager
+def _tar(path: Path) -> Iterator[tarfile.TarFile]:
+    """A tar file, unpacked while it is read and to a limit where it is compressed: its headers may claim any length."""
+    if not starts_with(path, *COMPRESSED):
+        with tarfile.open(path, "r:") as archive:
+            yield archive
+        return
+    with Unpacked(path, MOST_BYTES + MOST_MEMBERS) as raw, io.BufferedReader(raw) as stream, tarfile.open(fileobj=stream, mode="r|") as archive:
+        yield archive

@@ -1,15 +1,19 @@
 """Plain array files that hold one [P, H] array: NumPy's, safetensors and torch's, told by their content."""
 
+import re
 from pathlib import Path
 
+from explorer.errors import PromptError
 from explorer.formats import peft
 from explorer.formats.numpy_arrays import is_npy, is_npz, list_npy, list_npz
-from explorer.formats.safetensors_arrays import is_safetensors, list_safetensors
+from explorer.formats.safetensors_arrays import is_ours, is_safetensors, list_safetensors
 from explorer.formats.stored import Stored, choose, load
 from explorer.formats.torch_arrays import is_torch, list_torch
 from explorer.prompt import Origin, SoftPrompt
 
 CONTAINERS = {"npy": (is_npy, list_npy), "npz": (is_npz, list_npz), "safetensors": (is_safetensors, list_safetensors), "torch": (is_torch, list_torch)}
+ENCODER = re.compile(r"((?:.*\.)?prompt_encoder\.(?:.*\.)?)embedding\.weight")
+"""PEFT's table in the state of a whole model"""
 SUFFIXES = {".npy": "npy", ".npz": "npz"}
 """what a file claims to be when its content is nothing known"""
 
@@ -38,7 +42,15 @@ def read(path: Path, name: str, key: str | None = None) -> SoftPrompt:
     """
     arrays = list_arrays(path)
     key = choose(path, arrays, key)
-    alone = key == peft.TABLE and path.name in (peft.WEIGHTS, peft.OLD_WEIGHTS)
+    table = ENCODER.fullmatch(key)
+    heads = [name for name in arrays if table and name.startswith((f"{table[1]}mlp_head", f"{table[1]}lstm_head"))]
+    if heads:
+        raise PromptError(
+            f"{path}: {key} is P-tuning's table before its re-parameterization ({heads[0]} lies beside it), not the prompt; "
+            "save the adapter with save_pretrained where it was trained, and open its folder"
+        )
+    doubled = len(arrays[key].shape) == 2 and arrays[key].shape[0] % 2 == 0
+    alone = doubled and not is_ours(path) and (table is not None or key.rpartition(".")[2] == peft.TABLE)
     warnings = (f"read without {peft.CONFIG}: for encoder–decoders the second half of its rows may never have been trained",) if alone else ()
     origin = Origin(format=container(path) or "npy", path=path, key=key or None, dtype=arrays[key].dtype, warnings=warnings)
     return SoftPrompt(load(path, key, arrays[key]), name, origin)

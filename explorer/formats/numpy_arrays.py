@@ -1,5 +1,6 @@
 """NumPy's files: `.npy`, with or without the suffix, and `.npz`. Nothing pickled is read, and bare two-byte values are bfloat16."""
 
+import io
 import math
 from functools import partial
 from pathlib import Path
@@ -9,9 +10,12 @@ import numpy as np
 
 from explorer.errors import PromptError
 from explorer.formats.archives import ZIP, Archive
-from explorer.formats.stored import Stored, as_bfloat16, first_line, starts_with
+from explorer.formats.stored import Stored, as_bfloat16, first_line, shape_text, starts_with
 
 NPY = b"\x93NUMPY"
+MOST_HEADER = 2**14
+"""bytes of a header; NumPy itself takes no more than 10,000"""
+MOST_DIMENSIONS, LONGEST_EXTENT = 32, 2**40
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
@@ -54,8 +58,6 @@ def list_npz(path: Path) -> dict[str, Stored]:
 
 def parse_npy(content: bytes, path: Path) -> np.ndarray:
     """The array in the bytes of a `.npy` file; `path` is for messages. Raises PromptError when they are damaged or hold objects."""
-    import io
-
     stored, offset = _header(io.BytesIO(content), len(content), path)
     return _values(content[offset:], stored)
 
@@ -69,21 +71,24 @@ class _Described:
 
 def _header(file: IO[bytes], size: int, path: Path) -> tuple[_Described, int]:
     """What the header describes and where the values begin, once they are known to fill the rest of the file."""
+    opening = io.BytesIO(file.read(MOST_HEADER))  # a header may claim gigabytes, which a zip unpacks from nothing
     try:
-        version = np.lib.format.read_magic(file)
+        version = np.lib.format.read_magic(opening)
         if version not in _HEADERS:
             raise ValueError(f"version {version[0]}.{version[1]}, of arrays with named fields")
-        shape, fortran, dtype = _HEADERS[version](file)
+        shape, fortran, dtype = _HEADERS[version](opening)
         if dtype.hasobject:
             raise ValueError("it holds Python objects")
-        if any(extent < 0 for extent in shape):
-            raise ValueError(f"its header gives the shape {shape}")
-        wanted, there = math.prod(shape) * dtype.itemsize, size - file.tell()
+        if any(type(extent) is not int or not 0 <= extent < LONGEST_EXTENT for extent in shape) or len(shape) > MOST_DIMENSIONS:
+            raise ValueError(f"its header gives the shape {shape_text(shape)}")
+        if dtype.itemsize == 0 or dtype.subdtype is not None:
+            raise ValueError(f"its header gives values of type {dtype}")
+        wanted, there = math.prod(shape) * dtype.itemsize, size - opening.tell()
         if wanted != there:
             raise ValueError(f"its header promises {wanted:,} bytes, {there:,} follow")
     except Exception as error:  # a header is parsed as a Python literal, which fails in a dozen ways
         raise PromptError(f"{path}: cannot be read as a NumPy array ({first_line(error)}); expected plain numbers, no pickled objects") from error
-    return _Described(shape, fortran, dtype), file.tell()
+    return _Described(shape, fortran, dtype), opening.tell()
 
 
 def _values(content: bytes, described: _Described) -> np.ndarray:

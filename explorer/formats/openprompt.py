@@ -4,8 +4,8 @@ from pathlib import Path
 
 from explorer.errors import PromptError
 from explorer.formats.archives import Archive
-from explorer.formats.stored import choose, load
-from explorer.formats.torch_arrays import is_torch, list_torch
+from explorer.formats.stored import choose, load, starts_with
+from explorer.formats.torch_arrays import OLD, is_torch, list_torch
 from explorer.prompt import Origin, SoftPrompt
 
 PADDED, PLAIN = "soft_embedding.weight", "soft_embeds"
@@ -13,7 +13,7 @@ PADDED, PLAIN = "soft_embedding.weight", "soft_embeds"
 
 def recognizes(path: Path) -> bool:
     """Whether `path` is a torch file whose pickle, unexecuted, names one of OpenPrompt's tables."""
-    if not is_torch(path):
+    if not is_torch(path) or starts_with(path, OLD):
         return False
     try:
         with Archive(path) as archive:

@@ -20,7 +20,10 @@ CONFIG, WEIGHTS, OLD_WEIGHTS = "adapter_config.json", "adapter_model.safetensors
 TABLE, COLUMNS, ROWS = "prompt_embeddings", "prefix_task_cols", "prefix_task_rows"
 UNTRAINED = "untrained"
 """the key that reads the rows PEFT never uses, a control that no training has touched"""
-KINDS = ("PROMPT_TUNING", "P_TUNING", "MULTITASK_PROMPT_TUNING")
+INITIALIZATIONS = {"RANDOM": "random", "SAMPLE_VOCAB": "sampled-vocab"}
+"""PEFT's names and the paper's"""
+MULTITASK = "MULTITASK_PROMPT_TUNING"
+KINDS = ("PROMPT_TUNING", "P_TUNING", MULTITASK)
 _REFUSED = {
     "PREFIX_TUNING": "its vectors are keys and values inside the layers, not input embeddings",
     "CPT": "its prompt is trained together with the examples before it",
@@ -39,14 +42,15 @@ def read(path: Path, name: str, key: str | None = None) -> SoftPrompt:
     and said so; `key` "untrained" reads them instead. A multitask adapter has a prompt for each task: `key` is its number.
     Raises PromptError for another kind of adapter, missing or damaged files, and shapes that do not fit.
     """
-    config = read_json(path / CONFIG)
-    kind = str(config.get("peft_type") or "nameless")[:40]
-    if kind not in KINDS:
-        why = f": {_REFUSED[kind]}" if kind in _REFUSED else ", whose vectors live among the input embeddings"
-        raise PromptError(f"{path}: found a {kind} adapter; expected peft_type PROMPT_TUNING (or {', '.join(KINDS[1:])}){why}")
+    config, kind = read_json(path / CONFIG), kind_of(path)
     file, arrays = weights(path, (WEIGHTS, OLD_WEIGHTS))
     if TABLE not in arrays:
         raise PromptError(f"{file}: found {', '.join(sorted(arrays)[:5]) or 'nothing'}; expected {TABLE}")
+    if arrays[TABLE].shape == (0,):
+        raise PromptError(
+            f"{file}: {TABLE} has shape (0,), as DeepSpeed ZeRO-3 leaves it: the weights were not gathered; "
+            "run the zero_to_fp32.py beside the checkpoint, or save on the gathered model"
+        )
     if not arrays[TABLE].matrix:
         raise PromptError(f"{file}: {TABLE} has shape {arrays[TABLE].shape}; expected two dimensions, [P, H]")
     rows = arrays[TABLE].shape[0]
@@ -57,7 +61,7 @@ def read(path: Path, name: str, key: str | None = None) -> SoftPrompt:
     if key == UNTRAINED:
         return _untrained(path, name, table, length, config)
     found_key = TABLE
-    if kind == "MULTITASK_PROMPT_TUNING":
+    if kind == MULTITASK:
         table, found_key = _of_task(file, arrays, table, key)
     elif key not in (None, TABLE):
         raise PromptError(f"{path}: no array {key}; found {TABLE}" + (f" and the {UNTRAINED} half" if dropped else ""))
@@ -67,6 +71,23 @@ def read(path: Path, name: str, key: str | None = None) -> SoftPrompt:
         trajectory = read_trajectory(path / TRAJECTORY, table[:length].shape, record is None or record.from_start is not False)
     origin = _origin(path, config, record, found_key, arrays[TABLE].dtype, dropped, warnings)
     return SoftPrompt(table[:length], name, origin, trajectory)
+
+
+def kind_of(path: Path) -> str:
+    """Which of KINDS the adapter in a folder is. Raises PromptError for another kind, and for a damaged configuration."""
+    kind = str(read_json(path / CONFIG).get("peft_type") or "nameless")[:40]
+    if kind not in KINDS:
+        why = f": {_REFUSED[kind]}" if kind in _REFUSED else ", whose vectors live among the input embeddings"
+        raise PromptError(f"{path}: found a {kind} adapter; expected peft_type PROMPT_TUNING (or {', '.join(KINDS[1:])}){why}")
+    return kind
+
+
+def is_multitask(path: Path) -> bool:
+    """Whether the adapter in a folder has a prompt for each of several tasks; False for what cannot be read."""
+    try:
+        return read_json(path / CONFIG).get("peft_type") == MULTITASK
+    except PromptError:
+        return False
 
 
 def weights(path: Path, names: tuple[str, ...]) -> tuple[Path, dict[str, Stored]]:
@@ -105,6 +126,9 @@ def _of_task(file: Path, arrays: dict[str, Stored], table: np.ndarray, key: str 
 def _origin(path: Path, config: dict, record: Record | None, key: str, dtype: str, dropped: int, warnings: tuple[str, ...]) -> Origin:
     known = record or Record()
     initialization = known.initialization
+    if initialization is None and record is None:  # beside our record the configuration says nothing of the beginning
+        named = config.get("prompt_tuning_init")
+        initialization = INITIALIZATIONS.get(named) if isinstance(named, str) else None
     if initialization is None and config.get("prompt_tuning_init") == "TEXT":
         initialization = f"text: {config.get('prompt_tuning_init_text')}"
     return Origin(

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
+from explorer.bounded import check_safetensors
 from explorer.errors import PromptError
-from explorer.formats.stored import Stored, first_line
+from explorer.formats.stored import MOST_JSON, Stored, first_line
 
 _DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 
@@ -35,6 +36,14 @@ def list_safetensors(path: Path) -> dict[str, Stored]:
         }
 
 
+def is_ours(path: Path) -> bool:
+    """Whether this project wrote a file, in which every row of `prompt_embeddings` is the prompt's. Raises PromptError when it is damaged."""
+    if not is_safetensors(path):
+        return False
+    with _opened(path) as file:
+        return (file.metadata() or {}).get("written_by") == "soft-prompt-explorer"
+
+
 def read_safetensors(path: Path) -> dict[str, np.ndarray]:
     """All arrays of a safetensors file. Raises PromptError when it is missing, damaged or too large."""
     from explorer.formats.stored import load
@@ -55,6 +64,7 @@ def _opened(path: Path):
     from safetensors import safe_open
 
     try:
+        check_safetensors(path, MOST_JSON)
         return safe_open(path, framework="np")
     except Exception as error:  # SafetensorError, OSError, and others of the Rust side
         raise PromptError(f"{path}: cannot be read as safetensors ({first_line(error)}); the file is damaged or of another kind") from error

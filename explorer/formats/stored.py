@@ -5,6 +5,7 @@ Files come from strangers. Sizes are checked against the file and against a limi
 
 import json
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,18 @@ MOST_BYTES = 128 * 2**20
 """of one array that is loaded, and of everything an archive may unpack to: a prompt of 100 tokens × 4,096 in float32 is 1.6 MB"""
 MOST_JSON = 4 * 2**20
 """bytes of a configuration or record"""
+MOST_TOKENS = 1_000
+"""of an array that is proposed as a prompt among others"""
+PROMPT = re.compile(r"prompt|soft|virtual", re.IGNORECASE)
+"""in the name of an array that is probably one"""
+MODEL = re.compile(
+    r"attention|attn|\bshared\b|embed_tokens|embed_in|embed_positions|\bw[tp]e\b|word_embeddings|position_embeddings|lm_head|layer_?norm|densereludense|"
+    r"feed_forward|\bmlp\b|\bff[ny]?\b|\b(block|layers?|h)\.\d|lora_|classifier|optimizer|exp_avg|momentum|(mlp|lstm)_head",
+    re.IGNORECASE,
+)
+"""in the name of an array of a model, of an optimizer, or of what a prompt is made with"""
+DEEPEST_JSON = 64
+"""objects in objects"""
 LISTED = 6
 """arrays that a message names"""
 
@@ -71,6 +84,9 @@ def choose(path: Path, arrays: Mapping[str, Stored], key: str | None, candidates
     if candidates is None:
         matrices = {name: stored for name, stored in arrays.items() if stored.matrix}
         candidates = {name: stored for name, stored in matrices.items() if stored.floating} or matrices
+        if len(candidates) > 1:
+            candidates = {name: stored for name, stored in candidates.items() if not _of_a_model(name, stored)}
+            candidates = dict(sorted(candidates.items(), key=lambda one: PROMPT.search(one[0]) is None))
     if len(candidates) == 1:
         return next(iter(candidates))
     way_out = f"; name one, such as {path.name}#{next(iter(candidates))}" if candidates else ""
@@ -78,6 +94,11 @@ def choose(path: Path, arrays: Mapping[str, Stored], key: str | None, candidates
         f"{path}: found {listing(candidates or arrays)}; expected exactly one array of prompt tokens × embedding size, [P, H]{way_out}",
         "key" if candidates else None,
     )
+
+
+def _of_a_model(name: str, stored: Stored) -> bool:
+    """Whether an array among others is a model's or an optimizer's: by its name, or by more rows than a prompt has tokens."""
+    return MODEL.search(name) is not None or (stored.shape[0] > MOST_TOKENS and PROMPT.search(name) is None)
 
 
 def listing(arrays: Mapping[str, Stored]) -> str:
@@ -105,13 +126,31 @@ def read_json(path: Path) -> dict:
 def parse_json(content: bytes, path: Path) -> dict:
     """The JSON object that `content` holds; `path` is for messages. Raises PromptError when it is damaged or no object."""
     try:
-        read = json.loads(content.decode("utf-8"))
+        read = json.loads(content.decode("utf-8"), parse_int=_whole_number)
+        _check_depth(read)
         json.dumps(read, ensure_ascii=False).encode()  # half a surrogate pair is no text, but JSON can escape it
     except (ValueError, RecursionError) as error:
         raise PromptError(f"{path}: cannot be read as JSON ({first_line(error)})") from error
     if not isinstance(read, dict):
         raise PromptError(f"{path}: found a JSON {type(read).__name__}; expected an object")
     return read
+
+
+def _whole_number(digits: str) -> int:
+    """A whole number that tables can hold."""
+    if len(digits) > 20 or not -(2**63) <= (number := int(digits)) < 2**64:
+        raise ValueError(f"the whole number {digits[:24]}{'…' * (len(digits) > 24)} takes more than 64 bits")
+    return number
+
+
+def _check_depth(read: object) -> None:
+    """Raise ValueError for objects in objects that code which follows them would not come back from."""
+    level = [read]
+    for _ in range(DEEPEST_JSON):
+        level = [inner for one in level if isinstance(one, dict | list) for inner in (one.values() if isinstance(one, dict) else one)]
+        if not level:
+            return
+    raise ValueError(f"objects in objects, more than {DEEPEST_JSON} levels")
 
 
 def first_line(error: Exception) -> str:

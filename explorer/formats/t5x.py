@@ -17,7 +17,7 @@ _MAPS = tuple(bytes([first]) for first in (*range(0x80, 0x90), 0xDE, 0xDF))
 WAY = ("optimizer", "target", "encoder", "decoder")
 """maps on the way to a prompt: optimizer → target → encoder → prompt …"""
 ORBAX = ("_METADATA", "_CHECKPOINT_METADATA", "manifest.ocdbt")
-DEEPEST = 32
+DEEPEST, MOST_ARRAYS = 32, 1_000
 _ARRAY = 1
 """msgpack's extension type of a NumPy array, in flax's serialization"""
 
@@ -80,8 +80,8 @@ def _collect(value: object, place: tuple[str, ...], path: Path, arrays: dict[str
     """Arrays among the parameters: those inside, and those a TensorStore specification names."""
     import msgpack
 
-    if len(place) > DEEPEST:
-        raise ValueError(f"maps in maps deeper than {DEEPEST}")
+    if len(place) > DEEPEST or len(arrays) >= MOST_ARRAYS:
+        raise ValueError(f"maps in maps deeper than {DEEPEST}, or more than {MOST_ARRAYS:,} arrays")
     if isinstance(value, msgpack.ExtType) and value.code == _ARRAY:
         arrays["/".join(place)] = _inline(value.data)
     elif isinstance(value, dict) and isinstance(value.get("kvstore"), dict):

@@ -18,4 +18,4 @@ def as_safetensors(prompt: SoftPrompt) -> bytes:
     """The vectors [P, H] float32 as `prompt_embeddings` in a safetensors file."""
     from safetensors.numpy import save
 
-    return save({"prompt_embeddings": prompt.vectors})
+    return save({"prompt_embeddings": prompt.vectors}, {"written_by": "soft-prompt-explorer"})

@@ -3,16 +3,17 @@
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from explorer.arguments import as_list
-from explorer.choices import Device, Dtype
+from explorer.choices import LONGEST_INPUT, Device, Dtype
 from explorer.errors import DataError, ModelError, PromptError
 from explorer.files import MODELS
+from explorer.models.architecture import read_architecture
 from explorer.models.loading import DEFAULT_MODEL, doubts, model_folder, read_network
 from explorer.models.tokenizer import Tokenizer, read_tokenizer
 from explorer.prompt import SoftPrompt
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from explorer.models.fallback import TransformersNetwork
     from explorer.models.network import Network
 
-LONGEST_INPUT = 512
-"""pieces of a text that are read; longer texts are refused"""
 LONGEST_OUTPUT = 64
 ROWS_PER_PASS = {"cpu": 64, "cuda": 1024}
 """rows of a batch that go through the model at once: a processor is fastest while they fit into its cache (twice 256 rows' pace)"""
@@ -50,6 +49,8 @@ class FrozenT5:
     """where its files are"""
     doubts: tuple[str, ...] = ()
     """what is odd about the checkpoint, in words; it may still be right"""
+    max_length: int = LONGEST_INPUT
+    """pieces of a text that are read, eos among them; longer texts are cut"""
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
 
     @classmethod
@@ -73,9 +74,13 @@ class FrozenT5:
         if on_gpu and not torch.cuda.is_available():
             raise ModelError(f"device {device} was asked for, but torch sees no GPU; use cpu", "device")
         precision = ("bfloat16" if on_gpu else "float32") if dtype == "auto" else dtype
+        made, tokenizer = read_architecture(folder), read_tokenizer(folder)  # both before the weights take memory
+        if len(tokenizer.pieces) > made.rows:
+            found = f"the tokenizer has {len(tokenizer.pieces):,} pieces, the embedding table {made.rows:,} rows"
+            raise ModelError(f"{folder}: {found}; they belong to different models")
         network = read_network(folder, device, getattr(torch, precision), embedding)
         name = folder.name if folder.parent == MODELS else str(model)
-        return cls(network, read_tokenizer(folder), name, folder, doubts(network, folder))
+        return cls(network, tokenizer, name, folder, doubts(network, folder))
 
     def __repr__(self) -> str:
         """One line: name, width, size, place."""
@@ -116,6 +121,10 @@ class FrozenT5:
         with self.lock, torch.inference_mode():
             yield
 
+    def limited(self, max_length: int) -> "FrozenT5":
+        """The same model, weights and lock, which reads so many pieces of a text, eos among them."""
+        return self if max_length == self.max_length else replace(self, max_length=max_length)
+
     def label_ids(self, label: str) -> list[int]:
         """Pieces of a label as a target, ending with eos. Raises DataError when the label has no piece."""
         with self.lock:
@@ -125,16 +134,16 @@ class FrozenT5:
         return [*ids, self.network.architecture.end]
 
     def text_ids(self, texts: Sequence[str]) -> list[list[int]]:
-        """Pieces of each text, ending with eos. Raises DataError for empty or overlong texts, and for a string instead of a list."""
+        """Pieces of each text, at most `max_length`, ending with eos; `Session.cut` says how many texts that cuts.
+
+        Raises DataError for an empty text and an absurdly long one, and for a string instead of a list.
+        """
         texts = as_list(texts, "texts")
         for number, text in enumerate(texts, start=1):
             check_text(text, f"text {number}")
         with self.lock:
             rows = self.tokenizer.inputs(texts) if texts else []
-        for number, row in enumerate(rows, start=1):
-            if len(row) > LONGEST_INPUT:
-                raise DataError(f"text {number} has {len(row)} pieces; expected at most {LONGEST_INPUT}: shorten it")
-        return rows
+        return [row if len(row) <= self.max_length else [*row[: self.max_length - 1], row[-1]] for row in rows]
 
     def label_log_probabilities(self, prompts: Prompts, texts: Sequence[str], labels: Sequence[str], done: Done | None = None) -> np.ndarray:
         """Σ log p(label pieces + eos | prompt, text), natural logarithm: [N, B, C] float32.

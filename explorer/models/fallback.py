@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from explorer.errors import ModelError
-from explorer.models.architecture import HEAD, Architecture
+from explorer.models.architecture import HEAD, Architecture, read_json
 from explorer.models.generation import cut
 from explorer.models.weights import EMBEDDING_KEYS
 
@@ -24,17 +24,23 @@ class TransformersNetwork:
     @classmethod
     def load(cls, folder: Path, architecture: Architecture, dtype: torch.dtype, placement: dict[str, str] | str) -> "TransformersNetwork":
         """placement: transformers' device map. Raises ModelError for a model that is damaged or incomplete."""
-        from safetensors import SafetensorError
         from transformers import AutoModelForSeq2SeqLM
         from transformers.utils import logging
 
         logging.disable_progress_bar()
+        given = {"dtype": dtype, "device_map": placement, "output_loading_info": True, "trust_remote_code": False}
         try:
-            module, report = AutoModelForSeq2SeqLM.from_pretrained(folder, dtype=dtype, device_map=placement, output_loading_info=True)
-        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-            raise ModelError(f"{folder}: cannot be loaded as a T5 ({(str(error).splitlines() or [''])[0][:200]})") from error
+            _check_quantization(folder)
+            module, report = AutoModelForSeq2SeqLM.from_pretrained(folder, **given)
+        except ImportError as error:  # of the library that unpacks quantized weights
+            reason = (str(error).strip().splitlines() or [""])[0][:200]
+            raise ModelError(f"{folder}: cannot be loaded ({reason}); install what it needs, or take the model without quantization") from error
+        except Exception as error:  # of configurations and weights that transformers did not foresee
+            raise ModelError(f"{folder}: cannot be loaded as a T5 ({(str(error).strip().splitlines() or [''])[0][:200]})") from error
         if missing := sorted(report["missing_keys"]):
             raise ModelError(f"{folder}: {len(missing)} weights are missing, such as {missing[0]}; expected a whole model: get it again")
+        if module.generation_config.decoder_start_token_id is None:
+            module.generation_config.decoder_start_token_id = architecture.start
         _check_embedding(module, folder)
         return cls(module, architecture)
 
@@ -94,6 +100,15 @@ class TransformersNetwork:
         """Greedy continuations of inputs [R, L, H]: for each row the pieces up to eos, at most `longest`."""
         ids = self.module.generate(inputs_embeds=embeds, attention_mask=mask, max_new_tokens=longest, do_sample=False, num_beams=1)
         return [cut(row[1:], self.architecture.ends) for row in ids.tolist()]  # the first is the start piece
+
+
+def _check_quantization(folder: Path) -> None:
+    """Raise ValueError for weights quantized in a way that transformers does not know: it would take them for plain numbers."""
+    from transformers.quantizers import AutoHfQuantizer
+
+    quantization = read_json(folder / "config.json").get("quantization_config")
+    if quantization and not AutoHfQuantizer.supports_quant_method(quantization):
+        raise ValueError(f"its weights are quantized by {str(quantization.get('quant_method'))[:40]!r}, which transformers does not know")
 
 
 def _check_embedding(module: Any, folder: Path) -> None:

@@ -4,10 +4,13 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from explorer import hub
 from explorer.errors import ModelError
 from explorer.files import MODELS
+from explorer.hub import HubError
 from explorer.models.architecture import HEAD, SHARED, Architecture, read_architecture
-from explorer.models.weights import EMBEDDING_KEYS, read_tensors, weight_files
+from explorer.models.weights import EMBEDDING_KEYS, read_tensors, stored_shapes, weight_files
+from explorer.wording import printable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,11 +29,29 @@ def model_folder(model: str | Path, weights: bool = False) -> Path:
     weights: whether the weight files are needed too (else configuration and tokenizer). Raises ModelError when there is none.
     """
     for folder in (Path(model), MODELS / str(model)):
-        if folder.is_dir():
-            if not (folder / "config.json").is_file():
-                raise ModelError(f"{folder}: no config.json; expected a model folder as transformers' save_pretrained writes it")
-            return folder.resolve()
+        if not _is_folder(folder):
+            continue
+        if hub.is_cached(folder):
+            try:
+                folder = hub.snapshot(folder)
+            except HubError as error:
+                raise ModelError(str(error)) from error
+        if not (folder / "config.json").is_file():
+            raise ModelError(f"{folder}: no config.json; expected a model folder as transformers' save_pretrained writes it")
+        return folder.resolve()
     return _downloaded(str(model), weights)
+
+
+def bundled_models() -> list[str]:
+    """Names of the models under `checkpoints/models`, in order."""
+    return sorted(file.parent.name for file in MODELS.glob("*/config.json"))
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):  # names too long, zero bytes, folders that may not be looked into
+        return False
 
 
 def lasting_name(model: str) -> str:
@@ -42,20 +63,17 @@ def lasting_name(model: str) -> str:
 
 
 def _downloaded(model: str, weights: bool) -> Path:
-    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", model) or model.startswith("."):
-        raise ModelError(f"{model}: no such folder; expected a model folder, a name under checkpoints/models, or a Hugging Face id")
-    from huggingface_hub import snapshot_download
-
+    if len(model) > 200 or not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", model) or model.startswith("."):
+        raise ModelError(f"{printable(model[:200])}: no such folder; expected a model folder, a name under checkpoints/models, or a Hugging Face id")
     patterns = ["*.json", "*.model"]
     try:
-        folder = Path(snapshot_download(model, allow_patterns=patterns + (["*.safetensors"] if weights else [])))
+        folder = hub.fetch(model, patterns + (["*.safetensors"] if weights else []))
         if weights and not any(folder.glob("*.safetensors")):
-            folder = Path(snapshot_download(model, allow_patterns=[*patterns, "pytorch_model*.bin"]))
+            folder = hub.fetch(model, [*patterns, "pytorch_model*.bin"])
         return folder
-    except Exception as error:  # the hub raises a dozen kinds: offline, not found, gated, broken proxy
-        reason = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
+    except HubError as error:
         raise ModelError(
-            f"{model}: no such folder, not bundled, and not to be had from the Hugging Face hub ({reason}); give the folder of a downloaded model"
+            f"{model}: no such folder, not bundled, and not to be had from the Hugging Face hub ({error}); give the folder of a downloaded model"
         ) from error
 
 
@@ -77,6 +95,8 @@ def read_network(folder: Path, device: str, dtype: "torch.dtype", table: "np.nda
     Raises ModelError when the model is damaged, incomplete or no T5.
     """
     architecture, place = read_architecture(folder), placement(folder, device)
+    if "quantized weights" not in architecture.unusual:  # those have other shapes, which transformers knows
+        _check_shapes(folder, architecture)
     tensors = None
     if isinstance(place, dict) and not architecture.unusual:
         tensors = _tensors(folder, architecture, place[""], dtype, table)
@@ -87,6 +107,21 @@ def read_network(folder: Path, device: str, dtype: "torch.dtype", table: "np.nda
     from explorer.models.network import Network
 
     return Network(architecture, tensors, dtype)
+
+
+def _check_shapes(folder: Path, made: Architecture) -> None:
+    """Raise ModelError, before any weight is read, where files and config.json do not belong together."""
+    try:
+        there, wanted = stored_shapes(folder), made.shapes()
+    except ModelError as error:
+        raise ModelError(f"{folder}: cannot be loaded as a T5 ({str(error)[:300]})") from error
+    if SHARED not in there and (copy := next((key for key in EMBEDDING_KEYS if key in there), None)):
+        there[SHARED] = there[copy]
+    if missing := sorted(wanted.keys() - there.keys()):
+        raise ModelError(f"{folder}: {len(missing)} weights are missing, such as {missing[0]}; expected a whole model: get it again")
+    for name, shape in wanted.items():
+        if there[name] != shape:
+            raise ModelError(f"{folder}: cannot be loaded as a T5 ({name} has the shape {there[name]}; config.json says {shape})")
 
 
 def _tensors(folder: Path, made: Architecture, device: str, dtype: "torch.dtype", table: "np.ndarray | None") -> "dict[str, torch.Tensor] | None":

@@ -2,15 +2,26 @@
 
 import os
 import re
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 
 from explorer.errors import ModelError
+from explorer.models.architecture import read_json
 
 CONTROL = ("<pad>", "</s>", "<unk>", "<s>")
-_SENTINEL = re.compile(r"<extra_id_\d+>")
+REMEMBERED = 1_000_000
+"""pieces: texts of no more are not cut into pieces again when they are asked for again at once"""
+_SENTINEL = re.compile(r"▁?<extra_id_\d+>")
+BYTE = re.compile(r"<0x[0-9A-Fa-f]{2}>")
+"""a byte of a text that has no piece of its own: it may be encoded and written, but is no word"""
+MOST_PIECES = 2**24
+MOST_BYTES = 512 * 2**20
+"""of tokenizer.json; that of mT5 has 16 MB"""
+_FILES = ("tokenizer.json", "tokenizer_config.json", "*.model", "vocab*")
+"""one of which every tokenizer has"""
 
 
 @dataclass(frozen=True)
@@ -47,7 +58,14 @@ def read_tokenizer(folder: Path) -> Tokenizer:
 @lru_cache(maxsize=4)  # a vocabulary and its model share one
 def _read(folder: Path, stamps: tuple[tuple[str, int, int], ...]) -> Tokenizer:
     fast = folder / "tokenizer.json"
-    return _from_json(fast) if fast.is_file() else _from_transformers(folder)
+    if not any(file for pattern in _FILES for file in folder.glob(pattern)):
+        raise ModelError(f"{folder}: no tokenizer; expected tokenizer.json or spiece.model beside the weights: get the model again, or add its tokenizer")
+    if fast.is_file() and fast.stat().st_size > MOST_BYTES:
+        raise ModelError(f"{fast}: {fast.stat().st_size:,} bytes; expected at most {MOST_BYTES:,}")
+    found = _from_json(fast) if fast.is_file() else _from_transformers(folder)
+    if all(piece is None or token_id in found.special for token_id, piece in enumerate(found.pieces)):
+        raise ModelError(f"{folder}: its tokenizer has no piece that stands for text; expected the model's own tokenizer")
+    return found
 
 
 def _from_json(path: Path) -> Tokenizer:
@@ -56,8 +74,12 @@ def _from_json(path: Path) -> Tokenizer:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     try:
         return _from_backend(tokenizers.Tokenizer.from_file(str(path)))
-    except Exception as error:  # tokenizers raises bare Exception
-        raise ModelError(f"{path}: cannot be read ({error}); expected a tokenizers file") from error
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from error
+    except BaseException as error:  # tokenizers raises bare Exception, and panics, which are none
+        if isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit):
+            raise
+        raise ModelError(f"{path}: cannot be read ({(str(error).splitlines() or [''])[0][:160]}); expected a tokenizers file") from error
 
 
 def _from_backend(backend) -> Tokenizer:
@@ -75,10 +97,14 @@ def _from_backend(backend) -> Tokenizer:
 
 
 def _from_transformers(folder: Path) -> Tokenizer:
+    for file in (folder / "config.json", folder / "tokenizer_config.json"):
+        code = read_json(file).get("auto_map") if file.is_file() else None
+        if code is not None and (not isinstance(code, dict) or "AutoTokenizer" in code):
+            raise ModelError(f"{file}: its tokenizer is code of its own (auto_map), which is never run; expected tokenizer.json")
     from transformers import AutoTokenizer
 
     try:
-        read = AutoTokenizer.from_pretrained(folder)
+        read = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     except Exception as error:  # a dozen kinds, from missing files to damaged SentencePiece models
         reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
         raise ModelError(f"{folder}: no tokenizer.json, and transformers finds no tokenizer ({reason}); expected tokenizer.json or spiece.model") from error
@@ -93,6 +119,25 @@ def _from_transformers(folder: Path) -> Tokenizer:
     )
 
 
+class _Latest:
+    """`Tokenizer.inputs` that remembers the latest texts: a command counts their pieces, scores labels and generates for the same ones."""
+
+    def __init__(self, inputs: Callable[[Sequence[str]], list[list[int]]]):
+        self._inputs, self._lock = inputs, threading.Lock()
+        self._texts: tuple[str, ...] | None = None
+        self._rows: list[list[int]] = []
+
+    def __call__(self, texts: Sequence[str]) -> list[list[int]]:
+        given = tuple(texts)
+        with self._lock:
+            if given != self._texts:
+                rows = self._inputs(given)
+                if sum(map(len, rows)) > REMEMBERED:
+                    return rows
+                self._texts, self._rows = given, rows
+            return list(self._rows)
+
+
 def _tokenizer(
     vocab: dict[str, int],
     special: set[int],
@@ -100,8 +145,10 @@ def _tokenizer(
     inputs: Callable[[Sequence[str]], list[list[int]]],
     decode: Callable[[Sequence[int]], str],
 ) -> Tokenizer:
-    pieces: list[str | None] = [None] * (max(vocab.values(), default=-1) + 1)
+    if (last := max(vocab.values(), default=-1)) >= MOST_PIECES:
+        raise ModelError(f"found a piece with the number {last:,}; expected numbers below {MOST_PIECES:,}")
+    pieces: list[str | None] = [None] * (last + 1)
     for piece, token_id in vocab.items():
         pieces[token_id] = piece
     left_out = frozenset(special | {token_id for piece, token_id in vocab.items() if _SENTINEL.fullmatch(piece) or piece in CONTROL})
-    return Tokenizer(tuple(pieces), left_out, encode, inputs, lambda ids: decode([token_id for token_id in ids if token_id not in left_out]))
+    return Tokenizer(tuple(pieces), left_out, encode, _Latest(inputs), lambda ids: decode([token_id for token_id in ids if token_id not in left_out]))

@@ -1,5 +1,6 @@
 """Tables that the command line, the pages and the report show alike: what is here, what was read, each token with its neighbors."""
 
+import os
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
@@ -25,6 +26,7 @@ def what_was_read(prompt: SoftPrompt) -> dict[str, object]:
     base model is recorded or the width tells nothing), norms [P], trajectory_steps, warnings, origin.
     """
     origin = asdict(prompt.origin)
+    del origin["uploaded"]
     size = T5_SIZES.get(prompt.dimension)
     return {
         "name": prompt.name,
@@ -135,7 +137,7 @@ def _row(path: Path | None, prompt: SoftPrompt) -> dict[str, object]:
 
 def _broken(path: Path | None, error: ExplorerError) -> dict[str, object]:
     place = Path() if path is None else path
-    return {"name": prompt_name(place.resolve()), "path": printable(place), "error": str(error)}
+    return {"name": prompt_name(place.resolve() if os.path.exists(place) else place), "path": printable(place), "error": printable(error)}
 
 
 def readings(session: Session) -> dict[str, pd.DataFrame]:

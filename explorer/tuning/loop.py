@@ -50,11 +50,11 @@ class Tuning:
         settings: dict | None = None,
     ):
         """files: what each run goes on from and is saved to; settings: what they must have been begun with besides `config`."""
-        self.model, self.train, self.config = model, train, config
+        self.model, self.train, self.config = model.limited(config.max_length), train, config
         self.dev = drawn(dev, config.dev_examples)
         self.bfloat16 = uses_bfloat16(model, config)
         self.network = model.network.cast(torch.bfloat16 if self.bfloat16 else torch.float32)
-        self.examples, self.held_out = Examples(model, train, config.batch_size), Examples(model, self.dev, config.batch_size)
+        self.examples, self.held_out = (Examples(self.model, part, config.batch_size) for part in (train, self.dev))
         self.right = np.array([train.labels.index(answer) for answer in self.dev.answers])
         free = ("patience", "saved_points", *(["steps"] if config.schedule == "constant" else []))
         lasting = {key: value for key, value in asdict(config).items() if key not in free}

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from explorer.choices import RandomRange, Schedule
+from explorer.choices import LONGEST_INPUT, RandomRange, Schedule
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,8 @@ class TuningConfig:
     """of the random initialization; `released` is what the paper's released configuration draws from"""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """precision of the frozen model; the prompt and its optimizer are always float32"""
+    max_length: int = LONGEST_INPUT
+    """pieces of a text that are read, its end among them; longer texts are cut"""
     read_as: str | None = None
     """a sentence whose words the tokens of runs with the initialization `sentence` start as and are pulled towards"""
     pull: float = 0.0

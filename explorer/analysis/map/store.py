@@ -1,7 +1,5 @@
 """A vocabulary's map as it is kept: without pickles, in the model's folder or the user's cache; fitted where it is nowhere."""
 
-import zipfile
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,10 +8,13 @@ import numpy as np
 from explorer.analysis.map.fit import FITTING, LAYOUT, VocabularyMap, fit_map
 from explorer.errors import ExplorerError
 from explorer.files import cache_folder, written_whole
+from explorer.formats.numpy_arrays import list_npz
+from explorer.formats.stored import first_line, load
 from explorer.vocabulary import Vocabulary
 
 Progress = Callable[[str], None]
 
+ARRAYS = ("token_ids", "xy", "fingerprint", "settings")
 MAP_FILE = "map.npz"
 """a map shipped with a model lies in its folder under this name"""
 
@@ -33,11 +34,11 @@ def save_map(vocabulary_map: VocabularyMap, path: Path) -> None:
 def read_map(path: Path) -> VocabularyMap:
     """Read a map that `save_map` wrote; nothing in the file is executed. Raises ExplorerError when it is damaged or no map."""
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:  # given a path, NumPy leaves damaged files open
-            n_neighbors, min_dist, seed = (float(value) for value in stored["settings"])
-            return VocabularyMap(stored["token_ids"], stored["xy"], str(stored["fingerprint"]), int(n_neighbors), min_dist, int(seed))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
-        raise ExplorerError(f"{path}: cannot be read as a map ({error}); delete it and the map is fitted again") from error
+        stored = {name: load(path, name, array) for name, array in list_npz(path).items() if name in ARRAYS}  # bounded before it is unpacked
+        n_neighbors, min_dist, seed = (float(value) for value in stored["settings"])
+        return VocabularyMap(stored["token_ids"], stored["xy"], str(stored["fingerprint"]), int(n_neighbors), min_dist, int(seed))
+    except (ExplorerError, OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, MemoryError) as error:
+        raise ExplorerError(f"{path}: cannot be read as a map ({first_line(error)}); delete it and the map is fitted again") from error
 
 
 def load_map(vocabulary: Vocabulary, progress: Progress | None = None) -> VocabularyMap:

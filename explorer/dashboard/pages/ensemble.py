@@ -40,7 +40,7 @@ for column, (title, value, help_) in zip(
         ("Majority vote", f"{vote.accuracy:.1%}", f"{number}, {count(len(task), 'text')}; 95 % interval {vote.low:.0%} to {vote.high:.0%}"),
         ("Mean probability", f"{mean.accuracy:.1%}", f"95 % interval {mean.low:.0%} to {mean.high:.0%}"),
         ("Members on average", f"{average.accuracy:.1%}", gap),
-        ("Best member", f"{best.accuracy:.1%}", f"{best['prompt']}; picked after the fact on these very texts, so it is too high"),
+        ("Best member", f"{best.accuracy:.1%}", f"{safe(best['prompt'])}; picked after the fact on these very texts, so it is too high"),
     ),
     strict=True,
 ):

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from explorer.dashboard import cache, charts, choice, controls, tables
+from explorer.dashboard import cache, charts, choice, controls, tables, texts
 from explorer.dashboard.markdown import safe
 from explorer.dashboard.panels import attribution, decoder, frozen
 from explorer.figures import probability_bars
@@ -66,6 +66,7 @@ for number, labels in enumerate(sets):
     if len(sets) > 1:
         st.subheader(safe(" / ".join(labels)), anchor=False)
     st.markdown(f"**{safe(predictions.conclusion)}**")
+    texts.cut(asked, [st.session_state.asked])
     charts.show(probability_bars(predictions), f"bars-{number}")
     frame = predictions.to_frame()
     tables.heading("Answers", frame, "answers", *labels)

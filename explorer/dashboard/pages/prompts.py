@@ -4,7 +4,8 @@ import pandas as pd
 import streamlit as st
 
 from explorer.dashboard import cache, charts, choice, tables, uploads
-from explorer.dashboard.access import read_only
+from explorer.dashboard.access import folders, read_only, without_paths
+from explorer.dashboard.limits import LONGEST_CELL
 from explorer.dashboard.markdown import model_name, safe
 from explorer.dashboard.panels import download, findings
 from explorer.figures import accuracy_curve, norm_figure
@@ -26,7 +27,10 @@ uploads.opener()
 
 frame = list_prompts((one.path, one.error) if isinstance(one, cache.Broken) else (one.origin.path, one) for one in found)
 if read_only():  # paths of the server are nobody's business
-    frame = frame.drop(columns="path").assign(error=frame["error"].map(cache.without_folder, na_action="ignore"))
+    frame = frame.drop(columns="path")
+if not folders():
+    told = [name for name in ("path", "base_model", "error") if name in frame]
+    frame = frame.assign(**{name: frame[name].map(without_paths, na_action="ignore") for name in told})
 whole, broken = frame[frame["error"].isna()], frame[frame["error"].notna()]
 shown = ["name", "task", "initialization", "seed", "length", "dev_accuracy", "gain", "norm", "base_model", "step", "format"]
 tables.heading(f"{count(len(whole), 'trained prompt')} to choose from", frame, "prompts")
@@ -41,8 +45,9 @@ if len(broken):
 
 if chosen:
     with st.expander("What was read", icon=":material/badge:", expanded=any(one.name in uploads.names() for one in chosen)):
-        cards = pd.DataFrame({safe(one.name): card_in_words(one) for one in chosen}).drop("path")
-        st.table(cards.fillna("–").map(safe))
+        cards = pd.DataFrame({safe(one.name): card_in_words(one) for one in chosen}).drop("path", errors="ignore")
+        cut = cards.fillna("–").map(lambda cell: cell if len(cell) <= LONGEST_CELL else f"{cell[:LONGEST_CELL]}… (all: python -m explorer inspect)")
+        st.table(cut.map(lambda cell: safe(without_paths(cell))))
 if any(prompt.origin.history for prompt in chosen):
     charts.show(accuracy_curve(chosen), "curve")
 elif chosen:

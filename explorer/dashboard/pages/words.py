@@ -27,8 +27,8 @@ if not word or not word.strip():
     st.stop()
 ids = find_pieces(vocabulary, word, MOST)
 if not len(ids):
-    told = f"No piece of {vocabulary.name} contains “{word.strip()}”: the tokenizer splits such words into shorter pieces."
-    st.info(safe(told), icon=":material/search_off:")
+    told = safe(f"contains “{word.strip()}”: the tokenizer splits such words into shorter pieces.")
+    st.info(f"No piece of {model_name(vocabulary.name)} {told}", icon=":material/search_off:")
     st.stop()
 
 searched = choice.with_peers(session) if scope == "same task" else session

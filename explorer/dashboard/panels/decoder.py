@@ -5,6 +5,7 @@ import streamlit as st
 
 from explorer.dashboard import cache, tables
 from explorer.dashboard.markdown import safe
+from explorer.dashboard.texts import cut
 from explorer.evaluation.neutral_texts import NEUTRAL, where
 from explorer.session import Session
 
@@ -20,6 +21,7 @@ def show(session: Session) -> None:
         st.warning("There is no text; type at least one line.", icon=":material/edit:")
         return
     found = cache.reading("Asking the decoder", session.decode, texts)
+    cut(session, texts)
     frame = found.to_frame()
     tables.heading("First pieces", frame, "decoder")
     rows = [

@@ -6,7 +6,8 @@ import zipfile
 import streamlit as st
 
 from explorer.dashboard import cache
-from explorer.dashboard.markdown import slug
+from explorer.dashboard.access import folders, without_roots
+from explorer.dashboard.markdown import safe, slug
 from explorer.session import Session
 from explorer.wording import count
 
@@ -41,9 +42,11 @@ def _made(session: Session) -> bytes:
     from explorer.report.bundle import bundle
 
     given = [prompt.name for prompt in session.prompts]
-    with st.status(f"Reading {count(len(given), 'prompt')}: some seconds each") as status, cache.telling(lambda said: status.update(label=said)):
+    with st.status(f"Reading {count(len(given), 'prompt')}: some seconds each") as status, cache.telling(lambda said: status.update(label=safe(said))):
         files = bundle(session, given, lambda recipe: shell_line(recipe, given, session))
         status.update(label="The report is ready", state="complete")
+    if not folders():  # what the model is called here, its path, is nobody's business
+        files = {name: without_roots(data.decode()).encode() for name, data in files.items()}
     return zipped(files)
 
 

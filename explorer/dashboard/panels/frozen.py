@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from explorer.dashboard import cache
+from explorer.dashboard import cache, errors
 from explorer.dashboard.markdown import safe
 from explorer.session import Session
 
@@ -15,6 +15,6 @@ def footer(session: Session) -> None:
         left.caption("The frozen model is not in memory; the next question loads it.")
         return
     for doubt in model.doubts:
-        st.warning(safe(f"{model.name}: {doubt}"), icon=":material/help:")
+        st.warning(errors.hinted(f"{model.name}: {doubt}", None), icon=":material/help:")
     left.caption(f"The frozen model takes {model.memory / 2**20:,.0f} MB on {safe(model.device)}, once for all visitors.")
     right.button("Unload it", on_click=cache.loader().unload, icon=":material/eject:", help="Frees the memory; the next question loads it again.")

@@ -1,0 +1,360 @@
+"""Files of labelled texts as people have them: packing, separator, quotes, header and the names of columns.
+
+What is unambiguous is accepted, and noted where something was assumed; the rest is refused with its row. Knows nothing of tasks and class labels but
+that a label is short and comes again.
+"""
+
+import csv
+import io
+import json
+import lzma
+import zlib
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from explorer.bounded import Unpacked
+from explorer.encodings import LARGEST_FILE, decoded, lines_of
+from explorer.errors import DataError
+from explorer.wording import count
+
+TEXT_NAMES = ("text", "sentence", "review", "content", "document", "question", "tweet", "comment", "utterance", "input")
+LABEL_NAMES = ("label", "labels", "class", "category", "sentiment", "target", "answer", "intent", "emotion")
+"""what people call the two columns, in any case; the first name of each goes before the others"""
+SEPARATORS = {"\t": "tabs", ",": "commas", ";": "semicolons"}
+KINDS = {".tsv": "\t", ".csv": ",", ".jsonl": ""}
+"""suffixes, and the separator that each promises"""
+PACKED = (".xz", ".gz")
+HEAD = 100_000
+"""characters in which the header must end"""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One labelled text, as it stands in the file: of JSON and hub data any value."""
+
+    text: object
+    label: object
+    place: str
+    """such as `row 3`: counted from the file's first line, the header's"""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of a file, and what was assumed to read them."""
+
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Record:
+    """The cells of one record of a table, and where it begins."""
+
+    cells: list[str]
+    number: int
+    line: int
+    lines: int = 1
+
+    @property
+    def place(self) -> str:
+        return f"row {self.number}" if self.number == self.line else f"row {self.number} (line {self.line})"
+
+    @property
+    def blank(self) -> bool:
+        return not any(cell.strip() for cell in self.cells)
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """How the lines of a table are cut, and which columns are meant."""
+
+    separator: str
+    names: tuple[str, ...]
+    text: int
+    label: int
+    header: bool = True
+
+    def fits(self, cells: Sequence[str]) -> bool:
+        """Whether a record has both columns and none too many; empty ones at its end do not count."""
+        return max(self.text, self.label) < len(cells) and not any(cell.strip() for cell in cells[len(self.names) :])
+
+
+def read_rows(path: Path, text_column: str | None = None, label_column: str | None = None, labels: Collection[str] = ()) -> Rows:
+    """The labelled texts of a TSV, CSV or JSONL file, packed or not.
+
+    text_column, label_column: their names; by default `text` and `label`, or what people call them. labels: class labels that are known beforehand, which
+    help to tell a column of labels where there is no header. Raises DataError when the file is missing, damaged, too large or ambiguous.
+    """
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; expected TSV, CSV or JSONL with the columns text and label")
+    suffixes = [suffix.lower() for suffix in path.suffixes[-2:]]
+    packing = suffixes.pop() if suffixes and suffixes[-1] in PACKED else ""
+    kind = suffixes[-1] if suffixes else "none"
+    if kind not in KINDS:
+        raise DataError(f"{path}: found the suffix {kind}; expected .tsv, .csv or .jsonl (also as .xz or .gz)")
+    text, notes = decoded(_content(path, bool(packing)), str(path))
+    try:
+        if kind == ".jsonl":
+            found = Rows(tuple(_json_rows(text, path, text_column, label_column)))
+        else:
+            found = _table(text, path, KINDS[kind], text_column, label_column, labels)
+    except csv.Error as error:
+        raise DataError(f"{path}: cannot be read ({error}); expected {kind[1:].upper()} with the columns text and label") from error
+    return replace(found, notes=(*notes, *found.notes))
+
+
+def _content(path: Path, packed: bool) -> bytes:
+    """All bytes, unpacked. Raises DataError for a damaged file, and for more than LARGEST_FILE before they are in memory."""
+    try:
+        with io.BufferedReader(Unpacked(path, LARGEST_FILE)) if packed else path.open("rb") as file:
+            content = file.read(LARGEST_FILE + 1)
+    except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
+        raise DataError(f"{path}: cannot be read ({error}); expected a file that can be opened") from error
+    except ValueError as error:  # it unpacks to more
+        raise _too_large(path) from error
+    if len(content) > LARGEST_FILE:
+        raise _too_large(path)
+    return content
+
+
+def _too_large(path: Path) -> DataError:
+    return DataError(f"{path}: has more than {LARGEST_FILE // 10**6} MB (unpacked); expected at most that: take a part of its rows")
+
+
+def column_of(names: Sequence[str], kind: str, asked: str | None, where: str, taken: int | None = None) -> int | None:
+    """The place of the column of texts or labels among names, None where there is none.
+
+    kind: `text` or `label`. asked: its name, in any case where that is enough. taken: a column that is not meant. Raises DataError for an asked one that
+    is not there, and where several could be meant.
+    """
+    folded = [name.strip().casefold() for name in names]
+    known = TEXT_NAMES if kind == "text" else LABEL_NAMES
+    tests = (
+        [lambda n: names[n] == asked, lambda n: folded[n] == str(asked).strip().casefold()]
+        if asked is not None
+        else [lambda n: names[n].strip() == kind, lambda n: folded[n] == kind, lambda n: folded[n] in known]
+    )
+    for fits in tests:
+        found = [number for number in range(len(names)) if number != taken and fits(number)]
+        if len(found) > 1:
+            several = ", ".join(names[number] for number in found)
+            raise DataError(f"{where}: found several columns that could be the {kind}: {several}; expected one: name it", f"{kind}_column")
+        if found:
+            return found[0]
+    if asked is not None:
+        raise DataError(f"{where}: found the columns {listed(names)}; expected {asked!r} among them", f"{kind}_column")
+    return None
+
+
+def columns_of(names: Sequence[str], text_column: str | None, label_column: str | None, where: str) -> tuple[int | None, int | None]:
+    """The places of texts and labels; see `column_of`. A column that is asked for by name is not taken for the other."""
+    label = column_of(names, "label", label_column, where) if label_column is not None else None
+    text = column_of(names, "text", text_column, where, label)
+    return text, column_of(names, "label", label_column, where, text) if label is None else label
+
+
+def lacking(names: Sequence[str], text: int | None, label: int | None, where: str, header: bool = True) -> DataError:
+    """What to say of data without a column of texts or of labels."""
+    missing = [kind for kind, place in (("text", text), ("label", label)) if place is None]
+    wanted, named = " and ".join(missing), "column" if len(missing) == 1 else "columns"
+    others = f", or give the data a header with {wanted}" if header else ""
+    return DataError(f"{where}: found the columns {listed(names)}; expected {wanted}: name the {named}{others}", f"{missing[0]}_column")
+
+
+def listed(names: Sequence[object]) -> str:
+    """The first few names, shortened: a header may be a row of texts."""
+    shown = [name if len(name) <= 40 else f"{name[:40]}…" for name in (" ".join(str(name).split()) or "(empty)" for name in names[:8])]
+    return ", ".join(shown) + (", …" if len(names) > 8 else "") or "none"
+
+
+# JSON
+
+
+def _json_rows(text: str, path: Path, text_column: str | None, label_column: str | None) -> Iterator[Row]:
+    for number, line in enumerate(lines_of(text), start=1):
+        if not line.strip():
+            continue
+        row, where = _json_object(line, path, number), f"{path}, row {number}"
+        text_place, label_place = columns_of(list(row), text_column, label_column, where)
+        if text_place is None or label_place is None:
+            raise lacking(list(row), text_place, label_place, where, header=False)
+        values = list(row.values())
+        text_value, label = values[text_place], values[label_place]
+        if text_value is None:
+            raise DataError(f"{where}: the text is missing; expected a text and a label in every row")
+        yield Row(text_value, label, f"row {number}")
+
+
+def _json_object(line: str, path: Path, number: int) -> dict:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}, line {number}: no JSON ({error}); expected one object a line with text and label") from error
+    if not isinstance(row, dict):
+        raise DataError(f"{path}, line {number}: found a JSON {type(row).__name__}; expected an object with text and label")
+    return row
+
+
+# Tables
+
+
+def _table(text: str, path: Path, promised: str, text_column: str | None, label_column: str | None, labels: Collection[str]) -> Rows:
+    if not text.strip():
+        return Rows(())
+    separators = (promised, *(separator for separator in SEPARATORS if separator != promised))
+    heads = {separator: _first(text, separator) for separator in separators}
+    found: dict[str, tuple[int | None, int | None]] = {}
+    asked = text_column is not None or label_column is not None
+    for separator, names in heads.items():
+        try:
+            found[separator] = columns_of(names, text_column, label_column, str(path))
+        except DataError:
+            if len(names) > 1 and separator == promised:
+                raise
+            found[separator] = (None, None)
+    for separator, (place, label) in found.items():
+        if place is not None and label is not None:
+            layout = _Layout(separator, heads[separator], place, label)
+            return _rows(_records(text, layout, path, labels), layout, _assumed(layout, promised, path))
+    best = max(found, key=lambda separator: (sum(place is not None for place in found[separator]), len(heads[separator])))
+    if asked or found[best] != (None, None):
+        columns_of(heads[best], text_column, label_column, str(path))
+        raise lacking(heads[best], *found[best], str(path))
+    if len(headless := list(_headless(text, heads, path, labels))) != 1:
+        raise lacking(heads[best], None, None, str(path))
+    ((layout, records),) = headless
+    said = f"{path}: has no header; column {layout.text + 1} is taken as the text, column {layout.label + 1} as the label"
+    return _rows(records, layout, (said, *_assumed(layout, promised, path)))
+
+
+def _first(text: str, separator: str) -> tuple[str, ...]:
+    """The cells of the first record that is not blank."""
+    try:
+        cells = next((row for row in csv.reader(io.StringIO(text[:HEAD], newline=""), delimiter=separator) if any(map(str.strip, row))), [])
+    except csv.Error:
+        return ()
+    while cells and not cells[-1].strip():
+        cells.pop()
+    return tuple(cells)
+
+
+def _assumed(layout: _Layout, promised: str, path: Path) -> tuple[str, ...]:
+    """Notes on what the file's name and header did not say."""
+    notes = [] if layout.separator == promised else [f"{path}: its columns are parted by {SEPARATORS[layout.separator]}"]
+    return tuple(notes)
+
+
+def _rows(records: Sequence[_Record], layout: _Layout, notes: tuple[str, ...]) -> Rows:
+    return Rows(tuple(Row(one.cells[layout.text], one.cells[layout.label], one.place) for one in records[layout.header :]), notes)
+
+
+def _headless(text: str, heads: dict[str, tuple[str, ...]], path: Path, labels: Collection[str]) -> Iterator[tuple[_Layout, list[_Record]]]:
+    """Ways to read a file without a header: two columns, of which just one has few values that come again, the first row's among them."""
+    known = {label.casefold() for label in labels}
+    for separator, cells in heads.items():
+        if len(cells) != 2:
+            continue
+        try:
+            records = _records(text, _Layout(separator, cells, 0, 1, header=False), path, labels)
+        except DataError:
+            continue
+        columns = [[record.cells[number].strip().casefold() for record in records] for number in (0, 1)]
+        named = [number for number in (0, 1) if known and set(columns[number]) <= known]
+        like = named or [number for number in (0, 1) if columns[number].count(columns[number][0]) > 1 and 1 < len(set(columns[number])) <= len(records) / 2]
+        if len(like) == 1:
+            yield _Layout(separator, cells, 1 - like[0], like[0], header=False), records
+
+
+def _records(text: str, layout: _Layout, path: Path, labels: Collection[str]) -> list[_Record]:
+    """All records but blank ones, the header among them. Every field that begins with a quote is quoted, or none is; see `_swallowed`.
+
+    Raises DataError with the row where neither holds.
+    """
+    lines = lines_of(text)
+    quoted, broken = _quoted(text, layout.separator)
+    bad = next((one for one in quoted if not layout.fits(one.cells)), None)
+    hidden, sure = (None, False) if bad or broken else _swallowed(quoted, lines, layout, labels)
+    if not bad and not broken and not hidden:
+        return quoted
+    literal = [_Record(line.split(layout.separator), number, number) for number, line in enumerate(lines, start=1) if line.strip()]
+    literal = [one for one in literal if not one.blank]
+    wrong = next((one for one in literal if not layout.fits(one.cells)), None)
+    tabs = layout.separator == "\t"
+    if wrong is None and '"' in text and (not hidden or (tabs and sure)):
+        return _unquoted(literal, (layout.text, layout.label))
+    if hidden is not None:
+        raise DataError(f"{path}, {hidden.place}: a quote opens here and closes {count(hidden.lines - 1, 'line')} below, over what look like rows; {_DOUBLED}")
+    if broken is not None and not (tabs and wrong is not None):
+        raise DataError(f"{path}, {broken.place}: found a quote that opens a field and is not closed at its end; {_DOUBLED}")
+    one = bad if bad is not None and bad.lines == 1 and broken is None else wrong or bad
+    assert one is not None
+    raise _misfit(one, layout, path)
+
+
+_DOUBLED = 'expected quotes around a whole field, and "" for a quote within it'
+
+
+def _misfit(one: _Record, layout: _Layout, path: Path) -> DataError:
+    """What to say of a record that lacks a column or has too many."""
+    where = f"{path}, {one.place}"
+    if len(one.cells) > len(layout.names):
+        expected = f"expected {len(layout.names)} ({listed(layout.names)}): put quotes around a text that has {SEPARATORS[layout.separator]}"
+        return DataError(f"{where}: found {count(len(one.cells), 'column')}; {expected}")
+    missing = [kind for kind, place in (("text", layout.text), ("label", layout.label)) if place >= len(one.cells)]
+    return DataError(f"{where}: the {' and the '.join(missing)} is missing; expected {len(layout.names)} columns ({listed(layout.names)}): fill the row in")
+
+
+def _quoted(text: str, separator: str) -> tuple[list[_Record], _Record | None]:
+    """The records by the rules of CSV, and the first that breaks them."""
+    found: list[_Record] = []
+    reader, number = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True), 0
+    while True:
+        line, number = reader.line_num + 1, number + 1
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return found, None
+        except csv.Error:
+            return found, _Record([], number, line)
+        record = _Record(cells, number, line, reader.line_num - line + 1)
+        if not record.blank:
+            found.append(record)
+
+
+def _swallowed(quoted: Sequence[_Record], lines: Sequence[str], layout: _Layout, labels: Collection[str]) -> tuple[_Record | None, bool]:
+    """A record over several lines that are likely rows of their own, as a bare quote makes it: they have every column and a label that others have.
+
+    With tabs, which texts hardly have, every column is enough to doubt it; the second value is whether their labels say so too.
+    """
+    known = {one.cells[layout.label].strip().casefold() for one in quoted[layout.header :] if one.lines == 1} | {label.casefold() for label in labels}
+
+    def is_row(line: str) -> bool:
+        cells = line.split(layout.separator)
+        return layout.fits(cells) and (not known or cells[layout.label].strip().strip('"').casefold() in known)
+
+    for one in quoted:
+        if one.lines > 1:
+            spanned = lines[one.line - 1 : one.line - 1 + one.lines]
+            rows = [is_row(line) for line in spanned]
+            if sum(rows) > 1 or (rows[0] and layout.text < layout.label):
+                return one, True
+            if layout.separator == "\t" and all(layout.fits(line.split("\t")) for line in spanned if line.strip()):
+                return one, False
+    return None, False
+
+
+def _unquoted(records: list[_Record], columns: tuple[int, int]) -> list[_Record]:
+    """Records taken literally; where every field of a column stands in quotes they are taken off, and off labels and names at any rate."""
+    made = [list(one.cells) for one in records]
+    made[0] = [_bare(cell) for cell in made[0]]
+    text, label = columns
+    whole = all(_bare(cells[text]) != cells[text] for cells in made[1:])
+    for cells in made[1:]:
+        cells[label] = _bare(cells[label].strip())
+        cells[text] = _bare(cells[text]) if whole else cells[text]
+    return [replace(one, cells=cells) for one, cells in zip(records, made, strict=True)]
+
+
+def _bare(cell: str) -> str:
+    return cell[1:-1] if len(cell) > 1 and cell[0] == cell[-1] == '"' else cell
