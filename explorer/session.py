@@ -87,8 +87,7 @@ class Session(Resolved):
         def groups(prompt: SoftPrompt) -> tuple[tuple[str, ...], ...]:
             vocabulary = self.vocabulary_of(prompt)
             make = partial(significant_groups, prompt, vocabulary, *options)
-            kept = self.loader.kept(vocabulary)
-            return make() if kept is None else kept.answer("groups", prompt, options, tuple[tuple[str, ...], ...], make)
+            return self._kept_or_made("groups", prompt, options, tuple[tuple[str, ...], ...], make)
 
         return [self._once(prompt, "groups", options, partial(groups, prompt)) for prompt in self.prompts]
 
@@ -293,11 +292,14 @@ class Session(Resolved):
         """As `_each`, from what the model answered before where that is kept."""
 
         def known(prompt: SoftPrompt, vocabulary: "Vocabulary", *_: Any) -> "R":
-            kept = self._kept(vocabulary)
-            make = partial(read, prompt, vocabulary)
-            return make() if kept is None else kept.answer(name, prompt, (prompt.name, *options), of, make)
+            return self._kept_or_made(name, prompt, (prompt.name, *options), of, partial(read, prompt, vocabulary))
 
         return self._each(name, (*options, self.settings.max_length), known)
+
+    def _kept_or_made(self, name: str, prompt: SoftPrompt, options: tuple, of: type[T], make: Callable[[], T]) -> T:
+        """What is kept of a prompt, where its model keeps answers; else what `make` returns."""
+        kept = self._kept(self.vocabulary_of(prompt))
+        return make() if kept is None else kept.answer(name, prompt, options, of, make)
 
     @property
     def _answering(self) -> "FrozenT5 | KeptModel":

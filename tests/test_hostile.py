@@ -31,7 +31,7 @@ from explorer.prompt import Evaluation, Origin, SoftPrompt, Trajectory
 real = arrays.read
 VECTORS = np.random.default_rng(3).standard_normal((6, 16)).astype(np.float32)
 MOST_MEMORY = 200 * 2**20
-FUZZ = int(os.environ.get("EXPLORER_FUZZ", "10"))
+FUZZ = int(os.environ.get("EXPLORER_FUZZ", "60"))
 """mutations of each format; 200 take some minutes"""
 LONGEST = 20.0
 """seconds that no file may take, on a busy machine"""
@@ -586,7 +586,7 @@ def test_mutated_files_are_read_or_refused(format, number, changes, tmp_path_fac
 OPENINGS = [b"", b"\x93NUMPY\x01\x00", b"PK\x03\x04", b"\x80\x04", b"\x10\0\0\0\0\0\0\0{", b"\x1f\x8b\x08", b"GGUF"]
 
 
-@settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(content=st.binary(max_size=300), opening=st.sampled_from(OPENINGS))
 def test_random_bytes_are_refused(content, opening, tmp_path_factory):
     path = tmp_path_factory.mktemp("random") / "file"
