@@ -72,7 +72,7 @@ def test_a_misspelled_name_gets_the_nearest_one(tmp_path):
 
 def test_a_folder_of_prompts_names_some_of_them(tiny_prompts):
     message = fails("neighbors", "sentiment")
-    assert "sentiment: a folder with prompts below it; expected one of them, such as sentiment/class-label-0, sentiment/class-label-0-length-1," in message
+    assert "sentiment: a folder with prompts below it; expected one of them, such as sentiment/class-label-0, sentiment/class-label-1," in message
     assert message.endswith(", …")
     assert f"such as {tiny_prompts}/sentiment/class-label-0, " in fails("inspect", tiny_prompts)
 

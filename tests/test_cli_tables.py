@@ -9,7 +9,7 @@ from test_cli import as_csv, run, words
 from explorer.cli import COMMANDS
 from explorer.files import EXAMPLES
 
-LONG = ("sentiment/sampled-vocab-0-length-100", "sentiment/class-label-2-length-100")
+LONG = ("subjectivity/class-label-0-length-100", "subjectivity/class-label-2-length-100")
 """bundled prompts with the longest names, of 100 tokens"""
 SIX_LABELS = ("question-type/class-label-0", "question-type/sampled-vocab-1")
 NULLS, LONG_TEXT = ("--nulls", 20), "a film that goes on and on " * 10
@@ -20,7 +20,7 @@ ASKED = {
     "inspect": [LONG[:1], SIX_LABELS[:1]],
     "neighbors": [LONG, ("sentiment/random-0", "-k", 100, "--metric", "dot"), (*SIX_LABELS, "--merge-variants", "--metric", "csls", "--nulls", 20)],
     "decompose": [(LONG[0], *NULLS)],
-    "clusters": [(LONG[0], *SIX_LABELS, *NULLS), ("sentiment/random-0-length-1", "-k", 100, *NULLS)],
+    "clusters": [(LONG[0], *SIX_LABELS, *NULLS), ("subjectivity/class-label-0-length-1", "-k", 100, *NULLS)],
     "labels": [(*SIX_LABELS, *NULLS), (*LONG, *NULLS), ("sentiment/random-1", "--labels", "wonderful,dreadful,boring", *NULLS)],
     "map": [(*LONG[:1], *SIX_LABELS)],
     "compare": [(*LONG, *NULLS), (*LONG, "--by", "prompt", *NULLS), (*SIX_LABELS, "sentiment/random-0", *NULLS)],
@@ -28,9 +28,9 @@ ASKED = {
     "evaluate": [(*LONG, "--data", FEW, "--no-prompt"), (*LONG[:1], "--data", FEW)],
     "shift": [(*LONG, "--source", FEW, "--target", OTHER, "--no-prompt", "--no-generate")],
     "ensemble": [(*LONG, "--data", FEW)],
-    "faithfulness": [("sentiment/sampled-vocab-2-length-5", "--data", FEW, "--draws", 1, "--points", 2)],
+    "faithfulness": [("subjectivity/class-label-2-length-5", "--data", FEW, "--draws", 1, "--points", 2)],
     "decode": [(*LONG, "-k", 30), (*SIX_LABELS, LONG[0], "--text", LONG_TEXT), (LONG[0], "--labels", "wonderful,dreadful,boring")],
-    "attribution": [("sentiment/sampled-vocab-2-length-5", "--text", "fine", "--orders", 2)],
+    "attribution": [("subjectivity/class-label-2-length-5", "--text", "fine", "--orders", 2)],
 }
 NO_TABLE = {"convert", "report", "train", "app"}
 """commands that write files, or nothing"""
@@ -39,9 +39,9 @@ NO_TABLE = {"convert", "report", "train", "app"}
 @pytest.fixture
 def ask(tmp_path):
     """Puts files of eight texts where FEW and OTHER stand."""
-    for name, example in ((FEW, "films.tsv"), (OTHER, "products.tsv")):
-        lines = (EXAMPLES / example).read_text(encoding="utf-8").splitlines()[:9]
-        (tmp_path / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    header, *lines = (EXAMPLES / "opinions.tsv").read_text(encoding="utf-8").splitlines()
+    for start, name in enumerate((FEW, OTHER)):
+        (tmp_path / name).write_text("\n".join([header, *lines[start::10][:8]]) + "\n", encoding="utf-8")
     return lambda arguments: [tmp_path / argument if argument in (FEW, OTHER) else argument for argument in arguments]
 
 
@@ -61,7 +61,7 @@ def test_no_line_is_longer_than_100_columns(command, arguments, ask):
     assert max(map(columns, text.splitlines())) <= 100
 
 
-SHORT = ("sentiment/random-0-length-1", "sentiment/random-1-length-5")
+SHORT = ("subjectivity/class-label-0-length-1", "subjectivity/class-label-1-length-5")
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_predict_says_how_many_agree():
 
 
 def test_one_token_and_one_label_read_as_english():
-    said = words(run("clusters", "sentiment/random-0-length-1", *NULLS).stdout)
+    said = words(run("clusters", "subjectivity/class-label-0-length-1", *NULLS).stdout)
     assert "of 1 token lie" in said
     assert "effective rank" not in said, "one token shares nothing with others"
 
