@@ -39,10 +39,11 @@ shown = {section: [page(*known) for known in pages] for section, pages in sectio
 shown[""] = [st.Page(PAGES / "prompts.py", title="Prompts", url_path="prompts", visibility="hidden")]
 asked = st.navigation(shown)
 
-from explorer.dashboard import choice, errors  # noqa: E402 - they take most of a second; the navigation is on the screen by now
+from explorer.dashboard import charts, choice, errors  # noqa: E402 - they take most of a second; the navigation is on the screen by now
 
 preload.start(with_model=not read_only())
 with errors.shown():
     with st.sidebar:
         choice.sidebar()
+        charts.sidebar()
     asked.run()

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+WRITTEN = 16
+"""pieces that the model writes for prompts without labels, at most"""
 LONGEST_UPLOAD = 500
 """labelled texts that a page runs the model on"""
 VOCABULARY_BYTES = 2**30
@@ -130,7 +132,7 @@ class SharedLoader(Loader):
 
     def kept(self, vocabulary: Vocabulary) -> Kept | None:
         """What a bundled model answered before, which travels with it."""
-        return _kept(vocabulary.path, state(str(ANSWERS))) if vocabulary.path is not None and vocabulary.path.parent == MODELS else None
+        return _kept(vocabulary.path, state(str(ANSWERS))) if vocabulary.path is not None and bundled(vocabulary) else None
 
     def frozen(self, model: str) -> "FrozenT5":
         """The frozen model; another one in memory makes room first. Raises ModelError when it cannot be loaded, ExplorerError when nothing may run."""
@@ -158,6 +160,11 @@ class SharedLoader(Loader):
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+
+
+def bundled(vocabulary: Vocabulary) -> bool:
+    """Whether it is of a model that ships with the explorer, which is small and answers at once."""
+    return vocabulary.path is not None and vocabulary.path.parent == MODELS
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
@@ -244,6 +251,17 @@ def answers(session: Session, text: str) -> "tuple[Predictions, float]":
         return session.predict(text, no_prompt=True), time.perf_counter() - start
 
     return remembered(session.vocabulary, ("answers", session.prompts, text, session.class_labels), make)
+
+
+def written(session: Session, text: str) -> dict[str, str]:
+    """What the model writes on a text with every prompt, and without one, by name."""
+    from explorer.evaluation.scoring import NO_PROMPT
+
+    def make() -> dict[str, str]:
+        found = session.model.generate([*session.prompts, None], [text], max_new_tokens=WRITTEN)
+        return {name: said for name, (said,) in zip([*(prompt.name for prompt in session.prompts), NO_PROMPT], found, strict=True)}
+
+    return remembered(session.vocabulary, ("written", session.prompts, text), make)
 
 
 def pass_times(session: Session, texts: tuple[str, ...]) -> "PassTimes":

@@ -7,17 +7,33 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from explorer.dashboard import focus
+from explorer.dashboard.markdown import slug
 from explorer.figures import Figure, alternative_text, mark_token
 from explorer.prompt import SoftPrompt
 
 CONFIG = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"]}
+PICTURES = ("png", "svg")
+"""formats that the camera above a chart downloads"""
+CAMERA = "The camera above every chart downloads it in this format"
 MAP = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "autoScale2d"], "scrollZoom": True}
 
 
 def show(figure: Figure, key: str, place: DeltaGenerator | None = None, buttons: bool = True) -> None:
     """Draw a figure on the page, or in a place on it such as a column; buttons: those that appear above it."""
     config = CONFIG if buttons else CONFIG | {"displayModeBar": False}
-    (place or st).plotly_chart(figure, key=key, config=config, alt=alternative_text(figure))
+    (place or st).plotly_chart(figure, key=key, config=config | _camera(figure), alt=alternative_text(figure))
+
+
+def sidebar() -> None:
+    """In which format the camera above every chart downloads it."""
+    st.segmented_control("Pictures", PICTURES, default=PICTURES[0], required=True, format_func=str.upper, key="picture", persist_state="session", help=CAMERA)
+
+
+def _camera(figure: Figure) -> dict[str, dict[str, object]]:
+    """The picture that the camera makes, called what the figure says."""
+    return {
+        "toImageButtonOptions": {"format": st.session_state.get("picture", PICTURES[0]), "filename": slug(figure.layout.title.text or "figure"), "scale": 2}
+    }
 
 
 def tokens(figure: Figure, key: str, prompt: SoftPrompt, down: bool = False, place: DeltaGenerator | None = None) -> None:
@@ -29,7 +45,12 @@ def tokens(figure: Figure, key: str, prompt: SoftPrompt, down: bool = False, pla
     if (position := focus.position(prompt)) is not None:
         mark_token(figure, position, down)
     (place or st).plotly_chart(
-        figure, key=key, on_select=lambda: _clicked(key, prompt.name), selection_mode="points", config=CONFIG, alt=f"{said} A click chooses a token."
+        figure,
+        key=key,
+        on_select=lambda: _clicked(key, prompt.name),
+        selection_mode="points",
+        config=CONFIG | _camera(figure),
+        alt=f"{said} A click chooses a token.",
     )
 
 
@@ -45,7 +66,7 @@ def selectable(figure: Figure, key: str) -> tuple[list[dict], list[np.ndarray]]:
     A click on a prompt token puts it into focus.
     """
     said = f"{alternative_text(figure)} A click chooses a point, a line drawn with the lasso a region."
-    event = st.plotly_chart(figure, key=key, on_select=lambda: _chosen(key), selection_mode=("points", "lasso"), config=MAP, alt=said)
+    event = st.plotly_chart(figure, key=key, on_select=lambda: _chosen(key), selection_mode=("points", "lasso"), config=MAP | _camera(figure), alt=said)
     chosen = event["selection"]
     return chosen["points"], [np.column_stack([drawn["x"], drawn["y"]]) for drawn in chosen["lasso"]]
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 import streamlit as st
 
-from explorer.dashboard import cache, errors, focus, limits, uploads
+from explorer.dashboard import address, cache, errors, focus, limits, uploads
 from explorer.dashboard.limits import MOST_PROMPTS
 from explorer.dashboard.markdown import safe
 from explorer.errors import ExplorerError
@@ -18,12 +18,14 @@ from explorer.wording import count
 def sidebar() -> None:
     """The choice itself, kept in the address. Pages ask for it with `selected` and `session`."""
     found = {prompt.name: prompt for prompt in uploads.prompts()}
+    address.read(found)
     st.multiselect(
         "Prompts",
         list(found),
         default=_default(list(found.values())),
         key="prompts",
         bind="query-params",
+        on_change=address.forget,
         placeholder="Choose prompts",
         help="Every page shows these. The address holds the choice: send it as a link.",
         disabled=not found,
@@ -79,6 +81,7 @@ def fitting() -> Session | None:
 
     Says first what does not fit and what to doubt.
     """
+    address.say()
     chosen = selected()
     if not chosen:
         note = "Choose a prompt in the sidebar." if uploads.collection() else "There are no prompts here yet; see the page Prompts."

@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 import streamlit as st
+from pandas.io.formats.style import Styler
 
 from explorer.dashboard import focus
 from explorer.dashboard.limits import MOST_ROWS
@@ -116,42 +117,76 @@ COLUMNS = {
 }
 
 
+TINT, DARKEST = "58, 111, 216", 0.6
+"""red, green, blue of a tinted cell, which fits light and dark pages, and the opacity of the strongest"""
 SHARES = ("dev_accuracy", "without_prompt", "gain", "trust", "variant_share", "significant_share", "label_persistence", "group_variants")
 """columns shown as percentages; files hold 0…1"""
 
 
-def heading(title: str, frame: pd.DataFrame, *file: object) -> None:
-    """The title of a table and its download button, named after what it holds."""
-    left, right = st.columns([6, 1], vertical_alignment="bottom")
-    left.subheader(title, anchor=False)
-    name = slug(*file)
-    with right.container(horizontal=True, horizontal_alignment="right"):
-        st.download_button(
-            "CSV",
-            data=lambda: csv_bytes(frame),
-            file_name=f"{name}.csv",
-            mime="text/csv",
-            on_click="ignore",
-            icon=":material/download:",
-            key=f"csv-{name}",
-        )
+def heading(title: str, frame: pd.DataFrame, *file: object, also: Mapping[str, pd.DataFrame] | None = None) -> None:
+    """The title of a table and, beside it, its download, named after what it holds; also: other tables of the same menu, by what they are."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.subheader(title, anchor=False, width="content")
+        name = slug(*file)
+        if not also:
+            _download("CSV", frame, name)
+            return
+        with st.popover("CSV", icon=":material/download:", type="tertiary", key=f"csv-menu-{name}"):
+            _download("This table", frame, name)
+            for what, other in also.items():
+                _download(what, other, slug(name, what.lower()))
 
 
-def show(frame: pd.DataFrame, key: str, columns: Sequence[str] | None = None, more: Mapping[str, Any] | None = None, **given: Any) -> Any:
-    """A frame with names and digits for people; `columns` says which and in what order, `more` how those not in COLUMNS look.
+def _download(label: str, frame: pd.DataFrame, name: str) -> None:
+    data = {"data": lambda: csv_bytes(frame), "file_name": f"{name}.csv", "mime": "text/csv"}
+    st.download_button(label, **data, on_click="ignore", icon=":material/download:", type="tertiary", key=f"csv-{name}")
+
+
+def show(
+    frame: pd.DataFrame,
+    key: str,
+    columns: Sequence[str] | None = None,
+    more: Mapping[str, Any] | None = None,
+    rest: Sequence[str] = (),
+    shade: Mapping[str, Sequence[float]] | None = None,
+    **given: Any,
+) -> Any:
+    """A frame with names and digits for people; `columns` says which and in what order, `more` how those not in COLUMNS look, `rest` which come when more
+    are asked for, `shade` how strongly cells of a column are tinted, 0…1 each.
 
     given: what else st.dataframe takes: height and row_height in pixels, selection. Returns what it returns.
     """
+    asked = f"more-{key.partition('-table')[0]}"
+    if rest and st.session_state.get(asked):
+        columns = [*(columns or ()), *rest]
     if len(frame) > MOST_ROWS:
         st.caption(f"The first {MOST_ROWS:,} of {len(frame):,} rows; the CSV has them all, and in the shell `python -m explorer report` writes every table.")
         frame = frame.head(MOST_ROWS)
     known = {name: COLUMNS[name] for name in frame.columns if name in COLUMNS}
     frame = frame.assign(**{name: 100 * frame[name] for name in SHARES if name in frame})
     said = f"Table of {count(len(frame), 'row')}: {', '.join(map(str, columns or frame.columns))}."
-    return st.dataframe(frame, hide_index=True, column_order=columns, column_config={**known, **(more or {})}, key=key, placeholder="–", alt=said, **given)
+    drawn = st.dataframe(
+        _shaded(frame, shade) if shade else frame,
+        hide_index=True,
+        column_order=columns,
+        column_config={**known, **(more or {})},
+        key=key,
+        placeholder="–",
+        alt=said,
+        **given,
+    )
+    if rest:
+        st.toggle("More columns", key=asked, persist_state="session")
+    return drawn
 
 
-def tokens(frame: pd.DataFrame, key: str, prompt: SoftPrompt, columns: Sequence[str] | None = None, more: Mapping[str, Any] | None = None, **size: int) -> None:
+def _shaded(frame: pd.DataFrame, shade: Mapping[str, Sequence[float]]) -> Styler:
+    """The frame with tinted cells."""
+    tint = {column: [f"background-color: rgba({TINT}, {DARKEST * share:.2f})" for share in shares] for column, shares in shade.items()}
+    return frame.style.apply(lambda column: tint[str(column.name)][: len(column)], subset=list(tint))
+
+
+def tokens(frame: pd.DataFrame, key: str, prompt: SoftPrompt, columns: Sequence[str] | None = None, more: Mapping[str, Any] | None = None, **size: Any) -> None:
     """As `show`, for a frame with a column `position` of a prompt's tokens: those in focus are marked, choosing a row puts another into focus."""
     positions = frame["position"].tolist()
     token = focus.position(prompt)

@@ -1,6 +1,7 @@
 """The labelled texts a page runs the model on: the examples that ship, or a visitor's own file."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import streamlit as st
 
@@ -8,6 +9,9 @@ from explorer.dashboard import cache
 from explorer.dashboard.markdown import safe
 from explorer.session import Reading, Session
 from explorer.tasks import Task
+from explorer.wording import count
+
+T = TypeVar("T")
 
 
 def labelled(labels: tuple[str, ...]) -> Task:
@@ -35,6 +39,30 @@ def kept(session: Session, reading: Reading, *given: Task | str) -> None:
     cut(session, [text for one in given for text in ((one,) if isinstance(one, str) else one.texts)])
     if session.kept(reading, *given):
         st.caption("Computed beforehand for this very model, these prompts and these texts; nothing was run just now.")
+
+
+def taken(session: Session, reading: Reading, given: Sequence[Task], make: Callable[[], T]) -> T:
+    """make(), at once where that was computed beforehand and nothing is run; else when a visitor asks for it with a button, which another one stops.
+
+    Ends the page until then.
+    """
+    if session.kept(reading, *given):
+        return make()
+    key, asked = f"run-{reading}", (session.prompts, tuple(given))
+    place = st.empty()
+    if st.session_state.get(key) != asked:
+        texts = sum(map(len, given))
+        with place.container(horizontal=True, vertical_alignment="center"):
+            pressed = st.button(f"Run: {count(len(session.prompts), 'prompt')} on {count(texts, 'text')}", type="primary", icon=":material/play_arrow:")
+            st.markdown("The model has not answered these texts with these prompts yet.")
+        if not pressed:
+            st.stop()
+        st.session_state[key] = asked
+    with place.container():
+        st.button("Stop", icon=":material/stop:", on_click=st.session_state.pop, args=(key, None), key=f"stop-{reading}")
+    made = make()
+    place.empty()
+    return made
 
 
 def cut(session: Session, given: Sequence[str]) -> None:

@@ -17,7 +17,7 @@ from explorer.figures.neighbors import similarity_figure
 from explorer.figures.predict import probability_bars
 from explorer.figures.size import size_figure
 from explorer.figures.style import alternative_text, mark_token
-from explorer.figures.training import accuracy_curve, length_figure, norm_boxes, norm_figure, training_cost
+from explorer.figures.training import accuracy_curve, length_figure, mark_step, norm_boxes, norm_figure, training_cost
 from explorer.figures.trajectory import journey_figure
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "length_figure",
     "likeness_heatmap",
     "map_figure",
+    "mark_step",
     "mark_token",
     "norm_boxes",
     "norm_figure",

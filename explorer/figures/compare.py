@@ -63,21 +63,25 @@ def comparison_figure(comparison: Comparison, measure: str) -> go.Figure:
 
 
 def likeness_heatmap(similarity: np.ndarray, names: Sequence[str]) -> go.Figure:
-    """Cosine of the mean tokens of every two prompts [N, N], −1…1; the diagonal is left out."""
+    """Cosine of the mean tokens of every two prompts [N, N], −1…1; the diagonal is left out. Names such as `task/name` are set apart by task."""
     shown = similarity.astype(np.float32)
     np.fill_diagonal(shown, np.nan)
-    labels = [plain(name) for name in names]
+    parts = [name.rpartition("/") for name in names]
+    labels = [[plain(folder, 40) for folder, _, _ in parts], [plain(own, 40) for _, _, own in parts]]
+    axis = labels if len(set(labels[0])) > 1 else labels[1]
     figure = go.Figure(
         go.Heatmap(
             z=shown,
-            x=labels,
-            y=labels,
+            x=axis,
+            y=axis,
             colorscale=DIVERGING,
             zmid=0,
             zmin=-1,
             zmax=1,
             colorbar={"title": {"text": "cosine"}, "thickness": 12, "tickformat": ".1f"},
-            hovertemplate="%{y}<br>%{x}: %{z:.2f}<extra></extra>",
+            customdata=[[plain(name) for name in names]] * len(names),
+            text=[[plain(name)] * len(names) for name in names],
+            hovertemplate="%{text}<br>%{customdata}: %{z:.2f}<extra></extra>",
         )
     )
     figure.update_xaxes(showgrid=False, tickangle=60, tickfont={"size": 10})

@@ -41,6 +41,12 @@ def accuracy_curve(prompts: Sequence[SoftPrompt], groups: Mapping[str, str] | No
     return styled(figure, "Accuracy during training", 360, legend=True)
 
 
+def mark_step(figure: go.Figure, step: int) -> go.Figure:
+    """Mark a training step on an accuracy curve; the same figure."""
+    figure.add_vline(x=step, line={"color": NEUTRAL, "width": 2})
+    return figure
+
+
 def _chance_line(figure: go.Figure, prompts: Sequence[SoftPrompt]) -> None:
     """One over the number of class labels, where all prompts have as many."""
     counts = {len(prompt.origin.labels or ()) for prompt in prompts}

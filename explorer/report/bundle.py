@@ -9,47 +9,35 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import blake2b
 from importlib.metadata import version
-from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
 
 import explorer
-from explorer.analysis.clusters import Clusters
 from explorer.analysis.compare.differences import differences
 from explorer.analysis.compare.groups import Comparison
-from explorer.analysis.compare.matching import alike_in_words
 from explorer.analysis.map.fit import VocabularyMap
-from explorer.analysis.neighbors import NearestNeighbors
 from explorer.analysis.nulls import SIGNIFICANT_AT
 from explorer.errors import ExplorerError
-from explorer.evaluation.neutral_texts import where
 from explorer.figures import (
-    accuracy_curve,
-    clusters_figure,
     comparison_figure,
-    label_heatmap,
     map_figure,
-    norm_figure,
-    redundancy_heatmap,
-    similarity_figure,
 )
 from explorer.files import csv_bytes
-from explorer.prompt import SoftPrompt
+from explorer.report.findings import findings
 from explorer.report.html import Part, html_page
-from explorer.report.tables import card_in_words, conclusions, list_prompts, neighbor_table, readings
+from explorer.report.sections import MOST_PAIRED, bold, decoder_html, pairs_html, section, verdict
+from explorer.report.tables import conclusions, list_prompts, readings
 from explorer.session import Session
 from explorer.wording import count
 
 if TYPE_CHECKING:
-    from explorer.evaluation.decoder_reading import DecoderReading
+    pass
 
 PAGE, RECORD = "report.html", "report.json"
 LIBRARIES = ("numpy", "pandas", "scipy", "faiss-cpu", "plotly", "tokenizers", "safetensors")
 """what the figures of a bundle depend on"""
-MOST_PAIRED = 12
-"""prompts that are matched two by two"""
 
 
 @dataclass(frozen=True)
@@ -114,9 +102,9 @@ def bundle(session: Session, given: Sequence[str], line: Line, decoder: bool = T
         tables += _comparison_tables(session, comparison)
     progress("drawing")
     near = session.neighbors() if session.settings.metric == "cosine" else ()
-    figures: list[Part] = [_bold(places.conclusion), map_figure(places.map, session.vocabulary, places.placements, neighbors=near, told=True)]
+    figures: list[Part] = [bold(places.conclusion), map_figure(places.map, session.vocabulary, places.placements, neighbors=near, told=True)]
     if comparison is not None:
-        figures.append(_bold(comparison.conclusion))
+        figures.append(bold(comparison.conclusion))
         figures += [comparison_figure(comparison, measure) for measure in dict.fromkeys(comparison.summary()["measure"])]
     record = _record(session, given, places.map, tables, line)
     files = {table.file: table.content for table in tables}
@@ -241,23 +229,25 @@ def _page(session: Session, figures: Sequence[Part], tables: Sequence[Table], re
         f"Read with {model['name']} ({model['searched']:,} pieces of width {model['dimension']:,}); k = {settings['k']}, metric {settings['metric']}, "
         f"{settings['nulls']:,} random vectors of each null, seed {settings['seed']}. Soft Prompt Explorer {record['versions']['explorer']}, {made} UTC."
     )
+    found = findings(session)
     contents = "".join(f'<li><a href="#p{number}">{html.escape(prompt.name)}</a></li>' for number, prompt in enumerate(session.prompts))
     parts: list[Part] = [
-        f"<h1>What these soft prompts lie near to</h1><p>{html.escape(told)}</p>",
+        f"<h1>What did these prompts learn?</h1><p>{html.escape(told)}</p>",
+        *(verdict(one, session.only(one.prompt)) for one in found),
         "<p>Every vector has nearest words. Only <em>significant</em> tokens are nearer to a word, or to a group of words, than vectors drawn "
         f"from the vocabulary's own Gaussian (q ≤ {SIGNIFICANT_AT}). Near is not equal, and a prompt that reads well need not work by what it reads as. "
         "The map is for looking.</p>",
         f'<ul>{contents}<li><a href="#tables">Tables and commands</a></li></ul><h2>Together</h2>',
-        *_pairs_html(session),
+        *pairs_html(session),
         *figures,
     ]
     if not decoder:
         parts.append("<p>What the decoder makes of the prompts was left out.</p>")
     elif session.all_labels:
-        parts.append(f"<h3>Class labels and the decoder</h3>{_bold(session.label_mass().conclusion)}")
+        parts.append(f"<h3>Class labels and the decoder</h3>{bold(session.label_mass().conclusion)}")
     for number, prompt in enumerate(session.prompts):
-        parts += _section(number, session.only(prompt.name))
-        parts += [_decoder_html(session.decode()[number])] if decoder else []
+        parts += section(number, session.only(prompt.name))
+        parts += [decoder_html(session.decode()[number])] if decoder else []
     lines = [entry["command"] for entry in record["tables"]]
     rows = "".join(
         f'<tr><td><a href="{table.file}">{table.file}</a></td><td>{html.escape(table.says)}</td><td>{len(table.frame):,}</td>'
@@ -267,69 +257,3 @@ def _page(session: Session, figures: Sequence[Part], tables: Sequence[Table], re
     head = "<tr><th>File</th><th>What</th><th>Rows</th><th>Made again by</th></tr>"
     parts.append(f'<h2 id="tables">Tables and commands</h2><div class="table"><table>{head}{rows}</table></div>')
     return html_page("Soft prompts", parts)
-
-
-def _bold(sentence: str) -> str:
-    """A conclusion as the page shows it, first under its title."""
-    return f"<p><b>{html.escape(sentence)}</b></p>"
-
-
-def _pairs_html(session: Session) -> list[Part]:
-    """Which prompts are alike, where every two of them are compared."""
-    return [_bold(alike_in_words(session.pairs()))] if 1 < len(session.prompts) <= MOST_PAIRED else []
-
-
-def _section(number: int, session: Session) -> list[Part]:
-    """One prompt: its card, neighbors, clusters, labels, norms, training."""
-    (prompt,), found, clusters = session.prompts, session.neighbors()[0], session.clusters()[0]
-    said = {name: _bold(sentence) for name, sentence in conclusions(session).items()}
-    card = "".join(f"<tr><th>{html.escape(name)}</th><td>{html.escape(word)}</td></tr>" for name, word in card_in_words(prompt).items() if name != "path")
-    parts: list[Part] = [f'<h2 id="p{number}">{html.escape(prompt.name)}</h2><div class="table"><table>{card}</table></div><h3>Neighbors</h3>']
-    parts += [
-        said["neighbors"],
-        _neighbors_html(prompt, found, clusters),
-        similarity_figure(found, found.null),
-        "<h3>Clusters</h3>",
-        said["clusters"],
-        clusters_figure(clusters),
-    ]
-    if prompt.length > 1:
-        repeated = session.redundancy()[0]
-        parts += [_bold(repeated.conclusion), redundancy_heatmap(repeated)]
-    parts += ["<h3>Sums of words</h3>", said["decomposition"]]
-    if session.settings.labels or prompt.origin.labels:
-        parts += ["<h3>Class labels</h3>", said["labels"], label_heatmap(session.labels()[0])]
-    parts += ["<h3>Norms and training</h3>", said["norms"], said.get("training", ""), norm_figure(session.norms())]
-    if any(one.dev_accuracy is not None for one in prompt.origin.history):
-        parts.append(accuracy_curve([prompt]))
-    return parts
-
-
-def _decoder_html(found: "DecoderReading") -> str:
-    """What the decoder makes of one prompt: the conclusion, then the pieces of each reading."""
-    rows = "".join(
-        f"<tr><td>{html.escape(where(text))}</td><td>{html.escape(', '.join(words))}</td><td>{divergence:.3f}</td></tr>"
-        for text, words, divergence in zip(found.texts, found.words(), found.divergence, strict=True)
-    )
-    head = "<tr><th>Prompt</th><th>First pieces, more often than without it</th><th>Divergence (nats)</th></tr>"
-    return f'<h3>What the decoder makes of it</h3><p><b>{html.escape(found.conclusion)}</b></p><div class="table"><table>{head}{rows}</table></div>'
-
-
-def _digits(score: float) -> str:
-    """Three decimals; a dash where there is no neighbor."""
-    return "–" if isnan(score) else f"{score:.3f}"
-
-
-def _neighbors_html(prompt: SoftPrompt, found: NearestNeighbors, clusters: Clusters) -> str:
-    """One row a token: where it began, its neighbors, how near the nearest is, what is significant."""
-    table = neighbor_table(prompt, found)
-    near = table["q"] <= SIGNIFICANT_AT if "q" in table else [False] * len(table)
-    in_groups = [f"among {', '.join(words)} ({kind})" if kind else "" for words, kind in zip(clusters.groups, clusters.kind, strict=True)]
-    ranks = [column for column in table if column.isdigit()]
-    rows = "".join(
-        f"<tr><td>{row.position}</td><td>{html.escape(row.source)}</td><td>{html.escape(', '.join(filter(None, words)))}</td><td>{_digits(row.first)}</td>"
-        f"<td>{html.escape('; '.join(told for told in ('near' if is_near else '', lies_in) if told) or '–')}</td></tr>"
-        for row, words, is_near, lies_in in zip(table.itertuples(), table[ranks].to_numpy(), near, in_groups, strict=True)
-    )
-    head = f"<tr><th>Token</th><th>Began as</th><th>Neighbors</th><th>Nearest ({found.metric})</th><th>Significant</th></tr>"
-    return f'<div class="table"><table>{head}{rows}</table></div>'

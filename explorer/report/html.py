@@ -16,7 +16,11 @@ h1 { font-size: 2rem; line-height: 1.2; margin: 0 0 .5rem } h2 { font-size: 1.5r
 figure { margin: 1rem 0 } .table { overflow-x: auto } a { color: #1f6fa8 }
 table { border-collapse: collapse; font-size: .875rem } th, td { padding: .25rem .6rem; text-align: left; vertical-align: top }
 th { border-bottom: 2px solid #c5cad3; white-space: nowrap } td { border-bottom: 1px solid #e4e7ec; font-variant-numeric: tabular-nums }
-code { font-size: .875em }
+code { font-size: .875em } .verdict { border: 1px solid #c5cad3; border-radius: .5rem; padding: 1rem 1.5rem; margin: 1.5rem 0 }
+.verdict h2 { margin-top: 0 } .verdict .said { font-size: 1.25rem }
+@page { size: A4; margin: 14mm }
+@media print { body { margin: 0; max-width: none; font-size: 11pt } figure, tr { break-inside: avoid } h2, h3 { break-after: avoid }
+  .verdict { border: 0; padding: 0; margin: 0; break-after: page } .verdict table { font-size: 8pt } .verdict th, .verdict td { padding: 1pt 4pt } }
 """
 
 

@@ -4,6 +4,7 @@ import streamlit as st
 
 from explorer.dashboard import cache, charts, choice, tables, texts
 from explorer.dashboard.markdown import safe
+from explorer.dashboard.panels import how
 from explorer.evaluation.ensemble import fleiss_kappa
 from explorer.figures import agreement_heatmap, ensemble_figure
 from explorer.wording import count
@@ -11,7 +12,6 @@ from explorer.wording import count
 MOST = 15  # members, a few seconds on two cores
 
 st.title("Ensemble", anchor=False)
-st.markdown("Several prompts, one frozen model, one batch. **Is their vote better than each alone?**")
 session = choice.session()
 scope = st.segmented_control("Members", ["same task", "chosen only"], default="same task", required=True, key="scope", bind="query-params")
 labels = session.prompts[0].origin.labels
@@ -25,7 +25,7 @@ if len(members.prompts) < 2:
     st.info("An ensemble needs at least two prompts of one task: choose more in the sidebar.", icon=":material/how_to_vote:")
     st.stop()
 task = texts.labelled(labels)
-result = cache.counted("Every prompt answers every text", task, members.ensemble, task)
+result = texts.taken(members, "ensemble", [task], lambda: cache.counted("Every prompt answers every text", task, members.ensemble, task))
 st.markdown(f"**{safe(result.conclusion)}**")
 texts.kept(members, "ensemble", task)
 
@@ -53,12 +53,8 @@ st.markdown(
 charts.show(ensemble_figure(result), "members")
 charts.show(agreement_heatmap(result), "agreement")
 tables.heading("Members and votes", frame, "ensemble", session.prompts[0].origin.task or "prompts")
-shown = ["prompt", "accuracy", "low", "high", "macro_f1", "calibration_error", "difference", "difference_low", "difference_high"]
-tables.show(frame, "members-table", shown)
-st.caption(
-    f"{count(len(task), 'text')}. A tie goes to the label with the larger sum over members of log p(label | text). Calibration error: mean gap between "
-    "confidence and accuracy over ten bins, lower is better (of the majority vote: its share of votes). Difference: from the majority vote, paired bootstrap."
-)
+few, rest = ["prompt", "accuracy", "low", "high", "difference", "calibration_error"], ["macro_f1", "difference_low", "difference_high"]
+tables.show(frame, "members-table", few, rest=rest, height=min(38 + 35 * len(frame), 318))
 if st.button("Time one batch against separate passes", icon=":material/timer:", key="time") or st.session_state.get("timed") == (members.prompts, task.name):
     st.session_state.timed = (members.prompts, task.name)
     times, several = (cache.reading("Timing one batch against separate passes", cache.pass_times, members, task.texts[:most]) for most in (1, 16))
@@ -71,4 +67,11 @@ answers = result.texts_frame()
 tables.heading("Every text", answers, "ensemble", "texts")
 votes = st.column_config.NumberColumn("Right votes", format="%d", help=f"of {len(members.prompts)}")
 tables.show(answers, "texts-table", more={"majority": "Majority vote", "mean_probability": "Mean probability", "votes": votes}, height=300)
+how.computed(
+    f"{count(len(task), 'text')}. Several prompts, one frozen model, one batch: every text goes through the model once with every prompt. A tie goes to the "
+    "label with the larger sum over members of log p(label | text). An ensemble can only gain where its members disagree. Difference: from the majority "
+    "vote, paired bootstrap over the texts.",
+    "Calibration error: mean gap between confidence and accuracy over ten bins, lower is better (of the majority vote: its share of votes). Fleiss’ kappa: "
+    "agreement of the members beyond chance.",
+)
 st.caption(safe(f"Members: {', '.join(prompt.name for prompt in members.prompts)}."))

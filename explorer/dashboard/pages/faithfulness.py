@@ -4,12 +4,12 @@ import streamlit as st
 
 from explorer.dashboard import cache, charts, choice, tables, texts, uploads
 from explorer.dashboard.markdown import safe
+from explorer.dashboard.panels import how
 from explorer.figures import faithfulness_figure, interpolation_figure, reading_title
 from explorer.pieces import readable
 from explorer.wording import count
 
 st.title("Faithfulness", anchor=False)
-st.markdown("Every token is replaced by its nearest word, and the frozen model answers again. **How much accuracy survives?**")
 session = choice.session()
 wayward = choice.of_its_model(session, (prompt for prompt in uploads.prompts() if prompt.origin.read_as))
 names = list(dict.fromkeys(prompt.name for prompt in (*session.prompts, *wayward)))
@@ -21,7 +21,7 @@ if not labels:
     st.info("This prompt records no class labels, so there is nothing to rank.", icon=":material/label_off:")
     st.stop()
 task = texts.labelled(labels)
-result = cache.counted("Answering with every stand-in", task, one.faithfulness, task)[0]
+result = texts.taken(one, "faithfulness", [task], lambda: cache.counted("Answering with every stand-in", task, one.faithfulness, task))[0]
 st.markdown(f"**{safe(prompt.name)}: {safe(result.conclusion)}**")
 texts.kept(one, "faithfulness", task)
 
@@ -48,22 +48,21 @@ for column, (title, value, help_) in zip(
 ):
     column.metric(title, value, help=help_)
 charts.show(faithfulness_figure(result), "readings")
-st.markdown(
-    "**A large drop** means that the words do not do what the vectors do: the table of neighbors does not explain this prompt's behavior, "
-    "however sensible it reads. **No drop** says less: the reading is consistent with the behavior, and so is any other prompt that scores as "
-    "high. Look at *no prompt* and *random words*: where they score as high, this task cannot tell. Wayward prompts show that a prompt "
-    "can read as anything and still work (Khashabi et al. 2022)."
-)
 charts.show(interpolation_figure(result), "curve")
 tables.heading("Every stand-in", frame, prompt.name, "faithfulness")
 titled = frame.assign(reading=frame["reading"].map(reading_title))
-tables.show(titled, "readings-table", ["reading", "accuracy", "low", "high", "agreement", "kl", "difference", "difference_low", "difference_high", "flips"])
-st.caption(
-    f"{count(len(task), 'text')}. Agreement with the soft prompt's answers; KL(soft ‖ stand-in) over the labels in nats; low, high: 95 % bootstrap over the "
-    f"texts; the difference from the soft prompt is paired. Random words: the mean of {rows.loc['random-words', 'draws']} draws, intervals over draws and "
-    "texts."
-)
+few, rest = ["reading", "accuracy", "low", "high", "difference", "flips"], ["agreement", "kl", "difference_low", "difference_high"]
+tables.show(titled, "readings-table", few, rest=rest)
 reading = st.selectbox("Answers that change with", frame["reading"].iloc[1:], format_func=reading_title, key="flipped")
 flips = result.flips_frame(reading)
 tables.heading(f"{len(flips)} of {count(len(task), 'answer')} change", flips, prompt.name, "flips", reading)
 tables.show(flips, "flips-table")
+how.computed(
+    "Every token is replaced by its nearest word, and the frozen model answers again. **A large drop** means that the words do not do what the vectors do: "
+    "the table of neighbors does not explain this prompt's behavior, however sensible it reads. **No drop** says less: the reading is consistent with the "
+    "behavior, and so is any other prompt that scores as high. Look at *no prompt* and *random words*: where they score as high, this task cannot tell. "
+    "Wayward prompts show that a prompt can read as anything and still work (Khashabi et al. 2022).",
+    f"{count(len(task), 'text')}. Agreement with the soft prompt's answers; KL(soft ‖ stand-in) over the labels in nats; low, high: 95 % bootstrap over the "
+    f"texts; the difference from the soft prompt is paired. Random words: the mean of {rows.loc['random-words', 'draws']} draws, intervals over draws and "
+    "texts.",
+)

@@ -5,12 +5,12 @@ import streamlit as st
 from explorer.analysis.labels import in_words
 from explorer.dashboard import cache, charts, choice, controls, focus, tables, uploads
 from explorer.dashboard.markdown import safe
+from explorer.dashboard.panels import how
 from explorer.figures import label_heatmap, persistence_figure
 
 TOLD = 6  # label tokens told in words; more are in the table
 
 st.title("Class labels", anchor=False)
-st.markdown("How near are the tokens to the words for the classes? Did a token that began as a class label stay one?")
 session = choice.session()
 prompt = focus.prompt(session)
 focus.panel(session, "labels")
@@ -31,21 +31,13 @@ for initialization in dict.fromkeys(one.origin.initialization for one in alike):
     st.markdown("- " + safe(in_words([readings[one.name] for one in alike if one.origin.initialization == initialization], initialization)))
 charts.tokens(label_heatmap(reading), "heatmap", prompt)
 rows = len(session.vocabulary.searchable_ids)
-st.caption(
-    f"Cosine to the mean of a label's pieces, for {safe(prompt.name)}. Rank 1: nearer than each of the {rows:,} pieces; ranks up to 100 "
-    "are written in where there is room. "
-    "Tokens with an orange frame were initialized from that label. "
-    f"Spread of label similarity over the tokens: {reading.dispersion:.2f} (0: all in one token, 1: the same in all); before "
-    f"training {reading.initial_dispersion:.2f}."
-)
-
 kept = reading.persistence_frame()
 tables.heading("Tokens that began as a class label", kept, prompt.name, "persistence", "cosine")
 if kept.empty:
     st.caption("None of these tokens was initialized from one of the labels, or the checkpoint does not record it.")
 else:
     turned = kept if reading.drift is None else kept.assign(drift=reading.drift[kept["position"].to_numpy()])
-    tables.tokens(turned, "persistence-table", prompt, ["position", "label", "initial_rank", "rank", "initial_p", "p", "p_words", "p_labels", "drift"])
+    tables.tokens(turned, "persistence-table", prompt, ["position", "label", "initial_rank", "rank", "p", "drift"], rest=["initial_p", "p_words", "p_labels"])
     story, picture = st.columns(2, gap="large", vertical_alignment="center")
     for one in reading.persistence[:TOLD]:
         nearest = reading.labels[reading.similarity[one.position].argmax()]
@@ -54,16 +46,15 @@ else:
         now = "it is zero and no label has a rank" if one.rank is None else f"its label ranks {one.rank:,} among all pieces, and {other}"
         story.markdown(safe(f"Token {one.position}, “{one.label}”: {before}{now}."))
     charts.show(persistence_figure(reading), "persistence", picture)
-    st.caption(
-        "Cosine. Here p is the share of the prompt's tokens that are at least as near to the label (smallest possible: "
-        f"{1 / prompt.length:.2f}). “Words” compares with 100 pieces about as frequent, “other "
-        "labels” with the labels of all other prompts here. A token that still ranks its label first was not moved away by "
-        "training; whether it learned the label is another question."
-    )
-
 frame = reading.to_frame()
 tables.heading("Every token and label", frame, prompt.name, "labels", "cosine")
-tables.tokens(frame, "labels-table", prompt, ["position", "label", "similarity", "rank", "p"])
-st.caption(
-    f"Cosine and rank among {rows:,} pieces; p against {session.settings.nulls:,} vectors drawn from the vocabulary's Gaussian, for each token and label alone."
+tables.tokens(frame, "labels-table", prompt, ["position", "label", "similarity", "rank", "p"], height=318)
+how.computed(
+    f"Cosine to the mean of a label's pieces, for {safe(prompt.name)}. Rank 1: nearer than each of the {rows:,} pieces; ranks up to 100 are written in where "
+    "there is room. Tokens with an orange frame were initialized from that label. Spread of label similarity over the tokens: "
+    f"{reading.dispersion:.2f} (0: all in one token, 1: the same in all); before training {reading.initial_dispersion:.2f}.",
+    f"Of the tokens that began as a label, p is the share of the prompt's tokens that are at least as near to it (smallest possible: {1 / prompt.length:.2f}). "
+    "“Words” compares with 100 pieces about as frequent, “other labels” with the labels of all other prompts here. A token that still ranks its label first "
+    "was not moved away by training; whether it learned the label is another question.",
+    f"Every token and label: p against {session.settings.nulls:,} vectors drawn from the vocabulary's Gaussian, for each token and label alone.",
 )

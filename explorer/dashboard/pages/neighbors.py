@@ -5,15 +5,25 @@ import pandas as pd
 import streamlit as st
 
 from explorer.analysis.hubness import hubness
+from explorer.analysis.neighbors import NearestNeighbors
 from explorer.dashboard import cache, charts, choice, controls, focus, tables
 from explorer.dashboard.markdown import model_name, safe
-from explorer.dashboard.panels import decomposition
+from explorer.dashboard.panels import decomposition, how
 from explorer.figures import similarity_figure
 from explorer.pieces import readable
 from explorer.report.tables import neighbor_table, ranked_words
 
 st.title("Neighbors", anchor=False)
-st.markdown("The pieces of the vocabulary nearest to each prompt token, by exact search.")
+
+
+def shares(found: NearestNeighbors) -> np.ndarray:
+    """How strongly each neighbor is shaded [P, k], 0…1: its cosine, where that is the measure; of other metrics, its place among all of the table."""
+    if found.metric in ("cosine", "whitened", "csls"):
+        return np.clip(found.similarity, 0, 1)
+    closer = -found.similarity if found.metric == "l2" else found.similarity
+    return closer.ravel().argsort().argsort().reshape(closer.shape) / closer.size
+
+
 session = choice.session()
 vocabulary, prompt = session.vocabulary, focus.prompt(session)
 focus.panel(session, "neighbors")
@@ -32,20 +42,11 @@ searched = len(vocabulary) if special else len(vocabulary.searchable_ids)
 st.markdown(f"**{safe(found.conclusion)}**")
 name = (prompt.name, "neighbors", metric, f"k{k}")
 wide = neighbor_table(prompt, found)
-tables.heading(safe(f"Nearest pieces of {prompt.name}"), wide, *name, "wide")
-ranks = {column: st.column_config.TextColumn(column, width=78) for column in wide.columns if column.isdigit()}
-columns = ["position", "source", *ranks, "first", *(column for column in ("p", "q") if column in wide), "margin"]
-tables.tokens(wide, "wide-table", prompt, columns, ranks, height=min(38 + 35 * len(wide), 738))
-against = (
-    f"p compares the nearest piece with those of {len(found.null):,} vectors drawn from the vocabulary's own Gaussian; q is p after Benjamini–Hochberg"
-    if found.null is not None
-    else f"{metric} depends on a token's length, so random vectors do not compare: use cosine, whitened or CSLS for p"
-)
-st.caption(
-    f"Metric {metric} ({controls.DIRECTION[metric]}), k = {k}, over {searched:,} rows of {model_name(vocabulary.name)}; {against}. "
-    "Columns 1, 2, … are the neighbors, the nearest first. A dot (·ing) marks a piece that continues a word, an asterisk a hub: a piece near to much of "
-    "the vocabulary. Every vector has nearest words, so read them with their similarity and margin."
-)
+ranks = {column: st.column_config.TextColumn(column, width=70) for column in wide.columns if column.isdigit()}
+near = dict(zip(ranks, shares(found).T, strict=True))
+tables.heading(safe(f"Nearest pieces of {prompt.name}"), wide, *name, "wide", also={"One row each": found.to_frame()})
+columns, rest = ["position", "source", *ranks, "first"], [*(column for column in ("p", "q") if column in wide), "margin"]
+tables.tokens(wide, "wide-table", prompt, columns, ranks, rest=rest, shade=near, height=min(38 + 35 * len(wide), 738))
 charts.tokens(similarity_figure(found, found.null), "similarity", prompt)
 
 with st.expander("As a sum of few words", key="sums", on_change="rerun") as sums:
@@ -75,9 +76,14 @@ with st.expander("Raw, centered, whitened and CSLS side by side", key="views", o
             f"{2 * hubs.k} or more of them{safe(listed)}."
         )
 
-with st.expander("Every neighbor, one row each", key="long", on_change="rerun") as long:
-    if long.open:
-        frame = found.to_frame()
-        tables.heading("Neighbor table", frame, *name)
-        tables.show(frame, "long-table")
-        st.caption(f"The same table as `python -m explorer neighbors` writes. Metric {metric}, {controls.DIRECTION[metric]}, k = {k}.")
+against = (
+    f"p compares the nearest piece with those of {len(found.null):,} vectors drawn from the vocabulary's own Gaussian; q is p after Benjamini–Hochberg"
+    if found.null is not None
+    else f"{metric} depends on a token's length, so random vectors do not compare: use cosine, whitened or CSLS for p"
+)
+how.computed(
+    f"Metric {metric} ({controls.DIRECTION[metric]}), k = {k}, by exact search over {searched:,} rows of {model_name(vocabulary.name)}; {against}.",
+    "Columns 1, 2, … are the neighbors, the nearest first, the darker the nearer. A piece is what the tokenizer cuts texts into: a word, or a part of one. "
+    "A dot (·ing) marks a piece that continues a word, an asterisk a hub: a piece near to much of the vocabulary. Every vector has nearest words, so read "
+    "them with their similarity and margin. CSLS: cosine, corrected for pieces near to everything.",
+)

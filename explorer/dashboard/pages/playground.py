@@ -1,12 +1,10 @@
-"""What does the frozen model answer with each prompt, and without one?"""
+"""What does the frozen model answer with each prompt, and without one? And what when a word is changed?"""
 
 import streamlit as st
 
-from explorer.dashboard import cache, charts, choice, controls, tables, texts
+from explorer.dashboard import cache, choice, controls, texts
 from explorer.dashboard.markdown import safe
-from explorer.dashboard.panels import attribution, decoder, frozen
-from explorer.figures import probability_bars
-from explorer.wording import count
+from explorer.dashboard.panels import answers, attribution, decoder, frozen, how
 
 LONGEST = 2000  # characters of a text, so that one session cannot hold the model for long
 
@@ -14,25 +12,16 @@ LONGEST = 2000  # characters of a text, so that one session cannot hold the mode
 def take_example() -> None:
     """Put the chosen example into the text field."""
     if (number := st.session_state.example) is not None:
-        st.session_state.text = cache.examples(st.session_state.domain).texts[number]
-
-
-def ask() -> None:
-    """Remember what was asked, so that the answer stays while other things change."""
-    st.session_state.asked = st.session_state.text.strip()
+        st.session_state.text = st.session_state.edited = cache.examples(st.session_state.domain).texts[number]
 
 
 st.title("Playground", anchor=False)
-st.markdown("What does the frozen model answer with each prompt, and without one?")
 session = choice.session()
-
-with st.expander("What does the decoder make of the prompts?", key="decoder", on_change="rerun") as read:
-    if read.open:
-        decoder.show(session)
-
-if domains := cache.domains():
+labels = session.prompts[0].origin.labels or ()
+domains = texts.fitting(labels) or list(cache.domains())
+if domains:
     left, right = st.columns([1, 3])
-    domain = left.selectbox("Examples", domains, key="domain", format_func=str.capitalize)
+    domain = left.selectbox("Examples", domains, key="domain", format_func=str.capitalize, persist_state="session")
     task = cache.examples(domain)
     right.selectbox(
         "Take one",
@@ -43,43 +32,40 @@ if domains := cache.domains():
         format_func=lambda number: f"{task.answers[number]}: {task.texts[number]}",
         on_change=take_example,
     )
-with st.form("ask"):
-    st.text_area("Text", key="text", max_chars=LONGEST, height=100, placeholder="Type a text, or take an example above")
-    st.form_submit_button("Answer", type="primary", icon=":material/play_arrow:", on_click=ask)
-if not st.session_state.get("asked"):
-    if "asked" in st.session_state:
+first = cache.examples(domains[0]).texts[0] if cache.bundled(session.vocabulary) and domains else ""  # a model that ships answers at once
+with st.form("ask", border=False), st.container(horizontal=True, vertical_alignment="bottom"):
+    asked = st.text_area("Text", first, key="text", max_chars=LONGEST, height=76, placeholder="Type a text, or take an example above", bind="query-params")
+    pressed = st.form_submit_button("Answer", type="primary", icon=":material/play_arrow:")
+asked = (asked or "").strip()
+if not asked:
+    if pressed:
         st.warning("The text is empty; type some words first.", icon=":material/edit:")
     st.stop()
 
 sets = list(dict.fromkeys(prompt.origin.labels for prompt in session.prompts))
 if len(sets) > 1:
     st.warning("The chosen prompts were trained for different labels: each set of labels has its own answers.", icon=":material/label:")
-for number, labels in enumerate(sets):
-    members = [prompt.name for prompt in session.prompts if prompt.origin.labels == labels]
-    if not labels:
-        st.info(safe(f"{', '.join(members)}: no class labels are recorded. Name some to rank them."), icon=":material/label_off:")
-        labels = controls.labels("Class labels, with commas", key="own_labels", placeholder="negative, positive")
-        if len(labels) < 2:
+for number, known in enumerate(sets):
+    members = session.only(*(prompt.name for prompt in session.prompts if prompt.origin.labels == known))
+    named = known or ()
+    if not known:
+        answers.written(members, asked)
+        named = controls.labels("Class labels to rank, with commas", key="own_labels", placeholder="negative, positive")
+        if len(named) < 2:
             continue
-    asked = session.only(*members).change(labels=labels)
-    predictions, seconds = cache.reading("Asking the frozen model", cache.answers, asked, st.session_state.asked)
+    members = members.change(labels=named)
     if len(sets) > 1:
-        st.subheader(safe(" / ".join(labels)), anchor=False)
-    st.markdown(f"**{safe(predictions.conclusion)}**")
-    texts.cut(asked, [st.session_state.asked])
-    charts.show(probability_bars(predictions), f"bars-{number}")
-    frame = predictions.to_frame()
-    tables.heading("Answers", frame, "answers", *labels)
-    shares = {f"p({label})": st.column_config.NumberColumn(label, format="%.1f%%") for label in labels}
-    shown = frame.drop(columns="text").assign(**{name: 100 * frame[name] for name in shares})
-    tables.show(shown, f"answers-{number}", more=shares | {"label": "Likeliest label"})
-    st.caption(
-        f"{count(len(members), 'prompt')} and the bare model answered in one batch in {seconds:.2f} s. Probabilities: softmax over the labels alone of "
-        "Σ log p of a label's pieces, so they add up to 1 even where the model would write something else; the generated text is what it does "
-        "write. “No prompt” is the same frozen model with the text alone."
-    )
+        st.subheader(safe(" / ".join(named)), anchor=False)
+    answers.show(members, asked, number)
+    answers.edited(members, asked, number, LONGEST)
     with st.expander("Which prompt tokens does an answer rest on?", key=f"attribution-{number}", on_change="rerun") as opened:
         if opened.open:
-            attribution.show(asked, st.session_state.asked, number)
-
+            attribution.show(members, asked, number)
+with st.expander("What does the decoder make of the prompts?", key="decoder", on_change="rerun") as read:
+    if read.open:
+        decoder.show(session)
+how.computed(
+    "Probabilities: softmax over the labels alone of Σ log p of a label's pieces, so they add up to 1 even where the model would write something else; the "
+    "generated text is what it does write. “No prompt” is the same frozen model with the text alone. All prompts answer in one batch.",
+)
 frozen.footer(session)

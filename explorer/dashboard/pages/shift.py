@@ -11,7 +11,7 @@ from explorer.models.loading import DEFAULT_MODEL, model_folder
 from explorer.wording import count
 
 MOST = 15  # prompts, a few seconds on two cores
-SUMMARY = ["method", "initialization", "target", "runs", "accuracy", "deviation", "drop", "drop_low", "drop_high"]
+SUMMARY, REST = ["method", "initialization", "target", "accuracy", "drop", "runs"], ["deviation", "drop_low", "drop_high", "over", "invalid_rate"]
 MORE = {
     "method": st.column_config.TextColumn("Method"),
     "target": st.column_config.TextColumn("Domain"),
@@ -30,7 +30,6 @@ MORE = {
 }
 
 st.title("Domain shift", anchor=False)
-st.markdown("A prompt tuned on one kind of text answers other kinds, unchanged. **How much of its accuracy is left?**")
 session = choice.session()
 labels = session.prompts[0].origin.labels or ()
 domains = texts.fitting(labels)
@@ -51,28 +50,30 @@ else:
     if not targets:
         st.info("Choose at least one target.", icon=":material/alt_route:")
         st.stop()
-    found = (cache.examples(domain) for domain in (source, *targets))
-    answered = cache.reading("Every prompt answers every domain", members.shift, tuple(found), no_prompt=True, generate=False)
+    asked = tuple(cache.examples(domain) for domain in (source, *targets))
+    answered = texts.taken(
+        members, "shift", asked, lambda: cache.reading("Every prompt answers every domain", members.shift, asked, no_prompt=True, generate=False)
+    )
     result = DomainShift((source, *targets), answered.answered)
     summary, frame = result.summary(), result.to_frame()
     st.markdown(f"**{safe(result.conclusion)}**")
-    texts.kept(members, "shift", *(cache.examples(domain) for domain in (source, *targets)))
+    texts.kept(members, "shift", *asked)
     charts.show(shift_figure(summary), "shift")
     tables.heading("Means over seeds", summary, "shift", source, "summary")
-    tables.show(summary, "summary-table", [*SUMMARY, "over"], MORE)
+    tables.show(summary, "summary-table", SUMMARY, MORE, REST[:-1], height=min(38 + 35 * len(summary), 318))
     sizes = ", ".join(f"{domain} {len(cache.examples(domain))}" for domain in (source, *targets))
     st.caption(
         f"{count(len(members.prompts), 'prompt')} of this task and the bare model (no tuning). Texts: {sizes}, written for this project; they are few, so the "
         "intervals are wide. Nothing is chosen on a target. A drop's interval is over seeds and texts; of one run over texts alone."
     )
     tables.heading("Every prompt", frame, "shift", source)
-    tables.show(frame, "shift-table", ["prompt", "seed", "target", "n", "accuracy", "macro_f1", "drop"], MORE)
+    tables.show(frame, "shift-table", ["prompt", "seed", "target", "n", "accuracy", "drop"], MORE, ["macro_f1"], height=min(38 + 35 * len(frame), 318))
 
 measured, differences = cache.study_table("shift-summary.csv"), cache.study_table("shift-differences.csv")
 if measured is not None and session.vocabulary.path == model_folder(DEFAULT_MODEL):
     tables.heading("Measured on public review sets", measured, "shift-study", "summary")
     charts.show(shift_figure(measured), "study")
-    tables.show(measured, "study-table", [*SUMMARY, "invalid_rate"], MORE)
+    tables.show(measured, "study-table", SUMMARY, MORE, REST, height=318)
     tables.heading("Prompt tuning minus model tuning", differences, "shift-study", "differences")
     tables.show(differences, "differences-table", more=MORE)
     st.caption(

@@ -1,17 +1,15 @@
-"""How did the tokens move while they were trained, and which words did they pass?"""
+"""How did the tokens move while they were trained, and which words did they pass? One slider moves the map, the words and the curve together."""
 
 import streamlit as st
 
-from explorer.dashboard import cache, charts, choice, focus, tables
+from explorer.dashboard import cache, choice, focus, tables
 from explorer.dashboard.markdown import safe
-from explorer.figures import accuracy_curve, journey_figure
+from explorer.dashboard.panels import how, journey
 from explorer.pieces import readable
 from explorer.wording import count
 
 st.title("Training", anchor=False)
-st.markdown("How did the tokens move while they were trained, and which words did they pass?")
 session = choice.session()
-prompt = focus.prompt(session)
 focus.panel(session, "training")
 trained = [one.name for one in session.prompts if one.trajectory is not None]
 if not trained:
@@ -24,14 +22,8 @@ moved = session.only(*trained).change(labels=())
 changes = cache.reading("Comparing nearest pieces", moved.changes)
 for name, sentence in changes.conclusions.items():
     st.markdown(f"{safe(name)}: **{safe(sentence)}**")
-places = cache.reading("Following the tokens on the map", moved.map, paths=True)
-token = focus.position(prompt)
-marked = None if token is None else (prompt.name, token)
-charts.show(journey_figure(places.map, session.vocabulary, places.paths, marked), "journey")
-st.caption(
-    "Press play, or move the slider to a saved step. Each token is drawn where it was at its last saved step before that. Larger marks: the token in "
-    "focus. UMAP keeps neighborhoods, not distances: a long way on the map need not be long in the original space."
-)
+journey.show(moved)
+
 frame = changes.to_frame()
 tables.heading(f"{count(len(frame), 'change')} of nearest piece", frame, "changes", *trained[:3])
 if frame.empty:
@@ -39,10 +31,11 @@ if frame.empty:
 else:
     shown = frame.assign(before=frame["before"].map(readable), after=frame["after"].map(readable))
     names = {"before": st.column_config.TextColumn("Nearest before"), "after": st.column_config.TextColumn("Nearest now")}
-    tables.leading(shown, "changes", set(trained), names, height=min(38 + 35 * len(shown), 388))
-    st.caption(
-        "Cosine, at saved steps only; changes between two of them are not seen. Random vectors change their nearest piece easily because nothing is near "
-        "to them: look at the similarity. Choose a row to put its token into focus."
-    )
-if any(one.origin.history for one in moved.prompts):
-    charts.show(accuracy_curve(moved.prompts), "curve")
+    tables.leading(shown, "changes", set(trained), names, height=min(38 + 35 * len(shown), 283))
+    st.caption("Choose a row to put its token into focus.")
+how.computed(
+    "Nearest: cosine, at saved steps only; changes between two of them are not seen. Random vectors change their nearest piece easily because nothing is "
+    "near to them: look at the similarity.",
+    "Each token is drawn where it was at its last saved step before the one that the slider shows. UMAP keeps neighborhoods, not distances: a long way on "
+    "the map need not be long in the original space.",
+)

@@ -15,11 +15,11 @@ LONGEST = 60  # characters of a word
 MOST = 50  # pieces listed
 
 st.title("Words", anchor=False)
-st.markdown("From a word to the prompt tokens: where does it lie, and which tokens have it among their neighbors?")
 session = choice.session()
 vocabulary = session.vocabulary
 with st.container(horizontal=True, gap="large", vertical_alignment="bottom"):
-    word = st.text_input("A word, or a part of one", key="word", bind="query-params", max_chars=LONGEST, placeholder="good", width=260)
+    known = session.all_labels[0] if session.all_labels else readable(vocabulary.pieces[vocabulary.searchable_ids[0]])
+    word = st.text_input("A word, or a part of one", known, key="word", bind="query-params", max_chars=LONGEST, width=260)
     k = controls.k()
     scope = st.segmented_control("Prompts searched", ["chosen only", "same task"], default="chosen only", required=True, key="among", bind="query-params")
 if not word or not word.strip():
@@ -53,6 +53,10 @@ token_id = int(ids[rows[0] if rows and rows[0] < len(ids) else 0])
 piece = readable(vocabulary.pieces[token_id])
 
 reverse = near[token_id]
+if len(reverse):
+    closest = reverse.loc[reverse["similarity"].idxmax()]
+    told = f"{count(len(reverse), 'token')} of {number} {'has' if len(reverse) == 1 else 'have'} “{piece}” among the {k} nearest pieces"
+    st.markdown(f"**{safe(told)}; nearest is token {closest['position']} of {safe(closest['prompt'])} (cosine {closest['similarity']:.2f}).**")
 tables.heading(safe(f"Prompt tokens near “{piece}”"), reverse, "near", piece, f"k{k}")
 if reverse.empty:
     st.markdown(f"**Of {number}, no token has it among its {k} nearest pieces.** A larger k, or more prompts, may find some.")
