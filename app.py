@@ -36,14 +36,23 @@ st.set_page_config(page_title="Soft Prompt Explorer", page_icon="🧭", layout="
 sections = READING if read_only() else READING | RUNNING
 shown = {section: [page(*known) for known in pages] for section, pages in sections.items()}
 # the first page is at the root alone: links to /prompts lead to this one
-shown[""] = [st.Page(PAGES / "prompts.py", title="Prompts", url_path="prompts", visibility="hidden")]
-asked = st.navigation(shown)
+hidden = st.Page(PAGES / "prompts.py", title="Prompts", url_path="prompts", visibility="hidden")
+asked = st.navigation([*(one for pages in shown.values() for one in pages), hidden], position="hidden")
+with st.sidebar:
+    choosing = st.container()  # stands above the pages, and comes after them: it takes longer
+    for section, pages in shown.items():
+        with st.container(gap=None):
+            st.markdown(f"**{section}**")
+            for one in pages:
+                st.page_link(one)
+    drawing = st.container()
 
 from explorer.dashboard import charts, choice, errors  # noqa: E402 - they take most of a second; the navigation is on the screen by now
 
 preload.start(with_model=not read_only())
 with errors.shown():
-    with st.sidebar:
+    with choosing:
         choice.sidebar()
+    with drawing:
         charts.sidebar()
     asked.run()

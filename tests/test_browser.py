@@ -222,11 +222,11 @@ def test_a_read_only_dashboard_below_a_path_takes_no_files_and_runs_no_model(pag
         _open(page, address)
         assert page.url.endswith("/soft/prompts/")
         assert page.get_by_text("Open your own prompt").count() == 0
-        links = page.get_by_test_id("stSidebarNav").get_by_role("link").all_inner_texts()
+        links = page.get_by_test_id("stSidebar").get_by_role("link").all_inner_texts()
         assert [name.splitlines()[-1] for name in links][-2:] == ["Compare", "Domain shift"]
         _open(page, address, "map")
         assert page.get_by_text("Ask the model here").count() == 0
-        page.get_by_test_id("stSidebarNav").get_by_text("Domain shift").click()
+        page.get_by_test_id("stSidebar").get_by_text("Domain shift").click()
         page.get_by_text("This dashboard is read-only").wait_for()
         page.goto(f"{address}/playground")
         page.get_by_text("Page not found").first.wait_for()
@@ -235,12 +235,11 @@ def test_a_read_only_dashboard_below_a_path_takes_no_files_and_runs_no_model(pag
 @pytest.mark.parametrize(("query", "options"), [("", []), ("&metric=l2&k=3", ["--metric", "l2", "-k", "3"])], ids=["cosine", "l2"])
 def test_the_neighbor_table_downloads_what_the_command_line_writes(page, address, house, tiny_prompts, tmp_path, query, options):
     _open(page, address, "neighbors", f"?prompts=sentiment/class-label-1{query}")
-    page.get_by_text("Every neighbor, one row each").click()
-    page.get_by_role("heading", name="Neighbor table").wait_for()
-    buttons = page.get_by_role("button", name="CSV")
-    buttons.nth(1).wait_for()  # the heading may be there before its button is
+    page.get_by_test_id("stPopover").get_by_role("button", name="CSV").click()
+    button = page.get_by_role("button", name="One row each")
+    button.wait_for()
     with page.expect_download() as download:
-        buttons.nth(1).click()
+        button.click()
     metric, k = ("l2", 3) if options else ("cosine", 10)
     assert download.value.suggested_filename == f"sentiment-class-label-1-neighbors-{metric}-k{k}.csv"
     written = tmp_path / "cli.csv"
@@ -256,9 +255,9 @@ def test_a_choice_stays_from_page_to_page_and_in_the_address(page, address):
     page.get_by_role("option", name="sentiment/random-0").click()
     page.get_by_role("heading", name="Nearest pieces of sentiment/random-0").wait_for()
     assert "prompt=sentiment%2Frandom-0" in page.url
-    page.get_by_test_id("stSidebarNav").get_by_text("Clusters").click()
+    page.get_by_test_id("stSidebar").get_by_text("Clusters").click()
     page.get_by_role("heading", name="Every token of sentiment/random-0 and its group").wait_for()
-    page.get_by_test_id("stSidebarNav").get_by_text("Neighbors").click()
+    page.get_by_test_id("stSidebar").get_by_text("Neighbors").click()
     page.get_by_role("heading", name="Nearest pieces of sentiment/random-0").wait_for()
     assert "metric=csls" in page.url
 

@@ -76,6 +76,14 @@ def open_page(page: str, **query: object) -> AppTest:
     return app.switch_page(f"explorer/dashboard/pages/{page}.py").run() if page != "prompts" else app
 
 
+def run(app: AppTest) -> AppTest:
+    """Ask the model, where a page waits to be asked."""
+    for button in app.button:
+        if button.label.startswith("Run: "):
+            return button.click().run()
+    return app
+
+
 def texts(elements) -> str:
     """What a kind of element says on a page, without Markdown's escapes."""
     return "\n".join(str(element.value) for element in elements).replace("\\", "")
@@ -99,9 +107,9 @@ def test_a_page_shows_prompts(put, page, count):
     assert app.title[0].value
     if page in ("compare", "ensemble") and count == 1:
         assert "at least two" in texts(app.info)
-    elif page == "words":
-        assert "Type a word" in texts(app.info)
-    elif page != "playground":
+    else:
+        app = run(app)
+        assert not app.exception
         assert len(app.dataframe) >= (page != "training")
         assert app.get("plotly_chart")
         assert len(app.get("download_button")) >= 1
@@ -328,6 +336,42 @@ def test_compare_says_how_many_seeds_and_warns_of_one(put):
     assert "nothing can be concluded from one seed" in texts(app.warning)
 
 
+def test_the_playground_opens_with_an_example_answered_and_keeps_the_question_over_pages(put):
+    put()
+    app = open_page("playground")
+    assert app.text_area(key="text").value == read_task(ROOT / "examples" / "films.tsv").texts[0]
+    assert [metric.label for metric in app.metric] == NAMES
+    app.text_area(key="text").set_value("a film to forget")
+    app.button[0].click().run()
+    app.switch_page("explorer/dashboard/pages/neighbors.py").run()
+    app.switch_page("explorer/dashboard/pages/playground.py").run()
+    assert not app.exception
+    assert app.text_area(key="text").value == "a film to forget"
+    again = open_page("playground", text="a film to forget")
+    assert again.text_area(key="text").value == "a film to forget"
+    assert again.dataframe[0].value.equals(app.dataframe[0].value)
+
+
+def test_a_changed_text_is_answered_beside_the_one_that_was_asked(put):
+    put()
+    app = open_page("playground", text="a fine film")
+    assert "Change a word above" in texts(app.caption)
+    app.text_area(key="edited").set_value("a dull film").run()
+    next(button for button in app.button if button.label == "Answer both").click().run()
+    assert not app.exception
+    assert "of 3 prompts answer otherwise now" in texts(app.markdown)
+    assert len(app.get("plotly_chart")) == 3
+
+
+def test_a_prompt_without_labels_writes_all_the_same(house):
+    np.save(house / "bare.npy", np.random.default_rng(0).normal(size=(3, 256)).astype(np.float32))
+    app = open_page("playground", text="a fine film")
+    assert not app.exception
+    assert "What the model writes stands below" in texts(app.info)
+    assert "bare: **" in texts(app.markdown)
+    assert "no prompt: **" in texts(app.markdown)
+
+
 def test_the_playground_answers_with_every_prompt_and_without_one(put):
     put()
     app = open_page("playground")
@@ -347,17 +391,17 @@ def test_the_playground_answers_with_every_prompt_and_without_one(put):
 def test_the_playground_shows_what_the_decoder_makes_of_the_prompts(put):
     put()
     app = open_page("playground")
-    assert not app.dataframe
+    assert len(app.dataframe) == 1
     app.session_state["decoder"] = True
     app.run()
     assert not app.exception
-    pieces, masses = (frame.value for frame in app.dataframe)
+    pieces, masses = (frame.value for frame in app.dataframe[1:])
     assert list(pieces["read"][:3]) == ["alone", "in a gap", "before 4 texts"]
     assert set(pieces["prompt"]) == set(NAMES)
     assert "the decoder begins with one of negative, positive with probability " in texts(app.markdown)
     assert masses["own"].between(0, 1).all()
     app.text_area(key="behind").set_value("one text\n\n").run()
-    assert app.dataframe[0].value["read"][2] == "before 'one text'"
+    assert app.dataframe[1].value["read"][2] == "before 'one text'"
     app.text_area(key="behind").set_value(" ").run()
     assert "There is no text" in texts(app.warning)
 
@@ -473,6 +517,8 @@ def test_the_ensemble_page_gives_what_the_command_gives(put, house):
     put()
     app = open_page("ensemble", prompts=",".join(NAMES))
     app.selectbox(key="texts").set_value("products").run()
+    assert not app.dataframe, "nothing runs before it is asked for"
+    app = run(app)
     given = app.dataframe[0].value
     members = given.loc[given["kind"] == "member", "prompt"].tolist()
     assert set(members) >= set(NAMES)
@@ -488,12 +534,12 @@ def test_the_ensemble_page_gives_what_the_command_gives(put, house):
 
 def test_the_shift_page_has_the_source_and_its_targets(put):
     put()
-    app = open_page("shift")
+    app = run(open_page("shift"))
     summary = app.dataframe[0].value
     assert summary["target"].unique().tolist() == ["films", "products", "restaurants"]
     assert set(summary["method"]) == {"prompt tuning", "no tuning"}
     app.selectbox(key="source").set_value("products").run()
-    app.multiselect(key="targets").set_value(["films"]).run()
+    app = run(app.multiselect(key="targets").set_value(["films"]).run())
     assert not app.exception
     summary = app.dataframe[0].value
     assert summary["target"].unique().tolist() == ["products", "films"]
@@ -687,3 +733,74 @@ def test_a_prompt_that_fits_no_model_leaves_the_list_of_prompts_on_the_first_pag
     assert not app.exception
     assert "narrow" in texts(app.error)
     assert "1 trained prompt to choose from" in texts(app.subheader)
+
+
+def test_a_row_of_the_run_table_joins_the_choice_and_what_is_chosen_stands_first(put):
+    put()
+    app = open_page("prompts", prompts=NAMES[1])
+    table = app.dataframe[0].value
+    assert table["name"].iloc[0] == NAMES[1]
+    assert {"gain", "dev_accuracy", "task"} <= set(table)
+    key = next(key for key in app.session_state.filtered_state if key.startswith("prompts-table"))
+    app.session_state[key] = {"selection": {"rows": [0, 1], "columns": [], "cells": []}}
+    app.run()
+    assert not app.exception
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"prompts": "sentiment/gone"}, "The address names sentiment/gone: not here"),
+        ({"metric": "euclid"}, "asks for the metric euclid; there are cosine, whitened, l2, dot, csls"),
+        ({"k": "1000"}, "asks for k = 1000; it goes from 1 to 30"),
+        ({"k": "many"}, "asks for k = many"),
+        ({"by": "color"}, "asks for the grouping color"),
+        ({"token": "last"}, "asks for token last"),
+    ],
+)
+def test_an_address_that_asks_for_what_is_not_here_is_told_so(put, asked, said):
+    put()
+    app = open_page("prompts", **asked)
+    assert not app.exception
+    assert said in texts(app.warning)
+    app.button(key="dismiss").click().run()
+    assert said not in texts(app.warning)
+
+
+def test_an_address_of_what_is_here_warns_of_nothing(put):
+    put()
+    app = open_page("prompts", prompts=NAMES[0], metric="csls", k="5", token="2", by="task")
+    assert not app.warning
+
+
+def test_the_training_slider_moves_map_words_and_curve_together(put):
+    put()
+    app = open_page("training")
+    assert not app.exception
+    steps = [app.slider(key="at").min, app.slider(key="at").max]
+    before = [chart.proto.spec for chart in app.get("plotly_chart")]
+    app.slider(key="at").set_value(steps[0]).run()
+    assert not app.exception
+    assert f"Nearest words at step {steps[0]:,}" in texts(app.subheader)
+    assert all(now.proto.spec != then for now, then in zip(app.get("plotly_chart"), before, strict=True))
+    words = app.dataframe[0].value
+    assert {"then", "similarity"} <= set(words)
+
+
+def test_faithfulness_waits_to_be_asked_and_can_be_stopped(put):
+    put(1)
+    app = open_page("faithfulness")
+    assert not app.dataframe
+    app = run(app)
+    assert not app.exception
+    assert app.dataframe
+    assert not [button for button in app.button if button.label == "Stop"], "nothing is running any more"
+
+
+@pytest.mark.parametrize("tab", ["Measures", "Neighbors", "All prompts", "Model size", "Map"])
+def test_every_tab_of_compare_opens_by_its_address(put, tab):
+    put()
+    app = open_page("compare", tab=tab)
+    assert not app.exception
+    assert not app.error
+    assert app.get("plotly_chart") or app.dataframe

@@ -26,7 +26,7 @@ def show(figure: Figure, key: str, place: DeltaGenerator | None = None, buttons:
 
 def sidebar() -> None:
     """In which format the camera above every chart downloads it."""
-    st.segmented_control("Pictures", PICTURES, default=PICTURES[0], required=True, format_func=str.upper, key="picture", persist_state="session", help=CAMERA)
+    st.selectbox("Pictures", PICTURES, format_func=str.upper, key="picture", persist_state="session", help=CAMERA)
 
 
 def _camera(figure: Figure) -> dict[str, dict[str, object]]:

@@ -123,8 +123,8 @@ SHARES = ("dev_accuracy", "without_prompt", "gain", "trust", "variant_share", "s
 """columns shown as percentages; files hold 0…1"""
 
 
-def heading(title: str, frame: pd.DataFrame, *file: object, also: Mapping[str, pd.DataFrame] | None = None) -> None:
-    """The title of a table and, beside it, its download, named after what it holds; also: other tables of the same menu, by what they are."""
+def heading(title: str, frame: pd.DataFrame, *file: object, also: Mapping[str, tuple[pd.DataFrame, Sequence[object]]] | None = None) -> None:
+    """The title of a table and, beside it, its download, named after what it holds; also: other tables of the same menu and what they are named after."""
     with st.container(horizontal=True, vertical_alignment="center"):
         st.subheader(title, anchor=False, width="content")
         name = slug(*file)
@@ -133,8 +133,8 @@ def heading(title: str, frame: pd.DataFrame, *file: object, also: Mapping[str, p
             return
         with st.popover("CSV", icon=":material/download:", type="tertiary", key=f"csv-menu-{name}"):
             _download("This table", frame, name)
-            for what, other in also.items():
-                _download(what, other, slug(name, what.lower()))
+            for what, (other, named) in also.items():
+                _download(what, other, slug(*named))
 
 
 def _download(label: str, frame: pd.DataFrame, name: str) -> None:

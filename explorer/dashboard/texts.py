@@ -53,7 +53,7 @@ def taken(session: Session, reading: Reading, given: Sequence[Task], make: Calla
     if st.session_state.get(key) != asked:
         texts = sum(map(len, given))
         with place.container(horizontal=True, vertical_alignment="center"):
-            pressed = st.button(f"Run: {count(len(session.prompts), 'prompt')} on {count(texts, 'text')}", type="primary", icon=":material/play_arrow:")
+            pressed = st.button(f"Run: {count(len(session.prompts), 'prompt')} on {count(texts, 'text')}", icon=":material/play_arrow:")
             st.markdown("The model has not answered these texts with these prompts yet.")
         if not pressed:
             st.stop()

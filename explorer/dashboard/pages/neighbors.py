@@ -44,7 +44,7 @@ name = (prompt.name, "neighbors", metric, f"k{k}")
 wide = neighbor_table(prompt, found)
 ranks = {column: st.column_config.TextColumn(column, width=70) for column in wide.columns if column.isdigit()}
 near = dict(zip(ranks, shares(found).T, strict=True))
-tables.heading(safe(f"Nearest pieces of {prompt.name}"), wide, *name, "wide", also={"One row each": found.to_frame()})
+tables.heading(safe(f"Nearest pieces of {prompt.name}"), wide, *name, "wide", also={"One row each": (found.to_frame(), name)})
 columns, rest = ["position", "source", *ranks, "first"], [*(column for column in ("p", "q") if column in wide), "margin"]
 tables.tokens(wide, "wide-table", prompt, columns, ranks, rest=rest, shade=near, height=min(38 + 35 * len(wide), 738))
 charts.tokens(similarity_figure(found, found.null), "similarity", prompt)

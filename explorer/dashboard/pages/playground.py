@@ -35,7 +35,7 @@ if domains:
 first = cache.examples(domains[0]).texts[0] if cache.bundled(session.vocabulary) and domains else ""  # a model that ships answers at once
 with st.form("ask", border=False), st.container(horizontal=True, vertical_alignment="bottom"):
     asked = st.text_area("Text", first, key="text", max_chars=LONGEST, height=76, placeholder="Type a text, or take an example above", bind="query-params")
-    pressed = st.form_submit_button("Answer", type="primary", icon=":material/play_arrow:")
+    pressed = st.form_submit_button("Answer", icon=":material/play_arrow:")
 asked = (asked or "").strip()
 if not asked:
     if pressed:

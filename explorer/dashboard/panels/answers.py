@@ -38,7 +38,7 @@ def _cards(found: Predictions) -> None:
             same = "as" if answer == found.answers[bare, 0] else "not as"
             with column.container(border=True, height="stretch"):
                 st.metric(safe(found.prompts[row]), f"{found.labels[answer]} {found.probabilities[row, 0, answer]:.0%}")
-                st.caption(safe(f"{same} without a prompt: {alone} {sure.max():.0%}"))
+                st.markdown(f":small[{safe(f'{same} without a prompt: {alone} {sure.max():.0%}')}]")
 
 
 def edited(session: Session, text: str, number: int, longest: int) -> None:

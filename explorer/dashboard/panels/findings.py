@@ -23,13 +23,14 @@ def cards(session: Session) -> None:
 
 
 def _card(one: Finding) -> None:
-    st.caption(safe(one.prompt))
+    st.markdown(f":small[{safe(one.prompt)}]")
     st.markdown(f"**{safe(one.conclusion)}**")
     if one.accuracy is not None:
         over = None if one.gain is None else f"{100 * one.gain:+.1f} points over no prompt"
         st.metric("Accuracy on dev", f"{one.accuracy:.1%}", over)
         known = {"before training": one.start, "no prompt": one.without_prompt}
-        st.caption(", ".join(f"{name} {share:.1%}" for name, share in known.items() if share is not None))
+        told = ", ".join(f"{name} {share:.1%}" for name, share in known.items() if share is not None)
+        st.markdown(f":small[{told}]")
     st.markdown(f"{one.grouped_in_words}: {' '.join(map(_chip, one.words))}" if one.words else f"{one.grouped_in_words}.")
 
 
