@@ -15,8 +15,23 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-SHOWN = {"prompts": "", "map": "map", "compare": "compare"}
+SHOWN = {
+    "prompts": "",
+    "map": "map",
+    "compare": "compare",
+    "neighbors": "neighbors?prompts=sentiment/class-label-0",
+    "clusters": "clusters?prompts=sentiment/class-label-0",
+    "labels": "labels?prompts=sentiment/class-label-0",
+    "training": "training",
+    "words": "words",
+    "playground": "playground",
+    "faithfulness": "faithfulness",
+    "ensemble": "ensemble",
+    "shift": "shift?prompts=sentiment/class-label-0",
+}
 """name of the picture -> address of the page"""
+ON_BOTH = ("prompts", "map", "compare")
+"""of the README, where the reader's ground decides"""
 ENDS = {"light": "", "dark": "-dark"}
 SIZE, COLORS = {"width": 1440, "height": 900}, 128
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
@@ -46,7 +61,7 @@ def served() -> Iterator[str]:
 
 
 def take(names: list[str]) -> None:
-    """Write docs/pictures/NAME.png and NAME-dark.png."""
+    """Write docs/pictures/NAME.png and, of some, NAME-dark.png."""
     from PIL import Image
     from playwright.sync_api import sync_playwright
 
@@ -56,7 +71,7 @@ def take(names: list[str]) -> None:
         browser = tools.chromium.launch(executable_path="/usr/bin/chromium", args=ARGUMENTS)
         for theme, end in ENDS.items():
             page = browser.new_page(viewport=SIZE, color_scheme=theme)
-            for name in names:
+            for name in [name for name in names if theme == "light" or name in ON_BOTH]:
                 page.goto(f"{address}/{SHOWN[name]}")
                 page.locator(".js-plotly-plot").first.wait_for(timeout=120_000)
                 page.wait_for_selector(AT_REST, timeout=120_000)

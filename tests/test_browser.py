@@ -336,3 +336,68 @@ def test_a_bad_upload_is_told_and_the_page_lives(page, address, tmp_path):
     assert page.locator("h1").inner_text() == "What did these prompts learn?"
     assert page.locator('[data-testid="stException"]').count() == 0
     assert page.locator("img[src='x']").count() == 0
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_no_page_has_a_serious_accessibility_fault(browser, address, theme):
+    """By axe-core, whose rules follow WCAG 2."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    context = browser.new_context(viewport={"width": 1440, "height": 900}, color_scheme=theme)
+    context.set_default_timeout(PATIENCE)
+    page, axe, faults = context.new_page(), Axe(), {}
+    for name in PAGES:
+        _open(page, address, name)
+        for fault in axe.run(page).response["violations"]:
+            if fault["impact"] in ("serious", "critical"):
+                faults[name, fault["id"]] = [node["html"][:200] for node in fault["nodes"][:3]]
+    context.close()
+    assert faults == {}
+
+
+def test_a_checkbox_of_the_run_table_puts_a_prompt_into_the_choice(page, address):
+    _open(page, address, "prompts", "?prompts=sentiment/class-label-0")
+    table = page.get_by_test_id("stDataFrame").first
+    table.locator("canvas").first.wait_for()
+    table.scroll_into_view_if_needed()
+    box = table.bounding_box()
+    page.mouse.click(box["x"] + 16, box["y"] + 35 * 1.5 + 35)  # the second row: the first is chosen already
+    page.wait_for_function("() => location.search.split('prompts=').length === 3")
+    chosen = page.get_by_test_id("stSidebar").locator("span[title^='sentiment/']").all_inner_texts()
+    assert len(chosen) == 2
+    assert chosen[0] == "sentiment/class-label-0"
+
+
+def test_an_address_of_a_prompt_that_is_gone_says_so(page, address):
+    _open(page, address, "neighbors", "?prompts=uploaded/gone&metric=manhattan")
+    page.get_by_text("The address names uploaded/gone: not here").wait_for()
+    page.get_by_text("asks for the metric manhattan").wait_for()
+    page.get_by_role("button", name="Dismiss").click()
+    page.get_by_text("The address names uploaded/gone").wait_for(state="detached")
+
+
+def test_k_and_metric_of_a_link_hold_over_pages_and_back_leads_to_the_page_before(page, address):
+    _open(page, address, "neighbors", "?metric=csls&k=5")
+    page.get_by_test_id("stSidebar").get_by_text("Clusters").click()
+    page.get_by_role("heading", name="Clusters", exact=True).wait_for()
+    page.get_by_test_id("stSidebar").get_by_text("Neighbors").click()
+    page.get_by_role("heading", name="Neighbors", exact=True).wait_for()
+    page.wait_for_function("() => location.search.includes('metric=csls') && location.search.includes('k=5')")
+    page.go_back()
+    page.get_by_role("heading", name="Clusters", exact=True).wait_for()
+
+
+def test_a_chart_downloads_as_png_and_as_svg(page, address):
+    _open(page, address, "clusters")
+    for kind, begins in (("png", b"\x89PNG"), ("svg", b"<svg")):
+        if kind == "svg":
+            page.get_by_role("combobox", name="Pictures").click()
+            page.get_by_role("option", name="SVG").click()
+            page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
+        plot = page.locator(".js-plotly-plot").first
+        plot.locator(".main-svg").first.wait_for()
+        plot.hover()
+        with page.expect_download() as download:
+            plot.locator(".modebar-btn[data-title^='Download plot']").click()
+        assert download.value.suggested_filename.endswith(f".{kind}")
+        assert Path(download.value.path()).read_bytes().startswith(begins)
