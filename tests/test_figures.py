@@ -24,7 +24,7 @@ from explorer.evaluation.attribution import attribute
 from explorer.evaluation.faithfulness import faithfulness
 from explorer.evaluation.scoring import Predictions
 from explorer.figures.map import FAINTEST, SMALLEST
-from explorer.figures.names import Name, write_names
+from explorer.figures.map_names import Name, write_names
 from explorer.figures.style import COLORS, SYMBOLS, looks, without_common_folder
 from explorer.formats import find_prompts
 from explorer.pieces import readable

@@ -8,12 +8,12 @@ import plotly.graph_objects as go
 import pytest
 
 from explorer.analysis.map.fit import VocabularyMap
-from explorer.analysis.map.groups import NEAR, drawn_groups
+from explorer.analysis.map.outlines import NEAR, drawn_groups
 from explorer.analysis.map.place import Placement
 from explorer.analysis.map.regions import inside
 from explorer.figures import center, map_figure, view_buttons, whole, with_regions
 from explorer.figures.map import around
-from explorer.figures.names import LETTER, LINE, STAR, VIEW, Name, label_names, write_names
+from explorer.figures.map_names import LETTER, LINE, STAR, VIEW, Name, label_names, write_names
 
 PIECES = ("▁good", "▁great", "▁fine", "▁far", "▁red", "▁blue", "▁green")
 PLACES = np.array([[0, 0], [0.3, 0], [0, 0.3], [9, 9], [5, 5], [5.2, 5], [5, 5.3]], np.float32)

@@ -33,6 +33,7 @@ const later = (more) => {
         if (now === known && !more) return;
         known = now;
         tell("seen", {...seen(), ...more});
+        plot.dataset.told = now;
     }, 150);
 };
 export default function ({data, setStateValue}) {

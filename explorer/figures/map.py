@@ -6,11 +6,11 @@ import numpy as np
 import plotly.graph_objects as go
 
 from explorer.analysis.map.fit import VocabularyMap
-from explorer.analysis.map.groups import DrawnGroup, drawn_groups
+from explorer.analysis.map.outlines import DrawnGroup, drawn_groups
 from explorer.analysis.map.place import Placement
 from explorer.analysis.map.regions import central_extent
 from explorer.analysis.neighbors import NearestNeighbors
-from explorer.figures.names import HALO, group_names, inked, label_names, landmark_names, write_names
+from explorer.figures.map_names import HALO, group_names, inked, label_names, landmark_names, write_names
 from explorer.figures.style import CLEAR, COLORS, NEUTRAL, Look, looks, plain, readable, styled
 from explorer.vocabulary import Vocabulary
 
@@ -225,14 +225,15 @@ def center(vocabulary_map: VocabularyMap) -> View:
     return around(central_extent(vocabulary_map.xy))
 
 
-def view_buttons(figure: go.Figure, views: Mapping[str, View]) -> go.Figure:
-    """Buttons on a map for some views, by name, and for what dragging does; the same figure."""
+def view_buttons(figure: go.Figure, views: Mapping[str, View], drag: str = "pan") -> go.Figure:
+    """Buttons on a map for some views, by name, and for what dragging does, now `drag`; the same figure."""
     look = {"type": "buttons", "direction": "left", "showactive": False, "bgcolor": CLEAR, "bordercolor": "rgba(138,143,152,0.6)", "borderwidth": 1}
     look |= {"font": {"size": 12, "color": BUTTONS}, "yanchor": "bottom", "y": 1, "pad": {"b": 6}}
     ranges = {name: {"xaxis.range": [low[0], high[0]], "yaxis.range": [low[1], high[1]]} for name, (low, high) in views.items()}
     seen = [{"label": name, "method": "relayout", "args": [args]} for name, args in ranges.items()]
     drags = [{"label": name, "method": "relayout", "args": [{"dragmode": mode}]} for name, mode in DRAGS.items()]
-    return figure.update_layout(updatemenus=[look | {"buttons": seen, "x": 0, "xanchor": "left"}, look | {"buttons": drags, "x": 0.36, "xanchor": "left"}])
+    dragging = look | {"buttons": drags, "x": 0.36, "xanchor": "left", "showactive": True, "active": list(DRAGS.values()).index(drag)}
+    return figure.update_layout(updatemenus=[look | {"buttons": seen, "x": 0, "xanchor": "left"}, dragging])
 
 
 def with_regions(figure: go.Figure, outlines: Sequence[np.ndarray]) -> go.Figure:

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from explorer.analysis.map.fit import VocabularyMap
 from explorer.analysis.map.regions import central_extent
 from explorer.figures.map import Trajectory, around, show_view
-from explorer.figures.names import landmark_names, write_names
+from explorer.figures.map_names import landmark_names, write_names
 from explorer.figures.style import NEUTRAL, looks, plain, styled
 from explorer.vocabulary import Vocabulary
 

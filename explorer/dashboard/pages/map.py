@@ -62,7 +62,7 @@ if seen.pointed is not None:
 if at is not None and found is not None:
     point_at(figure, at, readable(vocabulary.pieces[found]))
 charts.show(map_legend(figure), "map-legend", legend, buttons=False)
-view_buttons(figure, {"Center": start, "Whole map": whole(places.map, places.placements)})
+view_buttons(figure, {"Center": start, "Whole map": whole(places.map, places.placements)}, seen.drag)
 figure.update_layout(height=HIGH, title_text="", showlegend=False, margin={"l": 0, "r": 0, "t": BUTTONS, "b": 0})
 with left:
     view.draw(figure, "map", seen)

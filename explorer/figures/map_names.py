@@ -8,7 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from explorer.analysis.map.fit import VocabularyMap
-from explorer.analysis.map.groups import DrawnGroup
+from explorer.analysis.map.outlines import DrawnGroup
 from explorer.analysis.map.place import Placement
 from explorer.analysis.map.regions import landmarks
 from explorer.figures.style import NEUTRAL, plain, readable
