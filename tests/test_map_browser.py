@@ -27,7 +27,7 @@ TOKEN = f"""(() => {{
 @pytest.fixture
 def page(browser):  # noqa: F811
     context = browser.new_context(viewport={"width": 1440, "height": 900})
-    context.set_default_timeout(PATIENCE)
+    context.set_default_timeout(3 * PATIENCE)
     yield context.new_page()
     context.close()
 
@@ -185,7 +185,7 @@ def test_the_map_starts_at_the_middle_and_far_islands_are_one_click_away(page, a
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_names_are_text_with_a_halo_of_the_page_and_cover_no_star(browser, address, scheme):  # noqa: F811
     context = browser.new_context(viewport={"width": 1440, "height": 900}, color_scheme=scheme)
-    context.set_default_timeout(PATIENCE)
+    context.set_default_timeout(3 * PATIENCE)
     page = context.new_page()
     try:
         _map(page, address)
@@ -221,8 +221,8 @@ def test_names_are_text_with_a_halo_of_the_page_and_cover_no_star(browser, addre
 def test_a_searched_word_is_pointed_at_and_its_neighbors_stand_beside(page, address):  # noqa: F811
     _map(page, address)
     start = _state(page)
-    page.get_by_label("Find a word").fill("good")
-    page.get_by_label("Find a word").press("Enter")
+    page.get_by_role("textbox", name="Find a word").fill("good")
+    page.get_by_role("textbox", name="Find a word").press("Enter")
     page.locator(".st-key-map-panel").get_by_role("heading", name=re.compile("^Neighbors of the word “")).wait_for()
     page.locator(".st-key-map .annotation-arrow-g").first.wait_for()
     _settled(page)
@@ -241,7 +241,7 @@ def test_a_typed_text_is_asked_prompt_by_prompt(page, address):  # noqa: F811
     )
     box = page.locator(".st-key-map .js-plotly-plot").bounding_box()
     page.get_by_role("button", name="Ask the model").click()
-    page.get_by_label("A text").fill("a charming film")
+    page.get_by_role("textbox", name="A text").fill("a charming film")
     page.get_by_role("button", name="Answer").click()
     panel = page.locator(".st-key-map-panel")
     for name in ("sentiment/class-label-0", "sentiment/random-0"):

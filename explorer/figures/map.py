@@ -10,7 +10,7 @@ from explorer.analysis.map.outlines import DrawnGroup, drawn_groups
 from explorer.analysis.map.place import Placement
 from explorer.analysis.map.regions import central_extent
 from explorer.analysis.neighbors import NearestNeighbors
-from explorer.figures.map_names import HALO, group_names, inked, label_names, landmark_names, write_names
+from explorer.figures.map_names import HALO, VIEW, group_names, inked, label_names, landmark_names, write_names
 from explorer.figures.style import CLEAR, COLORS, NEUTRAL, Look, looks, plain, readable, styled
 from explorer.vocabulary import Vocabulary
 
@@ -44,6 +44,7 @@ def map_figure(
     told: bool = False,
     also: Sequence[np.ndarray] = (),
     view: View | None = None,
+    pixels: tuple[int, int] = VIEW,
 ) -> go.Figure:
     """Prompt tokens (filled), the same before training (hollow), class labels (stars) and neighbors (dots) over the vocabulary.
 
@@ -52,7 +53,8 @@ def map_figure(
     with its share of the largest. told: words that tell the regions. A token that lies among words that belong together (`Placement.groups`) has a ring
     and says them when hovered; where these words lie together on the map too, an outline is drawn around them, and the first few have them written
     beside. The less of its neighborhood a place keeps (trust), the fainter the token. view: what is seen at first; by default all but far islands without
-    tokens, unless they hold one of `also`, places [Q, 2] each. A point's customdata is its token id, or kind, prompt and position.
+    tokens, unless they hold one of `also`, places [Q, 2] each. pixels: about how large it is drawn, for which names are placed. A point's customdata is its
+    token id, or kind, prompt and position.
     """
     group_of = {placement.prompt: (groups or {}).get(placement.prompt, placement.prompt) for placement in placements if placement.kind != "label"}
     look = looks(group_of.values())
@@ -84,7 +86,7 @@ def map_figure(
     labels = [placement for placement in placements if placement.kind == "label"]
     names = [name for placement in labels for name in label_names(placement)] + group_names(outlined, MOST_NAMED)
     names += landmark_names(vocabulary_map, vocabulary) if told else []
-    write_names(figure, names, *view, np.concatenate([np.zeros((0, 2)), *(placement.xy for placement in labels)]))
+    write_names(figure, names, *view, np.concatenate([np.zeros((0, 2)), *(placement.xy for placement in labels)]), pixels)
     figure.update_layout(dragmode="pan", uirevision="map", selectionrevision="map")
     return styled(figure, "Prompt tokens among the words of the model", 640, legend=True)
 

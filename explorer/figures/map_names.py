@@ -73,12 +73,12 @@ def landmark_names(vocabulary_map: VocabularyMap, vocabulary: Vocabulary) -> lis
     return found
 
 
-def write_names(figure: go.Figure, names: Sequence[Name], low: np.ndarray, high: np.ndarray, stars: np.ndarray) -> None:
-    """Write names in a view between two corners [2], none over a star [S, 2] or a more important name.
+def write_names(figure: go.Figure, names: Sequence[Name], low: np.ndarray, high: np.ndarray, stars: np.ndarray, drawn: tuple[int, int] = VIEW) -> None:
+    """Write names in a view between two corners [2], drawn so many pixels wide and high; none over a star [S, 2] or a more important name.
 
     A name for which no place is free is left out; that of a class label is then written where it covers least.
     """
-    pixels = np.array(VIEW) / np.maximum(high - low, 1e-9)
+    pixels = np.array(drawn) / np.maximum(high - low, 1e-9)
     edges = low * pixels, high * pixels
     taken = [(star * pixels, np.full(2, STAR / 2)) for star in stars[np.isfinite(stars).all(axis=1)]]
     for name in sorted(names, key=lambda name: ORDER.index(name.kind)):

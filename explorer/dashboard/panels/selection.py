@@ -72,10 +72,10 @@ def details(session: Session, found: int | None, places: MapReading) -> None:
     if outlines and view.latest("map") == "region":
         region(outlines, places, session.vocabulary)
         outlines = ()
-    focus.panel(session, "map")
     chosen = {"word": found, "point": view.point("map"), "token": None if token is None else ("prompt", prompt.name, token)}
     first = view.latest("map")
     table(next((chosen[what] for what in (first, *chosen) if what in chosen and chosen[what] is not None), None), session)
+    focus.panel(session, "map")
     if outlines:
         region(outlines, places, session.vocabulary)
 
