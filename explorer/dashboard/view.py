@@ -5,7 +5,7 @@ figure is drawn with that, but only when it changes for another reason or the pa
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import streamlit as st
@@ -145,9 +145,7 @@ def _heard(key: str) -> None:
         for name in ("outlines", "point"):
             st.session_state.pop(f"{key} {name}", None)
         st.session_state[f"{key} cleared"] = True
-        if isinstance(drawn := st.session_state.get(f"{key} drawn"), Seen):
-            st.session_state[f"{key} drawn"] = replace(drawn, outlines=())
-            _draw_anew(key)
+        _draw_anew(key)
     st.session_state[f"{key} seen"] = told
 
 

@@ -158,7 +158,8 @@ def _points(placement: Placement, group: str, look: Look | None, weight: np.ndar
         name=plain(group),
         legendgroup=group,
         showlegend=False,
-        marker={"symbol": f"{symbol}-open" if placement.kind == "initial" else symbol, "color": color, "size": size, "opacity": opacity},
+        marker={"symbol": f"{symbol}-open" if placement.kind == "initial" else symbol, "color": color, "size": size, "opacity": opacity}
+        | ({"line": {"width": 0}} if weight is not None else {}),
         selected={"marker": {"opacity": 1} | ({} if own or weight is not None else {"size": 14})},
         unselected={"marker": {"opacity": 0.6}},
         text=names,

@@ -28,10 +28,10 @@ with st.container(horizontal=True, gap="medium", vertical_alignment="center"):
 left, right = st.columns([0.765, 0.235], gap="small")
 panel = right.container(height=HIGH, border=True, key="map-panel")
 with panel:
-    waiting = st.container()  # what takes long is told here, where nothing under the cursor moves
     legend = st.container()
     by = st.selectbox("Color by", ["prompt", "initialization"], key="color", bind="query-params")
     found = selection.search(vocabulary)
+    waiting = st.container()  # what takes long is told here, where nothing under the cursor moves
 with waiting:
     places = cache.reading("Placing the prompts on the map", session.map, paths, before)
     close = cache.reading("Searching the neighbors", session.change(k=DOTS).neighbors) if near else ()

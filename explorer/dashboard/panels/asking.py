@@ -17,15 +17,22 @@ LONGEST = 2000  # characters of a text
 KEPT = "map asked"
 """the text, while other pages are read: Streamlit forgets what was typed on a page that is left"""
 
+OPEN = "ask-open"
+
 
 def text() -> str:
     """The text that was asked about; empty for none."""
-    with st.popover("Ask the model", icon=":material/chat:"), st.form("ask-map", border=False):
+    with st.popover("Ask the model", icon=":material/chat:", key=OPEN, on_change="rerun"), st.form("ask-map", border=False):
         kept = st.session_state.get(KEPT, "")
         typed = st.text_area("A text", kept, key="map-text", max_chars=LONGEST, help="Tokens grow with how much the answer changes without them")
-        st.form_submit_button("Answer", icon=":material/play_arrow:")
+        st.form_submit_button("Answer", icon=":material/play_arrow:", on_click=_close)
     st.session_state[KEPT] = typed or ""
     return st.session_state[KEPT].strip()
+
+
+def _close() -> None:
+    """The answers stand in the panel, which the open form would cover."""
+    st.session_state[OPEN] = False
 
 
 def answers(session: Session, text: str) -> "dict[str, LeftOut]":
