@@ -87,13 +87,15 @@ def table(data: object, session: Session) -> None:
         st.caption("Click a token, a label or a neighbor to read its neighbors here. *Lasso* lists the words of a region.")
         return
     title, single = asked
-    k, vocabulary = controls.k(), session.vocabulary
+    above, vocabulary = st.container(), session.vocabulary
+    k = controls.k()
     alone = Session([single], vocabulary.name, session.settings, session.loader, session.progress).change(k=k)
-    frame = cache.reading("Searching the neighbors", alone.neighbors).to_frame()
-    st.subheader(title, anchor=False)
-    shown = frame.assign(piece=frame["piece"].map(readable))
-    tables.show(shown, "chosen-point", ["piece", "similarity"], row_height=ROW, height=ROW * (min(len(frame), 10) + 1) + 10)
-    _download(frame, single.name, "neighbors", "cosine", f"k{k}")
+    with above:
+        frame = cache.reading("Searching the neighbors", alone.neighbors).to_frame()
+        st.subheader(title, anchor=False)
+        shown = frame.assign(piece=frame["piece"].map(readable))
+        tables.show(shown, "chosen-point", ["piece", "similarity"], row_height=ROW, height=ROW * (min(len(frame), 10) + 1) + 10)
+        _download(frame, single.name, "neighbors", "cosine", f"k{k}")
     st.caption(f"Cosine (higher is closer) in the original space, over {len(vocabulary.searchable_ids):,} pieces; the map plays no part.")
 
 
