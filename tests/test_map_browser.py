@@ -72,11 +72,10 @@ def _same_view(page, before: dict) -> None:
     assert now["regions"] == before["regions"]
 
 
-def _toggle(page, name: str) -> None:
-    """Switch a layer, and wait for the chart that is drawn with it."""
-    page.evaluate(f"{PLOT}.dataset.old = 'yes'")
-    page.get_by_text(name, exact=True).click()
-    page.wait_for_function(f"() => {PLOT} && !{PLOT}.dataset.old")
+def _without_landmarks(page) -> None:
+    """Switch the landmarks off, and wait for the chart that is drawn without them."""
+    page.get_by_text("Landmarks", exact=True).click()
+    page.wait_for_function(f"() => {STATE} && !({PLOT}._fullLayout.annotations || []).some(note => note.name === 'landmark')")
     _settled(page)
 
 
@@ -131,7 +130,7 @@ def test_the_plot_is_large_and_a_click_opens_the_token_beside_it_without_a_jump(
 def test_zoom_holds_through_layers_clicks_and_pages(page, address):  # noqa: F811
     _map(page, address, "&near=false")
     zoomed = _zoom_in(page)
-    _toggle(page, "Landmarks")
+    _without_landmarks(page)
     _same_view(page, zoomed)
     x, y, _, token = page.evaluate(TOKEN)
     page.mouse.move(x, y)
@@ -156,7 +155,7 @@ def test_region_and_drag_mode_hold_and_the_outline_covers_nothing(page, address)
     assert all(fill == "none" or float(opacity) == 0 or fill.endswith(", 0)") for fill, opacity in fills), fills
     sizes = page.evaluate(f"{PLOT}._fullData.slice(0, 1).map(trace => [trace.selected?.marker?.size ?? trace.marker.size, trace.marker.size])")
     assert all(chosen == usual for chosen, usual in sizes), "what is selected is no larger"
-    _toggle(page, "Landmarks")
+    _without_landmarks(page)
     _same_view(page, drawn)
     assert panel.get_by_role("heading", name=title).count() == 1
     _go_away_and_back(page)
