@@ -235,7 +235,7 @@ def view_buttons(figure: go.Figure, views: Mapping[str, View], drag: str = "pan"
     ranges = {name: {"xaxis.range": [low[0], high[0]], "yaxis.range": [low[1], high[1]]} for name, (low, high) in views.items()}
     seen = [{"label": name, "method": "relayout", "args": [args]} for name, args in ranges.items()]
     drags = [{"label": name, "method": "relayout", "args": [{"dragmode": mode}]} for name, mode in DRAGS.items()]
-    dragging = look | {"buttons": drags, "x": 0.36, "xanchor": "left", "showactive": True, "active": list(DRAGS.values()).index(drag)}
+    dragging = look | {"buttons": drags, "x": 0, "xanchor": "left", "pad": {"b": 6, "l": 165}, "showactive": True, "active": list(DRAGS.values()).index(drag)}
     return figure.update_layout(updatemenus=[look | {"buttons": seen, "x": 0, "xanchor": "left"}, dragging])
 
 
