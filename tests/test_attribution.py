@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from explorer.errors import DataError, ExplorerError, PromptError
-from explorer.evaluation.attribution import COMPLETENESS, _Question, attribute
+from explorer.evaluation.attribution import COMPLETENESS, _Question, attribute, left_out
 from explorer.evaluation.curves import curves
 from explorer.files import MODELS
 from explorer.formats import read_prompt
@@ -179,3 +179,17 @@ def test_what_cannot_be_asked_is_named(model, vocabulary, trained):
         attribute(model, vocabulary, trained, [TEXT], LABELS, orders=0)
     with pytest.raises(PromptError, match="vectors of width 3"):
         attribute(model, vocabulary, SoftPrompt(np.ones((2, 3), np.float32), "narrow", Origin(format="planted")), [TEXT], LABELS)
+
+
+def test_leaving_out_alone_is_the_same_and_asks_the_model_once_a_token(model, vocabulary, trained, result, monkeypatch):
+    rows = []
+    scores = _Question.scores
+    monkeypatch.setattr(_Question, "scores", lambda self, prompts, keep: rows.append(len(prompts)) or scores(self, prompts, keep))
+    quick = left_out(model, vocabulary, trained, TEXT, LABELS)
+    assert sum(rows) == trained.length + 1
+    assert quick.answer == result.answer
+    np.testing.assert_allclose(quick.leave_one_out, result.leave_one_out, atol=1e-5)
+    assert quick.probability == pytest.approx(result.deletion[0], abs=1e-5)
+    assert quick.to_frame()["leave_one_out"].tolist() == quick.leave_one_out.tolist()
+    with pytest.raises(DataError, match="label"):
+        left_out(model, vocabulary, trained, TEXT, ("good",))

@@ -1,6 +1,7 @@
 """Figures draw what the results hold, show text from checkpoints as text, and stay small."""
 
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -22,7 +23,8 @@ from explorer.choices import INITIALIZATIONS
 from explorer.evaluation.attribution import attribute
 from explorer.evaluation.faithfulness import faithfulness
 from explorer.evaluation.scoring import Predictions
-from explorer.figures.map import FAINTEST, SMALLEST, leave_out_what_overlaps
+from explorer.figures.map import FAINTEST, SMALLEST
+from explorer.figures.map_names import Name, write_names
 from explorer.figures.style import COLORS, SYMBOLS, looks, without_common_folder
 from explorer.formats import find_prompts
 from explorer.pieces import readable
@@ -290,11 +292,12 @@ def test_names_lose_the_folder_that_all_have():
 
 
 def test_names_on_the_map_are_not_written_over_more_important_ones():
+    """A name is moved aside first (tests/test_map_groups.py); where it has no other place it is left out, unless it is that of a label."""
+    named = (("landmark", 0.5), ("group", 0.505), ("landmark", 0.1), ("label", 0.5), ("label", 0.501))
     figure = go.Figure()
-    for name, x in (("landmark", 0.5), ("group", 0.505), ("landmark", 0.1), ("label", 0.5), ("label", 0.501)):
-        figure.add_annotation(x=x, y=0.5, text=f"{name} {x}", name=name, showarrow=False)
-    leave_out_what_overlaps(figure, np.zeros(2), np.ones(2))
-    assert [note.text for note in figure.layout.annotations] == ["label 0.5", "label 0.501", "landmark 0.1"], "labels are always written"
+    write_names(figure, [Name(kind, f"{kind} {x}", ((x, 0.5, 0.0, 0.0),)) for kind, x in named], np.zeros(2), np.ones(2), np.zeros((0, 2)))
+    written = [re.sub("<[^>]*>", "", note.text) for note in figure.layout.annotations]
+    assert written == ["label 0.5", "label 0.501", "landmark 0.1"], "labels are always written"
 
 
 def test_size_figure_has_a_panel_for_each_task_and_a_line_for_each_method():

@@ -141,6 +141,32 @@ class Attribution(Result):
         )
 
 
+@dataclass(frozen=True, eq=False, repr=False)
+class LeftOut(Result):
+    """What leaving out each token of a prompt does to the answer on one text: the quick part of an attribution, without a test."""
+
+    prompt: str
+    answer: str
+    probability: float
+    """of the answer with all tokens, 0…1"""
+    leave_one_out: np.ndarray
+    """[P] float64 nats, as in `Attribution`"""
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per prompt token: prompt, position, leave_one_out."""
+        return pd.DataFrame({"prompt": self.prompt, "position": np.arange(len(self.leave_one_out)), "leave_one_out": self.leave_one_out})
+
+
+def left_out(model: FrozenT5, vocabulary: Vocabulary, prompt: SoftPrompt, text: str, labels: Sequence[str]) -> LeftOut:
+    """Leave out each token once: P + 1 rows through the model. Raises DataError for fewer than two labels, PromptError for another width."""
+    vocabulary.check_width(prompt.vectors, prompt.name)
+    labels = check_labels(labels)
+    every = np.concatenate([np.ones((1, prompt.length), bool), ~np.eye(prompt.length, dtype=bool)])
+    found = _Question(model, text, labels).masked(prompt.vectors, every)  # [1 + P, C]
+    answer = int(found[0].argmax())
+    return LeftOut(prompt.name, labels[answer], float(np.exp(found[0, answer])), found[0, answer] - found[1:, answer])
+
+
 class _Question:
     """One text with its labels, asked with any prompts of P tokens."""
 

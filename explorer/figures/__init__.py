@@ -12,7 +12,7 @@ from explorer.figures.domain_shift import shift_figure
 from explorer.figures.ensemble import agreement_heatmap, ensemble_figure
 from explorer.figures.faithfulness import faithfulness_figure, interpolation_figure, reading_title
 from explorer.figures.labels import label_heatmap, persistence_figure
-from explorer.figures.map import map_figure, point_at
+from explorer.figures.map import center, map_figure, map_legend, point_at, view_buttons, whole, with_regions
 from explorer.figures.neighbors import similarity_figure
 from explorer.figures.predict import probability_bars
 from explorer.figures.size import size_figure
@@ -27,6 +27,7 @@ __all__ = [
     "agreement_heatmap",
     "alternative_text",
     "attribution_figure",
+    "center",
     "clusters_figure",
     "comparison_figure",
     "deletion_figure",
@@ -38,6 +39,7 @@ __all__ = [
     "length_figure",
     "likeness_heatmap",
     "map_figure",
+    "map_legend",
     "mark_step",
     "mark_token",
     "norm_boxes",
@@ -51,4 +53,7 @@ __all__ = [
     "similarity_figure",
     "size_figure",
     "training_cost",
+    "view_buttons",
+    "whole",
+    "with_regions",
 ]

@@ -6,22 +6,28 @@ import numpy as np
 import plotly.graph_objects as go
 
 from explorer.analysis.map.fit import VocabularyMap
+from explorer.analysis.map.outlines import DrawnGroup, drawn_groups
 from explorer.analysis.map.place import Placement
-from explorer.analysis.map.regions import central_extent, landmarks
+from explorer.analysis.map.regions import central_extent
 from explorer.analysis.neighbors import NearestNeighbors
-from explorer.figures.style import COLORS, NEUTRAL, Look, looks, plain, readable, styled
+from explorer.figures.map_names import HALO, VIEW, group_names, inked, label_names, landmark_names, write_names
+from explorer.figures.style import CLEAR, COLORS, NEUTRAL, Look, looks, plain, readable, styled
 from explorer.vocabulary import Vocabulary
 
 SMALLEST, LARGEST = 5, 30
 """pixels across of the tokens with the least and the most weight"""
 FAINTEST, FULLY_TRUSTED = 0.35, 0.5
 """opacity of a token none of whose neighbors is near on the map, and the trust from which on tokens are opaque"""
-MOST_NAMED, WORDS_NAMED = 12, 3
-"""tokens whose group is written beside them, and how many of its words; all groups are told when hovered"""
-VIEW, LETTER, LINE = (900, 560), 6.2, 19
-"""pixels: of the drawn area, about; across of a letter and of a line of names"""
-MARGIN = 0.06
-"""of the first view, around what it shows"""
+MOST_NAMED = 16
+"""groups whose words are written beside them; all are told when hovered"""
+MARGIN = 0.03
+"""of a view, around what it shows"""
+BUTTONS = "#747a84"
+"""of buttons' names: read on light and on dark ground"""
+DRAGS = {"Move": "pan", "Lasso": "lasso"}
+"""what dragging does"""
+View = tuple[np.ndarray, np.ndarray]
+"""the lower left and the upper right corner [2] of what is seen of a map"""
 Trajectory = tuple[np.ndarray, np.ndarray]
 """steps [S] and places [S, P, 2], as `place_trajectory` gives them"""
 
@@ -37,15 +43,18 @@ def map_figure(
     weights: Mapping[str, np.ndarray] | None = None,
     told: bool = False,
     also: Sequence[np.ndarray] = (),
+    view: View | None = None,
+    pixels: tuple[int, int] = VIEW,
 ) -> go.Figure:
     """Prompt tokens (filled), the same before training (hollow), class labels (stars) and neighbors (dots) over the vocabulary.
 
     trajectories: by prompt name, drawn as lines. groups: what each prompt is colored by, by its name; by default itself.
     name_vocabulary: hover text for every piece, which doubles the figure's size. weights: [P] by prompt name, 0 or more: the area of a token grows
     with its share of the largest. told: words that tell the regions. A token that lies among words that belong together (`Placement.groups`) has a ring
-    and says them when hovered; the first few have them written beside. The less of its neighborhood a place keeps (trust), the fainter the token; the
-    first view leaves out far islands without tokens, unless they hold one of `also`, places [Q, 2] each. A point's customdata is its token id, or
-    kind, prompt and position.
+    and says them when hovered; where these words lie together on the map too, an outline is drawn around them, and the first few have them written
+    beside. The less of its neighborhood a place keeps (trust), the fainter the token. view: what is seen at first; by default all but far islands without
+    tokens, unless they hold one of `also`, places [Q, 2] each. pixels: about how large it is drawn, for which names are placed. A point's customdata is its
+    token id, or kind, prompt and position.
     """
     group_of = {placement.prompt: (groups or {}).get(placement.prompt, placement.prompt) for placement in placements if placement.kind != "label"}
     look = looks(group_of.values())
@@ -57,7 +66,6 @@ def map_figure(
         figure.add_trace(_paths(prompt, steps, xy, look[group_of[prompt]]))
         figure.data[-1].legendgroup = group_of[prompt]
     listed: set[str] = set()
-    named = max(1, MOST_NAMED // max(1, sum(any(placement.groups) for placement in placements)))
     for placement in sorted(placements, key=lambda placement: ("initial", "prompt", "label").index(placement.kind)):
         group = group_of.get(placement.prompt, "class labels")
         weight = (weights or {}).get(placement.prompt) if placement.kind == "prompt" else None
@@ -67,14 +75,19 @@ def map_figure(
             listed.add(group)
             mark = {"symbol": points.marker.symbol, "color": points.marker.color, "size": 11}  # a token's own mark may be faint
             figure.add_scattergl(x=[None], y=[None], mode="markers", name=plain(group), marker=mark, legendgroup=group, showlegend=True)
-        _name_groups(figure, placement, group, look.get(group), named)
-        if placement.kind == "label":
-            _name(figure, placement, np.ptp(vocabulary_map.xy, axis=0))
-    if told:
-        tell_regions(figure, vocabulary_map, vocabulary)
-    shown = [*(placement.xy for placement in placements), *(xy.reshape(-1, 2) for _, xy in (trajectories or {}).values()), *also]
-    leave_out_what_overlaps(figure, *first_view(figure, vocabulary_map, shown))
-    figure.update_layout(dragmode="pan")
+        _ring_grouped(figure, placement, group, look.get(group))
+    outlined = drawn_groups(placements, vocabulary_map, vocabulary)
+    for one in outlined:
+        _outline(figure, one, {look[group_of[prompt]].color for prompt in one.prompts})
+    if view is None:
+        shown = [*(placement.xy for placement in placements), *(xy.reshape(-1, 2) for _, xy in (trajectories or {}).values()), *also]
+        view = around([*central_extent(vocabulary_map.xy), *shown])
+    show_view(figure, view)
+    labels = [placement for placement in placements if placement.kind == "label"]
+    names = [name for placement in labels for name in label_names(placement)] + group_names(outlined, MOST_NAMED)
+    names += landmark_names(vocabulary_map, vocabulary) if told else []
+    write_names(figure, names, *view, np.concatenate([np.zeros((0, 2)), *(placement.xy for placement in labels)]), pixels)
+    figure.update_layout(dragmode="pan", uirevision="map", selectionrevision="map")
     return styled(figure, "Prompt tokens among the words of the model", 640, legend=True)
 
 
@@ -86,7 +99,7 @@ def _cloud(vocabulary_map: VocabularyMap, vocabulary: Vocabulary, named: bool) -
         mode="markers",
         name=f"vocabulary ({len(ids):,} pieces)",
         marker={"color": NEUTRAL, "size": 3, "opacity": 0.35},
-        selected={"marker": {"color": COLORS[1], "size": 9, "opacity": 1}},
+        selected={"marker": {"opacity": 0.7}},  # a region covers nothing of what it selects
         unselected={"marker": {"opacity": 0.35}},
         customdata=ids.astype(np.int32),
         text=[plain(readable(vocabulary.pieces[token_id]), 30) for token_id in ids] if named else None,
@@ -145,8 +158,9 @@ def _points(placement: Placement, group: str, look: Look | None, weight: np.ndar
         name=plain(group),
         legendgroup=group,
         showlegend=False,
-        marker={"symbol": f"{symbol}-open" if placement.kind == "initial" else symbol, "color": color, "size": size, "opacity": opacity},
-        selected={"marker": {"size": 19}},
+        marker={"symbol": f"{symbol}-open" if placement.kind == "initial" else symbol, "color": color, "size": size, "opacity": opacity}
+        | ({"line": {"width": 0}} if weight is not None else {}),
+        selected={"marker": {"opacity": 1} | ({} if own or weight is not None else {"size": 14})},
         unselected={"marker": {"opacity": 0.6}},
         text=names,
         customdata=[(placement.kind, placement.prompt, position, round(float(trust), 2)) for position, trust in zip(positions, placement.trust, strict=True)],
@@ -155,8 +169,8 @@ def _points(placement: Placement, group: str, look: Look | None, weight: np.ndar
     )
 
 
-def _name_groups(figure: go.Figure, placement: Placement, group: str, look: Look | None, most: int) -> None:
-    """A ring around every token that lies among words that belong together, and these words beside the first `most`."""
+def _ring_grouped(figure: go.Figure, placement: Placement, group: str, look: Look | None) -> None:
+    """A ring around every token that lies among words that belong together."""
     rows = [row for row in range(len(placement.xy)) if placement.group(row)]
     if not rows or look is None:
         return
@@ -164,12 +178,13 @@ def _name_groups(figure: go.Figure, placement: Placement, group: str, look: Look
     x, y = placement.xy[rows].T
     name = f"in a group, {plain(placement.prompt)}"
     figure.add_scattergl(x=x, y=y, mode="markers", name=name, legendgroup=group, showlegend=False, marker=ring, hoverinfo="skip")
-    for row in rows[:most]:
-        words = plain(", ".join(placement.groups[row][:WORDS_NAMED]), 40)
-        font = {"color": "white", "size": 11}
-        x, y = placement.xy[row]
-        look_of_text = {"font": font, "bgcolor": "rgba(58,64,74,0.75)", "borderpad": 1}
-        figure.add_annotation(x=float(x), y=float(y), text=words, name="group", showarrow=False, yshift=18, **look_of_text)
+
+
+def _outline(figure: go.Figure, group: DrawnGroup, colors: set[str]) -> None:
+    """The outline of a group, below the points, in the color of its prompt; gray where it is that of several."""
+    path = "M" + "L".join(f"{x:.4f},{y:.4f}" for x, y in group.outline) + "Z"
+    color = colors.pop() if len(colors) == 1 else NEUTRAL
+    figure.add_shape(type="path", path=path, layer="below", name="group", fillcolor=color, opacity=0.22, line={"color": color, "width": 1.5})
 
 
 def _sizes(weight: np.ndarray | None, usual: int) -> int | np.ndarray:
@@ -179,58 +194,70 @@ def _sizes(weight: np.ndarray | None, usual: int) -> int | np.ndarray:
     return SMALLEST + (LARGEST - SMALLEST) * np.sqrt(weight / weight.max())
 
 
-def first_view(figure: go.Figure, vocabulary_map: VocabularyMap, shown: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Set the axes to the middle of the map and whatever else is shown, places [Q, 2] each: the corners [2], [2] of the view."""
-    corners = np.concatenate([np.stack(central_extent(vocabulary_map.xy)), *shown])
-    low, high = np.nanmin(corners, axis=0), np.nanmax(corners, axis=0)
-    low, high = low - MARGIN * (high - low), high + MARGIN * (high - low)
-    figure.update_xaxes(visible=False, range=[low[0], high[0]])
-    figure.update_yaxes(visible=False, range=[low[1], high[1]])
-    return low, high
+def around(shown: Sequence[np.ndarray]) -> View:
+    """The view of places [2] or [Q, 2] each, with a margin."""
+    corners = np.concatenate([np.atleast_2d(places) for places in shown])
+    low, high = np.nanmin(corners, axis=0).astype(float), np.nanmax(corners, axis=0).astype(float)
+    return low - MARGIN * (high - low), high + MARGIN * (high - low)
 
 
-def leave_out_what_overlaps(figure: go.Figure, low: np.ndarray, high: np.ndarray) -> None:
-    """Keep of the names those that are not written over a more important one, in a view between two corners [2]: labels, groups, landmarks."""
-    pixels, kept = np.array(VIEW) / np.maximum(high - low, 1e-9), []
-    boxes: list[tuple[np.ndarray, np.ndarray]] = []
-    for note in sorted(figure.layout.annotations, key=lambda note: ("label", "group", "landmark").index(note.name)):
-        center = np.array([note.x, note.y]) * pixels + (0, note.yshift or 0)
-        half = np.array([LETTER * len(note.text.removeprefix("<i>").removesuffix("</i>")) + 6, LINE]) / 2
-        if note.name == "label" or not any((np.abs(center - other) < half + half_other).all() for other, half_other in boxes):
-            kept.append(note)
-            boxes.append((center, half))
-    figure.layout.annotations = kept
-
-
-def tell_regions(figure: go.Figure, vocabulary_map: VocabularyMap, vocabulary: Vocabulary) -> None:
-    """Frequent words at their places, as a map names towns."""
-    for number in landmarks(vocabulary_map, vocabulary):
-        x, y = vocabulary_map.xy[number]
-        word = plain(readable(vocabulary.pieces[vocabulary_map.token_ids[number]]), 20)
-        look = {"font": {"color": "white", "size": 11}, "bgcolor": "rgba(58,64,74,0.6)", "borderpad": 1}
-        figure.add_annotation(x=float(x), y=float(y), text=f"<i>{word}</i>", name="landmark", showarrow=False, **look)
-
-
-def _name(figure: go.Figure, labels: Placement, span: np.ndarray) -> None:
-    """The labels' names beside their stars; names of stars that lie together stand above and below in turn."""
-    for number, (name, (x, y)) in enumerate(zip(labels.names, labels.xy, strict=True)):
-        near = (np.abs(labels.xy[:number] - labels.xy[number]) < span * (0.12, 0.05)).all(axis=1).sum()
-        figure.add_annotation(
-            x=x,
-            y=y,
-            text=plain(name, 30),
-            name="label",
-            showarrow=False,
-            yshift=(18 + 17 * (near // 2)) * (1 if near % 2 == 0 else -1),
-            font={"color": "white", "size": 12},
-            bgcolor="rgba(58,64,74,0.85)",
-            borderpad=2,
-        )
+def show_view(figure: go.Figure, view: View) -> None:
+    """Set the axes of a map, which are not drawn."""
+    low, high = view
+    figure.update_xaxes(visible=False, range=[float(low[0]), float(high[0])])
+    figure.update_yaxes(visible=False, range=[float(low[1]), float(high[1])])
 
 
 def point_at(figure: go.Figure, xy: np.ndarray, text: str) -> go.Figure:
     """An arrow with a text to a place [2] on a map, none for what lies nowhere; the same figure."""
     if not np.isfinite(xy).all():
         return figure
-    look = {"font": {"color": "white", "size": 12}, "bgcolor": "rgba(58,64,74,0.85)", "borderpad": 2}
-    return figure.add_annotation(x=float(xy[0]), y=float(xy[1]), text=plain(text, 30), arrowhead=2, arrowcolor=NEUTRAL, ax=0, ay=-40, **look)
+    font = {"size": 13, "weight": "bold", "shadow": HALO}
+    return figure.add_annotation(
+        x=float(xy[0]), y=float(xy[1]), text=inked(plain(text, 30)), font=font, arrowhead=2, arrowcolor=NEUTRAL, ax=0, ay=-40, standoff=7
+    )
+
+
+def whole(vocabulary_map: VocabularyMap, placements: Sequence[Placement]) -> View:
+    """The view of the whole map, with its far islands."""
+    return around([vocabulary_map.xy, *(placement.xy for placement in placements)])
+
+
+def center(vocabulary_map: VocabularyMap) -> View:
+    """The view of the central 98 % of the words."""
+    return around(central_extent(vocabulary_map.xy))
+
+
+def view_buttons(figure: go.Figure, views: Mapping[str, View], drag: str = "pan") -> go.Figure:
+    """Buttons on a map for some views, by name, and for what dragging does, now `drag`; the same figure."""
+    look = {"type": "buttons", "direction": "left", "showactive": False, "bgcolor": CLEAR, "bordercolor": "rgba(138,143,152,0.6)", "borderwidth": 1}
+    look |= {"font": {"size": 12, "color": BUTTONS}, "yanchor": "bottom", "y": 1, "pad": {"b": 6}}
+    ranges = {name: {"xaxis.range": [low[0], high[0]], "yaxis.range": [low[1], high[1]]} for name, (low, high) in views.items()}
+    seen = [{"label": name, "method": "relayout", "args": [args]} for name, args in ranges.items()]
+    drags = [{"label": name, "method": "relayout", "args": [{"dragmode": mode}]} for name, mode in DRAGS.items()]
+    dragging = look | {"buttons": drags, "x": 0, "xanchor": "left", "pad": {"b": 6, "l": 165}, "showactive": True, "active": list(DRAGS.values()).index(drag)}
+    return figure.update_layout(updatemenus=[look | {"buttons": seen, "x": 0, "xanchor": "left"}, dragging])
+
+
+def with_regions(figure: go.Figure, outlines: Sequence[np.ndarray]) -> go.Figure:
+    """Regions [C, 2] each that were drawn on a map: lines, which cover nothing; the same figure."""
+    line = {"color": COLORS[0], "width": 2, "dash": "solid"}
+    paths = ["M" + "L".join(f"{x},{y}" for x, y in outline) + "Z" for outline in outlines]
+    selections = [{"type": "path", "path": path, "xref": "x", "yref": "y", "line": line} for path in paths]
+    return figure.update_layout(selections=selections, newselection={"line": line}, activeselection={"fillcolor": CLEAR, "opacity": 1})
+
+
+def map_legend(figure: go.Figure) -> go.Figure:
+    """The legend of a map as a figure of its own: what the map's says, and its marks that no trace names."""
+    entries = [(trace.name, trace.marker.symbol or "circle", trace.marker.color) for trace in figure.data if trace.showlegend]
+    marks = [("ring: in a group of words", "circle-open", NEUTRAL)] if any(str(trace.name).startswith("in a group") for trace in figure.data) else []
+    entries += [*marks, ("small: nearest words", "circle", NEUTRAL), ("gray: all other words", "circle", NEUTRAL)]
+    legend = go.Figure()
+    for row, (name, symbol, color) in enumerate(entries):
+        size = {"small": 6, "gray:": 4}.get(name[:5], 11)
+        legend.add_scatter(x=[0], y=[-row], mode="markers", marker={"symbol": symbol, "color": color, "size": size}, hoverinfo="skip", name=name)
+        legend.add_annotation(x=0, y=-row, text=inked(name), showarrow=False, xanchor="left", xshift=12, font={"size": 13})
+    legend.update_xaxes(visible=False, range=[-0.04, 1], fixedrange=True)
+    legend.update_yaxes(visible=False, range=[0.6 - len(entries), 0.6], fixedrange=True)
+    styled(legend, "Legend", 24 * len(entries) + 4)
+    return legend.update_layout(title=None, margin={"l": 0, "r": 0, "t": 2, "b": 2})

@@ -8,7 +8,9 @@ import numpy as np
 import plotly.graph_objects as go
 
 from explorer.analysis.map.fit import VocabularyMap
-from explorer.figures.map import Trajectory, first_view, tell_regions
+from explorer.analysis.map.regions import central_extent
+from explorer.figures.map import Trajectory, around, show_view
+from explorer.figures.map_names import landmark_names, write_names
 from explorer.figures.style import NEUTRAL, looks, plain, styled
 from explorer.vocabulary import Vocabulary
 
@@ -32,10 +34,11 @@ def journey_figure(
     figure = go.Figure([_tokens(name, trajectories[name], steps[-1], look[name], marked) for name in trajectories])
     figure.frames = [go.Frame(name=str(step), data=[_tokens(name, trajectories[name], step, look[name], marked) for name in trajectories]) for step in steps]
     _controls(figure, steps)
-    low, high = first_view(figure, vocabulary_map, [places.reshape(-1, 2) for _, places in trajectories.values()])
+    low, high = around([*central_extent(vocabulary_map.xy), *(places.reshape(-1, 2) for _, places in trajectories.values())])
+    show_view(figure, (low, high))
     place = {"xref": "x", "yref": "y", "x": low[0], "y": high[1], "sizex": high[0] - low[0], "sizey": high[1] - low[1], "sizing": "stretch", "layer": "below"}
     figure.add_layout_image(source=_picture(vocabulary_map.xy, low, high), **place)
-    tell_regions(figure, vocabulary_map, vocabulary)
+    write_names(figure, landmark_names(vocabulary_map, vocabulary), low, high, np.zeros((0, 2)))
     styled(figure, "Where the tokens were at each saved step", 640, legend=True)
     return figure.update_layout(margin={"b": 90}, legend={"y": 1.0, "yanchor": "bottom"})
 

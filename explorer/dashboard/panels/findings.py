@@ -43,6 +43,6 @@ def _chip(near: NearWord) -> str:
 def small_map(session: Session) -> None:
     """The map of the prompts, to look at; its page has the rest."""
     places = cache.reading("Placing the prompts on the map", session.map, False, False)
-    figure = map_figure(places.map, session.vocabulary, places.placements, told=True)
+    figure = map_figure(places.map, session.vocabulary, places.placements, told=True, pixels=(860, 300))
     figure.update_layout(height=400, title_text="")
     charts.show(figure, "small-map", buttons=False)
