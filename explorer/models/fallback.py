@@ -1,5 +1,6 @@
 """T5 by transformers' own forward, for what `Network` does not do: models spread over several devices, variants it does not know."""
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,11 @@ if TYPE_CHECKING:
     from explorer.models.network import Network
 
 
+def _heads(record: logging.LogRecord) -> bool:
+    """Whether a warning is shown: not the one that tells to change the configuration of a T5 with a head of its own. Every T5's says it is tied."""
+    return not record.getMessage().startswith("The tied weights mapping and config for this model specifies to tie")
+
+
 class TransformersNetwork:
     """A transformers model with the functions of `Network`."""
 
@@ -25,9 +31,10 @@ class TransformersNetwork:
     def load(cls, folder: Path, architecture: Architecture, dtype: torch.dtype, placement: dict[str, str] | str) -> "TransformersNetwork":
         """placement: transformers' device map. Raises ModelError for a model that is damaged or incomplete."""
         from transformers import AutoModelForSeq2SeqLM
-        from transformers.utils import logging
+        from transformers.utils.logging import disable_progress_bar
 
-        logging.disable_progress_bar()
+        disable_progress_bar()
+        logging.getLogger("transformers.modeling_utils").addFilter(_heads)
         given = {"dtype": dtype, "device_map": placement, "output_loading_info": True, "trust_remote_code": False}
         try:
             _check_quantization(folder)
