@@ -37,6 +37,7 @@ def app(
         environment["EXPLORER_FOLDERS"] = "1"
     if read_only:
         environment["EXPLORER_READ_ONLY"] = "1"
+    environment["EXPLORER_STARTED_BY"] = str(os.getpid())
     command = [sys.executable, "-m", "streamlit", "run", str(APP), "--server.address", host or "localhost"]
     command += ["--server.showEmailPrompt", "false", "--browser.gatherUsageStats", "false"]
     command += ["--client.showErrorDetails", "none"]  # stack traces name folders of the server; its log has them
