@@ -10,16 +10,23 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
+import planted
 import pytest
 
-from explorer.dashboard import guard, limits
+from explorer.analysis.clusters import clusters
+from explorer.analysis.search import search
+from explorer.dashboard import cache, guard, limits
 from explorer.dashboard.access import FOLDERS, READ_ONLY
 from explorer.dashboard.guard import HEADERS, Guard, of_this_machine
 from explorer.dashboard.server import plain_record
 from explorer.dashboard.storage import Storage
 from explorer.errors import PromptError
+from explorer.interruption import asking
+from explorer.models.encoder_decoder import FrozenT5
 
 ROOT = Path(__file__).resolve().parent.parent
 UPLOAD = "/_stcore/upload_file/session/file"
@@ -193,6 +200,49 @@ def test_what_lies_on_the_disk_is_bounded_by_session_and_in_all(monkeypatch):
     storage.remove("mine")
     storage.check("mine", 90)
     storage.remove("other")
+
+
+# Work whose visitor has left
+
+
+class Left(BaseException):
+    """As Streamlit's own, raised by whatever a page shows after its visitor has left."""
+
+
+def test_work_ends_at_the_next_pass_when_its_visitor_has_left(tiny, monkeypatch):
+    shown, passes = [], []
+
+    def caption(text):
+        shown.append(text)
+        raise Left
+
+    place = SimpleNamespace(caption=caption, empty=lambda: None)
+    monkeypatch.setattr(cache, "st", SimpleNamespace(spinner=lambda *_, **__: nullcontext(), empty=lambda: place))
+    encode = FrozenT5.encode
+    texts = [f"a good film {number}" for number in range(200)]
+    monkeypatch.setattr(cache, "ASKED_EVERY", 1e9)
+
+    def last_pass(self, *given):
+        monkeypatch.setattr(cache, "ASKED_EVERY", -1.0)  # he leaves meanwhile
+        passes.append(1)
+        return encode(self, *given)
+
+    monkeypatch.setattr(FrozenT5, "encode", last_pass)
+    passes.clear()
+    with pytest.raises(Left):
+        cache.reading("Asking", tiny.label_probabilities, [None], texts, ["negative", "positive"])
+    assert (len(passes), len(shown)) == (1, 1)
+    tiny.label_probabilities([None], texts[:2], ["negative", "positive"])
+
+
+def test_readings_without_a_model_end_too(vocabulary):
+    def left():
+        raise Left
+
+    with asking(left):
+        for work in (lambda: search(vocabulary.embedding[:3], vocabulary, 5), lambda: clusters(planted.prompt(vocabulary.embedding[100:104]), vocabulary)):
+            with pytest.raises(Left):
+                work()
 
 
 # The log

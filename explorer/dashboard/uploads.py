@@ -15,9 +15,11 @@ from explorer.dashboard.guard import of_this_machine
 from explorer.dashboard.markdown import slug
 from explorer.dashboard.storage import STORAGE, forget_files, session_id
 from explorer.errors import ExplorerError, PromptError
-from explorer.formats import find_prompts, read_prompt
+from explorer.formats import find_prompts, local, read_prompt
 from explorer.formats.archives import ZIP, Archive
+from explorer.formats.places import REVISION_MARK
 from explorer.formats.stored import starts_with
+from explorer.hub import is_id
 from explorer.prompt import SoftPrompt
 from explorer.wording import printable
 
@@ -52,7 +54,7 @@ def opener() -> None:
             help="PEFT, Google's code, T5X, OpenPrompt, AdapterHub, NeMo, KoboldAI, .npy .npz .safetensors .pt. No pickle is executed.",
         )
         if _at_this_machine():
-            st.text_input("or a folder on this machine", key="folder", on_change=_named, placeholder="/home/me/runs")
+            st.text_input("or a folder on this machine, or an adapter on the Hugging Face hub", key="folder", on_change=_named, placeholder="/home/me/runs")
         if kept := st.session_state.get(_KEPT):
             st.caption(f"{len(kept)} opened in this session, seen by nobody else and gone when it ends.")
             st.button("Forget them", on_click=_forget, icon=":material/delete:")
@@ -125,11 +127,21 @@ def _unpack(target: Path, check: Callable[[], None]) -> None:
 
 
 def _named() -> None:
-    """Read a folder of this machine."""
+    """Read a folder of this machine, or an adapter of the hub; without a connection, one in the hub's cache."""
     name = st.session_state.folder.strip()
-    if name:
-        path = Path(os.path.expanduser(name))
-        _open(path, os.path.basename(os.path.realpath(path)) or "files")
+    path = Path(os.path.expanduser(name))
+    if not name or not _at_this_machine():
+        return
+    if local(path) is None and is_id(name.partition(REVISION_MARK)[0]):
+        try:
+            found = read_prompt(name)
+        except ExplorerError as error:
+            _keep(printable(name), Broken(path, error))
+        else:
+            _keep(found.name, found)
+            st.session_state["prompts"] = [found.name]
+        return
+    _open(path, os.path.basename(os.path.realpath(path)) or "files")
 
 
 def _open(path: Path, title: str, hide: str = "") -> None:

@@ -96,11 +96,19 @@ class TransformersNetwork:
         """Encoder outputs [R, L, H] of inputs [R, L, H] with an attention mask [R, L]."""
         return self.module.get_encoder()(inputs_embeds=embeds, attention_mask=mask).last_hidden_state
 
-    def target_logits(self, encoded: torch.Tensor, mask: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """Logits [R, U, V] of the pieces of targets [R, U] (any filler after a target's end), given those before them."""
+    def target_logits(self, encoded: torch.Tensor, mask: torch.Tensor, targets: torch.Tensor, exact: bool = False) -> torch.Tensor:
+        """Logits [R, U, V] of the pieces of targets [R, U] (any filler after a target's end), given those before them; exact: in float32 where the head
+        is a table of plain numbers that is on a device.
+        """
         from transformers.modeling_outputs import BaseModelOutput
 
         before = torch.cat([torch.full_like(targets[:, :1], self.architecture.start), targets[:, :-1]], dim=1)
+        head = self.module.get_output_embeddings().weight
+        if exact and head.is_floating_point() and not head.is_meta and head.dtype != torch.float32:
+            decoder = self.module.get_decoder()
+            y = decoder(input_ids=before, encoder_hidden_states=encoded, encoder_attention_mask=mask, use_cache=False).last_hidden_state
+            y = y.to(head.device).float() * (self.architecture.dimension**-0.5 if self.architecture.scaled else 1.0)
+            return torch.nn.functional.linear(y, head.float())
         return self.module(encoder_outputs=BaseModelOutput(encoded), attention_mask=mask, decoder_input_ids=before, use_cache=False).logits
 
     def generate(self, embeds: torch.Tensor, mask: torch.Tensor, longest: int) -> list[list[int]]:
