@@ -41,7 +41,7 @@ def misuse(said: str, cause: BaseException | None) -> str:
     said: typer's message, which is its validator's own; cause: the validator's error, which knows the value.
     """
     said = said.removeprefix("Value error, ").removesuffix(".")
-    errors = getattr(cause, "errors", list)()
+    errors: list[dict] = getattr(cause, "errors", list)()
     value = str(errors[0].get("input")) if errors else ""
     if said.startswith("Input should be "):
         wanted = said.removeprefix("Input should be ").partition(",")[0]

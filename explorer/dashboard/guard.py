@@ -13,7 +13,8 @@ from explorer.dashboard.access import folders, read_only
 from explorer.dashboard.limits import MOST_BYTES, MOST_BYTES_TOGETHER, MOST_FILES, MOST_FILES_TOGETHER, UPLOADS_BOUNDED
 
 Message = MutableMapping[str, Any]
-Receive, Send = Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
 
 UPLOAD = re.compile(r"/_stcore/upload_file/([^/]+)/[^/]+/?")
 """where Streamlit takes files, with the session they are of"""
