@@ -1,8 +1,11 @@
-"""The dashboard: `streamlit run app.py`. Sets up the page, draws the shared choice of prompts, and runs the page asked for."""
+"""The dashboard: `streamlit run app.py`. Sets up the page, draws the shared choice of prompts, and runs the page asked for.
+
+The file is read twice: once by the server, which takes `app` and its guards from here, and then as a script, once for each run of a page.
+"""
 
 import streamlit as st
 
-from explorer.dashboard import heap, preload
+from explorer.dashboard import heap, preload, server
 from explorer.dashboard.access import read_only
 from explorer.files import PACKAGE
 
@@ -31,28 +34,35 @@ def page(name: str, title: str, icon: str) -> "st.Page":
     return st.Page(PAGES / f"{name}.py", title=title, icon=f":material/{icon}:", url_path="start" if first else name, default=first)
 
 
+def run() -> None:
+    """One run of a page."""
+    st.set_page_config(page_title="Soft Prompt Explorer", page_icon="🧭", layout="wide", initial_sidebar_state=340)
+    sections = READING if read_only() else READING | RUNNING
+    shown = {section: [page(*known) for known in pages] for section, pages in sections.items()}
+    # the first page is at the root alone: links to /prompts lead to this one
+    hidden = st.Page(PAGES / "prompts.py", title="Prompts", url_path="prompts", visibility="hidden")
+    asked = st.navigation([*(one for pages in shown.values() for one in pages), hidden], position="hidden")
+    with st.sidebar:
+        choosing = st.container()  # stands above the pages, and comes after them: it takes longer
+        for section, pages in shown.items():
+            with st.container(gap=None):
+                st.markdown(f"**{section}**")
+                for one in pages:
+                    st.page_link(one)
+        drawing = st.container()
+
+    from explorer.dashboard import charts, choice, errors  # they take most of a second; the navigation is on the screen by now
+
+    preload.start(with_model=not read_only())
+    with errors.shown():
+        with choosing:
+            choice.sidebar()
+        with drawing:
+            charts.sidebar()
+        asked.run()
+
+
+app = st.App(__file__, middleware=server.middleware())
 heap.bound()
-st.set_page_config(page_title="Soft Prompt Explorer", page_icon="🧭", layout="wide", initial_sidebar_state=340)
-sections = READING if read_only() else READING | RUNNING
-shown = {section: [page(*known) for known in pages] for section, pages in sections.items()}
-# the first page is at the root alone: links to /prompts lead to this one
-hidden = st.Page(PAGES / "prompts.py", title="Prompts", url_path="prompts", visibility="hidden")
-asked = st.navigation([*(one for pages in shown.values() for one in pages), hidden], position="hidden")
-with st.sidebar:
-    choosing = st.container()  # stands above the pages, and comes after them: it takes longer
-    for section, pages in shown.items():
-        with st.container(gap=None):
-            st.markdown(f"**{section}**")
-            for one in pages:
-                st.page_link(one)
-    drawing = st.container()
-
-from explorer.dashboard import charts, choice, errors  # noqa: E402 - they take most of a second; the navigation is on the screen by now
-
-preload.start(with_model=not read_only())
-with errors.shown():
-    with choosing:
-        choice.sidebar()
-    with drawing:
-        charts.sidebar()
-    asked.run()
+if server.is_page():
+    run()

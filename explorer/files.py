@@ -1,10 +1,11 @@
 """Files: where bundled data and caches lie, writing whole or not at all, and CSV that is safe to open. The one place for each."""
 
+import errno
 import glob
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -68,12 +69,15 @@ def written_whole(path: Path) -> Iterator[Path]:
     """A place beside `path` to write a file or a folder to; at the end it becomes `path`, replacing what is there.
 
     The place does not exist yet. When writing fails it is removed and `path` stays as it was; what a process that was killed left behind is removed
-    too. Raises WriteError when the disk does not take it.
+    too, and a folder that it had moved aside is moved back. Raises WriteError when the disk does not take it.
     """
     target = path.absolute()
     name = _short(target.name)
     partial = target.with_name(f".{name}.{os.getpid()}.partial")
-    for left in target.parent.glob(f".{glob.escape(name)}.*.partial"):
+    for left in target.parent.glob(f".{glob.escape(name)}.*.old"):
+        if not target.exists() and not _runs(left.suffixes[-2][1:]):
+            os.replace(left, target)
+    for left in (*target.parent.glob(f".{glob.escape(name)}.*.partial"), *target.parent.glob(f".{glob.escape(name)}.*.old")):
         if left == partial or not _runs(left.suffixes[-2][1:]):
             _remove(left)
     try:
@@ -150,20 +154,85 @@ def write_file(path: Path, data: bytes, overwrite: bool = False) -> None:
             shutil.copymode(path, partial)
 
 
-def write_folder(path: Path, files: dict[str, bytes], overwrite: bool = False) -> None:
-    """Write files into a folder: a new one appears whole or not at all, in one that is there each file does; others in it stay.
+def write_folder(path: Path, files: dict[str, bytes], overwrite: bool = False, obsolete: Sequence[str] = ()) -> None:
+    """Write files into a folder: a new one appears whole or not at all; in one that is there nothing changes before the disk has taken all of them.
 
-    Raises WriteError when it holds something and `overwrite` is False, or when it cannot be written.
+    obsolete: names of files that are removed from a folder that is there; others in it stay. Raises WriteError when it holds something and
+    `overwrite` is False, or when it cannot be written.
     """
     check_folder(path, overwrite)
     if path.is_dir():
-        for name, data in files.items():
-            write_file(path / name, data, overwrite)
+        with ExitStack() as stack:
+            for name, data in files.items():
+                check_target(path / name, overwrite)
+                stack.enter_context(written_whole((path / name).resolve())).write_bytes(data)
+            for name in obsolete:
+                (path / name).unlink(missing_ok=True)
         return
     with written_whole(path) as partial:
         partial.mkdir()
         for name, data in files.items():
             (partial / name).write_bytes(data)
+
+
+NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
+"""what a file system without locks answers"""
+
+
+@contextmanager
+def locked(file: Path, waiting: Callable[[str], None] | None = None) -> Iterator[None]:
+    """Hold a lock file, which no other process holds meanwhile; its folder is made where it is not there, and removed if it stays empty.
+
+    The system gives up the lock of a process that ends, however it ends: what a killed one left behind locks nobody out. `waiting` is told who holds
+    the lock, and it is waited for; without `waiting` that raises WriteError, as does a folder that cannot be written. Where the file system
+    has no locks, nothing is locked.
+    """
+    folder = file.parent
+    made = [one for one in (folder, *folder.parents) if not one.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = _taken(file, waiting)
+    except OSError as error:
+        raise WriteError(f"{folder}: cannot be written ({error.strerror or error}); choose another place") from error
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            file.unlink()  # while it is held: whoever waits for it sees that it is gone, and makes a new one
+        os.close(descriptor)
+        with suppress(OSError):  # not empty
+            for one in made:
+                one.rmdir()
+
+
+def _taken(file: Path, waiting: Callable[[str], None] | None) -> int:
+    """The descriptor of a lock file that this process holds."""
+    try:
+        import fcntl
+    except ImportError:  # not a POSIX system
+        return os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
+    while True:
+        descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                holder = f"process {os.read(descriptor, 20).decode(errors='replace').strip() or 'unknown'}"
+                if waiting is None:
+                    raise WriteError(f"{file.parent}: {holder} is at work in this folder; wait until it has ended, or choose another") from None
+                waiting(holder)
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            except OSError as error:
+                if error.errno not in NO_LOCKS:
+                    raise
+            if file.exists() and os.path.samestat(os.fstat(descriptor), file.stat()):
+                os.truncate(descriptor, 0)
+                os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+                return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)  # of a file that its holder removed meanwhile
 
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")

@@ -1,9 +1,29 @@
-"""Ctrl-C while threads work: they are asked to stop, and nothing is cut off in the middle."""
+"""How long work is told to stop: by Ctrl-C while threads work, so that nothing is cut off in the middle, or by whoever asked for it and has left."""
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
+
+_ASKED: ContextVar[Callable[[], object] | None] = ContextVar("asked", default=None)
+"""called at every checkpoint of this thread's work"""
+
+
+def checkpoint() -> None:
+    """A place at which long work may end: between two blocks or passes, holding no lock. What is called there may raise."""
+    if (asked := _ASKED.get()) is not None:
+        asked()
+
+
+@contextmanager
+def asking(asked: Callable[[], object]) -> Iterator[None]:
+    """Within, `asked` is called at every checkpoint; work ends there when it raises."""
+    token = _ASKED.set(asked)
+    try:
+        yield
+    finally:
+        _ASKED.reset(token)
 
 
 @contextmanager

@@ -169,6 +169,23 @@ def test_a_metric_that_does_not_exist(prompt):
     assert "'manhattan' is not one of 'cosine', 'whitened', 'l2', 'dot', 'csls'" in misused("neighbors", prompt, "--metric", "manhattan")
 
 
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        (("--metric", "cos"), "'cos' is not one of 'cosine', 'whitened', 'l2', 'dot', 'csls'; did you mean 'cosine'?"),
+        (("--metric", "Cosine"), "'Cosine' is not one of 'cosine', 'whitened', 'l2', 'dot', 'csls'; did you mean 'cosine'?"),
+        (("-k", "ten"), "found 'ten'; expected a valid integer"),
+        (("-k", "0"), "'-k'"),
+    ],
+    ids=str,
+)
+def test_a_wrong_value_is_said_in_plain_words(prompt, typed, said):
+    told = misused("neighbors", prompt, *typed)
+    assert said in told
+    assert "Value error" not in told
+    assert "Input should" not in told
+
+
 @pytest.mark.parametrize("arguments", [("clusters", "--nulls", "0"), ("clusters", "--nulls", "many"), ("labels", "--seed", "-1")], ids=" ".join)
 def test_numbers_out_of_range(arguments, prompt):
     assert arguments[1] in misused(arguments[0], prompt, *arguments[1:])

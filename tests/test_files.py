@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 from explorer import files
 from explorer.errors import WriteError
-from explorer.files import FORMULA_STARTS, cache_folder, check_folder, check_target, csv_bytes, safe_csv, write_file, write_folder, written_whole
+from explorer.files import FORMULA_STARTS, cache_folder, check_folder, check_target, csv_bytes, locked, safe_csv, write_file, write_folder, written_whole
 
 AS_ROOT = pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 
@@ -149,6 +150,84 @@ def test_a_folder_takes_another_ones_place_in_one_step_or_leaves_it(tmp_path, mo
     with pytest.raises(WriteError, match="Input/output error"), written_whole(old) as partial:
         partial.mkdir()
     assert (names(tmp_path), names(old)) == (["out"], ["new"])
+
+
+def test_a_folder_that_is_overwritten_changes_only_when_the_disk_took_all_of_it(tmp_path, monkeypatch):
+    write_folder(tmp_path / "out", {"a": b"old", "b": b"old"})
+    (tmp_path / "out" / "c").write_bytes(b"of the old")
+    wrote = Path.write_bytes
+
+    def full(path, data):
+        if path.name.startswith(".b."):
+            raise OSError(28, "No space left on device")
+        return wrote(path, data)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(WriteError, match="No space left on device"):
+        write_folder(tmp_path / "out", {"a": b"new", "b": b"new"}, overwrite=True, obsolete=["c"])
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == {"a": b"old", "b": b"old", "c": b"of the old"}
+    monkeypatch.undo()
+    write_folder(tmp_path / "out", {"a": b"new", "b": b"new"}, overwrite=True, obsolete=["c"])
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == {"a": b"new", "b": b"new"}
+
+
+def test_a_folder_that_a_killed_process_moved_aside_is_moved_back(tmp_path):
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    aside = tmp_path / f".out.{dead.pid}.old"
+    write_folder(aside, {"a": b"old"})
+    write_folder(tmp_path / f".other.{os.getppid()}.old", {"a": b"in use"})
+    with written_whole(tmp_path / "out") as partial:
+        assert (tmp_path / "out" / "a").read_bytes() == b"old"
+        partial.mkdir()
+    assert names(tmp_path) == [f".other.{os.getppid()}.old", "out"]
+
+
+# Locks
+
+HOLD = "import sys; from pathlib import Path; from explorer.files import locked\nwith locked(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
+
+
+def holder(file) -> subprocess.Popen:
+    """Another process that holds a lock until it is killed or its stdin is closed."""
+    process = subprocess.Popen([sys.executable, "-c", HOLD, str(file)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=files.PACKAGE.parent)
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+def test_what_another_process_holds_is_refused_and_a_killed_one_locks_nobody_out(tmp_path):
+    lock = tmp_path / "out" / ".lock"
+    with holder(lock) as other:
+        with pytest.raises(WriteError, match=rf"out: process {other.pid} is at work in this folder; wait until it has ended, or choose another"), locked(lock):
+            pass
+        other.kill()
+    assert lock.exists(), "left behind"
+    with locked(lock):
+        assert lock.read_text() == f"{os.getpid()}\n"
+    assert names(tmp_path) == ["out"]
+    assert names(tmp_path / "out") == []
+
+
+def test_what_is_waited_for_is_told_and_then_held(tmp_path):
+    with holder(tmp_path / "lock") as other:
+        said = []
+
+        def waiting(told):
+            said.append(told)
+            other.stdin.close()
+
+        with locked(tmp_path / "lock", waiting):
+            assert (tmp_path / "lock").read_text() == f"{os.getpid()}\n", "a file of its own: the other removed the first"
+    assert said == [f"process {other.pid}"]
+
+
+def test_a_lock_leaves_no_folder_behind_and_says_where_none_can_be_made(tmp_path):
+    with locked(tmp_path / "a" / "b" / "lock"):
+        pass
+    assert names(tmp_path) == []
+    (tmp_path / "file").write_text("")
+    with pytest.raises(WriteError, match=r"file: cannot be written \(File exists\); choose another place"), locked(tmp_path / "file" / "lock"):
+        pass
 
 
 # CSV

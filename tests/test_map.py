@@ -216,6 +216,53 @@ def test_a_cache_that_cannot_be_written_is_no_error(tmp_path, small, fitted, mon
     assert "the map is not kept" in said[0]
 
 
+def test_a_full_cache_keeps_no_half_map(tmp_path, small, fitted, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(store, "fit_map", lambda vocabulary, progress=None: fitted)
+
+    def full(file, **arrays):
+        file.write(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(store.np, "savez_compressed", full)
+    said = []
+    np.testing.assert_array_equal(load_map(small, said.append).xy, fitted.xy)
+    assert len(said) == 1
+    assert "the map is not kept" in said[0]
+    assert "No space left on device" in said[0]
+    assert list((tmp_path / "soft-prompt-explorer").rglob("*.*")) == []
+
+
+FIT_SLOWLY = """
+import sys, time; sys.path.insert(0, "tests"); import planted; from explorer.analysis.map import store; from pathlib import Path
+vocabulary = planted.vocabulary()
+def fit(vocabulary, progress=None):
+    print("fits", flush=True)
+    time.sleep(float(sys.argv[1]))
+    return store.VocabularyMap(vocabulary.searchable_ids, vocabulary.embedding[vocabulary.searchable, :2], vocabulary.fingerprint, 15, 0.1, 0)
+store.fit_map = fit
+print("reads", len(store.load_map(vocabulary, lambda said: print(said, flush=True)).xy))
+"""
+
+
+def test_what_another_process_fits_is_waited_for_and_what_a_killed_one_began_is_fitted_again(tmp_path):
+    root = Path(__file__).resolve().parent.parent
+    environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path)}
+
+    def started(seconds: str) -> subprocess.Popen:
+        return subprocess.Popen([sys.executable, "-c", FIT_SLOWLY, seconds], stdout=subprocess.PIPE, text=True, cwd=root, env=environment)
+
+    with started("1000") as killed:
+        assert killed.stdout.readline() == "fits\n"
+        with started("0") as waits:
+            assert waits.stdout.readline() == f"waiting for process {killed.pid}, which fits the map of planted\n"
+            killed.kill()
+            assert waits.stdout.read().splitlines() == ["fits", "reads 395"], "the first one never ended"
+    with started("1000") as third:
+        assert third.stdout.read().splitlines() == ["reads 395"]
+    assert [path.suffix for path in (tmp_path / "soft-prompt-explorer" / "maps").iterdir()] == [".npz"]
+
+
 def test_a_prompt_its_labels_and_its_trajectory_on_the_map(vocabulary):
     ids = vocabulary.searchable_ids[::20]
     xy = np.random.default_rng(5).standard_normal((len(ids), 2)).astype(np.float32)

@@ -99,7 +99,7 @@ def _draw_region(page) -> None:
 
 
 def _go_away_and_back(page) -> None:
-    links = page.get_by_test_id("stSidebarNav")
+    links = page.get_by_test_id("stSidebar")
     links.get_by_text("Words", exact=True).click()
     page.get_by_role("heading", name="Words", exact=True).wait_for()
     links.get_by_text("Map", exact=True).click()

@@ -1,12 +1,14 @@
 """Our own forward gives what transformers gives: logits, the gradient of the prompt, greedy text."""
 
+import logging
+
 import numpy as np
 import pytest
 import torch
 from transformers import MT5Config, MT5ForConditionalGeneration, T5Config, T5ForConditionalGeneration, UMT5Config, UMT5ForConditionalGeneration
 
 from explorer.errors import ModelError
-from explorer.models.architecture import HEAD, SHARED, architecture
+from explorer.models.architecture import HEAD, SHARED, architecture, read_architecture
 from explorer.models.encoder_decoder import attention_mask
 from explorer.models.fallback import TransformersNetwork
 from explorer.models.network import Network, position_buckets
@@ -55,6 +57,25 @@ def answers(forward, embeds, mask, targets):
     torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten()).backward()
     gradient, embeds.grad = embeds.grad, None
     return logits.detach(), gradient
+
+
+def test_transformers_does_not_tell_to_change_the_configuration_of_a_model_with_its_own_head(tmp_path):
+    config = T5Config(**SIZES, feed_forward_proj="gated-gelu", tie_word_embeddings=False)
+    module = T5ForConditionalGeneration(config)
+    module.lm_head.weight = torch.nn.Parameter(torch.randn(60, 16))
+    module.save_pretrained(tmp_path)
+    told = []
+    handler = logging.Handler()
+    handler.emit = lambda record: told.append(record.getMessage())
+    logger = logging.getLogger("transformers.modeling_utils")
+    logger.addHandler(handler)
+    try:
+        network = TransformersNetwork.load(tmp_path, read_architecture(tmp_path), torch.float32, {"": "cpu"})
+        logger.warning("another warning")
+    finally:
+        logger.removeHandler(handler)
+    assert not network.tied
+    assert told == ["another warning"]
 
 
 def test_logits_and_gradients_are_those_of_transformers(reference, batch):

@@ -84,6 +84,19 @@ def test_killed_at_random_moments_it_ends_with_the_same_prompts(tiny_t5_folder, 
         assert prompt.origin.history == resumed.origin.history
 
 
+def test_a_second_call_into_one_folder_is_refused_at_once_and_a_killed_one_locks_nobody_out(tiny_t5_folder, data, tmp_path):
+    out = tmp_path / "out"
+    first = start(*command(tiny_t5_folder, data, out, "--steps", "100000", "--evaluate-every", "10"))
+    wait_for(lambda: list(out.rglob(".*.tuning.pt")), first)
+    said = finish(*command(tiny_t5_folder, data, out, "--steps", "20", "--task", "other"), code=1)
+    assert said.splitlines() == [f"Error: {out}: process {first.pid} is at work in this folder; wait until it has ended, or choose another"]
+    first.kill()
+    first.communicate()
+    said = finish(*command(tiny_t5_folder, data, out, "--steps", "20", "--evaluate-every", "10", "--task", "other"))
+    assert len([line for line in said.splitlines() if line.startswith(str(out))]) == 4
+    assert not list(out.rglob(".lock"))
+
+
 def test_data_that_was_edited_meanwhile_is_named(tiny_t5_folder, data, tmp_path):
     out = tmp_path / "out"
     process = start(*command(tiny_t5_folder, data, out, "--steps", "100000", "--evaluate-every", "10"))

@@ -13,6 +13,7 @@ import foreign
 import numpy as np
 import pytest
 from test_dashboard import PAGES, house, open_page, plant_map, put, texts  # noqa: F401  fixtures
+from test_foreign_files import cached  # noqa: F401  fixture
 
 from explorer.dashboard import access, limits, uploads
 from explorer.dashboard.cache import Broken
@@ -245,3 +246,20 @@ def test_long_names_are_written(tmp_path):
     write_folder(tmp_path / ("a" * 255), {"x": b"x"})
     assert (tmp_path / ("a" * 255) / "x").read_bytes() == b"x"
     shutil.rmtree(tmp_path / ("a" * 255))
+
+
+def test_an_adapter_of_the_hub_is_opened_by_its_id_where_folders_may_be(cached, upload, monkeypatch):  # noqa: F811
+    def typed(name: str) -> dict:
+        uploads.st.session_state["folder"] = name
+        uploads._named()
+        return uploads.st.session_state.get("opened privately", {})
+
+    assert typed("user/my-prompt") == {}, "not where the page is not shown on the server's machine"
+    monkeypatch.setattr(uploads, "_at_this_machine", lambda: True)
+    found = typed("user/my-prompt")
+    assert found["user/my-prompt"].length == 6
+    assert not found["user/my-prompt"].origin.uploaded, "its base model may be sought"
+    assert uploads.st.session_state["prompts"] == ["user/my-prompt"]
+    assert f"user/my-prompt@{'a' * 40}" not in typed(f"user/my-prompt@{'a' * 40}")
+    broken = typed("user/other")["user/other"]
+    assert "nor to be had from the Hugging Face hub" in str(broken.error)

@@ -17,6 +17,7 @@ from explorer.analysis.nulls import SIGNIFICANT_AT, benjamini_hochberg, enough, 
 from explorer.analysis.search import search
 from explorer.analysis.vectors import directionless, index_of, rough_neighbors, stored_rows, unit, whitening
 from explorer.choices import NULLS, Null
+from explorer.interruption import checkpoint
 from explorer.pieces import readable
 from explorer.prompt import SoftPrompt
 from explorer.results import Result
@@ -239,6 +240,7 @@ def _pair_products(similarity: np.ndarray, ids: np.ndarray, vocabulary: Vocabula
     pairs = ids.shape[1] * (ids.shape[1] - 1)
     found, table = np.full(len(ids), np.nan), stored_rows(index_of(vocabulary, "whitened"))
     for start in range(0, len(ids), QUERIES_PER_BLOCK):
+        checkpoint()
         block = slice(start, start + QUERIES_PER_BLOCK)
         rows = table[np.searchsorted(vocabulary.searchable_ids, ids[block])]  # [q, k, H]
         near = similarity[block].astype(np.float64)

@@ -13,6 +13,7 @@ from explorer.analysis.memo import remembered
 from explorer.analysis.nulls import gaussian_vectors, p_values
 from explorer.analysis.vectors import cosine_index, stored_rows
 from explorer.errors import ExplorerError
+from explorer.interruption import checkpoint
 from explorer.pieces import readable
 from explorer.prompt import SoftPrompt
 from explorer.results import Result
@@ -144,6 +145,7 @@ def _best(left: np.ndarray, rows: np.ndarray, taken: np.ndarray) -> tuple[np.nda
     best, gain = np.empty(len(left), np.int64), np.empty(len(left), np.float32)
     step = max(1, PRODUCTS_AT_ONCE // len(rows))
     for start in range(0, len(left), step):
+        checkpoint()
         block = slice(start, start + step)
         products = left[block] @ rows.T
         for column in taken[block].T:

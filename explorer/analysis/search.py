@@ -10,6 +10,7 @@ from explorer.analysis.memo import remembered
 from explorer.analysis.vectors import filled, index_of, stored_rows, unit, whitening
 from explorer.choices import METRICS, Metric
 from explorer.errors import ExplorerError, PromptError
+from explorer.interruption import checkpoint
 from explorer.prompt import Vectors
 from explorer.vocabulary import Vocabulary
 
@@ -41,6 +42,7 @@ def search(queries: Vectors, vocabulary: Vocabulary, k: int, metric: Metric = "c
     ids, scores = np.empty((len(queries), k), np.int64), np.empty((len(queries), k), np.float32)
     open_queries, wanted = np.arange(len(queries)), min(k + SPARE, len(index.token_ids))
     while len(open_queries):
+        checkpoint()
         found, settled = index.propose(queries[open_queries], k, wanted)
         rows = open_queries[settled]
         ids[rows], scores[rows] = index.ranked(queries[rows], found[settled], crowding[rows], vocabulary, k)

@@ -13,6 +13,7 @@ from explorer.analysis.hubness import null_neighbors
 from explorer.analysis.memo import remembered
 from explorer.analysis.nulls import covariance, mean_row
 from explorer.analysis.vectors import cosine_index, rough_neighbors, stored_rows, unit
+from explorer.interruption import checkpoint
 from explorer.vocabulary import Vocabulary
 
 A_WORD_FROM = 0.99
@@ -93,6 +94,7 @@ def mixed(rest: np.ndarray, draws: int, generator: np.random.Generator) -> np.nd
     """
     turned = np.empty((draws, *rest.shape), np.float32)
     for block in np.array_split(generator.permutation(len(rest)), -(-len(rest) // TURNED_AT_ONCE)):
+        checkpoint()
         count = len(block)
         mean = rest[block].mean(axis=0)
         frame = np.linalg.qr(np.column_stack([np.ones(count), np.eye(count)[:, 1:]]))[0][:, 1:]  # what is orthogonal to the mean

@@ -17,7 +17,7 @@ from typer.core import TyperGroup
 from explorer.cli.app import app as dashboard
 from explorer.cli.attribution import attribution
 from explorer.cli.clusters import clusters
-from explorer.cli.commandline import SCRIPT, advice, program
+from explorer.cli.commandline import SCRIPT, advice, misuse, program
 from explorer.cli.compare import compare
 from explorer.cli.convert import convert
 from explorer.cli.decode import decode
@@ -51,6 +51,9 @@ class Commands(TyperGroup):
         except ExplorerError as error:
             note(f"Error: {error}{advice(error.setting)}")
             raise typer.Exit(1) from error
+        except typer.BadParameter as error:
+            error.message = misuse(error.message, error.__cause__)
+            raise
         except KeyboardInterrupt as interruption:
             note(f"interrupted: {interruption}" if str(interruption) else "interrupted")
             raise typer.Exit(130) from interruption

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from explorer.cli.options import Device, Dtype
 from explorer.cli.output import note
 from explorer.errors import ExplorerError
 from explorer.files import APP
@@ -23,6 +24,8 @@ def app(
     ] = None,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open a browser.")] = False,
     read_only: Annotated[bool, typer.Option("--read-only", help="No uploads, and the model is never run: for a dashboard that others look at.")] = False,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
     base_path: Annotated[str | None, typer.Option("--base-path", metavar="PATH", help="Where a proxy shows the dashboard, as /prompts.")] = None,
 ) -> None:
     """Open the dashboard; Ctrl-C ends it."""
@@ -37,6 +40,8 @@ def app(
         environment["EXPLORER_FOLDERS"] = "1"
     if read_only:
         environment["EXPLORER_READ_ONLY"] = "1"
+    environment |= {"EXPLORER_DEVICE": device, "EXPLORER_DTYPE": dtype}
+    environment["EXPLORER_STARTED_BY"] = str(os.getpid())
     command = [sys.executable, "-m", "streamlit", "run", str(APP), "--server.address", host or "localhost"]
     command += ["--server.showEmailPrompt", "false", "--browser.gatherUsageStats", "false"]
     command += ["--client.showErrorDetails", "none"]  # stack traces name folders of the server; its log has them

@@ -6,6 +6,7 @@ Nothing outside `cli` knows a flag: errors, notes and recipes name settings, and
 import shlex
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,22 @@ def advice(setting: str | None) -> str:
     if setting is None:
         return ""
     return f" (`{program()} prompts` lists what is here)" if setting == "prompt" else f" ({flag(setting)})"
+
+
+def misuse(said: str, cause: BaseException | None) -> str:
+    """What is wrong with an option's value: what was found, what was expected, what may have been meant.
+
+    said: typer's message, which is its validator's own; cause: the validator's error, which knows the value.
+    """
+    said = said.removeprefix("Value error, ").removesuffix(".")
+    errors: list[dict] = getattr(cause, "errors", list)()
+    value = str(errors[0].get("input")) if errors else ""
+    if said.startswith("Input should be "):
+        wanted = said.removeprefix("Input should be ").partition(",")[0]
+        return f"found {value[:80]!r}; expected {'a number ' if wanted.startswith(('greater', 'less')) else ''}{wanted}"
+    choices = [choice.strip(" '") for choice in said.partition("is not one of ")[2].split(",")]
+    meant = [choice for choice in choices if value and choice.startswith(value.casefold())] or get_close_matches(value.casefold(), choices, 1)
+    return f"{said}; did you mean {meant[0]!r}?" if meant and meant[0] else said
 
 
 def shell_line(recipe: "Recipe", given: Sequence[str], session: "Session", whole: Sequence[str] = (), revision: str | None = None) -> str:

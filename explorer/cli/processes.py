@@ -6,14 +6,19 @@ Without a launcher there is one process, which takes everything, and Accelerate 
 import atexit
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import TypeVar
 
 from explorer.choices import Device
 from explorer.cli.output import note
-from explorer.errors import ExplorerError
+from explorer.errors import ExplorerError, WriteError
+from explorer.files import locked
 
 T = TypeVar("T")
+
+LOCK = ".lock"
+"""a file in the folder that runs are written to while they are tuned"""
 
 
 class Processes:
@@ -50,6 +55,24 @@ class Processes:
 
         everyone = gather_object([(place * self.count + self.rank, item) for place, item in enumerate(mine)])
         return [item for _, item in sorted(everyone, key=lambda pair: pair[0])] if self.first else []
+
+    @contextmanager
+    def alone_in(self, folder: Path) -> Iterator[None]:
+        """Within, no other launch works in this folder: the first process holds its lock for all. Raises WriteError, in all, where one does."""
+        refused: list[WriteError | None] = [None]
+        with ExitStack() as stack:
+            if self.first:
+                try:
+                    stack.enter_context(locked(folder / LOCK))
+                except WriteError as error:
+                    refused = [error]
+            if self._state is not None:
+                from accelerate.utils import broadcast_object_list
+
+                broadcast_object_list(refused)
+            if refused[0] is not None:
+                raise refused[0]
+            yield
 
     def note(self, message: str) -> None:
         """Progress or a warning, with the process that says it where there are several."""

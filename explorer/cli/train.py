@@ -65,12 +65,9 @@ def train(
     if out.exists() and not out.is_dir():
         raise WriteError(f"{out}: is a file; expected a folder for the prompts")
     examples, held = _examples(data, dev, Columns(text_column, label_column))
-    from explorer.models.loading import lasting_name
-    from explorer.resolve import Loader
     from explorer.tasks import task_name
     from explorer.tuning.settings import TuningConfig
 
-    processes = Processes()
     config = TuningConfig(
         steps=steps,
         learning_rate=rate,
@@ -85,13 +82,19 @@ def train(
         read_as=read_as,
         pull=0.0 if read_as is None else pull,
     )
-    tuner = Tuner(lasting_name(model), Loader(processes.device_for(device), dtype), examples, held, config, task or task_name(data), out, processes)
-    try:
-        with processes.failing_together():
-            folders = tuner.models(chosen_seeds) if tune == "model" else tuner.prompts(lengths, initializations, chosen_seeds)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"what is finished is in {out}; the same command goes on from its last measurement") from None
-    for folder in processes.gathered(folders):
+    processes = Processes()
+    with processes.alone_in(out):
+        from explorer.models.loading import lasting_name
+        from explorer.resolve import Loader
+
+        tuner = Tuner(lasting_name(model), Loader(processes.device_for(device), dtype), examples, held, config, task or task_name(data), out, processes)
+        try:
+            with processes.failing_together():
+                folders = tuner.models(chosen_seeds) if tune == "model" else tuner.prompts(lengths, initializations, chosen_seeds)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(f"what is finished is in {out}; the same command goes on from its last measurement") from None
+        finished = processes.gathered(folders)
+    for folder in finished:
         typer.echo(folder)
 
 

@@ -13,17 +13,19 @@ from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import pandas as pd
 import streamlit as st
 
 from explorer.analysis.memo import Memo, remembered
+from explorer.choices import Device, Dtype
 from explorer.dashboard.access import read_only, without_paths
 from explorer.dashboard.markdown import safe
 from explorer.errors import DataError, ExplorerError, ModelError
 from explorer.files import ANSWERS, EXAMPLES, MODELS, PROMPTS, STUDY
 from explorer.formats import find_prompts
+from explorer.interruption import asking
 from explorer.kept import Kept
 from explorer.prompt import SoftPrompt
 from explorer.resolve import Loader, Progress
@@ -45,6 +47,8 @@ LONGEST_UPLOAD = 500
 """labelled texts that a page runs the model on"""
 VOCABULARY_BYTES = 2**30
 """vocabularies kept in memory; the last one read stays, however large"""
+ASKED_EVERY = 0.5
+"""seconds between two looks at whether the visitor that work is done for is still there"""
 FAILURE_KEPT, MOST_FAILURES = 300, 100
 """seconds for which a model that was not found is not sought again, and how many such are remembered: asking a hub that does not answer takes long"""
 
@@ -106,8 +110,8 @@ class SharedLoader(Loader):
     Whoever asks for what is being read waits for it, nobody else does.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, device: Device = "auto", dtype: Dtype = "auto") -> None:
+        super().__init__(device, dtype)
         self._read_vocabularies = Memo(VOCABULARY_BYTES)
         self._failures: dict[tuple[str, str], tuple[float, ModelError]] = {}
         self._loading = threading.Lock()
@@ -175,8 +179,16 @@ def _kept(model: Path, state: str) -> Kept:
 
 @st.cache_resource(show_spinner=False)
 def loader() -> SharedLoader:
-    """The one loader of this server."""
-    return SharedLoader()
+    """The one loader of this server. EXPLORER_DEVICE and EXPLORER_DTYPE say where its model runs and in which precision."""
+    return SharedLoader(_asked("EXPLORER_DEVICE", get_args(Device)), _asked("EXPLORER_DTYPE", get_args(Dtype)))
+
+
+def _asked(variable: str, choices: tuple[str, ...]) -> Any:
+    """One of the choices, as the environment says. Raises ExplorerError for another."""
+    asked = os.environ.get(variable) or choices[0]
+    if asked not in choices:
+        raise ExplorerError(f"{variable}: found {asked[:80]!r}; expected one of {', '.join(choices)}")
+    return asked
 
 
 def model_state(model: str) -> str:
@@ -210,13 +222,20 @@ def telling(heard: Progress) -> Iterator[None]:
 def _waiting(said: str) -> Iterator[None]:
     """As long as this takes the page shows `said`, the seconds, and below it what is being done."""
     with st.spinner(said, show_time=True):
-        place = st.empty()
+        place, when, shown = st.empty(), time.monotonic(), ""
 
         def heard(message: str) -> None:
+            nonlocal when, shown
+            when, shown = time.monotonic(), message
             place.caption(safe(message))
 
+        def still_here() -> None:
+            """Streamlit ends the run of a page whose visitor has left, or has clicked elsewhere, when the page shows something."""
+            if time.monotonic() - when > ASKED_EVERY:
+                heard(shown)
+
         try:
-            with telling(heard):
+            with telling(heard), asking(still_here):
                 yield
         finally:
             place.empty()

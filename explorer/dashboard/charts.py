@@ -17,7 +17,7 @@ CAMERA = "The camera above every chart downloads it in this format"
 def show(figure: Figure, key: str, place: DeltaGenerator | None = None, buttons: bool = True) -> None:
     """Draw a figure on the page, or in a place on it such as a column; buttons: those that appear above it."""
     config = CONFIG if buttons else CONFIG | {"displayModeBar": False}
-    (place or st).plotly_chart(figure, key=key, config=config | _camera(figure), alt=alternative_text(figure))
+    (place or st).plotly_chart(figure, key=key, config=config | camera(figure), alt=alternative_text(figure))
 
 
 def sidebar() -> None:
@@ -25,7 +25,7 @@ def sidebar() -> None:
     st.selectbox("Pictures", PICTURES, format_func=str.upper, key="picture", persist_state="session", help=CAMERA)
 
 
-def _camera(figure: Figure) -> dict[str, dict[str, object]]:
+def camera(figure: Figure) -> dict[str, dict[str, object]]:
     """The picture that the camera makes, called what the figure says."""
     return {
         "toImageButtonOptions": {"format": st.session_state.get("picture", PICTURES[0]), "filename": slug(figure.layout.title.text or "figure"), "scale": 2}
@@ -45,7 +45,7 @@ def tokens(figure: Figure, key: str, prompt: SoftPrompt, down: bool = False, pla
         key=key,
         on_select=lambda: _clicked(key, prompt.name),
         selection_mode="points",
-        config=CONFIG | _camera(figure),
+        config=CONFIG | camera(figure),
         alt=f"{said} A click chooses a token.",
     )
 

@@ -15,6 +15,15 @@ MOST_ROWS = 10_000
 """of a table; its download has them all"""
 LONGEST_CELL = 500
 """characters of a card's entry"""
+MOST_FILES, MOST_FILES_TOGETHER = 1_000, 20_000
+"""uploaded, of a session and of all: those of an unpacked zip count"""
+MOST_BYTES, MOST_BYTES_TOGETHER = 256 * 2**20, 2**30
+UPLOADS_BOUNDED = (
+    f"too much is uploaded: expected at most {MOST_BYTES // 2**20} MB and {MOST_FILES:,} files of a visitor, {MOST_BYTES_TOGETHER // 2**20:,} MB and "
+    f"{MOST_FILES_TOGETHER:,} files of all together; forget what was opened before, or read it in the shell"
+)
+CLOSED_KEPT = 120
+"""seconds for which the uploads of a closed page are kept: a reload finds them again"""
 REPORT = "In the shell python -m explorer report reads it whole, as do the commands named after the pages"
 
 

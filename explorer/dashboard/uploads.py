@@ -1,24 +1,29 @@
 """Prompts that one session opened: uploaded files and zips, and folders of this machine. They are nobody else's and go with the session."""
 
 import os
+import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import streamlit as st
 
 from explorer.dashboard import cache
 from explorer.dashboard.access import folders, read_only
 from explorer.dashboard.cache import Broken
+from explorer.dashboard.guard import of_this_machine
 from explorer.dashboard.markdown import slug
+from explorer.dashboard.storage import STORAGE, forget_files, session_id
 from explorer.errors import ExplorerError, PromptError
-from explorer.formats import find_prompts, read_prompt
+from explorer.formats import find_prompts, local, read_prompt
 from explorer.formats.archives import ZIP, Archive
+from explorer.formats.places import REVISION_MARK
 from explorer.formats.stored import starts_with
+from explorer.hub import is_id
 from explorer.prompt import SoftPrompt
 from explorer.wording import printable
 
-_KEPT, _FOLDERS = "opened privately", "private folders"
+_KEPT = "opened privately"
 
 
 def collection() -> tuple[SoftPrompt | Broken, ...]:
@@ -48,28 +53,36 @@ def opener() -> None:
             on_change=_uploaded,
             help="PEFT, Google's code, T5X, OpenPrompt, AdapterHub, NeMo, KoboldAI, .npy .npz .safetensors .pt. No pickle is executed.",
         )
-        if folders() and st.context.ip_address is None:  # the browser runs on the server's own machine
-            st.text_input("or a folder on this machine", key="folder", on_change=_named, placeholder="/home/me/runs")
+        if _at_this_machine():
+            st.text_input("or a folder on this machine, or an adapter on the Hugging Face hub", key="folder", on_change=_named, placeholder="/home/me/runs")
         if kept := st.session_state.get(_KEPT):
             st.caption(f"{len(kept)} opened in this session, seen by nobody else and gone when it ends.")
             st.button("Forget them", on_click=_forget, icon=":material/delete:")
 
 
+def _at_this_machine() -> bool:
+    """Whether folders may be opened by name: where the app serves its own machine, to a browser there, under that machine's name."""
+    return folders() and st.context.ip_address is None and of_this_machine(st.context.headers.get("Host", ""))
+
+
 def _uploaded() -> None:
     """Put what was uploaded together into one private folder and read it."""
+    if read_only():
+        return
     files = [file for file in st.session_state.upload or () if file.file_id not in st.session_state.setdefault("uploads seen", set())]
     if not files:
         return
-    folder = TemporaryDirectory(prefix="explorer-")
-    st.session_state.setdefault(_FOLDERS, []).append(folder)  # removed from the disk when the session's state is
-    place = Path(folder.name).resolve()  # as messages name it
+    session, kept = session_id(), st.session_state.setdefault(_KEPT, {})
+    place = STORAGE.folder(session, lambda: (kept.clear(), forget_files(session)))
     for file in files:
         st.session_state["uploads seen"].add(file.file_id)
         name = slug(Path(file.name).name) or "file"
         target = _free(place / (f"file{name}" if name.startswith(".") else name))  # hidden files are passed over
         try:
-            target.write_bytes(file.getvalue())
-            _unpack(target)
+            content = file.getvalue()
+            STORAGE.check(session, len(content))
+            target.write_bytes(content)
+            _unpack(target, lambda: STORAGE.check(session))
         except Exception as error:  # of this file; the others that came with it are read
             target.unlink(missing_ok=True)
             _keep(f"uploaded/{target.name}", _broken(f"uploaded/{target.name}", error, f"{place}/"))
@@ -92,8 +105,8 @@ def _broken(name: str, error: Exception, hide: str) -> Broken:
     return Broken(Path(name), PromptError(said.replace(hide, "") if hide else said))
 
 
-def _unpack(target: Path) -> None:
-    """Replace a zip that is no prompt itself by its content."""
+def _unpack(target: Path, check: Callable[[], None]) -> None:
+    """Replace a zip that is no prompt itself by its content. check: raises what is said when that is too much."""
     if not starts_with(target, *ZIP):
         return
     try:
@@ -104,16 +117,31 @@ def _unpack(target: Path) -> None:
                 return
             inside = target.with_name(f"{target.stem}-unpacked")
             archive.unpack(inside)
+        try:
+            check()
+        except ExplorerError:
+            shutil.rmtree(inside, ignore_errors=True)
+            raise
         target.unlink()
         inside.rename(_free(target.with_name(target.stem or "files")))
 
 
 def _named() -> None:
-    """Read a folder of this machine."""
+    """Read a folder of this machine, or an adapter of the hub; without a connection, one in the hub's cache."""
     name = st.session_state.folder.strip()
-    if name:
-        path = Path(os.path.expanduser(name))
-        _open(path, os.path.basename(os.path.realpath(path)) or "files")
+    path = Path(os.path.expanduser(name))
+    if not name or not _at_this_machine():
+        return
+    if local(path) is None and is_id(name.partition(REVISION_MARK)[0]):
+        try:
+            found = read_prompt(name)
+        except ExplorerError as error:
+            _keep(printable(name), Broken(path, error))
+        else:
+            _keep(found.name, found)
+            st.session_state["prompts"] = [found.name]
+        return
+    _open(path, os.path.basename(os.path.realpath(path)) or "files")
 
 
 def _open(path: Path, title: str, hide: str = "") -> None:
@@ -147,5 +175,4 @@ def _keep(name: str, one: SoftPrompt | Broken) -> None:
 def _forget() -> None:
     names = set(st.session_state.pop(_KEPT, {}))
     st.session_state["prompts"] = [name for name in st.session_state.get("prompts", []) if name not in names]
-    for folder in st.session_state.pop(_FOLDERS, []):
-        folder.cleanup()
+    STORAGE.remove(session_id())

@@ -11,6 +11,7 @@ import numpy as np
 import streamlit as st
 
 from explorer.dashboard import focus
+from explorer.dashboard.charts import camera
 from explorer.figures import Figure, alternative_text, with_regions
 
 MAP = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "autoScale2d", "resetScale2d", "lasso2d", "pan2d"], "scrollZoom": True}
@@ -126,7 +127,7 @@ def draw(figure: Figure, key: str, seen: Seen) -> None:
     figure.update_layout(dragmode=seen.drag)
     with_regions(figure, seen.outlines)
     said = f"{alternative_text(figure)} A click chooses a point, a line drawn with the lasso a region."
-    event = st.plotly_chart(figure, key=key, on_select=lambda: _chosen(key), selection_mode=("points", "lasso"), config=MAP, alt=said)
+    event = st.plotly_chart(figure, key=key, on_select=lambda: _chosen(key), selection_mode=("points", "lasso"), config=MAP | camera(figure), alt=said)
     _take(key, event["selection"])
     _watch(key)
 

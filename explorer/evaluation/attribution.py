@@ -187,7 +187,7 @@ class _Question:
         embeds = torch.cat([prompts.to(self.text.dtype), self.text.expand(rows, -1, -1)], dim=1)
         mask = torch.cat([keep.long(), torch.ones(rows, len(self.text), dtype=torch.long, device=keep.device)], dim=1)
         encoded = self.model.encode(embeds, mask)
-        columns = [self.model.target_scores(encoded, mask, target) for target in self.targets]
+        columns = [self.model.target_scores(encoded, mask, target, exact=True) for target in self.targets]
         return torch.log_softmax(torch.stack(columns, dim=1), dim=1)
 
     def masked(self, prompt: np.ndarray, keep: np.ndarray) -> np.ndarray:

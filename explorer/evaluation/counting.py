@@ -5,6 +5,8 @@ from contextlib import contextmanager
 
 from tqdm import tqdm
 
+from explorer.interruption import checkpoint
+
 SHORT = 0.5
 """seconds; work that is done by then shows no bar"""
 
@@ -16,6 +18,7 @@ def counted(total: int, what: str, share: Callable[[float], None] | None = None)
 
         def done(more: int) -> None:
             bar.update(more)
+            checkpoint()
             if share is not None:
                 share(min(1.0, bar.n / max(1, total)))
 

@@ -181,13 +181,11 @@ def write(prompt: SoftPrompt, folder: Path, versions: dict[str, str] | None = No
     if prompt.trajectory is not None:
         moved = prompt.trajectory
         files[TRAJECTORY] = save({"vectors": np.ascontiguousarray(moved.vectors, np.float32), "steps": moved.steps.astype(np.int64)})
-    elif folder.is_dir():
-        (folder / TRAJECTORY).unlink(missing_ok=True)  # of the prompt that was there
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise WriteError(f"{folder}: cannot be written ({error.strerror or error}); choose another place") from error
-    write_folder(folder, files, overwrite)
+    write_folder(folder, files, overwrite, obsolete=[TRAJECTORY] if TRAJECTORY not in files else [])  # of the prompt that was there
 
 
 def _adapter_config(prompt: SoftPrompt) -> dict:

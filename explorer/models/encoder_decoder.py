@@ -13,8 +13,10 @@ from explorer.arguments import as_list
 from explorer.choices import LONGEST_INPUT, Device, Dtype
 from explorer.errors import DataError, ModelError, PromptError
 from explorer.files import MODELS
+from explorer.interruption import checkpoint
 from explorer.models.architecture import read_architecture
 from explorer.models.loading import DEFAULT_MODEL, doubts, model_folder, read_network
+from explorer.models.placement import POSITIONS_PER_ROW, ROWS_PER_PASS, chosen_device, chosen_dtype
 from explorer.models.tokenizer import Tokenizer, read_tokenizer
 from explorer.prompt import SoftPrompt
 from explorer.tasks import check_labels, check_text
@@ -26,10 +28,6 @@ if TYPE_CHECKING:
     from explorer.models.network import Network
 
 LONGEST_OUTPUT = 64
-ROWS_PER_PASS = {"cpu": 64, "cuda": 1024}
-"""rows of a batch that go through the model at once: a processor is fastest while they fit into its cache (twice 256 rows' pace)"""
-POSITIONS_PER_ROW = 96
-"""longer rows, padding included, go through the model fewer at a time"""
 
 Prompts = Sequence[SoftPrompt | np.ndarray | None]
 """prompts, or their vectors [P, H]; None for no prompt"""
@@ -57,28 +55,20 @@ class FrozenT5:
     def load(cls, model: str | Path = DEFAULT_MODEL, device: Device | str = "auto", dtype: Dtype = "auto", embedding: np.ndarray | None = None) -> "FrozenT5":
         """Load a T5 from a folder, a bundled model's name or a Hugging Face id.
 
-        device: `auto` takes CUDA where there is some, and `split` there when the weights are larger than what is free; weights go
+        device: `auto` takes CUDA where there is some, and `split` there when the weights in their precision, and a pass, need more than is free; weights go
         straight to a GPU, without a full copy in host memory. `split`: Accelerate spreads the layers over all devices.
-        dtype: `auto` is bfloat16 on CUDA and float32 on the CPU.
+        dtype: `auto` is bfloat16 on CUDA cards that compute in it and float32 elsewhere.
         embedding: the model's own table [V, H] float32 where it has been read already, as a `Vocabulary` has; it is then shared, not read again.
         Raises ModelError when the model is missing, damaged or no T5.
         """
-        import torch
-
         folder = model_folder(model, weights=True)
-        device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else str(device)
-        try:
-            on_gpu = torch.cuda.is_available() if device == "split" else torch.device(device).type == "cuda"
-        except RuntimeError as error:
-            raise ModelError(f"found the device {device!r}; expected auto, cpu, cuda, split or such as cuda:1", "device") from error
-        if on_gpu and not torch.cuda.is_available():
-            raise ModelError(f"device {device} was asked for, but torch sees no GPU; use cpu", "device")
-        precision = ("bfloat16" if on_gpu else "float32") if dtype == "auto" else dtype
+        device = chosen_device(device)
+        precision = chosen_dtype(dtype, device)
         made, tokenizer = read_architecture(folder), read_tokenizer(folder)  # both before the weights take memory
         if len(tokenizer.pieces) > made.rows:
             found = f"the tokenizer has {len(tokenizer.pieces):,} pieces, the embedding table {made.rows:,} rows"
             raise ModelError(f"{folder}: {found}; they belong to different models")
-        network = read_network(folder, device, getattr(torch, precision), embedding)
+        network = read_network(folder, device, precision, embedding)
         name = folder.name if folder.parent == MODELS else str(model)
         return cls(network, tokenizer, name, folder, doubts(network, folder))
 
@@ -224,12 +214,15 @@ class FrozenT5:
         """What the decoder attends to, for input embeddings [R, L, H] and their attention mask [R, L]; gradients flow to the embeddings."""
         return self.network.encode(embeds, mask)
 
-    def target_scores(self, encoded: Any, mask: "torch.Tensor", target: "torch.Tensor") -> "torch.Tensor":
-        """Log-probability of a label's pieces [U], eos among them, in nats: [R] float32, given what `encode` gave for R rows."""
+    def target_scores(self, encoded: Any, mask: "torch.Tensor", target: "torch.Tensor", exact: bool = False) -> "torch.Tensor":
+        """Log-probability of a label's pieces [U], eos among them, in nats: [R] float32, given what `encode` gave for R rows.
+
+        exact: logits are computed in float32, whatever the precision of the weights: small differences of scores are lost in bfloat16.
+        """
         import torch
 
         wanted = target.expand(len(mask), -1)
-        logits = self.network.target_logits(encoded, mask, wanted).float()
+        logits = self.network.target_logits(encoded, mask, wanted, exact).float()
         return torch.log_softmax(logits, dim=-1).gather(2, wanted[:, :, None].to(logits.device)).sum(dim=(1, 2))
 
     def _passes(self, vectors: Sequence[np.ndarray | None], ids: Sequence[list[int]]) -> "Iterator[tuple[np.ndarray, torch.Tensor, torch.Tensor]]":
@@ -243,9 +236,11 @@ class FrozenT5:
         lengths = np.array([(0 if front is None else len(front)) + len(text) for front in fronts for text in ids], np.int64)
         most = ROWS_PER_PASS.get(self.device.type, ROWS_PER_PASS["cpu"])
         for rows in split_by_length(lengths, most, most * POSITIONS_PER_ROW):
+            checkpoint()
             with torch.no_grad():
-                embedded = [self.embed(torch.tensor(ids[row % len(ids)], device=self.device)) for row in rows]
-                pairs = [(fronts[row // len(ids)], text) for row, text in zip(rows, embedded, strict=True)]
+                texts = [torch.tensor(ids[row % len(ids)]) for row in rows]
+                embedded = self.embed(torch.nn.utils.rnn.pad_sequence(texts, batch_first=True).to(self.device))  # [R, T, H], in one transfer
+                pairs = [(fronts[row // len(ids)], one[: len(text)]) for row, one, text in zip(rows, embedded, texts, strict=True)]
                 embeds = torch.nn.utils.rnn.pad_sequence([text if front is None else torch.cat([front, text]) for front, text in pairs], batch_first=True)
             yield rows, embeds, attention_mask(torch.from_numpy(lengths[rows]).to(self.device), embeds.shape[1])
 

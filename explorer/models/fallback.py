@@ -1,5 +1,6 @@
 """T5 by transformers' own forward, for what `Network` does not do: models spread over several devices, variants it does not know."""
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,11 @@ if TYPE_CHECKING:
     from explorer.models.network import Network
 
 
+def _heads(record: logging.LogRecord) -> bool:
+    """Whether a warning is shown: not the one that tells to change the configuration of a T5 with a head of its own. Every T5's says it is tied."""
+    return not record.getMessage().startswith("The tied weights mapping and config for this model specifies to tie")
+
+
 class TransformersNetwork:
     """A transformers model with the functions of `Network`."""
 
@@ -25,9 +31,10 @@ class TransformersNetwork:
     def load(cls, folder: Path, architecture: Architecture, dtype: torch.dtype, placement: dict[str, str] | str) -> "TransformersNetwork":
         """placement: transformers' device map. Raises ModelError for a model that is damaged or incomplete."""
         from transformers import AutoModelForSeq2SeqLM
-        from transformers.utils import logging
+        from transformers.utils.logging import disable_progress_bar
 
-        logging.disable_progress_bar()
+        disable_progress_bar()
+        logging.getLogger("transformers.modeling_utils").addFilter(_heads)
         given = {"dtype": dtype, "device_map": placement, "output_loading_info": True, "trust_remote_code": False}
         try:
             _check_quantization(folder)
@@ -89,11 +96,19 @@ class TransformersNetwork:
         """Encoder outputs [R, L, H] of inputs [R, L, H] with an attention mask [R, L]."""
         return self.module.get_encoder()(inputs_embeds=embeds, attention_mask=mask).last_hidden_state
 
-    def target_logits(self, encoded: torch.Tensor, mask: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """Logits [R, U, V] of the pieces of targets [R, U] (any filler after a target's end), given those before them."""
+    def target_logits(self, encoded: torch.Tensor, mask: torch.Tensor, targets: torch.Tensor, exact: bool = False) -> torch.Tensor:
+        """Logits [R, U, V] of the pieces of targets [R, U] (any filler after a target's end), given those before them; exact: in float32 where the head
+        is a table of plain numbers that is on a device.
+        """
         from transformers.modeling_outputs import BaseModelOutput
 
         before = torch.cat([torch.full_like(targets[:, :1], self.architecture.start), targets[:, :-1]], dim=1)
+        head = self.module.get_output_embeddings().weight
+        if exact and head.is_floating_point() and not head.is_meta and head.dtype != torch.float32:
+            decoder = self.module.get_decoder()
+            y = decoder(input_ids=before, encoder_hidden_states=encoded, encoder_attention_mask=mask, use_cache=False).last_hidden_state
+            y = y.to(head.device).float() * (self.architecture.dimension**-0.5 if self.architecture.scaled else 1.0)
+            return torch.nn.functional.linear(y, head.float())
         return self.module(encoder_outputs=BaseModelOutput(encoded), attention_mask=mask, decoder_input_ids=before, use_cache=False).logits
 
     def generate(self, embeds: torch.Tensor, mask: torch.Tensor, longest: int) -> list[list[int]]:

@@ -9,6 +9,7 @@ from explorer.errors import ModelError
 from explorer.files import MODELS
 from explorer.hub import HubError
 from explorer.models.architecture import HEAD, SHARED, Architecture, read_architecture
+from explorer.models.placement import QUANTIZED, placement
 from explorer.models.weights import EMBEDDING_KEYS, read_tensors, stored_shapes, weight_files
 from explorer.wording import printable
 
@@ -77,26 +78,15 @@ def _downloaded(model: str, weights: bool) -> Path:
         ) from error
 
 
-def placement(folder: Path, device: str) -> dict[str, str] | str:
-    """Where transformers is to put the weights: on one device, or (`auto`) where Accelerate finds room."""
-    import torch
-
-    if device.startswith("cuda"):
-        files = [*folder.glob("*.safetensors")] or [*folder.glob("*.bin")]
-        if sum(file.stat().st_size for file in files) > torch.cuda.mem_get_info(device)[0]:
-            return "auto"
-    return "auto" if device == "split" else {"": device}
-
-
 def read_network(folder: Path, device: str, dtype: "torch.dtype", table: "np.ndarray | None" = None) -> "Network | TransformersNetwork":
     """The model in a folder: run by our own forward, or by transformers' where it is spread over devices or of a variant ours does not know.
 
     table: its input embeddings [V, H] float32 where they have been read already; their memory is shared where precision and device allow.
     Raises ModelError when the model is damaged, incomplete or no T5.
     """
-    architecture, place = read_architecture(folder), placement(folder, device)
-    if "quantized weights" not in architecture.unusual:  # those have other shapes, which transformers knows
-        _check_shapes(folder, architecture)
+    architecture = read_architecture(folder)
+    stored = _checked_shapes(folder, architecture) if QUANTIZED not in architecture.unusual else {}  # those have other shapes, which transformers knows
+    place = placement(folder, architecture, device, dtype, stored)
     tensors = None
     if isinstance(place, dict) and not architecture.unusual:
         tensors = _tensors(folder, architecture, place[""], dtype, table)
@@ -109,8 +99,8 @@ def read_network(folder: Path, device: str, dtype: "torch.dtype", table: "np.nda
     return Network(architecture, tensors, dtype)
 
 
-def _check_shapes(folder: Path, made: Architecture) -> None:
-    """Raise ModelError, before any weight is read, where files and config.json do not belong together."""
+def _checked_shapes(folder: Path, made: Architecture) -> dict[str, tuple[int, ...]]:
+    """The shapes in a model's files. Raises ModelError, before any weight is read, where files and config.json do not belong together."""
     try:
         there, wanted = stored_shapes(folder), made.shapes()
     except ModelError as error:
@@ -122,6 +112,7 @@ def _check_shapes(folder: Path, made: Architecture) -> None:
     for name, shape in wanted.items():
         if there[name] != shape:
             raise ModelError(f"{folder}: cannot be loaded as a T5 ({name} has the shape {there[name]}; config.json says {shape})")
+    return there
 
 
 def _tensors(folder: Path, made: Architecture, device: str, dtype: "torch.dtype", table: "np.ndarray | None") -> "dict[str, torch.Tensor] | None":

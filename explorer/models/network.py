@@ -188,8 +188,8 @@ class Network:
         encoded = self.encoder.norm(x)
         return [across.keys_and_values(encoded.to(across.out.device)) for _, across, _ in self.decoder.layers]
 
-    def target_logits(self, encoded: list[Attended], mask: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """Logits [R, U, V] of the pieces of targets [R, U] (any filler after a target's end), given those before them."""
+    def target_logits(self, encoded: list[Attended], mask: torch.Tensor, targets: torch.Tensor, exact: bool = False) -> torch.Tensor:
+        """Logits [R, U, V] of the pieces of targets [R, U] (any filler after a target's end), given those before them; exact: in float32."""
         count = targets.shape[1]
         before = torch.cat([torch.full_like(targets[:, :1], self.architecture.start), targets[:, :-1]], dim=1)
         later = torch.ones(count, count, dtype=torch.bool, device=targets.device).triu(1)
@@ -199,11 +199,12 @@ class Network:
         for (attention, across, feed_forward), bias, attended in zip(self.decoder.layers, biases, encoded, strict=True):
             y = attention(y.to(attention.out.device), bias)
             y = feed_forward(across(y, padding.to(y.device), attended))
-        return self.logits(y)
+        return self.logits(y, exact)
 
-    def logits(self, y: torch.Tensor) -> torch.Tensor:
-        """Of the next piece [R, U, V], from the decoder's last layer [R, U, H]."""
-        return linear((self.decoder.norm(y) * self.scale).to(self.head.device), self.head)
+    def logits(self, y: torch.Tensor, exact: bool = False) -> torch.Tensor:
+        """Of the next piece [R, U, V], from the decoder's last layer [R, U, H]; exact: in float32."""
+        y = (self.decoder.norm(y) * self.scale).to(self.head.device)
+        return linear(y.float(), self.head.float()) if exact else linear(y, self.head)
 
     def generate(self, embeds: torch.Tensor, mask: torch.Tensor, longest: int) -> list[list[int]]:
         """Greedy continuations of inputs [R, L, H]: for each row the pieces up to eos, at most `longest`."""

@@ -20,8 +20,9 @@ from tqdm import tqdm
 
 from explorer.errors import ModelError, PromptError
 from explorer.interruption import ctrl_c_sets
-from explorer.models.encoder_decoder import POSITIONS_PER_ROW, ROWS_PER_PASS, FrozenT5, split_by_length
+from explorer.models.encoder_decoder import FrozenT5, split_by_length
 from explorer.models.network import Network
+from explorer.models.placement import POSITIONS_PER_ROW, ROWS_PER_PASS, computes_bfloat16
 from explorer.prompt import RowSource
 from explorer.tasks import Task
 from explorer.tuning.batches import IGNORED, Examples, drawn
@@ -223,7 +224,7 @@ def uses_bfloat16(model: FrozenT5, config: TuningConfig) -> bool:
     """Whether matrix products run in bfloat16: where the device has it, unless float32 was asked for."""
     if config.dtype != "auto":
         return config.dtype == "bfloat16"
-    return model.device.type == "cuda" or torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return computes_bfloat16(model.device) if model.device.type == "cuda" else torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 def _chunks(runs: Sequence[Progress], size: int) -> list[Sequence[Progress]]:

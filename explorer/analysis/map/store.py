@@ -1,13 +1,14 @@
 """A vocabulary's map as it is kept: without pickles, in the model's folder or the user's cache; fitted where it is nowhere."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 
 from explorer.analysis.map.fit import FITTING, LAYOUT, VocabularyMap, fit_map
-from explorer.errors import ExplorerError
-from explorer.files import cache_folder, written_whole
+from explorer.errors import ExplorerError, WriteError
+from explorer.files import cache_folder, locked, written_whole
 from explorer.formats.numpy_arrays import list_npz
 from explorer.formats.stored import first_line, load
 from explorer.vocabulary import Vocabulary
@@ -45,30 +46,44 @@ def load_map(vocabulary: Vocabulary, progress: Progress | None = None) -> Vocabu
     """The map of a vocabulary: shipped in the model's folder, else kept in the user's cache, else fitted now and kept.
 
     A map of another vocabulary and a damaged file are passed over, which `progress` is told. Where the cache
-    (`kept_file`) cannot be written the map is not kept.
+    (`kept_file`) cannot be written the map is not kept. What another process fits is waited for.
     """
+    tell = progress or (lambda message: None)
     cached = kept_file(vocabulary)
-    with FITTING:
+    with FITTING, ExitStack() as stack:
         for path in (None if vocabulary.path is None else vocabulary.path / MAP_FILE, cached):
-            if path is not None and path.is_file():
-                try:
-                    known = read_map(path)
-                except ExplorerError as error:
-                    reason = str(error)
-                else:
-                    if known.belongs_to(vocabulary):
-                        return known
-                    reason = f"{path}: a map of another vocabulary"
-                if progress is not None:
-                    progress(f"passed over: {reason}")
+            if path is not None and (known := _known(path, vocabulary, tell)) is not None:
+                return known
+        if cached is not None:
+            try:
+                stack.enter_context(locked(cached.with_suffix(".lock"), lambda holder: tell(f"waiting for {holder}, which fits the map of {vocabulary.name}")))
+            except WriteError as error:
+                tell(f"the map is not kept: {error}")
+                cached = None
+        if cached is not None and (known := _known(cached, vocabulary, lambda message: None)) is not None:  # fitted by another process meanwhile
+            return known
         fitted = fit_map(vocabulary, progress=progress)
         if cached is not None:
             try:
                 save_map(fitted, cached)
             except ExplorerError as error:
-                if progress is not None:
-                    progress(f"the map is not kept: {error}")
+                tell(f"the map is not kept: {error}")
         return fitted
+
+
+def _known(path: Path, vocabulary: Vocabulary, tell: Progress) -> VocabularyMap | None:
+    """The vocabulary's map that is kept in a file; None for no file, and for one that is passed over, which is told."""
+    try:
+        if not path.is_file():
+            return None
+        known = read_map(path)
+    except (ExplorerError, OSError) as error:  # OSError: a folder that may not be looked into
+        tell(f"passed over: {error}")
+        return None
+    if not known.belongs_to(vocabulary):
+        tell(f"passed over: {path}: a map of another vocabulary")
+        return None
+    return known
 
 
 def kept_file(vocabulary: Vocabulary) -> Path | None:
