@@ -69,14 +69,14 @@ def selected() -> tuple[SoftPrompt, ...]:
 
 
 def session() -> Session:
-    """As `fitting`; ends the page when nothing is left."""
-    made = fitting()
+    """As `fitting`; ends the page when nothing is left. What was odd about a file is told on the first page alone."""
+    made = fitting(files_too=False)
     if made is None:
         st.stop()
     return made
 
 
-def fitting() -> Session | None:
+def fitting(files_too: bool = True) -> Session | None:
     """The chosen prompts that fit one model: EXPLORER_MODEL if it is set, else the first prompt's own; None where none does.
 
     Says first what does not fit and what to doubt.
@@ -99,7 +99,7 @@ def fitting() -> Session | None:
     if not of_one_model:
         return None
     made = whole.only(*(prompt.name for prompt in of_one_model))
-    _doubts(made)
+    _doubts(made, files_too)
     _no_gain(made)
     return made
 
@@ -127,12 +127,14 @@ def _of_one_model(whole: Session) -> list[SoftPrompt]:
     return fitting
 
 
-def _doubts(session: Session) -> None:
-    """The session's notes: one box for each doubt, with the prompts that it is about."""
+def _doubts(session: Session, files_too: bool) -> None:
+    """The session's notes: one box for each doubt, with the prompts that it is about; files_too: those about how a file was read."""
     about: dict[tuple[str, str, str | None], list[str]] = {}
     for note in session.notes:
         about.setdefault((note.kind, note.text, note.setting), []).append(note.prompt)
     for (kind, text, setting), names in about.items():
+        if kind == "checkpoint" and not files_too:
+            continue
         told = errors.hinted(f"{', '.join(names)}: {text}", setting)
         if kind == "checkpoint":
             st.info(told, icon=":material/info:")

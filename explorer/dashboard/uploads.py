@@ -12,7 +12,7 @@ from explorer.dashboard import cache
 from explorer.dashboard.access import folders, read_only
 from explorer.dashboard.cache import Broken
 from explorer.dashboard.guard import of_this_machine
-from explorer.dashboard.markdown import slug
+from explorer.dashboard.markdown import safe, slug
 from explorer.dashboard.storage import STORAGE, forget_files, session_id
 from explorer.errors import ExplorerError, PromptError
 from explorer.formats import find_prompts, local, read_prompt
@@ -27,8 +27,8 @@ _KEPT = "opened privately"
 
 
 def collection() -> tuple[SoftPrompt | Broken, ...]:
-    """Everything that can be chosen here: what lies in the folder of prompts, then what this session opened."""
-    return cache.collection() + tuple(st.session_state.get(_KEPT, {}).values())
+    """Everything here: what lies in the folder of prompts, then what this session opened; what it could not open is told where it was given."""
+    return cache.collection() + tuple(one for one in st.session_state.get(_KEPT, {}).values() if isinstance(one, SoftPrompt))
 
 
 def prompts() -> tuple[SoftPrompt, ...]:
@@ -56,7 +56,11 @@ def opener() -> None:
         if _at_this_machine():
             st.text_input("or a folder on this machine, or an adapter on the Hugging Face hub", key="folder", on_change=_named, placeholder="/home/me/runs")
         if kept := st.session_state.get(_KEPT):
-            st.caption(f"{len(kept)} opened in this session, seen by nobody else and gone when it ends.")
+            for one in kept.values():
+                if isinstance(one, Broken):
+                    st.error(safe(one.error), icon=":material/broken_image:")
+            opened = sum(isinstance(one, SoftPrompt) for one in kept.values())
+            st.caption(f"{opened} opened in this session, seen by nobody else and gone when it ends.")
             st.button("Forget them", on_click=_forget, icon=":material/delete:")
 
 
