@@ -143,13 +143,13 @@ def test_compare_names_the_differences_that_are_significant(tmp_path):
 
 def test_evaluate_and_ensemble_say_who_is_best(ask):
     data = ask([FEW])[0]
-    rows = as_csv("evaluate", "sentiment/class-label-0", "sentiment/random-0", "--data", data, "--no-prompt")
+    rows = as_csv("evaluate", "subjectivity/class-label-0", "subjectivity/random-0", "--data", data, "--no-prompt")
     best = max(rows[:2], key=lambda row: float(row["accuracy"]))
-    said = words(run("evaluate", "sentiment/class-label-0", "sentiment/random-0", "--data", data, "--no-prompt").stdout)
+    said = words(run("evaluate", "subjectivity/class-label-0", "subjectivity/random-0", "--data", data, "--no-prompt").stdout)
     right, bare = round(8 * float(best["accuracy"])), round(8 * float(rows[2]["accuracy"]))
     assert said.startswith(f"Best of 2 prompts, picked after the fact: {best['prompt']} is right on {right} of 8 texts; on average they are on ")
     assert f"; without a prompt the model is on {bare}: " in said
-    voted = words(run("ensemble", "sentiment/class-label-0", "sentiment/random-0", "--data", data).stdout)
+    voted = words(run("ensemble", "subjectivity/class-label-0", "subjectivity/random-0", "--data", data).stdout)
     assert voted.startswith("The majority vote of 2 prompts is right on ")
     assert f"The best member (chosen by hindsight) is right on {float(best['accuracy']):.3f} of the texts" in voted
 
