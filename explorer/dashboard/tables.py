@@ -138,8 +138,8 @@ def heading(title: str, frame: pd.DataFrame, *file: object, also: Mapping[str, t
 
 
 def _download(label: str, frame: pd.DataFrame, name: str) -> None:
-    data = {"data": lambda: csv_bytes(frame), "file_name": f"{name}.csv", "mime": "text/csv"}
-    st.download_button(label, **data, on_click="ignore", icon=":material/download:", type="tertiary", key=f"csv-{name}")
+    icon = ":material/download:"
+    st.download_button(label, lambda: csv_bytes(frame), f"{name}.csv", "text/csv", on_click="ignore", icon=icon, type="tertiary", key=f"csv-{name}")
 
 
 def show(
@@ -197,11 +197,11 @@ def tokens(frame: pd.DataFrame, key: str, prompt: SoftPrompt, columns: Sequence[
         rows = st.session_state[key]["selection"]["rows"]
         focus.choose(prompt.name, positions[rows[0]] if rows else None)
 
-    selection = {"on_select": chosen, "selection_mode": "single-row", "selection_default": {"selection": {"rows": marked}}}
+    selection: dict[str, Any] = {"on_select": chosen, "selection_mode": "single-row", "selection_default": {"selection": {"rows": marked}}}
     show(frame, key, columns, more, **selection, **size)
 
 
-def leading(frame: pd.DataFrame, key: str, visible: Collection[str], more: Mapping[str, Any] | None = None, **size: int) -> None:
+def leading(frame: pd.DataFrame, key: str, visible: Collection[str], more: Mapping[str, Any] | None = None, **size: Any) -> None:
     """As `show`, for a frame with the columns `prompt` and `position`: choosing a row puts its token into focus, if its prompt is one of `visible`."""
     rows = list(zip(frame["prompt"], frame["position"].tolist(), strict=True))
 

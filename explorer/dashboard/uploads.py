@@ -77,7 +77,12 @@ def _uploaded() -> None:
     if not files:
         return
     session, kept = session_id(), st.session_state.setdefault(_KEPT, {})
-    place = STORAGE.folder(session, lambda: (kept.clear(), forget_files(session)))
+
+    def forget() -> None:
+        kept.clear()
+        forget_files(session)
+
+    place = STORAGE.folder(session, forget)
     for file in files:
         st.session_state["uploads seen"].add(file.file_id)
         name = slug(Path(file.name).name) or "file"

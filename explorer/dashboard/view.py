@@ -84,7 +84,7 @@ def settle(key: str, content: tuple[object, ...], focused: Token | None) -> Seen
         if clicked or last.pointed == focused:
             return last
     now = state.get(f"{key} seen")
-    view = None if now is None else tuple(np.array(corner, float) for corner in zip(now["x"], now["y"], strict=True))
+    view = None if now is None else (np.array([now["x"][0], now["y"][0]], float), np.array([now["x"][1], now["y"][1]], float))
     seen = Seen(content, view, "pan" if now is None else now["drag"], outlines(key), focused)
     state[f"{key} drawn"] = seen
     return seen

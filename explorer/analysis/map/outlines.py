@@ -51,9 +51,9 @@ def drawn_groups(placements: Sequence[Placement], vocabulary_map: VocabularyMap,
                 found.append((set(near), [placement.prompt], Counter(near)))
     merged = _merged(found)
     groups = []
-    for words, prompts, often in merged:
-        xy = vocabulary_map.xy[[numbers[word] for word in sorted(words)]]
-        ordered = sorted(words, key=lambda word: (-often[word], numbers[word]))
+    for named, prompts, often in merged:
+        xy = vocabulary_map.xy[[numbers[word] for word in sorted(named)]]
+        ordered = sorted(named, key=lambda word: (-often[word], numbers[word]))
         groups.append(DrawnGroup(tuple(ordered), tuple(dict.fromkeys(prompts)), len(prompts), _around(xy / span) * span))
     return sorted(groups, key=lambda group: -group.tokens)
 

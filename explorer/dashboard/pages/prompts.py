@@ -7,7 +7,7 @@ from explorer.dashboard import cache, charts, choice, tables, uploads
 from explorer.dashboard.access import folders, read_only, without_paths
 from explorer.dashboard.limits import LONGEST_CELL
 from explorer.dashboard.markdown import safe
-from explorer.dashboard.panels import download, findings, how, norms, runs
+from explorer.dashboard.panels import download, findings, how, run_table, token_norms
 from explorer.figures import accuracy_curve
 from explorer.report.tables import card_in_words, list_prompts
 from explorer.wording import count
@@ -32,7 +32,7 @@ if not folders():
     frame = frame.assign(**{name: frame[name].map(without_paths, na_action="ignore") for name in told})
 whole, broken = frame[frame["error"].isna()], frame[frame["error"].notna()]
 tables.heading(f"{count(len(whole), 'trained prompt')} to choose from", frame, "prompts")
-runs.table(whole)
+run_table.table(whole)
 if len(broken):
     st.warning(f"{count(len(broken), 'checkpoint')} cannot be read; the others are not affected.", icon=":material/broken_image:")
     tables.show(broken, "broken-table", ["name", "error"])
@@ -54,7 +54,7 @@ if session is not None:
                 st.caption("The chosen prompts record no training history.")
     if norm.open:
         with norm:
-            norms.show(session)
+            token_norms.show(session)
     download.section(session)
 how.computed(
     "Accuracy on dev: share right on the task's dev texts at the step that was kept, as recorded during training; it was chosen on these texts, so it is a "

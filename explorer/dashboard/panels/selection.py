@@ -37,7 +37,7 @@ def search(vocabulary: Vocabulary) -> int | None:
     if len(ids) == 1:
         return ids[0]
     names = {token_id: readable(vocabulary.pieces[token_id]) for token_id in ids}
-    return st.selectbox("Pieces with it", ids, format_func=names.get, key="found-piece", on_change=view.choose, args=("map", "word"))
+    return st.selectbox("Pieces with it", ids, format_func=lambda token_id: names[token_id], key="found-piece", on_change=view.choose, args=("map", "word"))
 
 
 def place_of(token_id: int | None, vocabulary_map: VocabularyMap) -> np.ndarray | None:
@@ -127,8 +127,8 @@ def region(outlines: Sequence[np.ndarray], reading: MapReading, vocabulary: Voca
 def _download(frame: pd.DataFrame, *named: object) -> None:
     """The button of a table, below it: the panel is too narrow for one beside the title."""
     name = slug(*named)
-    given = {"file_name": f"{name}.csv", "mime": "text/csv", "on_click": "ignore", "icon": ":material/download:"}
-    st.download_button("CSV", data=lambda: csv_bytes(frame), key=f"csv-{name}", type="tertiary", **given)
+    icon = ":material/download:"
+    st.download_button("CSV", lambda: csv_bytes(frame), f"{name}.csv", "text/csv", on_click="ignore", icon=icon, type="tertiary", key=f"csv-{name}")
 
 
 def _is(data: object, prompt: str, token: int | None) -> bool:
