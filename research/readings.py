@@ -43,7 +43,10 @@ RUN = (
 
 def in_words(frame: pd.DataFrame) -> str:
     """A frame as a Markdown table, three decimals."""
-    return markdown(list(frame.columns), [[f"{value:.3f}" if isinstance(value, float) else value for value in row] for row in frame.itertuples(index=False)])
+    def told(value: object) -> object:
+        return value if not isinstance(value, float) else "–" if value != value else f"{value:.3f}"
+
+    return markdown(list(frame.columns), [[told(value) for value in row] for row in frame.itertuples(index=False)])
 
 
 def calibration(vocabulary: Vocabulary) -> pd.DataFrame:
