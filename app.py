@@ -45,7 +45,7 @@ def run() -> None:
     with st.sidebar:
         choosing = st.container()  # stands above the pages, and comes after them: it takes longer
         for section, pages in shown.items():
-            with st.container(gap=None):
+            with st.container(gap="xxsmall"):
                 st.markdown(f"**{section}**")
                 for one in pages:
                     st.page_link(one)

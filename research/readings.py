@@ -43,6 +43,7 @@ RUN = (
 
 def in_words(frame: pd.DataFrame) -> str:
     """A frame as a Markdown table, three decimals."""
+
     def told(value: object) -> object:
         return value if not isinstance(value, float) else "–" if value != value else f"{value:.3f}"
 

@@ -138,7 +138,7 @@ def test_every_page_opens_without_an_exception_and_calls_nobody(page, address, n
 def test_the_first_page_has_an_address_of_its_own(page, address):
     page.goto(f"{address}/prompts?prompts=sentiment/random-1")
     page.get_by_role("heading", name="What did these prompts learn?", exact=True).wait_for()
-    page.get_by_role("heading", name="Norms of the chosen prompts").wait_for()
+    page.get_by_role("heading", name=re.compile("trained prompts to choose from$")).wait_for()
     assert page.get_by_text("Page not found").count() == 0
 
 
@@ -154,7 +154,8 @@ def test_the_map_draws_in_webgl(page, address):
     _open(page, address, "map")
     canvas = page.locator(".js-plotly-plot canvas").first
     canvas.wait_for()
-    assert page.locator(".js-plotly-plot .scatterlayer .trace").count() == 0, "not drawn as SVG"
+    drawn = page.locator(".js-plotly-plot").filter(has=page.locator("canvas"))
+    assert drawn.locator(".scatterlayer .point").count() == 0, "points are not drawn as SVG"
     assert _colors(page.locator(".js-plotly-plot").first.screenshot()) > 100
 
 
@@ -363,8 +364,8 @@ def test_a_checkbox_of_the_run_table_puts_a_prompt_into_the_choice(page, address
     box = table.bounding_box()
     page.mouse.click(box["x"] + 16, box["y"] + 35 * 1.5 + 35)  # the second row: the first is chosen already
     page.wait_for_function("() => location.search.split('prompts=').length === 3")
+    page.wait_for_function("() => document.querySelectorAll('[data-testid=stSidebar] span[title^=\"sentiment/\"]').length === 2")
     chosen = page.get_by_test_id("stSidebar").locator("span[title^='sentiment/']").all_inner_texts()
-    assert len(chosen) == 2
     assert chosen[0] == "sentiment/class-label-0"
 
 
