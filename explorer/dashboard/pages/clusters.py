@@ -7,7 +7,6 @@ from explorer.dashboard import cache, charts, choice, controls, focus, tables
 from explorer.dashboard.markdown import safe
 from explorer.dashboard.panels import how
 from explorer.figures import clusters_figure, redundancy_heatmap
-from explorer.pieces import readable
 from explorer.report.tables import sources
 
 GROUPS_TOLD = 6  # significant tokens whose words stand above the picture
@@ -22,7 +21,7 @@ one = session.only(prompt.name).change(k=k)
 found = cache.reading("Comparing with random vectors and rotations", one.clusters)[0]
 st.markdown(f"**{safe(found.conclusion)}**")
 for position in found.significant.nonzero()[0][:GROUPS_TOLD]:
-    st.markdown(f"- Token {position}: " + " ".join(f":blue-background[{safe(readable(word))}]" for word in found.groups[position]))
+    st.markdown(f"- Token {position}: " + " ".join(f":blue-background[{safe(word)}]" for word in found.groups[position]))
 charts.tokens(clusters_figure(found), "clusters", prompt)
 
 frame = found.to_frame()

@@ -1,9 +1,12 @@
 """Where is a word, and which prompt tokens have it among their neighbors?"""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 import streamlit as st
 
+from explorer.analysis.neighbors import NearestNeighbors
 from explorer.analysis.words import find_pieces, frequency_ranks, tokens_near
 from explorer.dashboard import cache, charts, choice, controls, focus, tables
 from explorer.dashboard.markdown import model_name, safe
@@ -14,11 +17,19 @@ from explorer.wording import count
 LONGEST = 60  # characters of a word
 MOST = 50  # pieces listed
 
+
+def telling(found: Sequence[NearestNeighbors]) -> str:
+    """The word that a token of these prompts is nearest to of all, to begin with: a whole word of letters where there is one."""
+    near = [(float(one.similarity[row, 0]), piece) for one in found for row, (piece, *_) in enumerate(one.pieces) if piece]
+    whole = [(cosine, piece) for cosine, piece in near if piece.startswith("▁") and piece[1:].isalpha()]
+    return max(whole or near, default=(0.0, ""))[1].removeprefix("▁")
+
+
 st.title("Words", anchor=False)
 session = choice.session()
 vocabulary = session.vocabulary
 with st.container(horizontal=True, gap="large", vertical_alignment="bottom"):
-    known = session.all_labels[0] if session.all_labels else readable(vocabulary.pieces[vocabulary.searchable_ids[0]])
+    known = telling(cache.reading("Searching the neighbors", session.neighbors))
     word = st.text_input("A word, or a part of one", known, key="word", bind="query-params", max_chars=LONGEST, width=260)
     k = controls.k()
     scope = st.segmented_control("Prompts searched", ["chosen only", "same task"], default="chosen only", required=True, key="among", bind="query-params")
