@@ -143,7 +143,7 @@ def test_the_conclusion_names_what_the_decoder_rather_writes(model, vocabulary):
 
 def test_only_pieces_that_come_more_often_are_named(model, vocabulary):
     """Over several texts a piece may have the evidence of some and still be rarer on average."""
-    found = read_decoder(model, vocabulary, [read_prompt("sentiment/sampled-vocab-2")])[0][0]
+    found = read_decoder(model, vocabulary, [read_prompt("sentiment/sampled-vocab-0")])[0][0]
     frame = found.to_frame().query("text == @found.texts[2]")
     rarer = frame[(frame["evidence"] > 0) & (frame["probability"] < frame["without_prompt"])]["token"]
     assert len(rarer), "there is such a piece"
@@ -154,7 +154,7 @@ def test_one_text_is_called_by_itself_and_its_gap_is_filled(model, vocabulary):
     prompt = read_prompt("subjectivity/class-label-0")
     gap, plain = (read_decoder(model, vocabulary, [prompt], [text])[0][0] for text in ("I saw <extra_id_0> today.", "I saw it today."))
     assert gap.texts[2] == "I saw <extra_id_0> today."
-    assert "before 'I saw it today.': objective, " in plain.conclusion
+    assert "before 'I saw it today.': subject, objective, " in plain.conclusion, "the first piece of subjective is subject"
     assert plain.probability[2, 0] > 0.5 > gap.probability[2, 0]
 
 

@@ -281,7 +281,8 @@ def test_likeness_is_drawn_without_its_diagonal_and_leaves_its_input_alone():
     square = np.array([[1.0, 0.3], [0.3, 1.0]])
     (heat,) = figures.likeness_heatmap(square, [EVIL, "two"]).data
     np.testing.assert_allclose(heat.z, [[np.nan, 0.3], [0.3, np.nan]], atol=1e-6)
-    assert heat.y[0] == heat.x[0] == HARMLESS
+    assert heat.text[0][0] == heat.customdata[0][0] == HARMLESS
+    assert not any("<" in label for axis in (heat.x, heat.y) for labels in axis for label in labels)
     assert square[0, 0] == 1
 
 

@@ -152,6 +152,13 @@ class LeftOut(Result):
     leave_one_out: np.ndarray
     """[P] float64 nats, as in `Attribution`"""
 
+    @property
+    def conclusion(self) -> str:
+        """What to conclude, in one sentence: the answer, and the token whose leaving out moves it most."""
+        most = int(np.abs(self.leave_one_out).argmax())
+        moved = f"leaving out token {most} moves its log probability most ({-self.leave_one_out[most]:+.2f} nats)"
+        return f"{self.prompt} answers {self.answer} (probability {self.probability:.2f}); {moved}."
+
     def to_frame(self) -> pd.DataFrame:
         """One row per prompt token: prompt, position, leave_one_out."""
         return pd.DataFrame({"prompt": self.prompt, "position": np.arange(len(self.leave_one_out)), "leave_one_out": self.leave_one_out})
