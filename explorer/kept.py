@@ -18,7 +18,7 @@ from explorer.prompt import SoftPrompt
 from explorer.tasks import Task
 
 if TYPE_CHECKING:
-    from explorer.models.encoder_decoder import FrozenT5
+    from explorer.models.frozen import FrozenModel
 
 T = TypeVar("T")
 
@@ -101,14 +101,14 @@ class Keeping(Kept):
 class KeptModel:
     """A frozen model that answers from what is kept and runs, if it must be loaded at all, for the rest alone."""
 
-    def __init__(self, kept: Kept, model: "Callable[[], FrozenT5]"):
+    def __init__(self, kept: Kept, model: "Callable[[], FrozenModel]"):
         """model: loads it."""
         self._kept, self._model = kept, model
 
     def label_probabilities(
         self, prompts: Sequence[SoftPrompt | None], texts: Sequence[str], labels: Sequence[str], done: Callable[[int], None] | None = None
     ) -> np.ndarray:
-        """As `FrozenT5.label_probabilities`: [N, B, C] float32, rows sum to 1."""
+        """As `FrozenModel.label_probabilities`: [N, B, C] float32, rows sum to 1."""
         options = tuple(texts), tuple(labels)
         missing = [number for number, prompt in enumerate(prompts) if not self._kept.has(PROBABILITIES, prompt, options)]
         answered = self._model().label_probabilities([prompts[number] for number in missing], texts, labels, done) if missing else ()
@@ -119,11 +119,15 @@ class KeptModel:
         return np.stack([self._kept.answer(PROBABILITIES, prompt, options, np.ndarray, one) for prompt, one in zip(prompts, made, strict=True)])
 
     def generate(self, *given: Any) -> list[list[str]]:
-        """As `FrozenT5.generate`; never kept."""
+        """As `FrozenModel.generate`; never kept."""
         return self._model().generate(*given)
 
+    def says(self, written: str, labels: Sequence[str]) -> bool:
+        """As `FrozenModel.says`."""
+        return self._model().says(written, labels)
+
     def label_ids(self, label: str) -> list[int]:
-        """As `FrozenT5.label_ids`."""
+        """As `FrozenModel.label_ids`."""
         return self._model().label_ids(label)
 
 

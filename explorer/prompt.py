@@ -46,6 +46,8 @@ class Origin:
     dropped_rows: int = 0
     base_model: str | None = None
     base_fingerprint: str | None = None
+    task_type: str | None = None
+    """what PEFT calls the kind of that model: `SEQ_2_SEQ_LM` or `CAUSAL_LM`"""
     task: str | None = None
     labels: tuple[str, ...] | None = None
     initialization: str | None = None
@@ -55,6 +57,8 @@ class Origin:
     """training step these vectors were taken at"""
     rows: tuple[RowSource, ...] | None = None
     """[P] what each prompt token was initialized from"""
+    template: str | None = None
+    """what the model read in place of a text while the prompt was trained, `{text}` in it"""
     history: tuple[Evaluation, ...] = ()
     without_prompt: float | None = None
     """accuracy of the frozen model without a prompt on the dev set of `history`, 0…1"""

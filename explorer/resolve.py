@@ -11,13 +11,15 @@ from explorer.arguments import different_names
 from explorer.choices import LONGEST_INPUT, METRICS, SHORTEST_INPUT, Device, Dtype, Metric
 from explorer.errors import DataError, ExplorerError, ModelError, PromptError
 from explorer.hub import repository
+from explorer.models.family import TASK_TYPES, is_encoder_decoder
+from explorer.models.templates import CHAT, check_template, template_for
 from explorer.prompt import SoftPrompt, prompt_list
 from explorer.vocabulary import Vocabulary
 from explorer.wording import count
 
 if TYPE_CHECKING:
     from explorer.kept import Kept
-    from explorer.models.encoder_decoder import FrozenT5
+    from explorer.models.frozen import FrozenModel
 
 Progress = Callable[[str], None]
 """told in words what is being done"""
@@ -46,6 +48,8 @@ class Settings:
     """leave out a neighbor that is a nearer one but for case or leading space"""
     max_length: int = LONGEST_INPUT
     """pieces of a text that the model reads, its end among them; longer texts are cut"""
+    template: str | None = None
+    """what the model reads in place of a text, `{text}` in it, or `chat`; None: what the prompts record, else that of the model's family"""
 
     def __post_init__(self) -> None:
         for name, least in (("k", 1), ("nulls", 0), ("seed", 0), ("max_length", SHORTEST_INPUT)):
@@ -55,6 +59,8 @@ class Settings:
             object.__setattr__(self, name, index(value))
         if self.metric not in METRICS:
             raise ExplorerError(f"found the metric {self.metric!r}; expected one of {', '.join(METRICS)}", "metric")
+        if self.template not in (None, CHAT):
+            check_template(str(self.template))
         if self.labels is not None:
             object.__setattr__(self, "labels", different_names(self.labels, "labels", "labels"))
 
@@ -87,7 +93,7 @@ class Loader:
     def __init__(self, device: Device | str = "auto", dtype: Dtype = "auto"):
         self.device, self.dtype = device, dtype
         self._vocabularies: dict[str, Vocabulary] = {}
-        self._models: dict[str, FrozenT5] = {}
+        self._models: dict[str, FrozenModel] = {}
 
     def vocabulary(self, model: str) -> Vocabulary:
         """The vocabulary of a model. Raises ModelError when it cannot be read."""
@@ -100,13 +106,13 @@ class Loader:
         """What the model of a vocabulary answered before; None where every answer is to be computed, as here."""
         return None
 
-    def frozen(self, model: str) -> "FrozenT5":
+    def frozen(self, model: str) -> "FrozenModel":
         """The frozen model. Raises ModelError when it cannot be loaded."""
-        from explorer.models.encoder_decoder import FrozenT5
+        from explorer.models.family import load_frozen
 
         if model not in self._models:
             table = self._vocabularies[model].embedding if model in self._vocabularies else None
-            self._models[model] = FrozenT5.load(model, self.device, self.dtype, table)
+            self._models[model] = load_frozen(model, self.device, self.dtype, table)
         return self._models[model]
 
 
@@ -226,7 +232,18 @@ class Resolved:
         if prompt.origin.base_fingerprint not in (None, vocabulary.fingerprint):
             text = f"trained on {prompt.origin.base_model} with other embeddings than {vocabulary.name} has now; its readings may mean nothing"
             notes.append(Note(prompt.name, "other embeddings", text, "model"))
+        notes += self._other_kind(prompt, vocabulary)
         return vocabulary, tuple(notes)
+
+    @staticmethod
+    def _other_kind(prompt: SoftPrompt, vocabulary: Vocabulary) -> list[Note]:
+        """A note where a prompt was trained for another kind of model than it is read with."""
+        known, folder = {kind: family for family, kind in TASK_TYPES.items()}, vocabulary.path
+        trained = known.get(prompt.origin.task_type or "")
+        if trained is None or folder is None or is_encoder_decoder(folder) == (trained == "encoder-decoder"):
+            return []
+        text = f"trained for {trained} models ({prompt.origin.task_type}), which {vocabulary.name} is not; its readings and answers may mean nothing"
+        return [Note(prompt.name, "base model", text, "model")]
 
     def _own_vocabulary(self, prompt: SoftPrompt) -> tuple[Vocabulary, Note | None]:
         """Of the base model a prompt records, else of the bundled model where the widths agree, which is noted."""
@@ -251,11 +268,29 @@ class Resolved:
         return vocabulary, Note(prompt.name, "base model", text, "model")
 
     @cached_property
-    def model(self) -> "FrozenT5":
+    def model(self) -> "FrozenModel":
         """The frozen model all prompts belong to; widths are checked before the weights are read."""
         name = self.vocabulary.name
         self.progress(f"loading {name}")
-        return self.loader.frozen(name).limited(self.settings.max_length)
+        return self.loader.frozen(name).limited(self.settings.max_length).templated(self.template)
+
+    @cached_property
+    def template(self) -> str:
+        """What the model reads in place of a text: as asked for, else as the prompts record it, else as suits the model's family.
+
+        Raises DataError where prompts were trained within different ones.
+        """
+        folder = self.vocabulary.path
+        if self.settings.template is not None:
+            return template_for(self.settings.template, folder)
+        found = [template_for(prompt.origin.template, folder) for prompt in self.prompts]
+        for prompt, one in zip(self.prompts, found, strict=True):
+            if one != found[0]:
+                raise DataError(
+                    f"{self.prompts[0].name} reads texts as {found[0]!r}, {prompt.name} as {one!r}; expected one template: choose others or give a template",
+                    "template",
+                )
+        return found[0]
 
     @property
     def names_labels(self) -> bool:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from explorer.evaluation.label_mass import LabelMass
     from explorer.evaluation.scoring import Predictions, Scores
     from explorer.kept import Kept, KeptModel
-    from explorer.models.encoder_decoder import FrozenT5
+    from explorer.models.frozen import FrozenModel
     from explorer.results import Readings, Result
     from explorer.tasks import Task
     from explorer.vocabulary import Vocabulary
@@ -256,18 +256,20 @@ class Session(Resolved):
         Raises DataError for an empty text, an absurdly long one and a string instead of a list.
         """
         from explorer.analysis.memo import remembered
+        from explorer.models.templates import filled
         from explorer.tasks import check_text
         from explorer.wording import cut
 
-        given, longest, vocabulary = as_list(texts, "texts"), self.settings.max_length, self.vocabulary
+        given, longest, vocabulary, template = as_list(texts, "texts"), self.settings.max_length, self.vocabulary, self.template
 
         def said() -> str | None:
             for number, text in enumerate(given, start=1):
                 check_text(text, f"text {number}")
-            lengths = vocabulary.lengths(given) if vocabulary.path is not None else list(map(len, self.model.tokenizer.inputs(given)))
+            read = [filled(template, text) for text in given]
+            lengths = vocabulary.lengths(read) if vocabulary.path is not None else list(map(len, self.model.tokenizer.inputs(read)))
             return cut(lengths, longest)
 
-        return remembered(vocabulary, ("cut", given, longest), said)
+        return remembered(vocabulary, ("cut", given, longest, template), said)
 
     def _say_cut(self, texts: Sequence[str]) -> None:
         """Tell once how many texts are cut."""
@@ -294,7 +296,7 @@ class Session(Resolved):
         def known(prompt: SoftPrompt, vocabulary: "Vocabulary", *_: Any) -> "R":
             return self._kept_or_made(name, prompt, (prompt.name, *options), of, partial(read, prompt, vocabulary))
 
-        return self._each(name, (*options, self.settings.max_length), known)
+        return self._each(name, (*options, self.settings.max_length, self.settings.template), known)
 
     def _kept_or_made(self, name: str, prompt: SoftPrompt, options: tuple, of: type[T], make: Callable[[], T]) -> T:
         """What is kept of a prompt, where its model keeps answers; else what `make` returns."""
@@ -302,7 +304,7 @@ class Session(Resolved):
         return make() if kept is None else kept.answer(name, prompt, options, of, make)
 
     @property
-    def _answering(self) -> "FrozenT5 | KeptModel":
+    def _answering(self) -> "FrozenModel | KeptModel":
         """The frozen model; where answers are kept, one that is loaded only for those that are not."""
         from explorer.kept import KeptModel
 
@@ -315,8 +317,9 @@ class Session(Resolved):
         return kept is not None and all(kept.has(*self._key(reading, prompt, one)) for one in given for prompt in self.prompts)
 
     def _kept(self, vocabulary: "Vocabulary") -> "Kept | None":
-        """What the model answered before, to texts cut where they are by default."""
-        return self.loader.kept(vocabulary) if self.settings.max_length == Settings.max_length else None
+        """What the model answered before, to texts cut where they are by default, within the usual template."""
+        usual = self.settings.max_length == Settings.max_length and self.settings.template is None
+        return self.loader.kept(vocabulary) if usual else None
 
     def _key(self, reading: str, prompt: SoftPrompt, given: "Task | str") -> tuple[str, SoftPrompt, tuple]:
         """What a reading with the usual options is kept by."""
@@ -347,7 +350,7 @@ class Session(Resolved):
     def _answered(self, key: tuple, make: Callable[[], T]) -> T:
         from explorer.analysis.memo import remembered
 
-        return remembered(self.vocabulary, (self.prompts, self.settings.max_length, *key), make)
+        return remembered(self.vocabulary, (self.prompts, self.settings.max_length, self.settings.template, *key), make)
 
     def _asked(self, no_prompt: bool) -> list[SoftPrompt | None]:
         return [*self.prompts, None] if no_prompt else list(self.prompts)

@@ -5,25 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from explorer.choices import LONGEST_INPUT
+from explorer.cli import options
 from explorer.cli.labelled import Columns, labelled
-from explorer.cli.options import (
-    DATA_HELP,
-    Csv,
-    Device,
-    Dtype,
-    Json,
-    LabelColumn,
-    Labels,
-    MaxLength,
-    Model,
-    Overwrite,
-    Prompt,
-    Revision,
-    Seed,
-    TextColumn,
-    Wide,
-    label_values,
-)
 from explorer.cli.output import Output, cell, concluded, paragraph, records, table
 from explorer.cli.predict import check_texts
 from explorer.cli.session import load_model, open_session
@@ -35,24 +18,25 @@ if TYPE_CHECKING:
 
 
 def attribution(
-    prompt: Prompt,
+    prompt: options.Prompt,
     text: Annotated[list[str] | None, typer.Option("--text", metavar="T", show_default=False, help="A text; may be repeated, figures are means then.")] = None,
-    data: Annotated[str | None, typer.Option("--data", metavar="FILE", help=f"Labelled texts to average over: {DATA_HELP}")] = None,
+    data: Annotated[str | None, typer.Option("--data", metavar="FILE", help=f"Labelled texts to average over: {options.DATA_HELP}")] = None,
     label: Annotated[str | None, typer.Option("--label", metavar="L", help="The label asked about. Default: the model's answer on each text.")] = None,
-    labels: Labels = None,
+    labels: options.Labels = None,
     orders: Annotated[int, typer.Option("--orders", min=1, help="Random orders that deletion and insertion are compared with.")] = 100,
-    seed: Seed = 0,
-    text_column: TextColumn = None,
-    label_column: LabelColumn = None,
-    max_length: MaxLength = LONGEST_INPUT,
-    model: Model = None,
-    revision: Revision = None,
-    device: Device = "auto",
-    dtype: Dtype = "auto",
-    wide: Wide = False,
-    as_json: Json = False,
-    csv: Csv = None,
-    overwrite: Overwrite = False,
+    seed: options.Seed = 0,
+    text_column: options.TextColumn = None,
+    label_column: options.LabelColumn = None,
+    max_length: options.MaxLength = LONGEST_INPUT,
+    template: options.Template = None,
+    model: options.Model = None,
+    revision: options.Revision = None,
+    device: options.Device = "auto",
+    dtype: options.Dtype = "auto",
+    wide: options.Wide = False,
+    as_json: options.Json = False,
+    csv: options.Csv = None,
+    overwrite: options.Overwrite = False,
 ) -> None:
     """Measure how much each prompt token matters to an answer.
 
@@ -61,7 +45,17 @@ def attribution(
     output = Output(as_json, csv, overwrite=overwrite)
     if (text is None) == (data is None):
         raise typer.BadParameter("expected either --text or --data", param_hint="--text")
-    session = open_session([prompt], model, device, dtype, labels=label_values(labels), max_length=max_length, seed=seed, revision=revision)
+    session = open_session(
+        [prompt],
+        model,
+        device,
+        dtype,
+        labels=options.label_values(labels),
+        max_length=max_length,
+        template=template,
+        seed=seed,
+        revision=revision,
+    )
 
     texts = list(labelled(session, data, Columns(text_column, label_column)).texts) if data is not None else list(text or ())
     check_texts(texts)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from explorer.choices import LONGEST_INPUT
-from explorer.cli.options import Csv, Device, Dtype, Json, Labels, MaxLength, Model, Overwrite, Prompts, Revision, Seed, Wide, label_values
+from explorer.cli import options
 from explorer.cli.output import Output, paragraph, records, table
 from explorer.cli.predict import check_texts
 from explorer.cli.session import load_model, open_session
@@ -16,24 +16,25 @@ if TYPE_CHECKING:
 
 
 def decode(
-    prompts: Prompts,
+    prompts: options.Prompts,
     text: Annotated[
         list[str] | None, typer.Option("--text", metavar="T", show_default=False, help="A text behind the prompt; may be repeated. Default: four neutral ones.")
     ] = None,
     k: Annotated[int, typer.Option("-k", min=1, help="Pieces listed.")] = 10,
-    labels: Labels = None,
+    labels: options.Labels = None,
     include_special: Annotated[bool, typer.Option("--include-special", help="List control pieces, sentinels and padding rows too.")] = False,
     mass: Annotated[str | None, typer.Option("--label-mass", metavar="FILE", help="How likely class labels come first, by task, as CSV in a file.")] = None,
-    seed: Seed = 0,
-    max_length: MaxLength = LONGEST_INPUT,
-    model: Model = None,
-    revision: Revision = None,
-    device: Device = "auto",
-    dtype: Dtype = "auto",
-    wide: Wide = False,
-    as_json: Json = False,
-    csv: Csv = None,
-    overwrite: Overwrite = False,
+    seed: options.Seed = 0,
+    max_length: options.MaxLength = LONGEST_INPUT,
+    template: options.Template = None,
+    model: options.Model = None,
+    revision: options.Revision = None,
+    device: options.Device = "auto",
+    dtype: options.Dtype = "auto",
+    wide: options.Wide = False,
+    as_json: options.Json = False,
+    csv: options.Csv = None,
+    overwrite: options.Overwrite = False,
 ) -> None:
     """List what the decoder would write first for a prompt.
 
@@ -43,7 +44,17 @@ def decode(
     output, mass_output = Output(as_json, csv, overwrite=overwrite, beside=mass), Output(csv=mass, overwrite=overwrite)
     check_texts(text or [])
     session = open_session(
-        prompts, model, device, dtype, k=k, labels=label_values(labels), max_length=max_length, include_special=include_special, seed=seed, revision=revision
+        prompts,
+        model,
+        device,
+        dtype,
+        k=k,
+        labels=options.label_values(labels),
+        max_length=max_length,
+        template=template,
+        include_special=include_special,
+        seed=seed,
+        revision=revision,
     )
     load_model(session)
     found = session.decode(text or None)

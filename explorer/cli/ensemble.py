@@ -3,25 +3,8 @@
 from typing import TYPE_CHECKING
 
 from explorer.choices import LONGEST_INPUT
+from explorer.cli import options
 from explorer.cli.labelled import Columns, labelled
-from explorer.cli.options import (
-    Csv,
-    Data,
-    Device,
-    Dtype,
-    Json,
-    LabelColumn,
-    Labels,
-    MaxLength,
-    Model,
-    Overwrite,
-    Prompts,
-    Revision,
-    Seed,
-    TextColumn,
-    Wide,
-    label_values,
-)
 from explorer.cli.output import Output, cell, concluded, interval, paragraph, plain, table
 from explorer.cli.session import load_model, open_session
 
@@ -30,28 +13,39 @@ if TYPE_CHECKING:
 
 
 def ensemble(
-    prompts: Prompts,
-    data: Data,
-    labels: Labels = None,
-    seed: Seed = 0,
-    text_column: TextColumn = None,
-    label_column: LabelColumn = None,
-    max_length: MaxLength = LONGEST_INPUT,
-    model: Model = None,
-    revision: Revision = None,
-    device: Device = "auto",
-    dtype: Dtype = "auto",
-    wide: Wide = False,
-    as_json: Json = False,
-    csv: Csv = None,
-    overwrite: Overwrite = False,
+    prompts: options.Prompts,
+    data: options.Data,
+    labels: options.Labels = None,
+    seed: options.Seed = 0,
+    text_column: options.TextColumn = None,
+    label_column: options.LabelColumn = None,
+    max_length: options.MaxLength = LONGEST_INPUT,
+    template: options.Template = None,
+    model: options.Model = None,
+    revision: options.Revision = None,
+    device: options.Device = "auto",
+    dtype: options.Dtype = "auto",
+    wide: options.Wide = False,
+    as_json: options.Json = False,
+    csv: options.Csv = None,
+    overwrite: options.Overwrite = False,
 ) -> None:
     """Score the majority vote of several prompts, in one batch.
 
     Members, their average, the best one, majority vote (ties by summed log-probability) and mean probability.
     """
     output = Output(as_json, csv, overwrite=overwrite)
-    session = open_session(prompts, model, device, dtype, labels=label_values(labels), max_length=max_length, seed=seed, revision=revision)
+    session = open_session(
+        prompts,
+        model,
+        device,
+        dtype,
+        labels=options.label_values(labels),
+        max_length=max_length,
+        template=template,
+        seed=seed,
+        revision=revision,
+    )
 
     task = labelled(session, data, Columns(text_column, label_column))
     load_model(session)

@@ -1,46 +1,30 @@
 """`evaluate`: how often each prompt is right on labelled texts."""
 
 from explorer.choices import LONGEST_INPUT
+from explorer.cli import options
 from explorer.cli.labelled import Columns, labelled
-from explorer.cli.options import (
-    Csv,
-    Data,
-    Device,
-    Dtype,
-    Json,
-    LabelColumn,
-    Labels,
-    MaxLength,
-    Model,
-    NoPrompt,
-    Overwrite,
-    Prompts,
-    Revision,
-    TextColumn,
-    Wide,
-    label_values,
-)
 from explorer.cli.output import Output, concluded, records, table
 from explorer.cli.processes import Processes
 from explorer.cli.session import load_model, open_session
 
 
 def evaluate(
-    prompts: Prompts,
-    data: Data,
-    labels: Labels = None,
-    no_prompt: NoPrompt = False,
-    text_column: TextColumn = None,
-    label_column: LabelColumn = None,
-    max_length: MaxLength = LONGEST_INPUT,
-    model: Model = None,
-    revision: Revision = None,
-    device: Device = "auto",
-    dtype: Dtype = "auto",
-    wide: Wide = False,
-    as_json: Json = False,
-    csv: Csv = None,
-    overwrite: Overwrite = False,
+    prompts: options.Prompts,
+    data: options.Data,
+    labels: options.Labels = None,
+    no_prompt: options.NoPrompt = False,
+    text_column: options.TextColumn = None,
+    label_column: options.LabelColumn = None,
+    max_length: options.MaxLength = LONGEST_INPUT,
+    template: options.Template = None,
+    model: options.Model = None,
+    revision: options.Revision = None,
+    device: options.Device = "auto",
+    dtype: options.Dtype = "auto",
+    wide: options.Wide = False,
+    as_json: options.Json = False,
+    csv: options.Csv = None,
+    overwrite: options.Overwrite = False,
 ) -> None:
     """Score prompts on labelled texts.
 
@@ -50,7 +34,15 @@ def evaluate(
     output, processes = Output(as_json, csv, overwrite=overwrite), Processes()
     with processes.failing_together():
         session = open_session(
-            prompts, model, processes.device_for(device), dtype, processes.note, labels=label_values(labels), max_length=max_length, revision=revision
+            prompts,
+            model,
+            processes.device_for(device),
+            dtype,
+            processes.note,
+            labels=options.label_values(labels),
+            max_length=max_length,
+            template=template,
+            revision=revision,
         )
         from explorer.evaluation.scoring import Scores
 

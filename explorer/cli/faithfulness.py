@@ -5,25 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from explorer.choices import LONGEST_INPUT
+from explorer.cli import options
 from explorer.cli.labelled import Columns, labelled
-from explorer.cli.options import (
-    Csv,
-    Data,
-    Device,
-    Dtype,
-    Json,
-    LabelColumn,
-    Labels,
-    MaxLength,
-    Model,
-    Overwrite,
-    Prompt,
-    Revision,
-    Seed,
-    TextColumn,
-    Wide,
-    label_values,
-)
 from explorer.cli.output import Output, concluded, interval, paragraph, records, table
 from explorer.cli.session import load_model, open_session
 from explorer.wording import count
@@ -37,24 +20,25 @@ FIGURES = ["reading", "accuracy", "low", "high", "agreement", "kl", "difference"
 
 
 def faithfulness(
-    prompt: Prompt,
-    data: Data,
-    labels: Labels = None,
+    prompt: options.Prompt,
+    data: options.Data,
+    labels: options.Labels = None,
     draws: Annotated[int, typer.Option("--draws", min=1, help="Prompts of random words that are run.")] = 5,
     points: Annotated[int, typer.Option("--points", min=2, help="Points of the curve from the soft prompt to its nearest words.")] = 11,
     curve: Annotated[str | None, typer.Option("--curve", metavar="FILE", help="That curve as CSV in a file.")] = None,
-    seed: Seed = 0,
-    text_column: TextColumn = None,
-    label_column: LabelColumn = None,
-    max_length: MaxLength = LONGEST_INPUT,
-    model: Model = None,
-    revision: Revision = None,
-    device: Device = "auto",
-    dtype: Dtype = "auto",
-    wide: Wide = False,
-    as_json: Json = False,
-    csv: Csv = None,
-    overwrite: Overwrite = False,
+    seed: options.Seed = 0,
+    text_column: options.TextColumn = None,
+    label_column: options.LabelColumn = None,
+    max_length: options.MaxLength = LONGEST_INPUT,
+    template: options.Template = None,
+    model: options.Model = None,
+    revision: options.Revision = None,
+    device: options.Device = "auto",
+    dtype: options.Dtype = "auto",
+    wide: options.Wide = False,
+    as_json: options.Json = False,
+    csv: options.Csv = None,
+    overwrite: options.Overwrite = False,
 ) -> None:
     """Score a prompt's nearest words in its place.
 
@@ -62,7 +46,17 @@ def faithfulness(
     words, and with the vectors the prompt began as.
     """
     output, curve_output = Output(as_json, csv, overwrite=overwrite, beside=curve), Output(csv=curve, overwrite=overwrite)
-    session = open_session([prompt], model, device, dtype, labels=label_values(labels), max_length=max_length, seed=seed, revision=revision)
+    session = open_session(
+        [prompt],
+        model,
+        device,
+        dtype,
+        labels=options.label_values(labels),
+        max_length=max_length,
+        template=template,
+        seed=seed,
+        revision=revision,
+    )
 
     task, (read,) = labelled(session, data, Columns(text_column, label_column)), session.prompts
     load_model(session)

@@ -33,6 +33,15 @@ Data = Annotated[str, typer.Option("--data", metavar="FILE", show_default=False,
 TextColumn = Annotated[str | None, typer.Option("--text-column", metavar="C", help="Column of the texts. Default: text, or sentence and the like.")]
 LabelColumn = Annotated[str | None, typer.Option("--label-column", metavar="C", help="Column of the labels. Default: label, or class and the like.")]
 MaxLength = Annotated[int, typer.Option("--max-length", min=choices.SHORTEST_INPUT, help="Pieces of a text that are read; longer texts are cut.")]
+Template = Annotated[
+    str | None,
+    typer.Option(
+        "--template",
+        metavar="T",
+        show_default=False,
+        help="What the model reads for a text, {text} in it, \\n for a new line; chat: its own chat template. Default: the prompts', else the model's.",
+    ),
+]
 Key = Annotated[str | None, typer.Option("--key", metavar="KEY", help="Which array, task or step, where several could be meant. Other commands: PATH#KEY.")]
 Revision = Annotated[
     str | None, typer.Option("--revision", metavar="REV", show_default=False, help="Branch, tag or commit of prompts given as Hugging Face ids.")
@@ -58,6 +67,15 @@ def values(text: str | None, option: str) -> tuple[str, ...]:
     if "" in found or len(set(found)) < len(found):
         raise typer.BadParameter(f"found {text!r}; expected different values with commas between them", param_hint=option)
     return found
+
+
+def template_value(text: str | None) -> str | None:
+    """A template as typed: shells have no easy way to write a new line or a tab. Raises DataError for one without `{text}`."""
+    from explorer.models.templates import CHAT, check_template
+
+    if text is None or text == CHAT:
+        return text
+    return check_template(text.replace("\\n", "\n").replace("\\t", "\t"))
 
 
 def label_values(text: str | None) -> tuple[str, ...] | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from explorer.choices import LONGEST_INPUT
-from explorer.cli.options import Csv, Device, Dtype, Json, Labels, MaxLength, Model, NoPrompt, Overwrite, Prompts, Revision, Wide, label_values
+from explorer.cli import options
 from explorer.cli.output import STDOUT, Output, concluded, note, plain, table
 from explorer.cli.session import load_model, open_session
 from explorer.errors import DataError
@@ -19,21 +19,22 @@ if TYPE_CHECKING:
 
 
 def predict(
-    prompts: Prompts,
+    prompts: options.Prompts,
     text: Annotated[list[str] | None, typer.Option("--text", metavar="T", show_default=False, help="A text to classify; may be repeated.")] = None,
     text_file: Annotated[str | None, typer.Option("--text-file", metavar="FILE", help="Texts, one a line; - is stdin.")] = None,
-    labels: Labels = None,
-    no_prompt: NoPrompt = False,
+    labels: options.Labels = None,
+    no_prompt: options.NoPrompt = False,
     max_new_tokens: Annotated[int, typer.Option("--max-new-tokens", min=1, help="Longest generated text, in pieces.")] = 8,
-    max_length: MaxLength = LONGEST_INPUT,
-    model: Model = None,
-    revision: Revision = None,
-    device: Device = "auto",
-    dtype: Dtype = "auto",
-    wide: Wide = False,
-    as_json: Json = False,
-    csv: Csv = None,
-    overwrite: Overwrite = False,
+    max_length: options.MaxLength = LONGEST_INPUT,
+    template: options.Template = None,
+    model: options.Model = None,
+    revision: options.Revision = None,
+    device: options.Device = "auto",
+    dtype: options.Dtype = "auto",
+    wide: options.Wide = False,
+    as_json: options.Json = False,
+    csv: options.Csv = None,
+    overwrite: options.Overwrite = False,
 ) -> None:
     """Give label probabilities and generated text, in one batch."""
     output = Output(as_json, csv, overwrite=overwrite)
@@ -41,7 +42,7 @@ def predict(
     if not texts:
         raise typer.BadParameter("found no text; expected --text or --text-file", param_hint="--text")
     check_texts(texts)
-    session = open_session(prompts, model, device, dtype, labels=label_values(labels), max_length=max_length, revision=revision)
+    session = open_session(prompts, model, device, dtype, labels=options.label_values(labels), max_length=max_length, template=template, revision=revision)
     _ = session.class_labels  # a prompt without labels is said before the model is loaded
     load_model(session)
     session.progress(f"answering {count(len(texts), 'text')} with {count(len(session.prompts), 'prompt')}")

@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 from explorer.choices import Device, Dtype
 from explorer.cli.commandline import advice
+from explorer.cli.options import template_value
 from explorer.cli.output import note
 
 if TYPE_CHECKING:
-    from explorer.models.encoder_decoder import FrozenT5
+    from explorer.models.frozen import FrozenModel
     from explorer.session import Session
 
 
@@ -19,11 +20,12 @@ def open_session(
     dtype: Dtype = "auto",
     progress: Callable[[str], None] = note,
     revision: str | None = None,
+    template: str | None = None,
     **settings: Any,
 ) -> "Session":
     """Read prompts given by path, name or hub id, and find the vocabulary of each.
 
-    revision: of those that are repositories on the hub.
+    revision: of those that are repositories on the hub. template: as typed.
     settings: fields of `explorer.resolve.Settings`. Raises PromptError for a prompt that is missing, damaged or of another width
     than the model, ModelError for a model that is missing.
     """
@@ -35,13 +37,13 @@ def open_session(
     places = [local(prompt) for prompt in typed]
     asked = [revision if len(typed) == 1 or place is None or is_cached(place) else None for place in places]
     prompts = told_apart([read_prompt(prompt, revision=one) for prompt, one in zip(typed, asked, strict=True)])
-    session = Session(prompts, model, Settings(**settings), Loader(device, dtype), progress)
+    session = Session(prompts, model, Settings(template=template_value(template), **settings), Loader(device, dtype), progress)
     for doubt in session.notes:
         progress(f"{doubt}{advice(doubt.setting)}")
     return session
 
 
-def load_model(session: "Session") -> "FrozenT5":
+def load_model(session: "Session") -> "FrozenModel":
     """The frozen model of all prompts; what is odd about it is said."""
     model = session.model
     for doubt in model.doubts:

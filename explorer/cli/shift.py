@@ -5,24 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from explorer.choices import LONGEST_INPUT
+from explorer.cli import options
 from explorer.cli.labelled import Columns, of_data
-from explorer.cli.options import (
-    Csv,
-    Device,
-    Dtype,
-    Json,
-    LabelColumn,
-    Labels,
-    MaxLength,
-    Model,
-    NoPrompt,
-    Overwrite,
-    Prompts,
-    Revision,
-    TextColumn,
-    Wide,
-    label_values,
-)
 from explorer.cli.output import Output, concluded, interval, records, table
 from explorer.cli.processes import Processes
 from explorer.cli.session import load_model, open_session
@@ -36,28 +20,29 @@ if TYPE_CHECKING:
 
 
 def shift(
-    prompts: Prompts,
+    prompts: options.Prompts,
     source: Annotated[str, typer.Option("--source", metavar="FILE", show_default=False, help="Labelled texts of the domain they were tuned on, held out.")],
     target: Annotated[list[str], typer.Option("--target", metavar="FILE", show_default=False, help="Labelled texts of another domain; may be repeated.")],
     tuned_model: Annotated[
         list[str] | None, typer.Option("--tuned-model", metavar="DIR", help="A model of `train --tune model` to compare with; may be repeated.")
     ] = None,
     renamed: Annotated[list[str] | None, typer.Option("--map", metavar="LABEL=LABEL", help="What a target's label is called in the source.")] = None,
-    labels: Labels = None,
-    no_prompt: NoPrompt = False,
+    labels: options.Labels = None,
+    no_prompt: options.NoPrompt = False,
     generate: Annotated[bool, typer.Option("--generate/--no-generate", help="Also generate, for the invalid-output rate.")] = True,
     summary: Annotated[str | None, typer.Option("--summary", metavar="FILE", help="Means and deviations over seeds as CSV in a file.")] = None,
-    text_column: TextColumn = None,
-    label_column: LabelColumn = None,
-    max_length: MaxLength = LONGEST_INPUT,
-    model: Model = None,
-    revision: Revision = None,
-    device: Device = "auto",
-    dtype: Dtype = "auto",
-    wide: Wide = False,
-    as_json: Json = False,
-    csv: Csv = None,
-    overwrite: Overwrite = False,
+    text_column: options.TextColumn = None,
+    label_column: options.LabelColumn = None,
+    max_length: options.MaxLength = LONGEST_INPUT,
+    template: options.Template = None,
+    model: options.Model = None,
+    revision: options.Revision = None,
+    device: options.Device = "auto",
+    dtype: options.Dtype = "auto",
+    wide: options.Wide = False,
+    as_json: options.Json = False,
+    csv: options.Csv = None,
+    overwrite: options.Overwrite = False,
 ) -> None:
     """Measure accuracy on other domains than the one tuned on.
 
@@ -68,7 +53,15 @@ def shift(
     names, processes = _renaming(renamed or []), Processes()
     with processes.failing_together():
         session = open_session(
-            prompts, model, processes.device_for(device), dtype, processes.note, labels=label_values(labels), max_length=max_length, revision=revision
+            prompts,
+            model,
+            processes.device_for(device),
+            dtype,
+            processes.note,
+            labels=options.label_values(labels),
+            max_length=max_length,
+            template=template,
+            revision=revision,
         )
         tasks = _tasks(session, (source, *target), names, Columns(text_column, label_column))
         models = _tuned(tuned_model or [], tasks[0].labels)
@@ -152,7 +145,7 @@ def _of_model(one: "TunedModel", session: "Session", tasks: "list[Task]", genera
     from explorer.resolve import Loader
 
     session.progress(f"loading {one.path}")
-    frozen = Loader(session.loader.device, session.loader.dtype).frozen(str(one.path)).limited(session.settings.max_length)
+    frozen = Loader(session.loader.device, session.loader.dtype).frozen(str(one.path)).limited(session.settings.max_length).templated(session.template)
     return answer_with_model(frozen, one.name, one.seed, tasks, generate, session.progress)
 
 

@@ -1,4 +1,4 @@
-"""`train`: soft prompts for a frozen T5, or whole models to compare them with."""
+"""`train`: soft prompts for a frozen model, or whole models to compare them with."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from explorer.choices import INITIALIZATIONS, LONGEST_INPUT, Schedule
+from explorer.cli import options
 from explorer.cli.labelled import Columns
-from explorer.cli.options import BaseModel, Data, Device, Dtype, LabelColumn, MaxLength, TextColumn, values
 from explorer.cli.output import note
 from explorer.cli.processes import Processes
 from explorer.errors import WriteError
@@ -20,13 +20,18 @@ if TYPE_CHECKING:
     from explorer.tuning.settings import TuningConfig
 
 
+PROMPT_RATES = {"encoder-decoder": 0.3, "decoder-only": 0.01}
+"""learning rates that suit embeddings as large as those of T5 1.1, and as small as those of most language models"""
+MODEL_RATE = 0.001
+
+
 def _count(option: str, text: str, least: int = 1) -> typer.models.OptionInfo:
     return typer.Option(option, min=least, help=text)
 
 
 def train(
-    model: BaseModel,
-    data: Data,
+    model: options.BaseModel,
+    data: options.Data,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", show_default=False, help="Prompts go to DIR/TASK/NAME; finished ones are skipped.")],
     dev: Annotated[str | None, typer.Option("--dev", metavar="FILE", help="Labelled texts that choose the best step. Default: a part of --data.")] = None,
     init: Annotated[list[str] | None, typer.Option("--init", metavar="I", help="random, sampled-vocab or class-label; may be repeated. Default: all.")] = None,
@@ -37,7 +42,8 @@ def train(
     steps: Annotated[int, _count("--steps", "Optimizer steps of each run.")] = 1000,
     patience: Annotated[int | None, typer.Option("--patience", min=1, help="End a run after so many measurements without a better one.")] = None,
     learning_rate: Annotated[
-        float | None, typer.Option("--lr", help="Learning rate of Adafactor. Default: 0.3, which suits T5 1.1; 0.001 with --tune model.", show_default=False)
+        float | None,
+        typer.Option("--lr", help="Learning rate of Adafactor. Default: 0.3 for T5, 0.01 for other models; 0.001 with --tune model.", show_default=False),
     ] = None,
     schedule: Annotated[Schedule, typer.Option("--schedule", help="Of the learning rate: constant as in the paper, or linear down to 0.")] = "constant",
     batch_size: Annotated[int, _count("--batch-size", "Texts in a batch of each run.")] = 32,
@@ -48,29 +54,36 @@ def train(
         str | None, typer.Option("--read-as", metavar="TEXT", help="Tune wayward prompts instead: they start as this sentence and are pulled towards it.")
     ] = None,
     pull: Annotated[float, typer.Option("--pull", min=0.0, help="Weight of that pull: of the mean squared distance to the sentence's rows.")] = 0.01,
-    text_column: TextColumn = None,
-    label_column: LabelColumn = None,
-    max_length: MaxLength = LONGEST_INPUT,
-    device: Device = "auto",
-    dtype: Dtype = "auto",
+    text_column: options.TextColumn = None,
+    label_column: options.LabelColumn = None,
+    max_length: options.MaxLength = LONGEST_INPUT,
+    template: options.Template = None,
+    base_name: Annotated[
+        str | None, typer.Option("--base-name", metavar="NAME", help="What prompts record as their base model, such as its hub id. Default: --model.")
+    ] = None,
+    device: options.Device = "auto",
+    dtype: options.Dtype = "auto",
 ) -> None:
-    """Tune soft prompts for a frozen T5.
+    """Tune soft prompts for a frozen T5 or decoder-only language model.
 
     Every initialization with every seed; a stopped call resumes. Under `accelerate launch` the runs are spread over its processes.
     """
     _check_usage(init, read_as, tune, task)
     initializations = _initializations(init) if read_as is None else ["sentence"]
     chosen_seeds, lengths = naturals(seeds, "--seeds"), naturals(length, "--length", least=1)
-    rate = _rate(learning_rate, tune, pull)
+    _check_rates(learning_rate, pull)
+    around = options.template_value(template)
     if out.exists() and not out.is_dir():
         raise WriteError(f"{out}: is a file; expected a folder for the prompts")
     examples, held = _examples(data, dev, Columns(text_column, label_column))
+    from explorer.models.family import family_of
+    from explorer.models.loading import lasting_name, model_folder
     from explorer.tasks import task_name
     from explorer.tuning.settings import TuningConfig
 
     config = TuningConfig(
         steps=steps,
-        learning_rate=rate,
+        learning_rate=learning_rate or (MODEL_RATE if tune == "model" else PROMPT_RATES[family_of(model_folder(model, weights=True))]),
         schedule=schedule,
         batch_size=batch_size,
         evaluate_every=evaluate_every,
@@ -79,12 +92,13 @@ def train(
         dev_examples=dev_examples,
         dtype=dtype,
         max_length=max_length,
+        template=around,
+        base_name=base_name,
         read_as=read_as,
         pull=0.0 if read_as is None else pull,
     )
     processes = Processes()
     with processes.alone_in(out):
-        from explorer.models.loading import lasting_name
         from explorer.resolve import Loader
 
         tuner = Tuner(lasting_name(model), Loader(processes.device_for(device), dtype), examples, held, config, task or task_name(data), out, processes)
@@ -149,19 +163,17 @@ def _check_usage(init: list[str] | None, read_as: str | None, tune: str, task: s
         raise typer.BadParameter(f"found {task!r}; expected a name that can be a folder's", param_hint="--task")
 
 
-def _rate(learning_rate: float | None, tune: str, pull: float) -> float:
-    """The learning rate, by default what suits prompts or models. Raises typer.BadParameter for rates and pulls that are no finite numbers."""
-    rate = learning_rate if learning_rate is not None else 0.001 if tune == "model" else 0.3
-    if not 0 < rate < float("inf"):
-        raise typer.BadParameter(f"found {rate}; expected a positive number", param_hint="--lr")
+def _check_rates(learning_rate: float | None, pull: float) -> None:
+    """Raise typer.BadParameter for rates and pulls that are no finite numbers."""
+    if learning_rate is not None and not 0 < learning_rate < float("inf"):
+        raise typer.BadParameter(f"found {learning_rate}; expected a positive number", param_hint="--lr")
     if not 0 <= pull < float("inf"):
         raise typer.BadParameter(f"found {pull}; expected 0 or more", param_hint="--pull")
-    return rate
 
 
 def _initializations(init: list[str] | None) -> list[str]:
     """The initializations asked for, all by default. Raises typer.BadParameter for an unknown one."""
-    found = [name for text in init or INITIALIZATIONS for name in values(text, "--init")]
+    found = [name for text in init or INITIALIZATIONS for name in options.values(text, "--init")]
     for name in found:
         if name not in INITIALIZATIONS:
             raise typer.BadParameter(f"found {name!r}; expected {', '.join(INITIALIZATIONS)}", param_hint="--init")
@@ -170,7 +182,7 @@ def _initializations(init: list[str] | None) -> list[str]:
 
 def naturals(text: str, option: str, least: int = 0) -> list[int]:
     """Numbers with commas between them. Raises typer.BadParameter for what is no natural number, or one below `least`."""
-    found = values(text, option)
+    found = options.values(text, option)
     if not all(number.isascii() and number.isdigit() and least <= int(number) < 2**32 for number in found):
         such_as = ",".join(str(least + number) for number in range(3))
         raise typer.BadParameter(f"found {text!r}; expected natural numbers with commas between them, such as {such_as}", param_hint=option)

@@ -37,7 +37,7 @@ from explorer.wording import count, printable
 if TYPE_CHECKING:
     from explorer.evaluation.ensemble import PassTimes
     from explorer.evaluation.scoring import Predictions
-    from explorer.models.encoder_decoder import FrozenT5
+    from explorer.models.frozen import FrozenModel
 
 T = TypeVar("T")
 
@@ -115,7 +115,7 @@ class SharedLoader(Loader):
         self._read_vocabularies = Memo(VOCABULARY_BYTES)
         self._failures: dict[tuple[str, str], tuple[float, ModelError]] = {}
         self._loading = threading.Lock()
-        self._loaded: tuple[tuple[str, str], FrozenT5] | None = None
+        self._loaded: tuple[tuple[str, str], FrozenModel] | None = None
 
     def vocabulary(self, model: str) -> Vocabulary:
         """The vocabulary of a model. Raises ModelError when it cannot be read; a failure is remembered for some minutes."""
@@ -138,20 +138,20 @@ class SharedLoader(Loader):
         """What a bundled model answered before, which travels with it."""
         return _kept(vocabulary.path, state(str(ANSWERS))) if vocabulary.path is not None and bundled(vocabulary) else None
 
-    def frozen(self, model: str) -> "FrozenT5":
+    def frozen(self, model: str) -> "FrozenModel":
         """The frozen model; another one in memory makes room first. Raises ModelError when it cannot be loaded, ExplorerError when nothing may run."""
         if read_only():
             raise ExplorerError("this dashboard is read-only and runs no model")
-        from explorer.models.encoder_decoder import FrozenT5
+        from explorer.models.family import load_frozen
 
         key = model, model_state(model)
         with self._loading:
             if self._loaded is None or self._loaded[0] != key:
                 self._loaded = None
-                self._loaded = key, FrozenT5.load(model, self.device, self.dtype)
+                self._loaded = key, load_frozen(model, self.device, self.dtype)
             return self._loaded[1]
 
-    def in_memory(self, model: str) -> "FrozenT5 | None":
+    def in_memory(self, model: str) -> "FrozenModel | None":
         """The frozen model if it is loaded."""
         loaded = self._loaded
         return loaded[1] if loaded is not None and loaded[0][0] == model else None

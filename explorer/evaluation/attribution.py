@@ -17,7 +17,7 @@ from explorer.arguments import as_list
 from explorer.errors import DataError, ExplorerError
 from explorer.evaluation.counting import counted
 from explorer.evaluation.curves import FEWEST_TOKENS, Curves, combined_p, curves, leave_one_out
-from explorer.models.encoder_decoder import FrozenT5
+from explorer.models.frozen import FrozenModel
 from explorer.prompt import SoftPrompt
 from explorer.results import Result
 from explorer.tasks import check_labels
@@ -164,7 +164,7 @@ class LeftOut(Result):
         return pd.DataFrame({"prompt": self.prompt, "position": np.arange(len(self.leave_one_out)), "leave_one_out": self.leave_one_out})
 
 
-def left_out(model: FrozenT5, vocabulary: Vocabulary, prompt: SoftPrompt, text: str, labels: Sequence[str]) -> LeftOut:
+def left_out(model: FrozenModel, vocabulary: Vocabulary, prompt: SoftPrompt, text: str, labels: Sequence[str]) -> LeftOut:
     """Leave out each token once: P + 1 rows through the model. Raises DataError for fewer than two labels, PromptError for another width."""
     vocabulary.check_width(prompt.vectors, prompt.name)
     labels = check_labels(labels)
@@ -177,7 +177,7 @@ def left_out(model: FrozenT5, vocabulary: Vocabulary, prompt: SoftPrompt, text: 
 class _Question:
     """One text with its labels, asked with any prompts of P tokens."""
 
-    def __init__(self, model: FrozenT5, text: str, labels: Sequence[str]):
+    def __init__(self, model: FrozenModel, text: str, labels: Sequence[str]):
         import torch
 
         self.model = model
@@ -234,7 +234,7 @@ class _Question:
 
 
 def attribute(
-    model: FrozenT5,
+    model: FrozenModel,
     vocabulary: Vocabulary,
     prompt: SoftPrompt,
     texts: Sequence[str],

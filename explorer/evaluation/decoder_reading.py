@@ -14,7 +14,7 @@ from explorer.arguments import as_list
 from explorer.errors import DataError, ExplorerError
 from explorer.evaluation.label_mass import LabelMass, label_mass
 from explorer.evaluation.neutral_texts import ALONE, GAP, NEUTRAL, SEVERAL, where
-from explorer.models.encoder_decoder import FrozenT5
+from explorer.models.frozen import FrozenModel
 from explorer.pieces import readable
 from explorer.prompt import SoftPrompt, prompt_list
 from explorer.results import Readings, Result
@@ -92,7 +92,7 @@ def evidence(log_p: np.ndarray, log_q: np.ndarray) -> np.ndarray:
 
 
 def read_decoder(
-    model: FrozenT5,
+    model: FrozenModel,
     vocabulary: Vocabulary,
     prompts: Sequence[SoftPrompt],
     texts: Sequence[str] = NEUTRAL,
@@ -136,7 +136,7 @@ def read_decoder(
     return Readings(readings), whole
 
 
-def _one_by_one(model: FrozenT5, prompts: Sequence[SoftPrompt], texts: Sequence[str]) -> Iterator[np.ndarray]:
+def _one_by_one(model: FrozenModel, prompts: Sequence[SoftPrompt], texts: Sequence[str]) -> Iterator[np.ndarray]:
     """Log-probabilities [B, V] float64 of each prompt, of as many prompts at once as memory allows."""
     step = max(1, BYTES_AT_ONCE // (4 * len(texts) * len(model.network.embedding)))
     for start in range(0, len(prompts), step):
@@ -171,7 +171,7 @@ def _label_sets(prompts: Sequence[SoftPrompt], labels: Sequence[str] | None) -> 
     return list({frozenset(one): one for prompt in reversed(prompts) if (one := prompt.origin.labels)}.values())[::-1]
 
 
-def _first_pieces(model: FrozenT5, labels: Sequence[str]) -> np.ndarray:
+def _first_pieces(model: FrozenModel, labels: Sequence[str]) -> np.ndarray:
     """Rows that labels begin with, each once, ascending."""
     return np.unique([model.label_ids(label)[0] for label in labels])
 

@@ -15,7 +15,7 @@ from explorer.evaluation.crossed import crossed_interval
 from explorer.evaluation.scoring import NO_PROMPT, evaluate
 from explorer.evaluation.verdict import MARGIN, WITHIN, clear, span, verdict
 from explorer.kept import KeptModel
-from explorer.models.encoder_decoder import FrozenT5
+from explorer.models.frozen import FrozenModel
 from explorer.prompt import SoftPrompt
 from explorer.results import Result
 from explorer.tasks import Task, alike
@@ -203,7 +203,7 @@ def _said_of_drops(means: pd.DataFrame, source: str, texts: int, untuned: pd.Dat
 
 
 def answer(
-    model: FrozenT5 | KeptModel,
+    model: FrozenModel | KeptModel,
     prompts: Sequence[SoftPrompt | None],
     tasks: Sequence[Task],
     generate: bool = True,
@@ -236,7 +236,7 @@ def _of_domain(progress: Callable[[str], None], which: str, said: str) -> None:
 
 
 def answer_with_model(
-    model: FrozenT5, name: str, seed: int, tasks: Sequence[Task], generate: bool = True, progress: Callable[[str], None] | None = None
+    model: FrozenModel, name: str, seed: int, tasks: Sequence[Task], generate: bool = True, progress: Callable[[str], None] | None = None
 ) -> Answered:
     """Run a tuned model, which has no prompt, on the source and every target."""
     (found,) = answer(model, [None], tasks, generate, progress)

@@ -14,7 +14,7 @@ from explorer.evaluation.metrics import macro_f1
 from explorer.evaluation.scoring import names
 from explorer.evaluation.verdict import WITHIN, span, verdict
 from explorer.kept import KeptModel
-from explorer.models.encoder_decoder import FrozenT5
+from explorer.models.frozen import FrozenModel
 from explorer.prompt import SoftPrompt
 from explorer.results import Result
 from explorer.tasks import Task
@@ -175,7 +175,7 @@ class Ensemble(Result):
 
 
 def ensemble(
-    model: FrozenT5 | KeptModel,
+    model: FrozenModel | KeptModel,
     prompts: Sequence[SoftPrompt],
     task: Task,
     share: Callable[[float], None] | None = None,
@@ -184,7 +184,7 @@ def ensemble(
 ) -> Ensemble:
     """Answer every text with every prompt in shared batches. share: told how much is done, 0…1.
 
-    Raises DataError for fewer than two prompts or for prompts of one name, and what `FrozenT5.label_probabilities` raises.
+    Raises DataError for fewer than two prompts or for prompts of one name, and what `FrozenModel.label_probabilities` raises.
     """
     called = names(prompts)
     if len(prompts) < 2:
@@ -210,7 +210,7 @@ class PassTimes:
         return self.apart / self.together
 
 
-def pass_times(model: FrozenT5, prompts: Sequence[SoftPrompt], texts: Sequence[str], labels: Sequence[str], repeats: int = 5) -> PassTimes:
+def pass_times(model: FrozenModel, prompts: Sequence[SoftPrompt], texts: Sequence[str], labels: Sequence[str], repeats: int = 5) -> PassTimes:
     """Measure both ways on these texts, by turns, after one unmeasured round."""
 
     def apart() -> None:

@@ -19,7 +19,7 @@ from explorer.evaluation.bootstrap import interval, resamples
 from explorer.evaluation.counting import counted
 from explorer.evaluation.crossed import crossed_interval
 from explorer.evaluation.verdict import WITHIN, span, verdict
-from explorer.models.encoder_decoder import FrozenT5
+from explorer.models.frozen import FrozenModel
 from explorer.prompt import SoftPrompt
 from explorer.results import Result
 from explorer.tasks import Task
@@ -181,7 +181,7 @@ def stand_ins(prompt: SoftPrompt, vocabulary: Vocabulary, draws: int, seed: int)
 
 
 def faithfulness(
-    model: FrozenT5,
+    model: FrozenModel,
     vocabulary: Vocabulary,
     prompt: SoftPrompt,
     task: Task,

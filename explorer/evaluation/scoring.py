@@ -13,7 +13,7 @@ from explorer.evaluation.crossed import crossed_interval
 from explorer.evaluation.metrics import macro_f1
 from explorer.evaluation.verdict import WITHIN, span, verdict
 from explorer.kept import KeptModel
-from explorer.models.encoder_decoder import FrozenT5
+from explorer.models.frozen import FrozenModel
 from explorer.prompt import SoftPrompt
 from explorer.results import Result
 from explorer.tasks import Task, check_labels
@@ -161,7 +161,7 @@ class Scores(Result):
 
 
 def predict(
-    model: FrozenT5,
+    model: FrozenModel,
     prompts: Sequence[SoftPrompt | None],
     texts: Sequence[str],
     labels: Sequence[str],
@@ -182,7 +182,7 @@ def predict(
 
 
 def evaluate(
-    model: FrozenT5 | KeptModel,
+    model: FrozenModel | KeptModel,
     prompts: Sequence[SoftPrompt | None],
     task: Task,
     progress: Callable[[str], None] | None = None,
@@ -202,7 +202,7 @@ def evaluate(
         longest = max(len(model.label_ids(label)) for label in task.labels) + 2
         with counted(rows, "generating") as done:
             written = model.generate(prompts, task.texts, longest, done)
-        rates = tuple(sum(text.strip() not in task.labels for text in row) / len(task) for row in written)
+        rates = tuple(sum(not model.says(text, task.labels) for text in row) / len(task) for row in written)
     right = task.gold
     f1 = tuple(macro_f1(right, row, len(task.labels)) for row in given)
     return Scores(names(prompts), len(task), tuple((given == right).mean(axis=1).tolist()), f1, rates, given, right)

@@ -139,12 +139,14 @@ def _origin(path: Path, config: dict, record: Record | None, key: str, dtype: st
         dropped_rows=dropped,
         base_model=known.base_model or _base_model(config),
         base_fingerprint=known.base_fingerprint,
+        task_type=str(config["task_type"])[:40] if config.get("task_type") else None,
         task=known.task,
         labels=known.labels or None,
         initialization=initialization,
         seed=known.seed,
         step=known.step,
         rows=known.sources,
+        template=known.template,
         history=known.evaluations,
         without_prompt=known.without_prompt,
         hyperparameters=known.hyperparameters or {},
@@ -191,7 +193,7 @@ def write(prompt: SoftPrompt, folder: Path, versions: dict[str, str] | None = No
 def _adapter_config(prompt: SoftPrompt) -> dict:
     return {
         "peft_type": "PROMPT_TUNING",
-        "task_type": "SEQ_2_SEQ_LM",
+        "task_type": prompt.origin.task_type or "SEQ_2_SEQ_LM",
         "base_model_name_or_path": prompt.origin.base_model,
         "num_virtual_tokens": prompt.length,
         "token_dim": prompt.dimension,

@@ -39,6 +39,7 @@ class Record:
     base_model: str | None = None
     base_fingerprint: str | None = None
     rows: tuple[RowSource | None, ...] | None = None
+    template: str | None = None
     history: tuple[Measured, ...] | None = None
     without_prompt: float | None = None
     hyperparameters: dict[str, Any] | None = field(default_factory=dict)
@@ -96,6 +97,7 @@ def record_of(prompt: SoftPrompt, versions: dict[str, str]) -> dict:
         "step": origin.step,
         "steps": origin.history[-1].step if origin.history else None,
         "rows": rows,
+        "template": origin.template,
         "history": [asdict(e) for e in origin.history],
         "without_prompt": origin.without_prompt,
         "hyperparameters": origin.hyperparameters,

@@ -1,58 +1,37 @@
-"""The frozen model: scores labels and writes text for many prompts in one batch."""
+"""The frozen T5: an encoder that reads prompt and text, a decoder that answers."""
 
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 
-from explorer.arguments import as_list
-from explorer.choices import LONGEST_INPUT, Device, Dtype
-from explorer.errors import DataError, ModelError, PromptError
+from explorer.choices import Device, Dtype
+from explorer.errors import DataError, ModelError
 from explorer.files import MODELS
-from explorer.interruption import checkpoint
 from explorer.models.architecture import read_architecture
+from explorer.models.family import TASK_TYPES
+from explorer.models.frozen import FrozenModel
 from explorer.models.loading import DEFAULT_MODEL, doubts, model_folder, read_network
-from explorer.models.placement import POSITIONS_PER_ROW, ROWS_PER_PASS, chosen_device, chosen_dtype
-from explorer.models.tokenizer import Tokenizer, read_tokenizer
-from explorer.prompt import SoftPrompt
-from explorer.tasks import check_labels, check_text
+from explorer.models.placement import chosen_device, chosen_dtype
+from explorer.models.tokenizer import read_tokenizer
 
 if TYPE_CHECKING:
-    import torch
-
     from explorer.models.fallback import TransformersNetwork
     from explorer.models.network import Network
 
-LONGEST_OUTPUT = 64
-
-Prompts = Sequence[SoftPrompt | np.ndarray | None]
-"""prompts, or their vectors [P, H]; None for no prompt"""
-Done = Callable[[int], object]
-"""told, after each pass, how many rows of the batch it had"""
-
 
 @dataclass(frozen=True, eq=False, repr=False)
-class FrozenT5:
+class FrozenT5(FrozenModel):
     """A T5 encoder–decoder whose weights never change, on one device, used by one thread at a time."""
 
     network: "Network | TransformersNetwork"
-    tokenizer: Tokenizer
-    name: str
-    """a bundled model's name, else the folder or hub id it was loaded by"""
-    folder: Path | None = None
-    """where its files are"""
-    doubts: tuple[str, ...] = ()
-    """what is odd about the checkpoint, in words; it may still be right"""
-    max_length: int = LONGEST_INPUT
-    """pieces of a text that are read, eos among them; longer texts are cut"""
-    lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
+
+    task_type: ClassVar[str] = TASK_TYPES["encoder-decoder"]
 
     @classmethod
-    def load(cls, model: str | Path = DEFAULT_MODEL, device: Device | str = "auto", dtype: Dtype = "auto", embedding: np.ndarray | None = None) -> "FrozenT5":
+    def load(cls, model: str | Path = DEFAULT_MODEL, device: Device | str = "auto", dtype: Dtype = "auto", embedding: np.ndarray | None = None) -> Self:
         """Load a T5 from a folder, a bundled model's name or a Hugging Face id.
 
         device: `auto` takes CUDA where there is some, and `split` there when the weights in their precision, and a pass, need more than is free; weights go
@@ -72,49 +51,6 @@ class FrozenT5:
         name = folder.name if folder.parent == MODELS else str(model)
         return cls(network, tokenizer, name, folder, doubts(network, folder))
 
-    def __repr__(self) -> str:
-        """One line: name, width, size, place."""
-        return f"<FrozenT5 {self.name}: H {self.dimension}, {self.memory / 2**20:,.0f} MB of {self.dtype} on {self.device}>"
-
-    @property
-    def embedding(self) -> np.ndarray | None:
-        """The input embeddings [V, H] float32 in memory shared with the model; None where the model does not hold them so."""
-        import torch
-
-        table = self.network.embedding
-        return table.detach().numpy() if table.device.type == "cpu" and table.dtype == torch.float32 else None
-
-    @property
-    def memory(self) -> int:
-        """Bytes that the weights take, on all devices together."""
-        return self.network.memory
-
-    @property
-    def device(self) -> "torch.device":
-        """Where the embedding table is, and where inputs belong."""
-        return self.network.device
-
-    @property
-    def dtype(self) -> "torch.dtype":
-        """The precision of the weights."""
-        return self.network.dtype
-
-    @property
-    def dimension(self) -> int:
-        """H, the embedding size."""
-        return self.network.architecture.dimension
-
-    @contextmanager
-    def _inference(self) -> Iterator[None]:
-        import torch
-
-        with self.lock, torch.inference_mode():
-            yield
-
-    def limited(self, max_length: int) -> "FrozenT5":
-        """The same model, weights and lock, which reads so many pieces of a text, eos among them."""
-        return self if max_length == self.max_length else replace(self, max_length=max_length)
-
     def label_ids(self, label: str) -> list[int]:
         """Pieces of a label as a target, ending with eos. Raises DataError when the label has no piece."""
         with self.lock:
@@ -123,154 +59,14 @@ class FrozenT5:
             raise DataError(f"label {label!r} has no piece in the vocabulary of {self.name}; expected a word the tokenizer knows")
         return [*ids, self.network.architecture.end]
 
-    def text_ids(self, texts: Sequence[str]) -> list[list[int]]:
-        """Pieces of each text, at most `max_length`, ending with eos; `Session.cut` says how many texts that cuts.
+    def says(self, written: str, labels: Sequence[str]) -> bool:
+        """Whether a generated text is one of the labels: nothing else, since a T5 says when it has ended."""
+        return written.strip() in labels
 
-        Raises DataError for an empty text and an absurdly long one, and for a string instead of a list.
-        """
-        texts = as_list(texts, "texts")
-        for number, text in enumerate(texts, start=1):
-            check_text(text, f"text {number}")
-        with self.lock:
-            rows = self.tokenizer.inputs(texts) if texts else []
-        return [row if len(row) <= self.max_length else [*row[: self.max_length - 1], row[-1]] for row in rows]
+    def _inputs(self, texts: Sequence[str]) -> list[list[int]]:
+        """Pieces of texts, the last of them eos, also where they are cut."""
+        return [row if len(row) <= self.max_length else [*row[: self.max_length - 1], row[-1]] for row in self.tokenizer.inputs(texts)]
 
-    def label_log_probabilities(self, prompts: Prompts, texts: Sequence[str], labels: Sequence[str], done: Done | None = None) -> np.ndarray:
-        """Σ log p(label pieces + eos | prompt, text), natural logarithm: [N, B, C] float32.
-
-        prompts: N prompts or arrays [P_n, H] of any lengths, or None for no prompt. All N × B rows share batches; shorter rows are
-        masked out of attention, so the figures are those of separate runs.
-        Raises PromptError for vectors of another width and DataError for unusable texts or labels, or a string instead of a list.
-        """
-        import torch
-
-        vectors, texts = self._vectors(prompts), as_list(texts, "texts")
-        targets = [torch.tensor(self.label_ids(label), device=self.device) for label in as_list(labels, "labels")]
-        scores = np.empty((len(vectors) * len(texts), len(targets)), np.float32)
-        for rows, embeds, mask in self._passes(vectors, self.text_ids(texts)):
-            with self._inference():  # for each pass, so that others get their turn
-                encoded = self.encode(embeds, mask)
-                for column, target in enumerate(targets):
-                    scores[rows, column] = self.target_scores(encoded, mask, target).cpu().numpy()
-            if done is not None:
-                done(len(rows))
-        return scores.reshape(len(vectors), len(texts), len(targets))
-
-    def label_probabilities(self, prompts: Prompts, texts: Sequence[str], labels: Sequence[str], done: Done | None = None) -> np.ndarray:
-        """Rank classification: softmax over labels of `label_log_probabilities`: [N, B, C] float32, rows sum to 1.
-
-        Raises DataError for fewer than two labels, besides.
-        """
-        scores = self.label_log_probabilities(prompts, texts, check_labels(labels), done)
-        scores = np.exp(scores - scores.max(axis=-1, keepdims=True))
-        return scores / scores.sum(axis=-1, keepdims=True)
-
-    def generate(self, prompts: Prompts, texts: Sequence[str], max_new_tokens: int = 16, done: Done | None = None) -> list[list[str]]:
-        """Greedy continuations: N lists of B texts, special pieces left out. Raises what `label_log_probabilities` raises."""
-        vectors, texts = self._vectors(prompts), as_list(texts, "texts")
-        longest = max(1, min(max_new_tokens, LONGEST_OUTPUT))
-        written = [""] * (len(vectors) * len(texts))
-        for rows, embeds, mask in self._passes(vectors, self.text_ids(texts)):
-            with self._inference():
-                for row, ids in zip(rows, self.network.generate(embeds, mask, longest), strict=True):
-                    written[row] = self.tokenizer.decode(ids)
-            if done is not None:
-                done(len(rows))
-        return [written[n * len(texts) : (n + 1) * len(texts)] for n in range(len(vectors))]
-
-    def first_pieces(self, prompts: Prompts, texts: Sequence[str], done: Done | None = None) -> np.ndarray:
-        """log p(first piece that the decoder writes | prompt, text), natural logarithm: [N, B, V] float32, each row's exponentials sum to 1.
-
-        texts: an empty one is none, so that the encoder reads the prompt and eos alone. For a text with a sentinel (`<extra_id_0>`) it is the piece
-        after that sentinel, with which a T5 begins to fill the gap (span corruption, Raffel et al. 2020, §3.1.4).
-        prompts: as in `label_log_probabilities`, and all N × B rows share batches likewise. Raises what that raises.
-        """
-        import torch
-
-        vectors, ids = self._vectors(prompts), self._ids_or_none(as_list(texts, "texts"))
-        starts = [next(((piece,) for piece in row if piece in self.tokenizer.sentinels), ()) for row in ids]
-        found = np.empty((len(vectors), len(ids), len(self.network.embedding)), np.float32)
-        for start in dict.fromkeys(starts):
-            columns = np.array([number for number, one in enumerate(starts) if one == start], np.int64)
-            target = torch.tensor([*start, self.network.architecture.end], device=self.device)
-            for rows, embeds, mask in self._passes(vectors, [ids[column] for column in columns]):
-                with self._inference():
-                    logits = self.network.target_logits(self.encode(embeds, mask), mask, target.expand(len(rows), -1))[:, -1]
-                    found[rows // len(columns), columns[rows % len(columns)]] = torch.log_softmax(logits.float(), dim=-1).cpu().numpy()
-                if done is not None:
-                    done(len(rows))
-        return found
-
-    def _ids_or_none(self, texts: Sequence[str]) -> list[list[int]]:
-        """Pieces of each text with eos, eos alone for an empty one."""
-        read = iter(self.text_ids([text for text in texts if text]))
-        return [next(read) if text else [self.network.architecture.end] for text in texts]
-
-    def embed(self, ids: "torch.Tensor") -> "torch.Tensor":
-        """Input embeddings [R, L, H] of pieces [R, L], or [L, H] of [L]."""
-        return self.network.embed(ids)
-
-    def encode(self, embeds: "torch.Tensor", mask: "torch.Tensor") -> Any:
-        """What the decoder attends to, for input embeddings [R, L, H] and their attention mask [R, L]; gradients flow to the embeddings."""
-        return self.network.encode(embeds, mask)
-
-    def target_scores(self, encoded: Any, mask: "torch.Tensor", target: "torch.Tensor", exact: bool = False) -> "torch.Tensor":
-        """Log-probability of a label's pieces [U], eos among them, in nats: [R] float32, given what `encode` gave for R rows.
-
-        exact: logits are computed in float32, whatever the precision of the weights: small differences of scores are lost in bfloat16.
-        """
-        import torch
-
-        wanted = target.expand(len(mask), -1)
-        logits = self.network.target_logits(encoded, mask, wanted, exact).float()
-        return torch.log_softmax(logits, dim=-1).gather(2, wanted[:, :, None].to(logits.device)).sum(dim=(1, 2))
-
-    def _passes(self, vectors: Sequence[np.ndarray | None], ids: Sequence[list[int]]) -> "Iterator[tuple[np.ndarray, torch.Tensor, torch.Tensor]]":
-        """Every prompt before every embedded text, given as pieces, in passes of bounded size and like length.
-
-        Yields row numbers [R] (prompt n, text b is row n·B + b), embeddings [R, L, H] and attention mask [R, L].
-        """
-        import torch
-
-        fronts = [None if one is None else torch.as_tensor(one, dtype=self.dtype, device=self.device) for one in vectors]
-        lengths = np.array([(0 if front is None else len(front)) + len(text) for front in fronts for text in ids], np.int64)
-        most = ROWS_PER_PASS.get(self.device.type, ROWS_PER_PASS["cpu"])
-        for rows in split_by_length(lengths, most, most * POSITIONS_PER_ROW):
-            checkpoint()
-            with torch.no_grad():
-                texts = [torch.tensor(ids[row % len(ids)]) for row in rows]
-                embedded = self.embed(torch.nn.utils.rnn.pad_sequence(texts, batch_first=True).to(self.device))  # [R, T, H], in one transfer
-                pairs = [(fronts[row // len(ids)], one[: len(text)]) for row, one, text in zip(rows, embedded, texts, strict=True)]
-                embeds = torch.nn.utils.rnn.pad_sequence([text if front is None else torch.cat([front, text]) for front, text in pairs], batch_first=True)
-            yield rows, embeds, attention_mask(torch.from_numpy(lengths[rows]).to(self.device), embeds.shape[1])
-
-    def _vectors(self, prompts: Prompts) -> list[np.ndarray | None]:
-        """Vectors [P_n, H] of each prompt. Raises PromptError for a prompt instead of a list of them, and for another width."""
-        if isinstance(prompts, str | SoftPrompt) or (isinstance(prompts, np.ndarray) and prompts.ndim < 3):
-            found = f"an array of shape {prompts.shape}" if isinstance(prompts, np.ndarray) else repr(prompts)
-            raise PromptError(f"prompts: found {found}; expected a list of prompts")
-        each = [None if one is None else one.vectors if isinstance(one, SoftPrompt) else np.asarray(one) for one in prompts]
-        for number, vectors in enumerate(each, start=1):
-            if vectors is not None and (vectors.ndim != 2 or vectors.shape[1] != self.dimension):
-                raise PromptError(f"prompt {number}: vectors of shape {vectors.shape}, but {self.name} needs [P, {self.dimension}]")
-        return each
-
-
-def attention_mask(lengths: "torch.Tensor", longest: int) -> "torch.Tensor":
-    """1 where a row of `lengths` [R] has an entry, 0 where it is padded at the right: [R, longest] int64."""
-    import torch
-
-    return (torch.arange(longest, device=lengths.device) < lengths[:, None]).long()
-
-
-def split_by_length(lengths: np.ndarray, rows: int = 64, positions: int = 64 * POSITIONS_PER_ROW) -> Iterator[np.ndarray]:
-    """Row numbers in passes of like length: each has at most `rows` rows and, padded, `positions` positions (or one row).
-
-    lengths: [R] int64. Rows of like length together waste little on padding, which is masked and changes no result.
-    """
-    order = np.argsort(-lengths, kind="stable")
-    start = 0
-    while start < len(order):
-        count = max(1, min(rows, positions // max(1, int(lengths[order[start]]))))
-        yield order[start : start + count]
-        start += count
+    def _alone(self) -> list[int]:
+        """Eos alone."""
+        return [self.network.architecture.end]

@@ -76,6 +76,10 @@ class TransformersNetwork:
         """The precision of the weights."""
         return self.embedding.dtype
 
+    @property
+    def context(self) -> None:
+        """A T5 tells any number of positions apart, the far ones roughly."""
+
     def cast(self, dtype: torch.dtype) -> "Network":
         """The same weights as a `Network`, which tuning needs. Raises ModelError where some are on no device, or for an unknown variant."""
         from explorer.models.network import Network
@@ -95,6 +99,13 @@ class TransformersNetwork:
     def encode(self, embeds: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Encoder outputs [R, L, H] of inputs [R, L, H] with an attention mask [R, L]."""
         return self.module.get_encoder()(inputs_embeds=embeds, attention_mask=mask).last_hidden_state
+
+    def encode_after(self, fronts: torch.Tensor, which: torch.Tensor, embeds: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """The same for fronts[which] [R, P, H] before inputs [R, L, H] with a mask [R, P + L]; fronts [N, P, H] are those of N prompts.
+
+        An encoder reads both ways: a prompt before another text is another prompt to it, so each row is encoded whole.
+        """
+        return self.encode(torch.cat([fronts[which], embeds], dim=1), mask)
 
     def target_logits(self, encoded: torch.Tensor, mask: torch.Tensor, targets: torch.Tensor, exact: bool = False) -> torch.Tensor:
         """Logits [R, U, V] of the pieces of targets [R, U] (any filler after a target's end), given those before them; exact: in float32 where the head

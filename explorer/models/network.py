@@ -171,6 +171,10 @@ class Network:
         """Where the embedding table is."""
         return self.embedding.device
 
+    @property
+    def context(self) -> None:
+        """A T5 tells any number of positions apart, the far ones roughly."""
+
     def cast(self, dtype: torch.dtype) -> "Network":
         """The same network in another precision."""
         return self if dtype == self.dtype else Network(self.architecture, self.tensors, dtype)
@@ -187,6 +191,13 @@ class Network:
             x = feed_forward(attention(x.to(attention.out.device), bias))
         encoded = self.encoder.norm(x)
         return [across.keys_and_values(encoded.to(across.out.device)) for _, across, _ in self.decoder.layers]
+
+    def encode_after(self, fronts: torch.Tensor, which: torch.Tensor, embeds: torch.Tensor, mask: torch.Tensor) -> list[Attended]:
+        """The same for fronts[which] [R, P, H] before inputs [R, L, H] with a mask [R, P + L]; fronts [N, P, H] are those of N prompts.
+
+        An encoder reads both ways: a prompt before another text is another prompt to it, so each row is encoded whole.
+        """
+        return self.encode(torch.cat([fronts[which], embeds], dim=1), mask)
 
     def target_logits(self, encoded: list[Attended], mask: torch.Tensor, targets: torch.Tensor, exact: bool = False) -> torch.Tensor:
         """Logits [R, U, V] of the pieces of targets [R, U] (any filler after a target's end), given those before them; exact: in float32."""

@@ -28,7 +28,7 @@ WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 
 
 def read_embedding(folder: Path) -> np.ndarray:
-    """The input embeddings of a model: [V, H] float32, from safetensors or, without them, from a `.bin` of plain tensors.
+    """The input embeddings of a model as it reads them: [V, H] float32, from safetensors or, without them, from a `.bin` of plain tensors.
 
     Raises ModelError when there are none or the files cannot be read. No other tensor is read, and no pickle executed.
     """
@@ -36,8 +36,17 @@ def read_embedding(folder: Path) -> np.ndarray:
     for key in _tables(files):
         if key in files:
             _check_plain(files, key)
-            return _from_bin(files[key], key) if files[key].suffix == ".bin" else _from_safetensors(files[key], key)
+            table = _from_bin(files[key], key) if files[key].suffix == ".bin" else _from_safetensors(files[key], key)
+            return np.multiply(table, np.float32(embedding_scale(folder)), out=table)
     raise ModelError(f"{folder}: no input embeddings found; expected one of {', '.join(EMBEDDING_KEYS)}")
+
+
+def embedding_scale(folder: Path) -> float:
+    """What a model multiplies rows of its table by on their way in: √H in the Gemma family, else 1. Prompts lie among the multiplied rows."""
+    config = read_json(folder / "config.json") if (folder / "config.json").is_file() else {}
+    text = config.get("text_config") if isinstance(config.get("text_config"), dict) else config
+    width, kind = text.get("hidden_size"), text.get("model_type", config.get("model_type"))
+    return width**0.5 if isinstance(kind, str) and kind.startswith("gemma") and isinstance(width, int) and width > 0 else 1.0
 
 
 def _tables(files: Mapping[str, Path]) -> list[str]:

@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
-from explorer.models.encoder_decoder import FrozenT5, attention_mask
+from explorer.models.frozen import FrozenModel
+from explorer.models.passes import attention_mask
 from explorer.tasks import Task
 
 BATCHES_PER_POOL = 16
@@ -16,7 +17,7 @@ IGNORED = -100
 class Examples:
     """A task's texts and targets in pieces, and the order in which a run sees them."""
 
-    def __init__(self, model: FrozenT5, task: Task, batch_size: int):
+    def __init__(self, model: FrozenModel, task: Task, batch_size: int):
         self.batch_size, self.device = batch_size, model.device
         self.texts = [torch.tensor(ids) for ids in model.text_ids(task.texts)]
         self.lengths = np.array([len(ids) for ids in self.texts])

@@ -20,9 +20,12 @@ from tqdm import tqdm
 
 from explorer.errors import ModelError, PromptError
 from explorer.interruption import ctrl_c_sets
-from explorer.models.encoder_decoder import FrozenT5, split_by_length
+from explorer.models.encoder_decoder import FrozenT5
+from explorer.models.frozen import Forward, FrozenModel
 from explorer.models.network import Network
+from explorer.models.passes import split_by_length
 from explorer.models.placement import POSITIONS_PER_ROW, ROWS_PER_PASS, computes_bfloat16
+from explorer.models.templates import template_for
 from explorer.prompt import RowSource
 from explorer.tasks import Task
 from explorer.tuning.batches import IGNORED, Examples, drawn
@@ -41,7 +44,7 @@ class Tuning:
 
     def __init__(
         self,
-        model: FrozenT5,
+        model: FrozenModel,
         vocabulary: Vocabulary,
         train: Task,
         dev: Task,
@@ -51,13 +54,14 @@ class Tuning:
         settings: dict | None = None,
     ):
         """files: what each run goes on from and is saved to; settings: what they must have been begun with besides `config`."""
-        self.model, self.train, self.config = model.limited(config.max_length), train, config
+        config = replace(config, template=template_for(config.template, model.folder))
+        self.model, self.train, self.config = model.limited(config.max_length).templated(str(config.template)), train, config
         self.dev = drawn(dev, config.dev_examples)
         self.bfloat16 = uses_bfloat16(model, config)
         self.network = model.network.cast(torch.bfloat16 if self.bfloat16 else torch.float32)
         self.examples, self.held_out = (Examples(self.model, part, config.batch_size) for part in (train, self.dev))
         self.right = np.array([train.labels.index(answer) for answer in self.dev.answers])
-        free = ("patience", "saved_points", *(["steps"] if config.schedule == "constant" else []))
+        free = ("patience", "saved_points", "base_name", *(["steps"] if config.schedule == "constant" else []))
         lasting = {key: value for key, value in asdict(config).items() if key not in free}
         self.settings = {**(settings or {}), **lasting, "bfloat16": self.bfloat16}
         self.runs = [self._begun(run, vocabulary, file) for run, file in zip(runs, files or [None] * len(runs), strict=True)]
@@ -70,7 +74,7 @@ class Tuning:
     def _begun(self, run: Run, vocabulary: Vocabulary, file: Path | None) -> Progress:
         return PromptRun(run, *self._start(run, vocabulary), self.config, self.model.device, file)
 
-    def _network(self, runs: Sequence[Progress]) -> Network:
+    def _network(self, runs: Sequence[Progress]) -> Forward:
         """What some runs go through together."""
         return self.network
 
@@ -150,17 +154,18 @@ class Tuning:
             (losses.sum() + self._pulled(runs)).backward()
         return losses.detach().tolist()
 
-    def _losses(self, network: Network, prompts: Sequence[torch.Tensor], examples: np.ndarray) -> torch.Tensor:
+    def _losses(self, network: Forward, prompts: Sequence[torch.Tensor], examples: np.ndarray) -> torch.Tensor:
         """Mean cross-entropy per target piece of each run, [R]; rows of run r are examples[r·B : (r+1)·B]."""
-        front = self._fronts(network, prompts).repeat_interleave(self.config.batch_size, dim=0)  # [R·B, P, H]
+        fronts = self._fronts(network, prompts)
+        which = torch.arange(len(prompts), device=fronts.device).repeat_interleave(self.config.batch_size)  # [R·B]
         ids, mask = self.examples.inputs(examples, self.config.length)
         wanted = self.examples.wanted(examples)
-        embeds = torch.cat([front, network.embed(ids)], dim=1)
-        logits = network.target_logits(network.encode(embeds, mask), mask, wanted.clamp(min=0)).float()  # [R·B, U, V]
+        encoded = network.encode_after(fronts, which, network.embed(ids), mask)
+        logits = network.target_logits(encoded, mask, wanted.clamp(min=0)).float()  # [R·B, U, V]
         pieces = torch.nn.functional.cross_entropy(logits.flatten(0, 1), wanted.flatten().to(logits.device), reduction="none", ignore_index=IGNORED)
         return pieces.view(len(prompts), -1).sum(dim=1) / (wanted != IGNORED).view(len(prompts), -1).sum(dim=1)
 
-    def _fronts(self, network: Network, prompts: Sequence[torch.Tensor]) -> torch.Tensor:
+    def _fronts(self, network: Forward, prompts: Sequence[torch.Tensor]) -> torch.Tensor:
         """Prompts of runs in the network's precision, [R, P, H]."""
         return torch.stack(list(prompts)).view(len(prompts), self.config.length, self.model.dimension).to(network.dtype)
 
@@ -184,7 +189,7 @@ class Tuning:
         (accuracy,) = self._accuracies(self.network, torch.empty(1, 0, self.model.dimension, dtype=self.network.dtype, device=self.model.device))
         return round(accuracy, 6)
 
-    def _accuracies(self, network: Network, fronts: torch.Tensor) -> list[float]:
+    def _accuracies(self, network: Forward, fronts: torch.Tensor) -> list[float]:
         """For each of the prompts [R, P, H]."""
         runs, length = fronts.shape[:2]
         scores = np.empty((runs * len(self.held_out), len(self.held_out.labels)), np.float32)
@@ -192,8 +197,8 @@ class Tuning:
         with torch.inference_mode():
             for rows in split_by_length(lengths, self.rows_per_pass, self.rows_per_pass * POSITIONS_PER_ROW):
                 ids, mask = self.held_out.inputs(rows % len(self.held_out), length)
-                front = fronts[torch.from_numpy(rows // len(self.held_out)).to(fronts.device)]
-                encoded = network.encode(torch.cat([front, network.embed(ids)], dim=1), mask)
+                which = torch.from_numpy(rows // len(self.held_out)).to(fronts.device)
+                encoded = network.encode_after(fronts, which, network.embed(ids), mask)
                 for column, label in enumerate(self.held_out.labels):
                     wanted = label.to(ids.device).expand(len(rows), -1)
                     pieces = network.target_logits(encoded, mask, wanted).float().log_softmax(dim=-1)
@@ -208,10 +213,11 @@ class ModelTuning(Tuning):
     makes = "model"
 
     def __init__(self, model: FrozenT5, vocabulary: Vocabulary, train: Task, dev: Task, run: Run, config: TuningConfig, file: Path | None, settings: dict):
+        self._whole = model
         super().__init__(model, vocabulary, train, dev, [run], replace(config, length=0), [file], settings)
 
     def _begun(self, run: Run, vocabulary: Vocabulary, file: Path | None) -> ModelRun:
-        return ModelRun(run, self.model, self.config, file)
+        return ModelRun(run, self._whole, self.config, file)
 
     def _network(self, runs: Sequence[Progress]) -> Network:
         """The run's own weights, cast anew: they have changed."""
@@ -220,7 +226,7 @@ class ModelTuning(Tuning):
         return Network(self.network.architecture, run.weights, self.network.dtype)
 
 
-def uses_bfloat16(model: FrozenT5, config: TuningConfig) -> bool:
+def uses_bfloat16(model: FrozenModel, config: TuningConfig) -> bool:
     """Whether matrix products run in bfloat16: where the device has it, unless float32 was asked for."""
     if config.dtype != "auto":
         return config.dtype == "bfloat16"

@@ -39,6 +39,10 @@ class TuningConfig:
     """precision of the frozen model; the prompt and its optimizer are always float32"""
     max_length: int = LONGEST_INPUT
     """pieces of a text that are read, its end among them; longer texts are cut"""
+    template: str | None = None
+    """what the model reads in place of a text, `{text}` in it; None for that of its family, see `models.templates`"""
+    base_name: str | None = None
+    """what prompts record as their base model, where it is not what the model was loaded by"""
     read_as: str | None = None
     """a sentence whose words the tokens of runs with the initialization `sentence` start as and are pulled towards"""
     pull: float = 0.0

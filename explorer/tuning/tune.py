@@ -10,7 +10,8 @@ import numpy as np
 
 from explorer.errors import PromptError
 from explorer.formats import peft
-from explorer.models.encoder_decoder import FrozenT5
+from explorer.models.frozen import FrozenModel
+from explorer.models.templates import TEXT
 from explorer.prompt import Origin, SoftPrompt, Trajectory
 from explorer.tasks import Task
 from explorer.tuning.batches import drawn
@@ -21,9 +22,12 @@ from explorer.tuning.settings import Run, TuningConfig
 from explorer.vocabulary import Vocabulary
 from explorer.wording import count
 
+RECORDED_APART = ("template", "base_name")
+"""settings that a prompt's record has in places of their own"""
+
 
 def tune(
-    model: FrozenT5,
+    model: FrozenModel,
     vocabulary: Vocabulary,
     train: Task,
     dev: Task,
@@ -60,21 +64,29 @@ def _finished(state: PromptRun, tuning: Tuning, fingerprint: str, task_name: str
     steps = np.array(sorted(state.saved))
     origin = Origin(
         format="explorer",
-        base_model=tuning.model.name,
+        base_model=tuning.config.base_name or tuning.model.name,
         base_fingerprint=fingerprint,
+        task_type=tuning.model.task_type,
         task=task_name,
         labels=tuning.train.labels,
         initialization=state.run.initialization,
         seed=state.run.seed,
         step=state.best.step,
         rows=state.rows,
+        template=tuning.model.template if tuning.model.template != TEXT else None,
         history=tuple(state.history),
         without_prompt=tuning.without_prompt,
-        hyperparameters={**asdict(state.config), "optimizer": "Adafactor", "bfloat16": tuning.bfloat16},
+        hyperparameters=hyperparameters(tuning),
         data=data,
     )
     trajectory = Trajectory(np.stack([state.saved[step] for step in steps.tolist()]), steps)
     return SoftPrompt(state.saved[state.best.step], f"{task_name}/{prompt_folder(state.run, state.config)}", origin, trajectory)
+
+
+def hyperparameters(tuning: Tuning) -> dict[str, object]:
+    """The settings of runs for their records, but for those that have a place of their own there."""
+    chosen = {name: value for name, value in asdict(tuning.config).items() if name not in RECORDED_APART}
+    return {**chosen, "optimizer": "Adafactor", "bfloat16": tuning.bfloat16}
 
 
 def described_data(train: Task, dev: Task, config: TuningConfig) -> dict[str, dict]:
@@ -101,7 +113,7 @@ def prompt_folder(run: Run, config: TuningConfig) -> str:
 
 
 def tune_to_folder(
-    model: FrozenT5,
+    model: FrozenModel,
     vocabulary: Vocabulary,
     train: Task,
     dev: Task,

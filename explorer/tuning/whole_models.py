@@ -10,12 +10,13 @@ from explorer.errors import ModelError
 from explorer.files import written_whole
 from explorer.models.architecture import read_json
 from explorer.models.encoder_decoder import FrozenT5
+from explorer.models.frozen import FrozenModel
 from explorer.models.weights import WEIGHT_FILES
 from explorer.tasks import Task
 from explorer.tuning.loop import ModelTuning
 from explorer.tuning.runs import ModelRun
 from explorer.tuning.settings import Run, TuningConfig
-from explorer.tuning.tune import begun_with, described_data, pending_runs, unfinished, versions
+from explorer.tuning.tune import begun_with, described_data, hyperparameters, pending_runs, unfinished, versions
 from explorer.vocabulary import Vocabulary
 
 RECORD, KIND = "explorer.json", "tuned model"
@@ -40,7 +41,7 @@ class TunedModel:
 
 
 def tune_models_to_folder(
-    model: FrozenT5,
+    model: FrozenModel,
     vocabulary: Vocabulary,
     train: Task,
     dev: Task,
@@ -54,8 +55,10 @@ def tune_models_to_folder(
     best dev accuracy, and returns the folders.
 
     A seed is the data order's. Folders that exist are left, stopped runs go on, errors are as in `tune.tune_to_folder`. Raises ModelError,
-    besides, for a model that was not loaded from a folder.
+    besides, for a model that is no T5 or was not loaded from a folder.
     """
+    if not isinstance(model, FrozenT5):
+        raise ModelError(f"{model.name} is no T5; whole models are tuned to compare prompts of a T5 with: tune prompts, or take a T5", "model")
     if model.folder is None:
         raise ModelError(f"{model.name} was not loaded from a folder; expected one, whose configuration and tokenizer a tuned model takes over", "model")
     folders = {Run(MODEL_TUNING, seed): out / task_name / f"{MODEL_TUNING}-{seed}" for seed in seeds}
@@ -75,7 +78,7 @@ def tune_models_to_folder(
                 "step": state.best.step,
                 "steps": state.history[-1].step,
                 "history": [asdict(evaluation) for evaluation in state.history],
-                "hyperparameters": {**asdict(tuning.config), "optimizer": "Adafactor", "bfloat16": tuning.bfloat16},
+                "hyperparameters": hyperparameters(tuning),
                 "data": data,
                 "versions": versions(),
             }

@@ -1,0 +1,153 @@
+"""The frozen language model: a decoder that reads prompt and text and goes on writing. Llama, Qwen, Gemma, GPT-2, GPT-NeoX, OPT, BLOOM and the like."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Self
+
+import numpy as np
+
+from explorer.choices import Device, Dtype
+from explorer.errors import DataError, ModelError
+from explorer.files import MODELS
+from explorer.models.architecture import MOST_LAYERS, MOST_SIZE, read_json
+from explorer.models.family import TASK_TYPES
+from explorer.models.frozen import FrozenModel
+from explorer.models.loading import DEFAULT_MODEL, model_folder
+from explorer.models.placement import POSITIONS_PER_ROW, ROWS_PER_PASS, chosen_device, chosen_dtype
+from explorer.models.templates import ANSWERED, after, has_chat_template, label_start
+from explorer.models.tokenizer import read_tokenizer
+from explorer.models.weights import stored_shapes
+
+if TYPE_CHECKING:
+    import torch
+
+    from explorer.models.causal_network import CausalNetwork
+
+SIZES = {
+    "layers": ("num_hidden_layers", "n_layer", "num_layers"),
+    "sizes": ("vocab_size", "hidden_size", "n_embd", "intermediate_size", "ffn_dim", "n_inner", "max_position_embeddings", "n_positions"),
+    "heads": ("num_attention_heads", "n_head", "num_key_value_heads"),
+}
+"""what families call the numbers of their configurations"""
+BEFORE_ANY = "a"
+"""a text that templates are tried on"""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class FrozenDecoder(FrozenModel):
+    """A decoder-only language model whose weights never change, on one device, used by one thread at a time.
+
+    It reads prompt, text and template as one row, and a label is what it writes next. Special pieces that its tokenizer puts before a text (bos) stand
+    between prompt and text, as PEFT puts them.
+    """
+
+    network: "CausalNetwork"
+    template: str = ANSWERED
+
+    task_type: ClassVar[str] = TASK_TYPES["decoder-only"]
+
+    @classmethod
+    def load(cls, model: str | Path = DEFAULT_MODEL, device: Device | str = "auto", dtype: Dtype = "auto", embedding: np.ndarray | None = None) -> Self:
+        """Load a language model from a folder or a Hugging Face id; device and dtype as in `FrozenT5.load`. embedding: not used, the model reads its own.
+
+        Raises ModelError when the model is missing, damaged, or none that transformers knows.
+        """
+        from explorer.models.causal_network import CausalNetwork
+
+        folder = model_folder(model, weights=True)
+        _check_sizes(folder)
+        device = chosen_device(device)
+        precision = chosen_dtype(dtype, device)
+        tokenizer = read_tokenizer(folder)  # before the weights take memory
+        network = CausalNetwork.load(folder, precision, _placement(folder, device, precision))
+        if len(tokenizer.pieces) > len(network.embedding):
+            found = f"the tokenizer has {len(tokenizer.pieces):,} pieces, the embedding table {len(network.embedding):,} rows"
+            raise ModelError(f"{folder}: {found}; they belong to different models")
+        name = folder.name if folder.parent == MODELS else str(model)
+        return cls(network, tokenizer, name, folder, _doubts(folder))
+
+    @property
+    def embedding(self) -> np.ndarray | None:
+        """As of every frozen model; None, besides, where the model reads multiples of its table's rows."""
+        return super().embedding if self.network.scale == 1 else None
+
+    def label_ids(self, label: str) -> list[int]:
+        """Pieces of a label as they follow the template, the space before it with the first. Raises DataError when the label has no piece."""
+        before, said = BEFORE_ANY + after(self.template), label_start(self.template) + label
+        with self.lock:
+            start, whole = self.tokenizer.encode(before), self.tokenizer.encode(before + said)
+            ids = whole[len(start) :] if whole[: len(start)] == start else self.tokenizer.encode(said)
+        if not ids or not label.strip():
+            raise DataError(f"label {label!r} has no piece in the vocabulary of {self.name}; expected a word the tokenizer knows")
+        return ids
+
+    def says(self, written: str, labels: Sequence[str]) -> bool:
+        """Whether a generated text begins with one of the labels: a language model goes on after its answer."""
+        said = written.strip()
+        return any(said.startswith(label) and not said[len(label) : len(label) + 1].isalnum() for label in labels)
+
+    def _inputs(self, texts: Sequence[str]) -> list[list[int]]:
+        """Pieces of filled templates; of longer ones the end of the text is cut, not what follows it. An eos that the tokenizer adds is left out."""
+        ends = set(self.network.ends)
+        plain = len(self.tokenizer.encode(BEFORE_ANY))
+        tail = self.tokenizer.encode(BEFORE_ANY + after(self.template))[plain:]
+        added = self.tokenizer.inputs([BEFORE_ANY])[0]
+        closing = len(added) > 1 and added[-1] in ends and added[-1] != self.tokenizer.encode(BEFORE_ANY)[-1]
+        rows = [row[:-1] if closing else row for row in self.tokenizer.inputs(texts)]
+        kept = max(1, self.max_length - len(tail))
+        return [row if len(row) <= self.max_length else [*row[:kept], *tail] for row in rows]
+
+    def _alone(self) -> list[int]:
+        """What the tokenizer puts before every text, bos or nothing."""
+        found = self.tokenizer.inputs([BEFORE_ANY])[0]
+        first = self.tokenizer.encode(BEFORE_ANY)[0]
+        return found[: found.index(first)] if first in found else []
+
+    def _start(self) -> list[int]:
+        """The piece that a text begins after, for a row that would have none."""
+        config = self.network.module.config.get_text_config()
+        named = next((one for one in (config.bos_token_id, *self.network.ends) if isinstance(one, int)), 0)
+        return [named]
+
+
+def _check_sizes(folder: Path) -> None:
+    """Raise ModelError, before memory is taken, for numbers in `config.json` that no model has."""
+    config = read_json(folder / "config.json")
+    for kind, names in SIZES.items():
+        for name in names:
+            value = config.get(name)
+            most = MOST_LAYERS if kind == "layers" else MOST_SIZE
+            if value is not None and (not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= most):
+                raise ModelError(f"{folder}: config.json: found {name} = {str(value)[:60]}; expected a whole number from 1 to {most:,}")
+
+
+def _placement(folder: Path, device: str, dtype: "torch.dtype") -> dict[str, str] | str:
+    """Where transformers is to put the weights: on one device, or (`auto`) where Accelerate finds room."""
+    import torch
+
+    if device == "split":
+        return "auto"
+    if torch.device(device).type == "cuda":
+        shapes = stored_shapes(folder)
+        widest = max((shape[0] for shape in shapes.values() if len(shape) == 2), default=0)
+        weights = sum(map(prod, shapes.values())) * dtype.itemsize
+        # a pass: the inputs of a layer and its inner width at every position, and a row's logits
+        room = ROWS_PER_PASS["cuda"] * (POSITIONS_PER_ROW * 8 * max(config_width(folder), 1) + 2 * widest) * dtype.itemsize
+        if weights + room > torch.cuda.mem_get_info(device)[0]:
+            return "auto"
+    return {"": device}
+
+
+def config_width(folder: Path) -> int:
+    """H as `config.json` states it, 0 where it does not."""
+    config = read_json(folder / "config.json")
+    return next((value for value in (config.get("hidden_size"), config.get("n_embd")) if isinstance(value, int)), 0)
+
+
+def _doubts(folder: Path) -> tuple[str, ...]:
+    """What a user of this model should know."""
+    if not has_chat_template(folder):
+        return ()
+    return ("it is a chat model, asked here without its chat template; prompts that were trained within it need the template chat",)
