@@ -1,6 +1,6 @@
 """The frozen language model: a decoder that reads prompt and text and goes on writing. Llama, Qwen, Gemma, GPT-2, GPT-NeoX, OPT, BLOOM and the like."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -11,9 +11,10 @@ import numpy as np
 from explorer.choices import Device, Dtype
 from explorer.errors import DataError, ModelError
 from explorer.files import MODELS
+from explorer.interruption import checkpoint
 from explorer.models.architecture import MOST_LAYERS, MOST_SIZE, read_json
 from explorer.models.family import TASK_TYPES
-from explorer.models.frozen import FrozenModel
+from explorer.models.frozen import Done, FrozenModel
 from explorer.models.loading import DEFAULT_MODEL, model_folder
 from explorer.models.placement import POSITIONS_PER_ROW, ROWS_PER_PASS, chosen_device, chosen_dtype
 from explorer.models.templates import ANSWERED, after, has_chat_template, label_start
@@ -31,6 +32,8 @@ SIZES = {
     "heads": ("num_attention_heads", "n_head", "num_key_value_heads"),
 }
 """what families call the numbers of their configurations"""
+ROWS_WITHIN = 64
+"""vectors that are asked about at once"""
 BEFORE_ANY = "a"
 """a text that templates are tried on"""
 
@@ -99,11 +102,48 @@ class FrozenDecoder(FrozenModel):
         kept = max(1, self.max_length - len(tail))
         return [row if len(row) <= self.max_length else [*row[:kept], *tail] for row in rows]
 
+    def within(self, before: str, vectors: np.ndarray, behind: str, done: Done | None = None) -> Iterator[np.ndarray]:
+        """log p of the piece that follows a sentence with each of the vectors [M, H] in it: blocks [R, V] float64, M rows in all.
+
+        What stands before goes through the model once for each block. Raises PromptError for vectors of another width.
+        """
+        import torch
+
+        (given,) = self._vectors([vectors])
+        first, last = (torch.tensor(self.embedded(text), dtype=self.dtype, device=self.device) for text in (before, behind))
+        any_piece = torch.zeros(1, dtype=torch.long, device=self.device)
+        for start in range(0, len(vectors), ROWS_WITHIN):
+            checkpoint()
+            with self._inference():
+                block = torch.as_tensor(np.asarray(given)[start : start + ROWS_WITHIN], dtype=self.dtype, device=self.device)
+                embeds = torch.cat([block[:, None], last.expand(len(block), -1, -1)], dim=1)
+                mask = torch.ones(len(block), len(first) + embeds.shape[1], dtype=torch.long, device=self.device)
+                encoded = self.network.encode_after(first[None], torch.zeros(len(block), dtype=torch.long, device=self.device), embeds, mask)
+                logits = self.network.target_logits(encoded, mask, any_piece.expand(len(block), 1))[:, 0]
+                found = torch.log_softmax(logits.float(), dim=-1).double().cpu().numpy()
+            if done is not None:
+                done(len(found))
+            yield found
+
+    def embedded(self, text: str) -> np.ndarray:
+        """What the model reads of a text, no more around it: [L, H] float32."""
+        import torch
+
+        with self._inference():
+            return self.embed(torch.tensor(self.tokenizer.encode(text), device=self.device)).float().cpu().numpy()
+
+    def go_on(self, rows: Sequence[np.ndarray], max_new_tokens: int) -> list[str]:
+        """Greedy continuations of rows of input embeddings [L, H]. Raises PromptError for another width."""
+        written = [""] * len(rows)
+        for numbers, embeds, mask in self._passes(self._vectors(rows), [[]]):
+            with self._inference():
+                for number, ids in zip(numbers, self.network.generate(embeds, mask, max_new_tokens), strict=True):
+                    written[number] = self.tokenizer.decode(ids)
+        return written
+
     def _alone(self) -> list[int]:
-        """What the tokenizer puts before every text, bos or nothing."""
-        found = self.tokenizer.inputs([BEFORE_ANY])[0]
-        first = self.tokenizer.encode(BEFORE_ANY)[0]
-        return found[: found.index(first)] if first in found else []
+        """Nothing: the prompt alone."""
+        return []
 
     def _start(self) -> list[int]:
         """The piece that a text begins after, for a row that would have none."""

@@ -44,7 +44,8 @@ def read_embedding(folder: Path) -> np.ndarray:
 def embedding_scale(folder: Path) -> float:
     """What a model multiplies rows of its table by on their way in: √H in the Gemma family, else 1. Prompts lie among the multiplied rows."""
     config = read_json(folder / "config.json") if (folder / "config.json").is_file() else {}
-    text = config.get("text_config") if isinstance(config.get("text_config"), dict) else config
+    inner = config.get("text_config")
+    text = inner if isinstance(inner, dict) else config
     width, kind = text.get("hidden_size"), text.get("model_type", config.get("model_type"))
     return width**0.5 if isinstance(kind, str) and kind.startswith("gemma") and isinstance(width, int) and width > 0 else 1.0
 
