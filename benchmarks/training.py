@@ -3,7 +3,8 @@
 The same model, texts, batch size, number of steps and optimizer, in the same process. PEFT tunes one prompt after the other: at its
 defaults (float32, batches in random order padded to their longest text) and at its best (bfloat16 by autocast, batches of like length,
 as ours). Printed: the ratio of their time to ours, with median and spread over repeats; tokens per second; the share of the device's
-own matrix-product rate; and with --growth the cost of 1, 3, 9 and 27 runs (as a plot with --plot FILE.html).
+own matrix-product rate; how far the losses of PEFT's best run are from ours; and with --growth the cost of 1, 3, 9 and 27 runs (as a plot with
+--plot FILE.html). `--model FOLDER` may be a decoder-only language model.
 """
 
 import argparse
@@ -16,7 +17,7 @@ import torch
 from peft import PromptTuningConfig, TaskType, get_peft_model
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.flop_counter import FlopCounterMode
-from transformers import AutoModelForSeq2SeqLM, T5Config, T5ForConditionalGeneration
+from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, T5Config, T5ForConditionalGeneration
 from transformers.optimization import Adafactor
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -25,9 +26,12 @@ from explorer.choices import INITIALIZATIONS
 from explorer.models.architecture import architecture
 from explorer.models.encoder_decoder import FrozenT5
 from explorer.models.fallback import TransformersNetwork
+from explorer.models.family import load_frozen
+from explorer.models.frozen import FrozenModel
 from explorer.models.loading import DEFAULT_MODEL
 from explorer.tasks import Task, read_task
 from explorer.tuning.loop import Tuning
+from explorer.tuning.runs import PromptRun
 from explorer.tuning.settings import Run, TuningConfig
 from explorer.vocabulary import Vocabulary
 
@@ -50,24 +54,37 @@ class Peft:
     def train(self, steps: int) -> None:
         """All runs, `steps` steps each."""
         for run in self.tuning.runs:
-            self._train_one(run.run.seed, steps)
+            self.train_one(run, steps)
 
-    def _train_one(self, seed: int, steps: int) -> None:
-        config, examples = self.tuning.config, self.tuning.examples
-        settings = PromptTuningConfig(task_type=TaskType.SEQ_2_SEQ_LM, num_virtual_tokens=config.length, num_transformer_submodules=1)
+    def train_one(self, run: PromptRun, steps: int) -> list[float]:
+        """The loss of each step of one run, from its own start."""
+        config, examples, seed, losses = self.tuning.config, self.tuning.examples, run.run.seed, []
+        settings = PromptTuningConfig(task_type=TaskType[self.tuning.model.task_type], num_virtual_tokens=config.length, num_transformer_submodules=1)
         model = get_peft_model(self.module, settings)
         prompt = [weight for weight in model.parameters() if weight.requires_grad]
+        prompt[0].data.copy_(run.start.view_as(prompt[0]))
         optimizer = Adafactor(prompt, lr=config.learning_rate, scale_parameter=False, relative_step=False, warmup_init=False)
         order = np.random.default_rng(seed)
         for step in range(steps):
             batch = examples.batch(seed, step) if self.best else order.choice(len(examples), config.batch_size, replace=False)
-            ids = pad_sequence([examples.texts[e] for e in batch], batch_first=True).to(self.device)
-            labels = pad_sequence([examples.targets[e] for e in batch], batch_first=True, padding_value=-100).to(self.device)
             with self.precision:
-                loss = model(input_ids=ids, attention_mask=(ids != 0).long(), labels=labels).loss
+                loss = model(**self._batch(batch)).loss
             loss.backward()
             optimizer.step()
             optimizer.zero_grad()
+            losses.append(loss.item())
+        return losses
+
+    def _batch(self, batch: np.ndarray) -> dict[str, torch.Tensor]:
+        """Texts and targets as a trainer of such models gives them: apart for a T5, one behind the other for a language model."""
+        texts, targets = ([many[e] for e in batch] for many in (self.tuning.examples.texts, self.tuning.examples.targets))
+        asked = [torch.full_like(text, -100) for text in texts]
+        if self.tuning.model.task_type == "CAUSAL_LM":
+            texts = [torch.cat(pair) for pair in zip(texts, targets, strict=True)]
+            targets = [torch.cat(pair) for pair in zip(asked, targets, strict=True)]
+        mask = pad_sequence([torch.ones_like(text) for text in texts], batch_first=True)
+        ids, labels = pad_sequence(texts, batch_first=True), pad_sequence(targets, batch_first=True, padding_value=-100)
+        return {"input_ids": ids.to(self.device), "attention_mask": mask.to(self.device), "labels": labels.to(self.device)}
 
 
 def seconds(work, *arguments) -> float:
@@ -99,10 +116,11 @@ def matrix_rate(device: torch.device) -> float:
     return 2 * 2048**3 * 10 / seconds(lambda: [a @ a for _ in range(10)])
 
 
-def begun(model: FrozenT5, vocabulary: Vocabulary, task: Task, runs: int, batch: int) -> Tuning:
+def begun(model: FrozenModel, vocabulary: Vocabulary, task: Task, runs: int, batch: int) -> Tuning:
     """That many runs, of the three initializations by turns."""
     wanted = [Run(INITIALIZATIONS[number % 3], number // 3) for number in range(runs)]
-    config = TuningConfig(batch_size=batch, dev_examples=2)
+    rate = 0.3 if model.task_type == "SEQ_2_SEQ_LM" else 0.01
+    config = TuningConfig(batch_size=batch, dev_examples=2, learning_rate=rate, weight_decay=0.0)
     return Tuning(model, vocabulary, task, task, wanted, config)
 
 
@@ -122,11 +140,11 @@ def work_of(tuning: Tuning, steps: int) -> tuple[int, int]:
     return tokens, counter.get_total_flops() * steps * len(tuning.runs)
 
 
-def compare(model: FrozenT5, module: torch.nn.Module, vocabulary: Vocabulary, task: Task, arguments: argparse.Namespace) -> None:
+def compare(model: FrozenModel, module: torch.nn.Module, vocabulary: Vocabulary, task: Task, arguments: argparse.Namespace) -> None:
     """Print the ratios. module: the same model by transformers, for PEFT."""
     tuning = begun(model, vocabulary, task, arguments.runs, arguments.batch_size)
     peers = {"PEFT's defaults": Peft(tuning, module, best=False), "PEFT's best": Peft(tuning, module, best=True)}
-    for warm_up in (lambda: ours(tuning, 2), *(lambda peer=peer: peer._train_one(0, 2) for peer in peers.values())):
+    for warm_up in (lambda: ours(tuning, 2), *(lambda peer=peer: peer.train_one(tuning.runs[0], 2) for peer in peers.values())):
         warm_up()
     mine, ratios = [], {name: [] for name in peers}
     for _ in range(arguments.repeat):
@@ -135,12 +153,20 @@ def compare(model: FrozenT5, module: torch.nn.Module, vocabulary: Vocabulary, ta
             ratios[name].append(seconds(peer.train, arguments.steps) / mine[-1])
     for name, found in ratios.items():
         print(f"{arguments.runs} runs, over {name}: {spread(found)} times as fast")
+    fresh = begun(model, vocabulary, task, 1, arguments.batch_size)
+    theirs, curve = peers["PEFT's best"].train_one(fresh.runs[0], arguments.steps), []
+    for _ in range(arguments.steps):
+        curve.append(fresh._gradients(fresh.runs)[0])
+        fresh.runs[0].learn(curve[-1])
+    apart = np.abs(np.subtract(curve, theirs))
+    print(f"losses of {arguments.steps} steps on the same batches: ours {np.mean(curve):.3f} on average, PEFT's best {np.mean(theirs):.3f}, ", end="")
+    print(f"{np.mean(apart):.3f} apart at a step ({apart.max():.3f} at most)")
     tokens, operations = work_of(tuning, arguments.steps)
     share = operations / np.median(mine) / matrix_rate(model.device)
     print(f"{tokens / np.median(mine):,.0f} tokens a second; {share:.0%} of the device's rate for 2,048 × 2,048 bfloat16 products")
 
 
-def growth(model: FrozenT5, vocabulary: Vocabulary, task: Task, arguments: argparse.Namespace) -> None:
+def growth(model: FrozenModel, vocabulary: Vocabulary, task: Task, arguments: argparse.Namespace) -> None:
     """Print, and draw where asked, what 1, 3, 9 and 27 runs cost over one."""
     counts, costs = (1, 3, 9, 27), []
     tunings = [begun(model, vocabulary, task, count, arguments.batch_size) for count in counts]
@@ -170,11 +196,12 @@ def main() -> None:
     parser.add_argument("--growth", action="store_true", help="also the cost of 1, 3, 9 and 27 runs")
     parser.add_argument("--plot", metavar="FILE.html", help="the growth as a plot")
     arguments = parser.parse_args()
-    model, vocabulary, task = FrozenT5.load(arguments.model, dtype="float32"), Vocabulary.load(arguments.model), read_task(arguments.data)
+    model, vocabulary, task = load_frozen(arguments.model, dtype="float32"), Vocabulary.load(arguments.model), read_task(arguments.data)
     if arguments.shape:
         model, module, vocabulary = of_shape(arguments.shape, model, vocabulary)
     else:
-        module = AutoModelForSeq2SeqLM.from_pretrained(model.folder, dtype=torch.float32, trust_remote_code=False).to(model.device).eval().requires_grad_(False)
+        of = AutoModelForCausalLM if model.task_type == "CAUSAL_LM" else AutoModelForSeq2SeqLM
+        module = of.from_pretrained(model.folder, dtype=torch.float32, trust_remote_code=False).to(model.device).eval().requires_grad_(False)
     print(f"{model.name} on {model.device}, {torch.get_num_threads()} threads, batches of {arguments.batch_size}, {arguments.data}")
     compare(model, module, vocabulary, task, arguments)
     if arguments.growth or arguments.plot:

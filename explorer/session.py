@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from explorer.evaluation.faithfulness import Faithfulness
     from explorer.evaluation.label_mass import LabelMass
     from explorer.evaluation.scoring import Predictions, Scores
+    from explorer.evaluation.verbalization import Verbalization
     from explorer.kept import Kept, KeptModel
     from explorer.models.frozen import FrozenModel
     from explorer.results import Readings, Result
@@ -249,6 +250,28 @@ class Session(Resolved):
         if found is None:
             raise DataError(f"{self.prompts[0].name} records no class labels; name them, such as negative and positive", "labels")
         return found
+
+    def verbalize(self, k: int = 5) -> "Readings[Verbalization]":
+        """What a language model writes for each prompt token in a sentence that asks for its meaning; see evaluation.verbalization.
+
+        Raises ModelError for a T5.
+        """
+        from explorer.evaluation.verbalization import verbalize
+
+        return self._each("verbalize", (k, self.settings.seed), lambda prompt, vocabulary, *options: verbalize(self.model, vocabulary, prompt, *options))
+
+    @property
+    def verbalizes(self) -> bool:
+        """Whether the prompts belong to a model that can be asked so: a decoder-only one."""
+        from explorer.models.family import is_encoder_decoder
+
+        folder = self.vocabulary.path
+        return folder is not None and not is_encoder_decoder(folder)
+
+    def pieces_read(self, text: str) -> tuple[str, ...]:
+        """What the model reads behind a prompt of one text, its template around it, piece by piece as the tokenizer writes them."""
+        pieces = self.vocabulary.pieces
+        return tuple(pieces[token_id] for token_id in self.model.text_ids([text])[0])
 
     def cut(self, texts: Sequence[str]) -> str | None:
         """What to say of texts that the model does not read whole: `3 of 84 texts were cut at 512 pieces`; None where it reads all of them so.

@@ -13,6 +13,7 @@ from explorer.cli.session import load_model, open_session
 if TYPE_CHECKING:
     from explorer.evaluation.decoder_reading import DecoderReading
     from explorer.evaluation.label_mass import LabelMass
+    from explorer.evaluation.verbalization import Verbalization
 
 
 def decode(
@@ -24,6 +25,9 @@ def decode(
     labels: options.Labels = None,
     include_special: Annotated[bool, typer.Option("--include-special", help="List control pieces, sentinels and padding rows too.")] = False,
     mass: Annotated[str | None, typer.Option("--label-mass", metavar="FILE", help="How likely class labels come first, by task, as CSV in a file.")] = None,
+    verbalization: Annotated[
+        str | None, typer.Option("--verbalization", metavar="FILE", help="What a language model takes each token for, as CSV in a file; no T5 says it.")
+    ] = None,
     seed: options.Seed = 0,
     max_length: options.MaxLength = LONGEST_INPUT,
     template: options.Template = None,
@@ -39,9 +43,11 @@ def decode(
     """List what the decoder would write first for a prompt.
 
     The prompt is read alone, before a gap (<extra_id_0>) and before texts; pieces are compared with those without the prompt. Class labels of a prompt's
-    own task are compared with those of other tasks where prompts of several tasks are given.
+    own task are compared with those of other tasks where prompts of several tasks are given. A decoder-only model is also asked what each token means, in a
+    sentence that repeats words.
     """
-    output, mass_output = Output(as_json, csv, overwrite=overwrite, beside=mass), Output(csv=mass, overwrite=overwrite)
+    output = Output(as_json, csv, overwrite=overwrite, beside=mass or verbalization)
+    mass_output, words_output = Output(csv=mass, overwrite=overwrite), Output(csv=verbalization, overwrite=overwrite)
     check_texts(text or [])
     session = open_session(
         prompts,
@@ -60,9 +66,16 @@ def decode(
     found = session.decode(text or None)
     whole = session.label_mass(text or None) if session.all_labels or mass is not None else None
     frame = found.to_frame()
+    meant = session.verbalize() if verbalization is not None or (session.verbalizes and not as_json and csv is None) else ()
+    if verbalization is not None:
+        words_output.write(lambda: None, session.verbalize().to_frame)
     if whole is not None:
         mass_output.write(lambda: None, whole.to_frame)
-    output.write(lambda: records(frame), lambda: frame, lambda: "\n\n".join([*(_pieces(one, wide) for one in found), *_labels(whole, wide)]))
+    output.write(
+        lambda: records(frame),
+        lambda: frame,
+        lambda: "\n\n".join([*(_pieces(one, wide) for one in found), *(_meant(one, wide) for one in meant), *_labels(whole, wide)]),
+    )
 
 
 def _pieces(found: "DecoderReading", wide: bool) -> str:
@@ -77,6 +90,19 @@ def _pieces(found: "DecoderReading", wide: bool) -> str:
     words = list(map(", ".join, found.words()))
     shown = pd.DataFrame({"prompt": list(map(where, found.texts)), "the decoder begins more often with": words, "divergence": found.divergence})
     return f"{said}\n{table(shown, lists=['the decoder begins more often with'])}"
+
+
+def _meant(found: "Verbalization", wide: bool) -> str:
+    """What a language model takes the tokens of one prompt for, and how it goes on about all of them."""
+    import pandas as pd
+
+    said = paragraph(f"{found.prompt}: {found.conclusion}")
+    if wide:
+        return f"{said}\n{table(found.to_frame(), wide)}"
+    words = [", ".join(row[:3]) for row in found.words()]
+    shown = pd.DataFrame({"position": range(len(words)), "taken for": words, "divergence": found.divergence, "p": found.p, "q": found.q})
+    whole = paragraph(f"Asked what the whole prompt means, it writes {found.said!r}; without the prompt {found.said_without!r}.")
+    return f"{said}\n{table(shown, lists=['taken for'])}\n{whole}"
 
 
 def _labels(found: "LabelMass | None", wide: bool) -> list[str]:

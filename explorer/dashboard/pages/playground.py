@@ -4,7 +4,7 @@ import streamlit as st
 
 from explorer.dashboard import cache, choice, controls, texts
 from explorer.dashboard.markdown import safe
-from explorer.dashboard.panels import answers, attribution, decoder, frozen, how
+from explorer.dashboard.panels import answers, attribution, decoder, fed, frozen, how
 
 LONGEST = 2000  # characters of a text, so that one session cannot hold the model for long
 
@@ -37,6 +37,7 @@ with st.form("ask", border=False), st.container(horizontal=True, vertical_alignm
     asked = st.text_area("Text", first, key="text", max_chars=LONGEST, height=76, placeholder="Type a text, or take an example above", bind="query-params")
     pressed = st.form_submit_button("Answer", icon=":material/play_arrow:")
 asked = (asked or "").strip()
+session = fed.templated(session)
 if not asked:
     if pressed:
         st.warning("The text is empty; type some words first.", icon=":material/edit:")
@@ -61,6 +62,9 @@ for number, known in enumerate(sets):
     with st.expander("Which prompt tokens does an answer rest on?", key=f"attribution-{number}", on_change="rerun") as opened:
         if opened.open:
             attribution.show(members, asked, number)
+with st.expander("What does the model read?", key="fed", on_change="rerun") as fed_open:
+    if fed_open.open:
+        fed.show(session, asked)
 with st.expander("What does the decoder make of the prompts?", key="decoder", on_change="rerun") as read:
     if read.open:
         decoder.show(session)

@@ -37,8 +37,32 @@ def show(session: Session) -> None:
         "Pieces that the decoder writes first, more often with the prompt than without: alone, in a gap (<extra_id_0>, which a T5 fills), and before texts, "
         "whose figures are averaged. Ranked by √p · (log p − log q). Divergence: KL from no prompt, in nats."
     )
+    if session.verbalizes:
+        _meanings(session)
     if session.all_labels:
         _labels(session, texts)
+
+
+def _meanings(session: Session) -> None:
+    """What a language model takes each token for, with its controls."""
+    found = cache.reading("Asking the model what tokens mean", session.verbalize)
+    tables.heading("What the model takes tokens for", found.to_frame(), "verbalization")
+    for one in found:
+        st.markdown(f"**{safe(f'{one.prompt}: {one.conclusion}')}**")
+    rows = [
+        (one.prompt, position, ", ".join(words[:3]), one.divergence[position], one.p[position], one.q[position])
+        for one in found
+        for position, words in enumerate(one.words())
+    ]
+    frame = pd.DataFrame(rows, columns=["prompt", "position", "taken for", "divergence", "p", "q"])
+    tables.show(frame, "verbalization-table", more={"taken for": st.column_config.TextColumn("Taken for", width="large")})
+    st.caption(
+        "Each token stands in a sentence that repeats words (cat -> cat, river -> river, …), and the model writes the next word. Divergence: KL from its mean "
+        "answer to random vectors, in nats; p and q: against other random vectors of the vocabulary's Gaussian. Real words in the same place show whether the "
+        "sentence works with this model."
+    )
+    for one in found:
+        st.markdown(f"{safe(one.prompt)}, asked as a whole: *{safe(one.said) or '(nothing)'}*; without it: *{safe(one.said_without) or '(nothing)'}*")
 
 
 def _labels(session: Session, texts: tuple[str, ...]) -> None:

@@ -1,0 +1,54 @@
+"""What the model reads of a text: the template around it, and where its pieces begin and end."""
+
+import streamlit as st
+
+from explorer.dashboard import cache
+from explorer.dashboard.markdown import safe
+from explorer.errors import DataError
+from explorer.models.templates import LONGEST_TEMPLATE
+from explorer.pieces import SPACES
+from explorer.session import Session
+
+NEW_LINES = ("\n", "Ċ")
+"""a line break, and how byte-level tokenizers write one"""
+
+
+def templated(session: Session) -> Session:
+    """The session with the template that the visitor gives, where its model has one; what cannot be used is said, and the usual one stays."""
+    if not session.verbalizes:
+        return session
+    try:
+        usual = session.template
+    except DataError as error:  # prompts of different templates
+        st.warning(safe(f"{error}"), icon=":material/data_object:")
+        usual = session.only(session.prompts[0].name).template
+    given = st.text_input(
+        "Template: what the model reads for a text",
+        usual.replace("\n", "\\n"),
+        key="template",
+        max_chars=LONGEST_TEMPLATE,
+        help="{text} stands for the text, \\n for a new line; the answer follows. chat: the chat model's own template",
+    )
+    wanted = (given or "").replace("\\n", "\n")
+    try:
+        changed = session.change(template=wanted)
+        return session if changed.template == usual else changed
+    except DataError as error:
+        st.error(safe(str(error)), icon=":material/error:")
+        return session
+
+
+def show(session: Session, text: str) -> None:
+    """The pieces of a text one by one, as the model reads them behind the prompt."""
+    pieces = cache.reading("Reading the tokenizer", session.pieces_read, text)
+    st.markdown(" ".join(f":gray-badge[{safe(_shown(piece))}]" for piece in pieces))
+    st.caption(f"{len(pieces)} pieces behind the prompt's {session.prompts[0].length} tokens; ␣ is a space before a word, ⏎ a new line.")
+
+
+def _shown(piece: str) -> str:
+    """A piece with signs for its spaces and line breaks."""
+    for mark in SPACES:
+        piece = piece.replace(mark, "␣")
+    for mark in NEW_LINES:
+        piece = piece.replace(mark, "⏎")
+    return piece
