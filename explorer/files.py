@@ -21,6 +21,8 @@ BUNDLE = PACKAGE / "bundled" if (PACKAGE / "bundled").is_dir() else PACKAGE.pare
 APP = BUNDLE / "app.py"
 MODELS = BUNDLE / "checkpoints" / "models"
 PROMPTS = BUNDLE / "checkpoints" / "prompts"
+OF_OTHER_MODELS = "prompts-"
+"""how folders beside PROMPTS begin that hold prompts of models which do not ship: `prompts-smollm2`"""
 STUDY = BUNDLE / "checkpoints" / "study"
 ANSWERS = BUNDLE / "checkpoints" / "answers"
 EXAMPLES = BUNDLE / "examples"

@@ -79,6 +79,18 @@ def cache_root() -> Path | None:
     return Path(given).expanduser() if given else Path(home).expanduser() / "hub" if home else None
 
 
+def in_cache(name: str) -> bool:
+    """Whether the repository of this id, `user/name`, was downloaded before."""
+    if not is_id(name):
+        return False
+    root = cache_root()
+    if root is None:
+        from huggingface_hub.constants import HF_HUB_CACHE
+
+        root = Path(HF_HUB_CACHE)
+    return is_cached(root / f"models--{name.replace('/', '--')}")
+
+
 def offline() -> bool:
     """Whether the environment forbids to ask the hub."""
     return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")

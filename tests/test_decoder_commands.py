@@ -26,7 +26,8 @@ def made(tmp_path_factory):
     model = decoder_folder(home / "tiny-llama", "llama")
     data = home / "kinds.tsv"
     rows = [f"{text} {number}\t{label}" for number in range(4) for label, texts in (("good", GOOD), ("bad", BAD)) for text in texts]
-    data.write_text("\n".join(["text\tlabel", *rows]) + "\n")
+    for file in (data, data.with_name("other.tsv")):
+        file.write_text("\n".join(["text\tlabel", *rows]) + "\n")
     shape = ("--length", "4", "--steps", "6", "--evaluate-every", "3", "--batch-size", "8", "--lr", "0.1", "--dtype", "float32")
     run(
         "train", "--model", model, "--data", data, "--out", home / "out", "--init", "class-label,random", "--seeds", "0", *shape, "--template", r"{text}\nKind:"

@@ -9,9 +9,9 @@ from transformers import MT5Config, MT5ForConditionalGeneration, T5Config, T5For
 
 from explorer.errors import ModelError
 from explorer.models.architecture import HEAD, SHARED, architecture, read_architecture
-from explorer.models.encoder_decoder import attention_mask
 from explorer.models.fallback import TransformersNetwork
 from explorer.models.network import Network, position_buckets
+from explorer.models.passes import attention_mask
 
 SIZES = {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 3, "num_decoder_layers": 2, "num_heads": 2, "dropout_rate": 0.1}
 SIZES |= {"vocab_size": 60, "decoder_start_token_id": 0}

@@ -15,10 +15,11 @@ from explorer.choices import LONGEST_INPUT
 from explorer.errors import DataError, ModelError, PromptError
 from explorer.files import MODELS
 from explorer.formats import peft as peft_format
-from explorer.models.encoder_decoder import FrozenT5, attention_mask, split_by_length
+from explorer.models.encoder_decoder import FrozenT5
 from explorer.models.fallback import TransformersNetwork
 from explorer.models.loading import DEFAULT_MODEL, model_folder
 from explorer.models.network import Network
+from explorer.models.passes import attention_mask, split_by_length
 from explorer.prompt import Origin, SoftPrompt
 from explorer.tasks import LONGEST_TEXT
 from explorer.vocabulary import Vocabulary
@@ -68,7 +69,7 @@ def test_one_batch_equals_separate_runs_on_the_bundled_model(model, vocabulary):
 
 def test_the_result_does_not_depend_on_the_size_of_a_pass(tiny, prompts, monkeypatch):
     expected = tiny.label_log_probabilities(prompts, TEXTS, LABELS)
-    monkeypatch.setattr("explorer.models.encoder_decoder.split_by_length", lambda lengths, *_: iter(np.arange(len(lengths))[:, None]))
+    monkeypatch.setattr("explorer.models.frozen.split_by_length", lambda lengths, *_: iter(np.arange(len(lengths))[:, None]))
     np.testing.assert_allclose(tiny.label_log_probabilities(prompts, TEXTS, LABELS), expected, atol=1e-4)
 
 

@@ -33,7 +33,9 @@ def app(
     if prompts is not None:
         environment["EXPLORER_PROMPTS"] = str(_checked_folder(prompts))
     if model is not None:
-        environment["EXPLORER_MODEL"] = _checked_model(model)
+        environment["EXPLORER_MODEL"], known = _checked_model(model)
+        if prompts is None and known is not None:
+            environment["EXPLORER_PROMPTS"] = str(known)
     if not APP.is_file():
         raise ExplorerError(f"{APP}: the dashboard is not there; install the package again, or run it from a clone of the project")
     if host is None and base_path is None:  # no proxy, nobody else: folders of this machine may be opened
@@ -67,12 +69,22 @@ def _checked_folder(folder: str) -> Path:
     return Path(folder).resolve()
 
 
-def _checked_model(model: str) -> str:
-    """The model as the dashboard may name it, from wherever it runs. Raises ModelError when it is missing or damaged."""
+def _checked_model(model: str) -> tuple[str, Path | None]:
+    """The model as the dashboard may name it, from wherever it runs, and the folder of bundled prompts that were trained on it, where one is apart.
+
+    Raises ModelError when it is missing or damaged.
+    """
+    from explorer.formats import find_prompts
+    from explorer.formats.places import of_other_models
+    from explorer.prompt import SoftPrompt
     from explorer.resolve import Loader
 
-    Loader().vocabulary(model)
-    return str(Path(model).resolve()) if Path(model).is_dir() else model
+    vocabulary = Loader().vocabulary(model)
+    for folder in of_other_models():
+        first = next((prompt for _, prompt in find_prompts(folder) if isinstance(prompt, SoftPrompt)), None)
+        if first is not None and (first.origin.base_model == model or first.origin.base_fingerprint == vocabulary.fingerprint):
+            return str(Path(model).resolve()) if Path(model).is_dir() else model, folder
+    return str(Path(model).resolve()) if Path(model).is_dir() else model, None
 
 
 def _wait(server: subprocess.Popen) -> int:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 import pandas as pd
 import streamlit as st
 
+from explorer import hub
 from explorer.analysis.memo import Memo, remembered
 from explorer.choices import Device, Dtype
 from explorer.dashboard.access import read_only, without_paths
@@ -25,6 +26,7 @@ from explorer.dashboard.markdown import safe
 from explorer.errors import DataError, ExplorerError, ModelError
 from explorer.files import ANSWERS, EXAMPLES, MODELS, PROMPTS, STUDY
 from explorer.formats import find_prompts
+from explorer.formats.places import of_other_models
 from explorer.interruption import asking
 from explorer.kept import Kept
 from explorer.prompt import SoftPrompt
@@ -65,12 +67,20 @@ class Broken:
 
 
 def collection() -> tuple[SoftPrompt | Broken, ...]:
-    """Everything below the folder of EXPLORER_PROMPTS (default: the bundled prompts), read again when a file changed.
+    """Everything below the folder of EXPLORER_PROMPTS (default: the bundled prompts whose models are here), read again when a file changed.
 
     The prompts stay the same objects until then: readings are remembered by them. Each has a name of its own.
     """
-    folder = os.environ.get("EXPLORER_PROMPTS") or str(PROMPTS)
-    return _read(folder, state(folder), id(SoftPrompt))
+    given = os.environ.get("EXPLORER_PROMPTS")
+    own = _read(given or str(PROMPTS), state(given or str(PROMPTS)), id(SoftPrompt))
+    return own if given else own + tuple(prompt for folder in of_other_models() for prompt in _of_other_model(folder))
+
+
+def _of_other_model(folder: Path) -> tuple[SoftPrompt | Broken, ...]:
+    """The bundled prompts of a model that does not ship; none where it was not downloaded."""
+    found = _read(str(folder), state(str(folder)), id(SoftPrompt))
+    base = next((prompt.origin.base_model for prompt in found if isinstance(prompt, SoftPrompt)), None)
+    return found if base is not None and hub.in_cache(base) else ()
 
 
 @st.cache_data(ttl=5, max_entries=4, show_spinner=False)
@@ -85,7 +95,7 @@ def state(path: str) -> str:
     return "\n".join(sorted(lines))
 
 
-@st.cache_resource(max_entries=2, show_spinner="Reading the prompts")
+@st.cache_resource(max_entries=4, show_spinner="Reading the prompts")
 def _read(folder: str, state: str, code: int) -> tuple[SoftPrompt | Broken, ...]:
     """`code` changes when modules are edited and loaded anew: what was cached before is of another class then."""
     found = list(find_prompts(folder))

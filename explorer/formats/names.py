@@ -11,6 +11,8 @@ from explorer.wording import printable
 
 KEY_MARK = "#"
 """between a path and the name of one of several arrays: `several.npz#prompt`"""
+OF_MODEL = re.compile(r"prompts-[\w.-]+")
+"""a folder with the prompts of one model"""
 STEP = re.compile(r"checkpoint[-_]\d+")
 """a folder that every run has, so that its name alone tells nothing"""
 
@@ -18,13 +20,16 @@ STEP = re.compile(r"checkpoint[-_]\d+")
 def prompt_name(path: Path) -> str:
     """How a prompt is called: its path below a `prompts` folder, a repository of the hub by its id, else its last part without suffix.
 
+    Below a folder `prompts-x` it is called x and its path.
+
     A saved step is called after its run too: `run/checkpoint-500`.
     """
     parts = path.with_suffix("").parts if path.is_file() else path.parts
     if (cached := repository(Path(*parts))) is not None:
         return printable("/".join(part for part in (cached[0], cached[2]) if part))
-    if "prompts" in parts[:-1]:
-        return printable("/".join(parts[len(parts) - parts[::-1].index("prompts") :]))
+    for place in range(len(parts) - 2, -1, -1):
+        if parts[place] == "prompts" or OF_MODEL.fullmatch(parts[place]):
+            return printable("/".join((*filter(None, [parts[place].removeprefix("prompts").removeprefix("-")]), *parts[place + 1 :])))
     named = next((n for n in (1, 2) if len(parts) > n + 1 and STEP.fullmatch(parts[-n])), 0)
     return printable("/".join(parts[-1 - named :]))
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from explorer import hub
 from explorer.errors import PromptError
-from explorer.files import PROMPTS
+from explorer.files import OF_OTHER_MODELS, PROMPTS
 from explorer.formats import adapterhub, peft
-from explorer.formats.names import KEY_MARK
+from explorer.formats.names import KEY_MARK, prompt_name
 from explorer.formats.record import RECORD, TRAJECTORY
 from explorer.hub import HubError
 
@@ -48,7 +48,8 @@ def locate(prompt: str | Path, revision: str | None = None) -> Path:
 
 def local(prompt: str | Path) -> Path | None:
     """The path of a prompt on this machine, in full; None where there is none."""
-    for path in (Path(prompt), PROMPTS / str(prompt)):
+    of, _, rest = str(prompt).partition("/")
+    for path in (Path(prompt), PROMPTS / str(prompt), PROMPTS.with_name(f"{OF_OTHER_MODELS}{of}") / rest):
         try:
             if path.is_dir():
                 return path.resolve()
@@ -90,7 +91,13 @@ def _adapter(name: str, revision: str | None) -> Path:
 
 def bundled_names() -> list[str]:
     """Names of the bundled prompts, in order."""
-    return sorted(file.parent.relative_to(PROMPTS).as_posix() for file in PROMPTS.rglob(peft.CONFIG))
+    own = sorted(file.parent.relative_to(PROMPTS).as_posix() for file in PROMPTS.rglob(peft.CONFIG))
+    return own + [prompt_name(file.parent) for folder in of_other_models() for file in sorted(folder.rglob(peft.CONFIG))]
+
+
+def of_other_models() -> list[Path]:
+    """Folders with bundled prompts of models that do not ship, in order."""
+    return sorted(folder for folder in PROMPTS.parent.glob(f"{OF_OTHER_MODELS}*") if folder.is_dir())
 
 
 def _nearest_name(given: str) -> str:

@@ -4,7 +4,7 @@ import streamlit as st
 
 from explorer.dashboard import cache, choice, controls, texts
 from explorer.dashboard.markdown import safe
-from explorer.dashboard.panels import answers, attribution, decoder, fed, frozen, how
+from explorer.dashboard.panels import answers, attribution, decoder, fed, how, loaded
 
 LONGEST = 2000  # characters of a text, so that one session cannot hold the model for long
 
@@ -72,4 +72,4 @@ how.computed(
     "Probabilities: softmax over the labels alone of Σ log p of a label's pieces, so they add up to 1 even where the model would write something else; the "
     "generated text is what it does write. “No prompt” is the same frozen model with the text alone. All prompts answer in one batch.",
 )
-frozen.footer(session)
+loaded.footer(session)
