@@ -2,6 +2,7 @@
 
 import numpy as np
 import planted
+import pytest
 
 from explorer.analysis.search import search
 from explorer.analysis.vectors import unit, whitening
@@ -57,3 +58,23 @@ def test_whitened_search_is_brute_force():
     found, scores = search(queries, vocabulary, 6, "whitened")
     assert (found == ids[np.argsort(-cosine, axis=1)[:, :6]]).all()
     np.testing.assert_allclose(scores, -np.sort(-cosine, axis=1)[:, :6], atol=1e-6)
+
+
+def test_the_best_of_many_queries_are_those_of_faiss():
+    """Stretches that hold the k best, those of the last, shorter stretch, and the order of equal rows."""
+    import faiss
+
+    from explorer.analysis.vectors import MANY, STRETCH, rough_search
+
+    generator = np.random.default_rng(3)
+    rows = generator.normal(size=(40 * STRETCH + 17, 12)).astype(np.float32)
+    index = faiss.IndexFlatIP(12)
+    index.add(rows)
+    queries = np.concatenate([generator.normal(size=(3 * MANY, 12)), 5 * rows[-17:], 5 * rows[:STRETCH]]).astype(np.float32)
+    for k in (1, 5, 9):
+        scores, places = rough_search(index, queries, k)
+        expected = np.sort(queries @ rows.T, axis=1)[:, ::-1][:, :k]
+        assert scores == pytest.approx(expected, rel=1e-5, abs=1e-5)
+        assert (np.diff(scores, axis=1) <= 0).all()
+        assert (places == index.search(queries, k)[1]).mean() > 0.999
+    assert (rough_search(index, queries[: MANY - 1], 5)[1] == index.search(queries[: MANY - 1], 5)[1]).all()  # few: FAISS itself

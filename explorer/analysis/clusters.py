@@ -15,7 +15,7 @@ from explorer.analysis.hubness import null_neighbors
 from explorer.analysis.memo import remembered
 from explorer.analysis.nulls import SIGNIFICANT_AT, benjamini_hochberg, enough, mean_row, p_values, percentiles, stream
 from explorer.analysis.search import search
-from explorer.analysis.vectors import directionless, index_of, rough_neighbors, stored_rows, unit, whitening
+from explorer.analysis.vectors import directionless, index_of, rough_neighbors, rough_search, stored_rows, unit, whitening
 from explorer.choices import NULLS, Null
 from explorer.interruption import checkpoint
 from explorer.pieces import readable
@@ -294,7 +294,7 @@ def _rotated(vectors: np.ndarray, vocabulary: Vocabulary, null: np.ndarray, seed
         normal -= axis[:, None] * (axis @ normal)[:, None, :]
         frames = np.linalg.qr(normal)[0][:, :, : scores.shape[1]]
         drawn = along[:, None] * axis + scores @ frames.transpose(0, 2, 1)  # [count, P, H], whitened
-        similarity, places = index.search(unit(drawn.reshape(-1, drawn.shape[-1])), min(GROUP, index.ntotal))
+        similarity, places = rough_search(index, unit(drawn.reshape(-1, drawn.shape[-1])), min(GROUP, index.ntotal))
         p = p_values(_pair_products(similarity, vocabulary.searchable_ids[places], vocabulary), null)
         found = np.append(found, higher_criticism(p.reshape(count, -1)))
     return found

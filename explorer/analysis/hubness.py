@@ -10,7 +10,7 @@ import pandas as pd
 
 from explorer.analysis.memo import remembered
 from explorer.analysis.nulls import gaussian_vectors, null_vectors
-from explorer.analysis.vectors import ROWS_PER_BLOCK, Space, rough_neighbors, unit
+from explorer.analysis.vectors import ROWS_PER_BLOCK, Space, rough_neighbors, rough_search, unit
 from explorer.choices import Null
 from explorer.results import Result
 from explorer.vocabulary import Vocabulary
@@ -39,7 +39,7 @@ def _row_crowding(vocabulary: Vocabulary) -> np.ndarray:
     index.add(unit(gaussian_vectors(vocabulary, QUERIES, CSLS_SEED)))
     table = vocabulary.embedding
     blocks = (unit(table[start : start + ROWS_PER_BLOCK]) for start in range(0, len(table), ROWS_PER_BLOCK))
-    return np.concatenate([index.search(block, CSLS_NEIGHBORS)[0].mean(axis=1) for block in blocks])
+    return np.concatenate([rough_search(index, block, CSLS_NEIGHBORS)[0].mean(axis=1) for block in blocks])
 
 
 def hubness(vocabulary: Vocabulary, k: int = 10) -> "Hubness":
