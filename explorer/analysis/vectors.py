@@ -140,7 +140,7 @@ def stored_rows(index: "faiss.IndexFlat") -> np.ndarray:
 
 
 def rough_search(index: "faiss.IndexFlat", queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """The k largest inner products [M, k] of queries [M, H] with the rows of an index of inner products, falling, and the rows' places [M, k]: `index.search`, for many.
+    """The k largest inner products [M, k] of queries [M, H] with the rows of an index of inner products, falling, and the rows' places [M, k].
 
     For thousands of queries most of FAISS's time goes into keeping the best of each; here a row of products is cut into stretches, and the k best are
     sought in the k stretches with the largest maxima alone, which must hold them (`benchmarks/search.py`: about three times as fast).
