@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-SPACES = ("▁", "Ġ")
+BYTE_SPACE = "Ġ"
+SPACES = ("▁", BYTE_SPACE)
 """how tokenizers write a leading space: SentencePiece, byte-level BPE"""
 AT_ONCE = 1000
 """words that are stemmed in one call, during which no other thread of Python runs"""

@@ -12,7 +12,7 @@ from explorer.errors import ModelError, PromptError
 from explorer.models.loading import DEFAULT_MODEL, model_folder
 from explorer.models.tokenizer import BYTE, Tokenizer, read_tokenizer
 from explorer.models.weights import read_embedding
-from explorer.pieces import bare_word, spaced, stems
+from explorer.pieces import BYTE_SPACE, bare_word, spaced, stems
 from explorer.prompt import Vectors
 
 ROWS_PER_BLOCK = 1024
@@ -117,6 +117,11 @@ class Vocabulary:
             raise ModelError(f"{self.name} was not read from a folder and has no tokenizer")
         return read_tokenizer(self.path)
 
+    @cached_property
+    def _byte_level(self) -> bool:
+        """Whether pieces of words behind a space begin with the mark of byte-level tokenizers."""
+        return any(piece.startswith(BYTE_SPACE) for piece in self.pieces)
+
     def lengths(self, texts: Sequence[str]) -> list[int]:
         """How many pieces the encoder would read of each text, eos among them. Raises ModelError for a vocabulary without a tokenizer."""
         return [len(row) for row in self._tokenizer.inputs(list(texts))] if texts else []
@@ -133,11 +138,12 @@ class Vocabulary:
         return self._tokenizer.encode(text)
 
     def text_vector(self, text: str) -> np.ndarray:
-        """Mean embedding of a text's pieces (no eos): [H] float32. The vector of a class label (Lester et al. 2021, §2.2).
+        """Mean embedding of a text's pieces (no eos), as they are within a line: [H] float32. The vector of a class label (Lester et al. 2021, §2.2).
 
+        A byte-level tokenizer has other pieces for a word behind a space, which is where a label stands; SentencePiece puts that space before every text.
         Raises PromptError when the text has no piece, or a part that is unknown to the vocabulary.
         """
-        ids = self.encode(text)
+        ids = self.encode(text if text.startswith(" ") or not self._byte_level else f" {text}")
         known = [token_id for token_id in ids if self.searchable[token_id] or BYTE.fullmatch(self.pieces[token_id])]
         if not known or any(self.pieces[token_id] == "<unk>" for token_id in ids):
             raise PromptError(f"label {text!r} has no piece in the vocabulary of {self.name}; expected a word the tokenizer knows")

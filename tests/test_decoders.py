@@ -241,3 +241,15 @@ def test_first_pieces_are_a_distribution_also_where_nothing_stands_before(llama)
     found = load_frozen(llama).first_pieces([None, *_prompts(2)], ["", "a good film"])
     assert found.shape == (3, 2, len(load_frozen(llama).network.embedding))
     assert np.exp(found).sum(axis=2) == pytest.approx(1, abs=1e-4)
+
+
+def test_a_label_is_the_word_behind_a_space(llama, tiny_t5_folder):
+    """Where labels stand in running text: a byte-level tokenizer has pieces of their own there, SentencePiece the same everywhere."""
+    from explorer.vocabulary import Vocabulary
+
+    vocabulary = Vocabulary.load(llama)
+    (piece,) = vocabulary.encode(" good")
+    assert vocabulary.pieces[piece] == "Ġgood"
+    assert np.array_equal(vocabulary.text_vector("good"), vocabulary.embedding[piece])
+    other = Vocabulary.load(tiny_t5_folder)
+    assert np.array_equal(other.text_vector("good"), other.embedding[other.encode("good")].mean(axis=0))
