@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -19,26 +20,33 @@ from explorer.evaluation.scoring import evaluate
 from explorer.files import EXAMPLES, MODELS, PROMPTS, STUDY
 from explorer.formats import find_prompts
 from explorer.kept import PROBABILITIES, Kept, KeptModel
+from explorer.models.loading import DEFAULT_MODEL
 from explorer.session import DRAWS, ORDERS, POINTS
 from explorer.tasks import read_task
 from explorer.tuning.batches import drawn
 from explorer.tuning.initialization import initialize, sentence_rows
+from explorer.vocabulary import Vocabulary
 
 TASKS = {"sentiment": 2, "subjectivity": 2, "question-type": 6}
 FOUND = [(path, prompt) for path, prompt in find_prompts(PROMPTS)]
-BUNDLED = [prompt for _, prompt in FOUND if not isinstance(prompt, ExplorerError)]
+ALL = [prompt for _, prompt in FOUND if not isinstance(prompt, ExplorerError)]
+BUNDLED = [prompt for prompt in ALL if prompt.origin.base_model == DEFAULT_MODEL]
+"""of the bundled model; its smaller siblings have class-label prompts alone"""
+SIBLINGS = ("micro-t5", "nano-t5")
 NAMES = [prompt.name for prompt in BUNDLED]
 VARIED = [prompt for prompt in BUNDLED if prompt.origin.seed == 0]
 """of every task, initialization and length one"""
 
 
 def test_the_bundle_is_complete():
-    assert len(BUNDLED) == len(FOUND)
+    assert len(ALL) == len(FOUND)
     grid = {(p.origin.task, p.origin.initialization, p.origin.seed) for p in BUNDLED if p.length == 20 and p.origin.read_as is None}
     assert grid == {(task, init, seed) for task in TASKS for init in INITIALIZATIONS for seed in range(3)}
     lengths = {(p.origin.task, p.origin.initialization, p.origin.seed, p.length) for p in BUNDLED if p.length != 20}
     assert lengths == {("subjectivity", "class-label", seed, length) for seed in range(3) for length in (1, 5, 100)}
     assert "sentiment/wayward-0" in NAMES
+    others = {(p.origin.base_model, p.origin.task, p.origin.initialization, p.origin.seed, p.length) for p in ALL if p not in BUNDLED}
+    assert others == {(model, task, "class-label", seed, 20) for model in SIBLINGS for task in TASKS for seed in range(3)}
 
 
 @pytest.mark.parametrize(
@@ -70,11 +78,16 @@ def test_the_prompts_of_the_usual_length_answer_the_example_films(model):
     assert accuracy.min() >= 0.6, prompts[accuracy.argmin()].name
 
 
-@pytest.mark.parametrize("prompt", BUNDLED, ids=NAMES)
-def test_each_prompt_says_where_it_comes_from(prompt, vocabulary):
+@cache
+def own_vocabulary(model: str) -> Vocabulary:
+    return Vocabulary.load(model)
+
+
+@pytest.mark.parametrize("prompt", ALL, ids=[prompt.name for prompt in ALL])
+def test_each_prompt_says_where_it_comes_from(prompt):
     origin = prompt.origin
-    assert origin.base_model == "mini-t5"
-    assert origin.base_fingerprint == vocabulary.fingerprint
+    assert prompt.name.startswith(SIBLINGS) == (origin.base_model != DEFAULT_MODEL)
+    assert origin.base_fingerprint == own_vocabulary(origin.base_model).fingerprint
     assert len(origin.labels) == TASKS[origin.task]
     assert len(prompt.trajectory.steps) >= (4 if prompt.length == 100 else 7)
     assert prompt.trajectory.steps[0] == 0
@@ -86,9 +99,9 @@ def test_each_prompt_says_where_it_comes_from(prompt, vocabulary):
     assert origin.gain > 0
 
 
-@pytest.mark.parametrize("prompt", BUNDLED, ids=NAMES)
-def test_recorded_initial_vectors_are_what_the_strategy_says(prompt, vocabulary):
-    origin = prompt.origin
+@pytest.mark.parametrize("prompt", ALL, ids=[prompt.name for prompt in ALL])
+def test_recorded_initial_vectors_are_what_the_strategy_says(prompt):
+    origin, vocabulary = prompt.origin, own_vocabulary(prompt.origin.base_model)
     if origin.read_as is None:
         vectors, rows = initialize(origin.initialization, vocabulary, prompt.length, origin.labels, origin.seed)
     else:
@@ -167,10 +180,12 @@ def _score(tuned, inputs, label_ids: list[int]) -> float:
     return float(logits.gather(1, target[0][:, None]).sum())
 
 
-def test_the_model_folder_tells_how_it_was_made():
-    record = json.loads((MODELS / "mini-t5" / "pretraining.json").read_text())
+@pytest.mark.parametrize("model", [DEFAULT_MODEL, *SIBLINGS])
+def test_the_model_folder_tells_how_it_was_made(model):
+    record = json.loads((MODELS / model / "pretraining.json").read_text())
     assert {"span_loss", "lm_loss", "tokens", "probe_encoder", "related_words"} <= set(record["final"])
     assert record["final"]["related_words"] >= 0.75
+    assert record["final"]["tokens"] >= 10_000_000
     assert {"seed", "corpora"} <= set(record["config"])
     assert {"torch", "transformers"} <= set(record["versions"])
 
@@ -203,4 +218,4 @@ def test_what_a_page_shows_first_was_answered_before_and_is_what_the_model_answe
 
 def test_weights_stay_small():
     root = Path(MODELS).parent
-    assert sum(path.stat().st_size for path in root.rglob("*") if path.is_file()) < 40e6
+    assert sum(path.stat().st_size for path in root.rglob("*") if path.is_file()) < 50e6
