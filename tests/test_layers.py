@@ -16,7 +16,7 @@ FLOORS = (
     ("vocabulary", "kept"),
     ("formats", "analysis", "resolve"),
     ("tuning", "evaluation"),
-    ("session", "figures"),
+    ("once", "session", "figures"),
     ("report",),
     ("cli", "dashboard"),
 )

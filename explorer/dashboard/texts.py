@@ -7,7 +7,8 @@ import streamlit as st
 
 from explorer.dashboard import cache
 from explorer.dashboard.markdown import safe
-from explorer.session import Reading, Session
+from explorer.once import Reading
+from explorer.session import Session
 from explorer.tasks import Task
 from explorer.wording import count
 
