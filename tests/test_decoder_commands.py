@@ -125,8 +125,10 @@ def test_no_t5_says_what_tokens_mean(tmp_path):
 def test_a_report_of_a_decoder(made, tmp_path):
     _, _, folders = made
     run("report", folders[0], "--out", tmp_path / "report", "--nulls", "50")
-    record = json.loads((tmp_path / "report" / "report.json").read_text())
-    assert "decoder.csv" in " ".join(path.name for path in (tmp_path / "report").iterdir()) or record
+    there = {path.name for path in (tmp_path / "report").iterdir()}
+    assert {"decoder.csv", "verbalization.csv", "label-mass.csv"} <= there
+    assert "What the model takes its tokens for" in (tmp_path / "report" / "report.html").read_text()
+    assert json.loads((tmp_path / "report" / "report.json").read_text())["settings"]["template"] is None
 
 
 def test_a_prompt_of_the_other_kind_is_named_before_any_number(made, tiny_t5_folder, tmp_path):

@@ -178,7 +178,7 @@ def test_long_texts_are_cut_before_the_template_ends(llama):
 
 def test_a_text_beyond_the_context_is_refused_in_one_line(llama):
     model = load_frozen(llama)
-    with pytest.raises(DataError, match=r"reads 128 pieces at once; found .* read fewer pieces") as error:
+    with pytest.raises(DataError, match=r"reads 128 pieces at once; found .* together: read fewer pieces") as error:
         model.label_probabilities([_prompts(4)[3]], ["good food " * 90], LABELS)
     assert error.value.setting == "max-length"
 
@@ -253,3 +253,27 @@ def test_a_label_is_the_word_behind_a_space(llama, tiny_t5_folder):
     assert np.array_equal(vocabulary.text_vector("good"), vocabulary.embedding[piece])
     other = Vocabulary.load(tiny_t5_folder)
     assert np.array_equal(other.text_vector("good"), other.embedding[other.encode("good")].mean(axis=0))
+
+
+def test_a_prompt_that_does_not_fit_is_not_tuned(llama):
+    from explorer.tasks import Task
+    from explorer.tuning.settings import Run, TuningConfig
+    from explorer.tuning.tune import tune
+    from explorer.vocabulary import Vocabulary
+
+    task = Task(("good food", "bad food"), ("good", "bad"), ("bad", "good"), "food")
+    with pytest.raises(DataError, match="reads 128 pieces at once"):
+        tune(load_frozen(llama), Vocabulary.load(llama), task, task, [Run("random", 0)], TuningConfig(length=120, steps=1), "food")
+
+
+def test_a_model_without_keys_and_values_is_refused(tmp_path):
+    """Mamba goes on from a state instead."""
+    from transformers import MambaConfig, MambaForCausalLM
+
+    from tests.decoders import byte_tokenizer
+
+    tokenizer = byte_tokenizer()
+    MambaForCausalLM(MambaConfig(vocab_size=len(tokenizer), hidden_size=16, num_hidden_layers=1, state_size=4)).save_pretrained(tmp_path / "mamba")
+    tokenizer.save_pretrained(tmp_path / "mamba")
+    with pytest.raises(ModelError, match="a mamba model, which keeps no keys and values"):
+        load_frozen(tmp_path / "mamba")

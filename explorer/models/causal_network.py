@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from explorer.errors import ModelError
+from explorer.models.fallback import check_quantization
 from explorer.models.generation import cut
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class CausalNetwork:
         given: dict[str, Any] = {"dtype": dtype, "output_loading_info": True, "trust_remote_code": False}
         given |= {} if placement == {"": "cpu"} else {"device_map": placement}
         try:
+            check_quantization(folder)
             loaded: Any = AutoModelForCausalLM.from_pretrained(folder, **given)
             module, report = loaded
         except ImportError as error:  # of the library that unpacks quantized weights
@@ -67,6 +69,8 @@ class CausalNetwork:
             raise ModelError(f"{folder}: {len(missing)} weights are missing, such as {missing[0]}; expected a whole model: get it again")
         if (wrong := sorted(report.get("mismatched_keys") or ())) and wrong:
             raise ModelError(f"{folder}: cannot be loaded as a language model ({wrong[0][0]} has another shape than config.json says)")
+        if lacking := _lacking(module):
+            raise ModelError(f"{folder}: a {module.config.model_type} model, which {lacking}; expected one whose input embeddings can be given")
         return cls(module)
 
     @property
@@ -219,6 +223,17 @@ def _aligned(embeds: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, to
     source = (places - shift) % mask.shape[1]  # padding wraps round to the start
     moved = embeds.gather(1, source[:, :, None].expand(-1, -1, embeds.shape[2]))
     return moved, mask.gather(1, source) > 0, (places - shift).clamp(min=0)
+
+
+def _lacking(module: "PreTrainedModel") -> str | None:
+    """What a model does not do that is needed here, in words; None for nothing."""
+    takes = signature(module.forward).parameters
+    if "inputs_embeds" not in takes:
+        return "takes no input embeddings"
+    stateful = getattr(module, "_is_stateful", False)  # Mamba and the like
+    if stateful or "logits_to_keep" not in takes or not {"cache", "past_key_values"} & takes.keys():
+        return "keeps no keys and values"
+    return "has no head" if module.get_output_embeddings() is None else None
 
 
 def _line(error: BaseException) -> str:

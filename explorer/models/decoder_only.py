@@ -135,7 +135,7 @@ class FrozenDecoder(FrozenModel):
     def go_on(self, rows: Sequence[np.ndarray], max_new_tokens: int) -> list[str]:
         """Greedy continuations of rows of input embeddings [L, H]. Raises PromptError for another width."""
         written = [""] * len(rows)
-        for numbers, embeds, mask in self._passes(self._vectors(rows), [[]]):
+        for numbers, embeds, mask in self._passes(self._vectors(rows), [[]], max_new_tokens):
             with self._inference():
                 for number, ids in zip(numbers, self.network.generate(embeds, mask, max_new_tokens), strict=True):
                     written[number] = self.tokenizer.decode(ids)

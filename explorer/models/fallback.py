@@ -37,7 +37,7 @@ class TransformersNetwork:
         logging.getLogger("transformers.modeling_utils").addFilter(_heads)
         given = {"dtype": dtype, "device_map": placement, "output_loading_info": True, "trust_remote_code": False}
         try:
-            _check_quantization(folder)
+            check_quantization(folder)
             module, report = AutoModelForSeq2SeqLM.from_pretrained(folder, **given)
         except ImportError as error:  # of the library that unpacks quantized weights
             reason = (str(error).strip().splitlines() or [""])[0][:200]
@@ -128,7 +128,7 @@ class TransformersNetwork:
         return [cut(row[1:], self.architecture.ends) for row in ids.tolist()]  # the first is the start piece
 
 
-def _check_quantization(folder: Path) -> None:
+def check_quantization(folder: Path) -> None:
     """Raise ValueError for weights quantized in a way that transformers does not know: it would take them for plain numbers."""
     from transformers.quantizers import AutoHfQuantizer
 

@@ -191,7 +191,8 @@ class FrozenModel(ABC):
         vectors, texts = self._vectors(prompts), as_list(texts, "texts")
         targets = [torch.tensor(self.label_ids(label), device=self.device) for label in as_list(labels, "labels")]
         scores = np.empty((len(vectors) * len(texts), len(targets)), np.float32)
-        for rows, embeds, mask in self._passes(vectors, self.text_ids(texts)):
+        longest = max(map(len, targets), default=0)
+        for rows, embeds, mask in self._passes(vectors, self.text_ids(texts), longest):
             with self._inference():  # for each pass, so that others get their turn
                 encoded = self.encode(embeds, mask)
                 for column, target in enumerate(targets):
@@ -214,7 +215,7 @@ class FrozenModel(ABC):
         vectors, texts = self._vectors(prompts), as_list(texts, "texts")
         longest = max(1, min(max_new_tokens, LONGEST_OUTPUT))
         written = [""] * (len(vectors) * len(texts))
-        for rows, embeds, mask in self._passes(vectors, self.text_ids(texts)):
+        for rows, embeds, mask in self._passes(vectors, self.text_ids(texts), longest):
             with self._inference():
                 for row, ids in zip(rows, self.network.generate(embeds, mask, longest), strict=True):
                     written[row] = self.tokenizer.decode(ids)
@@ -269,17 +270,19 @@ class FrozenModel(ABC):
         logits = self.network.target_logits(encoded, mask, wanted, exact).float()
         return torch.log_softmax(logits, dim=-1).gather(2, wanted[:, :, None].to(logits.device)).sum(dim=(1, 2))
 
-    def _passes(self, vectors: Sequence[np.ndarray | None], ids: Sequence[list[int]]) -> "Iterator[tuple[np.ndarray, torch.Tensor, torch.Tensor]]":
+    def _passes(
+        self, vectors: Sequence[np.ndarray | None], ids: Sequence[list[int]], answer: int = 0
+    ) -> "Iterator[tuple[np.ndarray, torch.Tensor, torch.Tensor]]":
         """Every prompt before every embedded text, given as pieces, in passes of bounded size and like length.
 
-        Yields row numbers [R] (prompt n, text b is row n·B + b), embeddings [R, L, H] and attention mask [R, L].
+        answer: pieces that follow each row, at most. Yields row numbers [R] (prompt n, text b is row n·B + b), embeddings [R, L, H] and attention mask [R, L].
         """
         import torch
 
         fronts = [None if one is None else torch.as_tensor(one, dtype=self.dtype, device=self.device) for one in vectors]
         pieces = [text or ([] if front is not None else self._start()) for front in fronts for text in ids]
         lengths = np.array([len(text) + (0 if (front := fronts[row // len(ids)]) is None else len(front)) for row, text in enumerate(pieces)], np.int64)
-        self._check_context(lengths)
+        self.check_context(lengths, answer)
         most = ROWS_PER_PASS.get(self.device.type, ROWS_PER_PASS["cpu"])
         for rows in split_by_length(lengths, most, most * POSITIONS_PER_ROW):
             checkpoint()
@@ -290,11 +293,11 @@ class FrozenModel(ABC):
                 embeds = torch.nn.utils.rnn.pad_sequence([text if front is None else torch.cat([front, text]) for front, text in pairs], batch_first=True)
             yield rows, embeds, attention_mask(torch.from_numpy(lengths[rows]).to(self.device), embeds.shape[1])
 
-    def _check_context(self, lengths: np.ndarray) -> None:
-        """Raise DataError for rows [R] of more pieces, prompt tokens among them, than the model tells apart."""
-        context = self.network.context
-        if context is not None and len(lengths) and int(lengths.max()) > context:
-            found = f"{self.name} reads {context:,} pieces at once; found a prompt and a text of {int(lengths.max()):,} together"
+    def check_context(self, lengths: np.ndarray, answer: int) -> None:
+        """Raise DataError where rows of these lengths [R], prompt tokens among them, and an answer are more pieces than the model tells apart."""
+        context, longest = self.network.context, int(lengths.max(initial=0)) + answer
+        if context is not None and longest > context:
+            found = f"{self.name} reads {context:,} pieces at once; found a prompt, a text and an answer of {longest:,} together"
             raise DataError(f"{found}: read fewer pieces of each text", "max-length")
 
     def _vectors(self, prompts: Prompts) -> list[np.ndarray | None]:

@@ -27,7 +27,7 @@ from explorer.figures import (
 from explorer.files import csv_bytes
 from explorer.report.findings import findings
 from explorer.report.html import Part, html_page
-from explorer.report.sections import MOST_PAIRED, bold, decoder_html, pairs_html, section, verdict
+from explorer.report.sections import MOST_PAIRED, bold, decoder_html, pairs_html, section, verbalization_html, verdict
 from explorer.report.tables import conclusions, list_prompts, readings
 from explorer.session import Session
 from explorer.wording import count
@@ -113,7 +113,7 @@ def bundle(session: Session, given: Sequence[str], line: Line, decoder: bool = T
     return files
 
 
-ALL = Recipe("report", ("k", "metric", "nulls", "seed", "labels"), "folder", "report")
+ALL = Recipe("report", ("k", "metric", "nulls", "seed", "labels", "template"), "folder", "report")
 """makes the whole bundle again"""
 
 KINDS = {
@@ -149,10 +149,12 @@ def _runs(session: Session) -> bool:
 
 def _decoder_tables(session: Session) -> list[Table]:
     """What the decoder makes of the prompts and, where there are labels, how likely it begins with those."""
-    takes = ("k", "seed", "labels")
+    takes = ("k", "seed", "labels", "template")
     tables = [
         Table("decoder.csv", session.decode().to_frame(), "first pieces that the decoder writes more often", Recipe("decode", takes, "csv", "decoder.csv"))
     ]
+    if session.verbalizes:
+        tables.append(Table("verbalization.csv", session.verbalize().to_frame(), "what the model takes each token for, beside random vectors", ALL))
     if session.all_labels:
         mass = session.label_mass()
         tables += [
@@ -178,7 +180,7 @@ def _comparison_tables(session: Session, comparison: Comparison) -> list[Table]:
 def _record(session: Session, given: Sequence[str], vocabulary_map: VocabularyMap, tables: Sequence[Table], line: Line) -> dict:
     """What is in `report.json`."""
     vocabulary, settings = session.vocabulary, session.settings
-    chosen = {name: getattr(settings, name) for name in ("k", "metric", "nulls", "seed", "labels")}
+    chosen = {name: getattr(settings, name) for name in ("k", "metric", "nulls", "seed", "labels", "template")}
     return {
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": line(ALL),
@@ -248,6 +250,7 @@ def _page(session: Session, figures: Sequence[Part], tables: Sequence[Table], re
     for number, prompt in enumerate(session.prompts):
         parts += section(number, session.only(prompt.name))
         parts += [decoder_html(session.decode()[number])] if decoder else []
+        parts += [verbalization_html(session.verbalize()[number])] if decoder and session.verbalizes else []
     lines = [entry["command"] for entry in record["tables"]]
     rows = "".join(
         f'<tr><td><a href="{table.file}">{table.file}</a></td><td>{html.escape(table.says)}</td><td>{len(table.frame):,}</td>'

@@ -18,6 +18,7 @@ from explorer.session import Session
 
 if TYPE_CHECKING:
     from explorer.evaluation.decoder_reading import DecoderReading
+    from explorer.evaluation.verbalization import Verbalization
 
 MOST_PAIRED = 12
 """prompts that are matched two by two"""
@@ -82,6 +83,18 @@ def section(number: int, session: Session) -> list[Part]:
     if any(one.dev_accuracy is not None for one in prompt.origin.history):
         parts.append(accuracy_curve([prompt]))
     return parts
+
+
+def verbalization_html(found: "Verbalization") -> str:
+    """What a language model takes the tokens of one prompt for: the conclusion, then the first words of each token."""
+    head = "<tr><th>position</th><th>taken for</th><th>divergence</th><th>p</th><th>q</th></tr>"
+    rows = "".join(
+        f"<tr><td>{position}</td><td>{html.escape(', '.join(words[:3]))}</td><td>{divergence:.2f}</td><td>{p:.3f}</td><td>{q:.3f}</td></tr>"
+        for position, (words, divergence, p, q) in enumerate(zip(found.words(), found.divergence, found.p, found.q, strict=True))
+    )
+    whole = f"<p>Asked what the whole prompt means: “{html.escape(found.said)}”; without the prompt: “{html.escape(found.said_without)}”.</p>"
+    said = f"<h3>What the model takes its tokens for</h3><p><b>{html.escape(found.conclusion)}</b></p>"
+    return f'{said}<div class="table"><table>{head}{rows}</table></div>{whole}'
 
 
 def decoder_html(found: "DecoderReading") -> str:

@@ -60,6 +60,8 @@ class Tuning:
         self.bfloat16 = uses_bfloat16(model, config)
         self.network = model.network.cast(torch.bfloat16 if self.bfloat16 else torch.float32)
         self.examples, self.held_out = (Examples(self.model, part, config.batch_size) for part in (train, self.dev))
+        for part in (self.examples, self.held_out):
+            self.model.check_context(part.lengths + config.length, max(map(len, part.labels)))
         self.right = np.array([train.labels.index(answer) for answer in self.dev.answers])
         free = ("patience", "saved_points", "base_name", *(["steps"] if config.schedule == "constant" else []))
         lasting = {key: value for key, value in asdict(config).items() if key not in free}
