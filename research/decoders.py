@@ -21,7 +21,7 @@ from explorer.tuning.batches import drawn
 
 OURS = PROMPTS.with_name("prompts-smollm2")
 TEST_SETS = {"sentiment": "sst2", "subjectivity": "subj", "question-type": "trec"}
-TEXTS, FAITHFUL_TEXTS = 1_000, 100
+TEXTS, FAITHFUL_TEXTS = 500, 100
 """test texts that accuracy is measured on, and faithfulness, drawn by a fixed seed; all where there are fewer"""
 SHOWN = ("soft", "cosine", "whitened", "sparse-5", "sparse-20", "random-words", "initial", "none")
 """stand-ins that the document shows"""

@@ -50,6 +50,19 @@ for model in nano-t5 micro-t5 mini-t5; do
     train $model question-type trec "$work/models/$model" 600 50 --tune model
 done
 
+# Prompts of a real language model, where SMOLLM2 names the folder of SmolLM2-135M-Instruct (about an hour on two cores).
+smollm2() {  # smollm2 TASK FOLDER TEMPLATE STEPS OPTIONS…
+    python -m explorer train --model "$SMOLLM2" --base-name HuggingFaceTB/SmolLM2-135M-Instruct --task "$1" \
+        --data "$tasks/$2/train.tsv" --dev "$tasks/$2/dev.tsv" --dev-examples 200 --template "$3" --schedule linear --batch-size 16 --lr 0.01 \
+        --seeds 0 --steps "$4" --evaluate-every 25 --out checkpoints/prompts-smollm2
+}
+if [ -n "${SMOLLM2:-}" ]; then
+    smollm2 sentiment sst2 '{text}\nSentiment:' 200
+    smollm2 subjectivity subj '{text}\nKind:' 200
+    smollm2 question-type trec '{text}\nQuestion type:' 300
+    python -m research.decoders "$SMOLLM2" "$data"
+fi
+
 python -m research.study "$data" "$work/models"
 python -m research.kept_answers
 python -m research.plots

@@ -1,4 +1,4 @@
-"""The tables of checkpoints/README.md as Markdown, from what research/study.py measured: `python -m research.tables` prints them."""
+"""The tables of checkpoints/README.md and of language models in docs/results.md: `python -m research.tables` prints what study.py and decoders.py measured."""
 
 import json
 from collections.abc import Sequence
@@ -123,6 +123,60 @@ def difference_table(differences: pd.DataFrame) -> str:
     return markdown(["domain", "prompt tuning − model tuning (95 %)", "less drop from the source (95 %)"], rows)
 
 
+def decoder_score_table(found: pd.DataFrame) -> str:
+    """Prompts of a real language model: accuracy before and after."""
+    rows = [
+        [
+            one.prompt,
+            f"{one.without_prompt:.3f}",
+            f"{one.start:.3f}",
+            f"{one.dev:.3f}",
+            f"{one.test_without_prompt:.3f}",
+            f"{one.test:.3f}",
+            f"{one.invalid_rate:.3f}",
+        ]
+        for one in found.itertuples()
+    ]
+    return markdown(["prompt", "dev, no prompt", "dev, start", "dev", "test, no prompt", "test", "invalid output"], rows)
+
+
+def decoder_reading_table(found: pd.DataFrame) -> str:
+    """What the readings say of each: tokens of twenty."""
+    rows = [
+        [
+            one.prompt,
+            f"{one.labels_kept} of {one.began_as_label}" if one.began_as_label else "–",
+            f"{one.label_cosine:.2f}" if one.began_as_label else "–",
+            one.significant,
+            one.significant_whitened,
+            one.groups,
+            one.taken_for_something,
+            f"{one.said_is_nearest:.0%}",
+        ]
+        for one in found.itertuples()
+    ]
+    head = ["prompt", "label tokens that rank their label first", "their cosine to it", "nearer to a piece than random vectors", "… whitened"]
+    return markdown([*head, "among words that belong together", "taken for something definite", "… for their nearest piece"], rows)
+
+
+def decoder_word_table(found: pd.DataFrame) -> str:
+    """The first tokens of each as words, by nearness and by the model itself."""
+    rows = [[one.prompt, one.nearest_words, one.first_words] for one in found.itertuples()]
+    return markdown(["prompt", "nearest pieces of tokens 0 to 5", "what the model takes them for"], rows)
+
+
+def decoder_faithfulness_table(found: pd.DataFrame) -> str:
+    """Accuracy with words and other things in a prompt's place."""
+    from research.decoders import SHOWN
+
+    names = [name for name in SHOWN if name in set(found["reading"])]
+    rows = []
+    for prompt, part in found.groupby("prompt", sort=False):
+        accuracy = part.set_index("reading")["accuracy"]
+        rows.append([prompt, *(f"{accuracy[name]:.2f}" for name in names)])
+    return markdown(["prompt", *names], rows)
+
+
 def tables() -> dict[str, str]:
     """Every table of checkpoints/README.md by its name, as Markdown; without those that were not measured yet."""
     made = {
@@ -133,6 +187,10 @@ def tables() -> dict[str, str]:
         "ensembles": ("ensembles.csv", ensemble_table),
         "domain shift": ("shift-summary.csv", shift_table),
         "prompts beside whole models": ("shift-differences.csv", difference_table),
+        "language model": ("decoders.csv", decoder_score_table),
+        "language model, readings": ("decoders.csv", decoder_reading_table),
+        "language model, words": ("decoders.csv", decoder_word_table),
+        "language model, faithfulness": ("decoders-faithfulness.csv", decoder_faithfulness_table),
     }
     return {"models": model_table()} | {name: make(pd.read_csv(STUDY / file)) for name, (file, make) in made.items() if (STUDY / file).is_file()}
 

@@ -69,6 +69,28 @@ def test_its_prompts_do_what_their_records_say(model, task, data, least):
 
 
 @pytest.mark.skipif(not OURS.is_dir(), reason="its prompts are not here")
+def test_peft_alone_gives_the_same_answers(model):
+    """Its own loader and forward, without anything of ours but the text around the text."""
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from explorer.files import EXAMPLES
+    from explorer.tasks import read_task
+
+    folder, tokenizer = OURS / "sentiment" / "class-label-0", AutoTokenizer.from_pretrained(FOLDER)
+    prompt = read_prompt(folder)
+    texts = read_task(EXAMPLES / "films.tsv").texts[:24]
+    adapted = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(FOLDER, dtype=torch.float32), folder).eval()
+    pieces = [tokenizer(f" {label}")["input_ids"][0] for label in prompt.origin.labels]
+    given = [tokenizer(prompt.origin.template.replace("{text}", text), return_tensors="pt") for text in texts]
+    with torch.no_grad():
+        theirs = [adapted(**one).logits[0, -1, pieces].argmax().item() for one in given]
+    ours = model.templated(prompt.origin.template).label_probabilities([prompt], texts, prompt.origin.labels)[0].argmax(axis=1)
+    assert theirs == ours.tolist()
+
+
+@pytest.mark.skipif(not OURS.is_dir(), reason="its prompts are not here")
 def test_all_of_its_prompts_are_of_this_model():
     from explorer.vocabulary import Vocabulary
 
