@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-BYTE_SPACE = "Ġ"
-SPACES = ("▁", BYTE_SPACE)
+SENTENCEPIECE_SPACE, BYTE_SPACE = "▁", "Ġ"
+SPACES = (SENTENCEPIECE_SPACE, BYTE_SPACE)
 """how tokenizers write a leading space: SentencePiece, byte-level BPE"""
 AT_ONCE = 1000
 """words that are stemmed in one call, during which no other thread of Python runs"""

@@ -12,7 +12,7 @@ from explorer.errors import ModelError, PromptError
 from explorer.models.loading import DEFAULT_MODEL, model_folder
 from explorer.models.tokenizer import BYTE, Tokenizer, read_tokenizer
 from explorer.models.weights import read_embedding
-from explorer.pieces import BYTE_SPACE, bare_word, spaced, stems
+from explorer.pieces import BYTE_SPACE, SENTENCEPIECE_SPACE, bare_word, spaced, stems
 from explorer.prompt import Vectors
 
 ROWS_PER_BLOCK = 1024
@@ -119,8 +119,8 @@ class Vocabulary:
 
     @cached_property
     def _byte_level(self) -> bool:
-        """Whether pieces of words behind a space begin with the mark of byte-level tokenizers."""
-        return any(piece.startswith(BYTE_SPACE) for piece in self.pieces)
+        """Whether pieces of words behind a space begin with the mark of byte-level tokenizers, which is a Maltese letter too."""
+        return sum(piece.startswith(BYTE_SPACE) for piece in self.pieces) > sum(piece.startswith(SENTENCEPIECE_SPACE) for piece in self.pieces)
 
     def lengths(self, texts: Sequence[str]) -> list[int]:
         """How many pieces the encoder would read of each text, eos among them. Raises ModelError for a vocabulary without a tokenizer."""
