@@ -123,6 +123,13 @@ class Session(Once):
 
         return self._each("changes", (), neighbor_changes)
 
+    @property
+    def map_is_kept(self) -> bool:
+        """Whether the map of the vocabulary is there; else fitting it takes some minutes, once."""
+        from explorer.analysis.map.store import is_kept
+
+        return is_kept(self.vocabulary)
+
     def vocabulary_map(self) -> "VocabularyMap":
         """The map of the vocabulary: shipped, kept, or fitted now."""
         from explorer.analysis.map.store import load_map

@@ -71,6 +71,12 @@ def load_map(vocabulary: Vocabulary, progress: Progress | None = None) -> Vocabu
         return fitted
 
 
+def is_kept(vocabulary: Vocabulary) -> bool:
+    """Whether the map of a vocabulary need not be fitted: it is shipped, or was kept."""
+    places = [None if vocabulary.path is None else vocabulary.path / MAP_FILE, kept_file(vocabulary)]
+    return any(_known(path, vocabulary, lambda message: None) is not None for path in places if path is not None)
+
+
 def _known(path: Path, vocabulary: Vocabulary, tell: Progress) -> VocabularyMap | None:
     """The vocabulary's map that is kept in a file; None for no file, and for one that is passed over, which is told."""
     try:

@@ -41,7 +41,9 @@ def _chip(near: NearWord) -> str:
 
 
 def small_map(session: Session) -> None:
-    """The map of the prompts, to look at; its page has the rest."""
+    """The map of the prompts, to look at; its page has the rest. One that would have to be fitted first waits to be asked for."""
+    if not session.map_is_kept and not st.button("Draw the map", icon=":material/map:", help="Fitted once for this model and then kept; takes some minutes"):
+        return
     places = cache.reading("Placing the prompts on the map", session.map, False, False)
     figure = map_figure(places.map, session.vocabulary, places.placements, told=True, pixels=(860, 300))
     figure.update_layout(height=400, title_text="")
