@@ -281,3 +281,11 @@ def test_another_models_prompts_are_read_and_its_model_is_not_run(tiny_t5_folder
     assert len(clusters(prompt, vocabulary, 3, 50).to_frame()) == 3
     with pytest.raises(ModelError, match="found a llama model; expected one of the T5 family"):
         FrozenT5.load(folder)
+
+
+def test_pieces_of_bytes_are_shown_as_their_text():
+    """Byte-level tokenizers write bytes as signs; SentencePiece writes letters, which stay."""
+    from explorer.pieces import readable, spaced
+
+    assert [readable(piece) for piece in ("Ġcaf" + "Ã©", "âĢĿ", "Ġ", "ing", "▁café", "é", "Åł", "Ċ")] == ["café", "·”", "␣", "·ing", "café", "·é", "·Š", "·Ċ"]
+    assert [spaced(piece) for piece in ("ĠâĢľ", "▁a", "ñ", "ĠĠa")] == [" “", " a", "ñ", "  a"]
