@@ -99,7 +99,7 @@ def test_labels_may_be_numbers_and_keep_the_order_asked_for(tmp_path):
         ("a.tsv.xz", b"not packed", "cannot be read"),
         ("a.csv.gz", b"not packed", "cannot be read"),
         ("a.csv.gz", gzip.compress(b"text,label\na,b\n" * 100, mtime=0)[:-20], "cannot be read"),
-        ("a.csv.gz", gzip.compress(b"text,label\na,b\n") + b"a part whose beginning is damaged", "something that is not compressed follows its end"),
+        ("a.csv.gz", gzip.compress(b"text,label\na,b\n", mtime=0) + b"a part whose beginning is damaged", "something that is not compressed follows its end"),
         ("a.txt", b"text\tlabel\n", r"found the suffix \.txt; expected \.tsv, \.csv or \.jsonl"),
         ("a", b"text\tlabel\n", "found the suffix none"),
         ("a.jsonl", b'{"text": "a", "label": "b"}\n{"text": \n', "line 2: no JSON"),
