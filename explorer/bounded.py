@@ -13,6 +13,8 @@ MOST_HEADER = 32 * 2**20
 MOST_LZMA = 128 * 2**20
 """bytes that unpacking xz may take for itself; `xz -9` needs 65 MB"""
 READ_AT_ONCE = 2**16
+MOST_OPERATIONS = 500_000
+"""steps of a pickle: looking at one takes some microseconds, and torch needs about 35 for a tensor"""
 DEEPEST_TUPLE = 8
 """tuples in tuples in a pickle; torch writes two"""
 _GZIP, _XZ, _BZIP2 = b"\x1f\x8b", b"\xfd7zXZ\x00", b"BZh"
@@ -71,8 +73,8 @@ class Unpacked(io.RawIOBase):
         self._most, self._stream = most, self._next(self._file.read(len(_XZ)), first=True)
 
     def _next(self, opening: bytes, first: bool = False) -> _Decompressor | None:
-        """A decompressor for what begins with these bytes, which wait for it; None at the end and for padding after the last part."""
-        while not first and len(opening) < len(_XZ) and (more := self._file.read(READ_AT_ONCE)):
+        """A decompressor for what begins with these bytes, which wait for it; None at the end. Zero bytes between parts are padding."""
+        while not first and len(opening := opening.lstrip(b"\0")) < len(_XZ) and (more := self._file.read(READ_AT_ONCE)):
             opening += more
         self._waiting = opening
         if opening.startswith(_GZIP):
@@ -83,6 +85,8 @@ class Unpacked(io.RawIOBase):
             return bz2.BZ2Decompressor()
         if first:
             raise OSError("it is not compressed with gzip, xz or bzip2")
+        if opening:
+            raise OSError("something that is not compressed follows its end")
         return None
 
     def readable(self) -> bool:
@@ -126,20 +130,24 @@ def check_safetensors(path: Path, most: int = MOST_HEADER) -> None:
 def check_pickle(pickled: bytes, most: int, parts: int = 1) -> None:
     """Look at a pickle, without running it, before torch's safe mode reads it. Raise ValueError for one that would keep it busy.
 
-    Refused are pickles longer than `most` bytes, and tuples in tuples: 40 levels that each hold the one below twice fit into a
-    kilobyte, and hashing them takes years. parts: pickles that follow each other.
+    Refused are pickles longer than `most` bytes or of more than MOST_OPERATIONS steps, and tuples in tuples: 40 levels that each
+    hold the one below twice fit into a kilobyte, and hashing them takes years. parts: pickles that follow each other.
     """
     if len(pickled) > most:
         raise ValueError(f"{len(pickled):,} bytes beside its tensors; expected at most {most:,}")
-    stream = io.BytesIO(pickled)
+    stream, left = io.BytesIO(pickled), MOST_OPERATIONS
     for _ in range(parts):
-        _check_one(stream)
+        left = _check_one(stream, left)
 
 
-def _check_one(stream: io.BytesIO) -> None:
+def _check_one(stream: io.BytesIO, left: int) -> int:
+    """Look at one pickle of at most `left` steps; how many are left."""
     stack: list[int | None] = []  # how deep the tuples of each object are; None is a mark
     memo: dict[object, int] = {}
     for opcode, argument, _ in pickletools.genops(stream):
+        left -= 1
+        if left < 0:
+            raise ValueError(f"a pickle of more than {MOST_OPERATIONS:,} steps")
         if opcode.name == "MARK":
             stack.append(None)
             continue
@@ -156,6 +164,7 @@ def _check_one(stream: io.BytesIO) -> None:
         if depth > DEEPEST_TUPLE:
             raise ValueError(f"tuples in tuples, more than {DEEPEST_TUPLE} levels")
         stack += [depth] * len([one for one in opcode.stack_after if one is not pickletools.markobject])
+    return left
 
 
 def _popped(stack: list[int | None], opcode: pickletools.OpcodeInfo) -> list[int]:

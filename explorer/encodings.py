@@ -37,13 +37,25 @@ _MARKS = ((b"\xff\xfe\0\0", "utf-32"), (b"\0\0\xfe\xff", "utf-32"), (b"\xff\xfe"
 
 
 def _wide(content: bytes, where: str) -> str | None:
-    """UTF-16 without a byte order mark, told by its zero bytes. Raises DataError for zero bytes in other places."""
+    """UTF-16 without a byte order mark, told by its zero bytes; few of them, as of other scripts than Latin, where all else fits too.
+
+    Raises DataError for zero bytes in other places.
+    """
     if b"\0" not in content:
         return None
     for name, zeros, others in (("utf-16-le", content[1::2], content[::2]), ("utf-16-be", content[::2], content[1::2])):
-        if zeros.count(0) > 0.5 * len(zeros) and not others.count(0):
+        if not others.count(0) and (zeros.count(0) > 0.5 * len(zeros) or _fits(content, name)):
             return name
     raise DataError(f"{where}: cannot be read (it has zero bytes, as text has not); expected UTF-8 text")
+
+
+def _fits(content: bytes, encoding: str) -> bool:
+    """Whether bytes are lines of letters and signs in an encoding, none of them unknown or a control character."""
+    try:
+        text = content.decode(encoding)
+    except UnicodeDecodeError:
+        return False
+    return "\n" in text and all(line.replace("\t", " ").isprintable() for line in lines_of(text))
 
 
 def _western(content: bytes) -> bool:

@@ -246,7 +246,8 @@ def _assumed(layout: _Layout, promised: str, path: Path) -> tuple[str, ...]:
 
 
 def _rows(records: Sequence[_Record], layout: _Layout, notes: tuple[str, ...]) -> Rows:
-    return Rows(tuple(Row(one.cells[layout.text], one.cells[layout.label], one.place) for one in records[layout.header :]), notes)
+    """Quotes around a label are taken off: `good, "yes"` has them after a space, where CSV does not know them."""
+    return Rows(tuple(Row(one.cells[layout.text], _bare(one.cells[layout.label].strip()), one.place) for one in records[layout.header :]), notes)
 
 
 def _headless(text: str, heads: dict[str, tuple[str, ...]], path: Path, labels: Collection[str]) -> Iterator[tuple[_Layout, list[_Record]]]:
@@ -327,7 +328,7 @@ def _swallowed(quoted: Sequence[_Record], lines: Sequence[str], layout: _Layout,
 
     With tabs, which texts hardly have, every column is enough to doubt it; the second value is whether their labels say so too.
     """
-    known = {one.cells[layout.label].strip().casefold() for one in quoted[layout.header :] if one.lines == 1} | {label.casefold() for label in labels}
+    known = {one.cells[layout.label].strip().casefold() for one in quoted[layout.header :]} | {label.casefold() for label in labels}
 
     def is_row(line: str) -> bool:
         cells = line.split(layout.separator)

@@ -2,6 +2,8 @@
 
 import math
 import os
+import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -43,6 +45,9 @@ class Task:
             raise DataError(f"{self.name}: {len(self.texts)} texts and {len(self.answers)} labels; expected as many of both, at least one")
         if len(set(self.labels)) < 2:
             raise DataError(f"{self.name}: found the label{'s' if len(self.labels) != 1 else ''} {', '.join(self.labels)}; expected at least two class labels")
+        if len(set(self.labels)) < len(self.labels):
+            twice = next(label for label in self.labels if self.labels.count(label) > 1)
+            raise DataError(f"{self.name}: found the label {twice} twice; expected different class labels")
         for row, text in enumerate(self.texts, start=1):
             check_text(text, f"{self.name}, row {row}")
         if unknown := sorted(set(self.answers) - set(self.labels)):
@@ -102,7 +107,7 @@ def read_task(data: str | Path, labels: tuple[str, ...] | None = None, text_colu
         check_text(row.text, f"{data}, {row.place}")
     answers = _answers(found.rows, labels or (), str(data))
     if labels is None:
-        _check_case(answers, str(data))
+        _check_spelling(answers, str(data))
     wanted = labels or tuple(sorted(set(answers)))
     made = [alike(answer, wanted) for answer in answers]
     for row, answer, label in zip(found.rows, answers, made, strict=True):
@@ -115,10 +120,10 @@ def read_task(data: str | Path, labels: tuple[str, ...] | None = None, text_colu
 
 
 def alike(answer: str, labels: Sequence[str]) -> str | None:
-    """The label that an answer is: that very one, else the only one that differs by case alone, or as 1.0 from 1; None where there is none."""
+    """The label that an answer is: that very one, else the only one that differs by case alone, or as 1.0 from 1 or 1 from 1.0; None where there is none."""
     if answer in labels:
         return answer
-    found = [label for label in labels if answer.casefold() in (label.casefold(), f"{label}.0")]
+    found = [label for label in labels if answer.casefold() in (label.casefold(), f"{label}.0") or f"{answer}.0" == label]
     return found[0] if len(found) == 1 else None
 
 
@@ -136,24 +141,34 @@ def _answers(rows: Sequence[Row], labels: Sequence[str], data: str) -> list[str]
     if missing:
         more = f" (and in {count(len(missing) - 1, 'row')} more)" if len(missing) > 1 else ""
         raise DataError(f"{data}, {missing[0].place}: the label is missing{more}; expected one in every row: fill it in or take the row out")
+    for row, answer in zip(rows, answers, strict=True):
+        if any("\ud800" <= character <= "\udfff" for character in answer):
+            raise DataError(f"{data}, {row.place}: the label {answer!a} is not Unicode text; change it")
     return answers
 
 
 def _label(value: object) -> str:
     """A label as text: JSON has whole numbers as 1 or 1.0, and no label as NaN."""
-    if value is None:
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return ""
     if isinstance(value, float):
-        return str(int(value)) if math.isfinite(value) and value == int(value) else str(value)
+        return str(int(value)) if value == int(value) else str(value)
     return str(value).strip()
 
 
-def _check_case(answers: Iterable[str], data: str) -> None:
-    """Raise DataError where two labels differ only by case."""
+def _check_spelling(answers: Iterable[str], data: str) -> None:
+    """Raise DataError where two labels differ only by case, or as 1 from 1.0, by a quote or by what cannot be seen."""
     spelled: dict[str, str] = {}
     for answer in sorted(set(answers)):
-        if (other := spelled.setdefault(answer.casefold(), answer)) != answer:
-            raise DataError(f"{data}: found the labels {other} and {answer}, which differ only by case; expected one spelling: change the data")
+        if (other := spelled.setdefault(_meant(answer), answer)) != answer:
+            how = "case" if other.casefold() == answer.casefold() else "the way they are written"
+            raise DataError(f"{data}: found the labels {other} and {answer}, which differ only by {how}; expected one spelling: change the data")
+
+
+def _meant(label: str) -> str:
+    """A label without what makes no other class of it."""
+    seen = "".join(character for character in unicodedata.normalize("NFC", label).casefold() if character.isprintable())
+    return re.sub(r"(?<=\d)\.0+$", "", seen.strip(' "'))
 
 
 def task_name(data: str) -> str:

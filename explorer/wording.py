@@ -8,6 +8,11 @@ def printable(text: object) -> str:
     return str(text).encode("utf-8", "backslashreplace").decode()
 
 
+def one_line(text: str) -> str:
+    """Text without control characters: a file or piece may be named to steer the terminal it is printed on."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)
+
+
 def count(number: int, one: str, many: str | None = None) -> str:
     """`1 prompt`, `9 prompts`."""
     return f"{number:,} {one if number == 1 else many or f'{one}s'}"

@@ -56,6 +56,11 @@ def wide(tmp_path) -> Path:
     return tmp_path / "wide.npy"
 
 
+@pytest.mark.parametrize("name", ["", " "])
+def test_an_empty_name_is_told(name):
+    assert "found an empty name; expected a prompt's file or folder, or its name" in fails("inspect", name)
+
+
 READERS = ("inspect", "neighbors", "clusters", "labels", "map")
 
 

@@ -17,7 +17,7 @@ from streamlit.testing.v1 import AppTest
 from explorer.analysis.map.fit import VocabularyMap
 from explorer.analysis.map.store import kept_file, save_map
 from explorer.analysis.neighbors import nearest_neighbors
-from explorer.dashboard import cache, preload
+from explorer.dashboard import cache, focus, preload
 from explorer.dashboard.markdown import model_name, safe, slug
 from explorer.errors import ExplorerError, ModelError
 from explorer.evaluation.ensemble import ensemble
@@ -762,6 +762,13 @@ def test_an_address_that_asks_for_what_is_not_here_is_told_so(put, asked, said):
     assert said in texts(app.warning)
     app.button(key="dismiss").click().run()
     assert said not in texts(app.warning)
+
+
+def test_a_token_of_very_many_digits_is_none(monkeypatch):
+    prompt = SoftPrompt(np.ones((3, 4), np.float32), "planted")
+    for token, position in (("9" * 5000, None), ("3", None), ("2", 2), ("none", None)):
+        monkeypatch.setattr(focus.st, "session_state", {focus.TOKEN: token})
+        assert focus.position(prompt) == position
 
 
 def test_an_address_of_what_is_here_warns_of_nothing(put):

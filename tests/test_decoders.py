@@ -158,6 +158,8 @@ def test_labels_follow_the_template(llama):
     assert new_line.tokenizer.decode(new_line.label_ids("positive")) == "positive"
     with pytest.raises(DataError, match="has no piece"):
         model.label_ids(" ")
+    with pytest.raises(DataError, match="expected at most 128: is this a text"):
+        model.label_ids("good " * 30_000)
 
 
 def test_labels_that_share_a_beginning_are_scored_by_their_own_pieces(llama):

@@ -403,6 +403,10 @@ RECORDS = {
     "rows of numbers": {"rows": [1, 2, 3, 4, 5, 6]},
     "too few rows": {"rows": [None]},
     "half a surrogate pair": {"task": "\ud800"},
+    "an accuracy in percent": {"history": [{"step": 10, "dev_accuracy": 87.0}]},
+    "an accuracy below nothing": {"without_prompt": -0.5},
+    "a label twice": {"labels": ["good", "good"]},
+    "blank labels": {"labels": ["", " "]},
 }
 
 
@@ -412,6 +416,97 @@ def test_records_that_this_project_does_not_write(kind, tmp_path):
     record = json.loads((place / "explorer.json").read_text())
     (place / "explorer.json").write_text(json.dumps(record | RECORDS[kind]))
     refused(place)
+
+
+def test_numbers_that_are_none_are_not_recorded(tmp_path):
+    place, odd = recorded(tmp_path), float("nan")
+    record = json.loads((place / "explorer.json").read_text())
+    history = [{"step": 0, "loss": odd, "dev_accuracy": odd}, {"step": 10, "loss": -float("inf"), "dev_accuracy": 0.8}]
+    (place / "explorer.json").write_text(json.dumps(record | {"history": history, "without_prompt": odd, "hyperparameters": {"rates": [odd, 0.3]}}))
+    prompt = read_prompt(place)
+    assert prompt.origin.history == (Evaluation(0, None, None), Evaluation(10, None, 0.8))
+    assert (prompt.origin.without_prompt, prompt.origin.hyperparameters) == (None, {"rates": [None, 0.3]})
+    assert "NaN" not in (prompt.save(tmp_path / "copy") / "explorer.json").read_text()
+
+
+@pytest.mark.parametrize("steps", [np.array([0.5, 1.2], np.float32), np.array([np.nan, 1]), np.array([False, True])])
+def test_steps_that_are_no_whole_numbers(steps, tmp_path):
+    from safetensors.numpy import save_file
+
+    place = recorded(tmp_path)
+    save_file({"vectors": np.stack([0 * VECTORS, VECTORS]), "steps": steps}, place / "trajectory.safetensors")
+    refused(place, f"steps of type {steps.dtype}; expected whole numbers")
+
+
+@pytest.mark.parametrize("name", ["explorer.json", "adapter_config.json"])
+def test_a_byte_order_mark_is_no_damage(name, tmp_path):
+    place = recorded(tmp_path)
+    (place / name).write_bytes(b"\xef\xbb\xbf" + (place / name).read_bytes())
+    assert read_prompt(place).origin.task == "films"
+
+
+@pytest.mark.parametrize("format", ["google", "peft", "multitask", "trainer"])
+def test_keys_of_very_many_digits(format, tmp_path):
+    if format == "google":
+        place = foreign.google(tmp_path, VECTORS)
+    elif format == "multitask":
+        parts = {"prefix_task_cols": np.ones((2, 12, 1), np.float32), "prefix_task_rows": np.ones((2, 1, 16), np.float32)}
+        place = foreign.peft(tmp_path, VECTORS, kind="MULTITASK_PROMPT_TUNING", **parts)
+    else:
+        place = foreign.peft(tmp_path, VECTORS)
+    if format == "trainer":
+        (tmp_path / "run").mkdir()
+        place = place.rename(tmp_path / "run" / "checkpoint-5").parent
+    said = refused(Path(f"{place}#{'9' * 5000}"))
+    assert len(said) < 500
+    assert "the file is damaged" not in said
+
+
+@pytest.mark.parametrize("kind", ["a\nb\x1b[31m", ["a\n"], "x" * 100_000])
+@pytest.mark.parametrize("field", ["peft_type", "num_virtual_tokens"])
+def test_what_a_message_repeats_of_a_file_keeps_to_one_short_line(field, kind, tmp_path):
+    place = recorded(tmp_path)
+    config = json.loads((place / "adapter_config.json").read_text())
+    (place / "adapter_config.json").write_text(json.dumps(config | {field: kind}))
+    with pytest.raises(PromptError) as caught:
+        read_prompt(place)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 500
+
+
+def test_names_of_arrays_keep_to_one_short_line(tmp_path):
+    from safetensors.numpy import save_file
+
+    save_file({"prompt\n\x1b[31m": VECTORS, "x" * 100_000: VECTORS}, tmp_path / "odd.safetensors")
+    with pytest.raises(PromptError, match=r"found prompt\\n") as caught:
+        read_prompt(tmp_path / "odd.safetensors")
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 700
+
+
+@pytest.mark.parametrize("dtype", ["float8_e4m3fn", "float8_e5m2"])
+@pytest.mark.parametrize("name", ["odd.pt", "odd.safetensors", "adapter_model.bin"])
+def test_quantized_vectors_are_refused_by_name(dtype, name, tmp_path):
+    import torch
+    from safetensors.torch import save_file
+
+    odd = torch.tensor(VECTORS).to(getattr(torch, dtype))
+    place = tmp_path / name
+    if name == "adapter_model.bin":
+        place = foreign.peft(tmp_path, VECTORS, name) / name
+    if name == "odd.safetensors":
+        save_file({"prompt_embeddings": odd}, place)
+    else:
+        torch.save({"prompt_embeddings": odd}, place)
+    refused(place, "which are quantized; expected float32, float16 or bfloat16: save it as one of these")
+
+
+@pytest.mark.parametrize("name", ["__MACOSX/._prompt.npy", "._prompt.npy", "inside/._prompt.npy", ".DS_Store"])
+def test_what_macos_puts_into_a_zip_is_passed_over(name, tmp_path):
+    np.savez(tmp_path / "prompt.npz", prompt=VECTORS)
+    with zipfile.ZipFile(tmp_path / "prompt.npz", "a") as archive:
+        archive.writestr(name, b"\0\5\x16\7")
+    np.testing.assert_array_equal(read_prompt(tmp_path / "prompt.npz").vectors, VECTORS)
 
 
 @pytest.mark.parametrize("levels", [65, 500, 5_000, 100_000])
@@ -481,6 +576,17 @@ def test_tuples_that_share_tuples_are_not_hashed(tmp_path):
         for info in plain.infolist():
             evil.writestr(info.filename, b"\x80\x02}" + nested + b"K\x01s." if info.filename.endswith("data.pkl") else plain.read(info))
     refused(tmp_path / "tuples.pt", "tuples in tuples")
+
+
+@pytest.mark.parametrize("body", [b"](" + b"N" * (4 * 2**20 - 20) + b"e", b"N" + b"2" * (4 * 2**20 - 20), b"N" + b"q\0h\0" * 2**19])
+def test_pickles_of_very_many_steps_are_refused_soon(body, tmp_path):
+    import torch
+
+    torch.save({"prompt": torch.ones(2, 3)}, tmp_path / "plain.pt")
+    with zipfile.ZipFile(tmp_path / "plain.pt") as plain, zipfile.ZipFile(tmp_path / "steps.pt", "w") as evil:
+        for info in plain.infolist():
+            evil.writestr(info.filename, b"\x80\x02" + body + b"." if info.filename.endswith("data.pkl") else plain.read(info))
+    refused(tmp_path / "steps.pt", "a pickle of more than 500,000 steps")
 
 
 @pytest.mark.parametrize(

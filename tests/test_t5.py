@@ -295,6 +295,12 @@ def test_labels_end_with_eos_and_need_a_piece(tiny):
         tiny.label_ids("")
 
 
+def test_a_text_is_no_label(tiny):
+    assert len(tiny.label_ids("good " * 100)) > 100
+    with pytest.raises(DataError, match=r"label 'good good .* has 30,00. pieces; expected at most 128: is this a text"):
+        tiny.label_probabilities([None], ["a good film"], ["positive", "good " * 30_000])
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [(" \t", "text 2 is empty"), ("a" * (LONGEST_TEXT + 1), "100,001 characters")],

@@ -78,6 +78,14 @@ def test_labels_may_be_numbers_and_keep_the_order_asked_for(tmp_path):
         ("a.tsv", b"text\tlabel\nx\ty\nz\tu\tw\n", r"row 3: found 3 columns; expected 2 \(text, label\): put quotes around a text that has tabs"),
         ("a.tsv", b"text\tlabel\nx\tYes\nz\tyes\n", "the labels Yes and yes, which differ only by case; expected one spelling"),
         ("a.csv", b'text,label\n"good, film" x,yes\nbad,no\n', "row 2: found a quote that opens a field and is not closed at its end"),
+        ("a.tsv", b"text\tlabel\nx\t1\ny\t0\nz\t1.0\n", "the labels 1 and 1.0, which differ only by the way they are written"),
+        ("a.tsv", b'text\tlabel\n"x\tyes\ny\tno"\nz\tno\n', 'the labels no and no", which differ only by the way they are written'),
+        ("a.csv", "text,label\nx,yes\ny,yes\u200b\nz,no\n".encode(), "the labels yes and yes.u200b, which differ only by the way they are written"),
+        ("a.csv", "text,label\nx,caf\u00e9\ny,cafe\u0301\nz,no\n".encode(), "which differ only by the way they are written"),
+        ("a.csv", b'text,label\n"good,yes\nbad,no\nfine",yes\nx,no\n', "row 2: a quote opens here and closes 2 lines below, over what look like rows"),
+        ("a.csv", b'text;label\n"good;yes\nbad;no\nfine";yes\nx;no\n', "row 2: a quote opens here and closes 2 lines below, over what look like rows"),
+        ("a.csv", b'label,text\nyes,"good\nno,bad\nyes,fine"\nno,x\n', "row 2: a quote opens here and closes 2 lines below, over what look like rows"),
+        ("a.csv", b'text,label,note\ngood,yes,"open\nbad,no,x\nfine,yes,shut"\nx,no,y\n', "row 2: a quote opens here and closes 2 lines below"),
         ("a.csv", b'text,label\n"good,yes\nbad",no\nx,yes\n', "row 2: a quote opens here and closes 1 line below, over what look like rows"),
         ("a.tsv", b'text\tlabel\n"good\tor\nnot"\tyes\nbad\tno\n', "row 2: a quote opens here and closes 1 line below"),
         ("a.tsv", b'label\ttext\nyes\t"good\nno\tbad"\nyes\tfine\n', "row 2: a quote opens here and closes 1 line below"),
@@ -91,6 +99,7 @@ def test_labels_may_be_numbers_and_keep_the_order_asked_for(tmp_path):
         ("a.tsv.xz", b"not packed", "cannot be read"),
         ("a.csv.gz", b"not packed", "cannot be read"),
         ("a.csv.gz", gzip.compress(b"text,label\na,b\n" * 100, mtime=0)[:-20], "cannot be read"),
+        ("a.csv.gz", gzip.compress(b"text,label\na,b\n", mtime=0) + b"a part whose beginning is damaged", "something that is not compressed follows its end"),
         ("a.txt", b"text\tlabel\n", r"found the suffix \.txt; expected \.tsv, \.csv or \.jsonl"),
         ("a", b"text\tlabel\n", "found the suffix none"),
         ("a.jsonl", b'{"text": "a", "label": "b"}\n{"text": \n', "line 2: no JSON"),
@@ -99,6 +108,8 @@ def test_labels_may_be_numbers_and_keep_the_order_asked_for(tmp_path):
         ("a.jsonl", b'{"text": ["a"], "label": "b"}\n', "row 1: found a text or label that is no plain value"),
         ("a.jsonl", b'{"mood": "a", "label": "b"}\n', "row 1: found the columns mood, label; expected text: name the column$"),
         ("a.jsonl", b'{"text": "a", "label": {"b": 1}}\n', "row 1: found a text or label that is no plain value"),
+        ("a.jsonl", b'{"text": "a", "label": Infinity}\n{"text": "b", "label": 0}\n', "row 1: the label is missing"),
+        ("a.jsonl", b'{"text": "a", "label": "\\ud800"}\n{"text": "b", "label": 0}\n', r"row 1: the label '\\ud800' is not Unicode text; change it"),
         ("a.jsonl", b'{"text": null, "label": "b"}\n', "row 1: the text is missing; expected a text and a label in every row"),
     ],
 )
@@ -124,6 +135,7 @@ ACCEPTED = {
     "semicolons": ("a.csv", "text;label\ngood, film;yes\nbad;no\n", ["good, film", "bad"], "yes no"),
     "no header": ("a.tsv", "good\tyes\nbad\tno\nfine\tyes\nawful\tno\n", ["good", "bad", "fine", "awful"], "yes no yes no"),
     "no header, labels first": ("a.csv", "1,good\n0,bad\n1,fine\n0,awful\n", ["good", "bad", "fine", "awful"], "1 0 1 0"),
+    "quotes after a space": ("a.csv", 'text, label\ngood, "yes"\nbad, "no"\n', ["good", "bad"], "yes no"),
     "JSON in other case": ("a.jsonl", '{"Sentence": "good", "LABEL": 1.0}\n\n{"Sentence": "bad", "LABEL": 0}\n\n', ["good", "bad"], "1 0"),
 }
 
@@ -144,6 +156,27 @@ def test_encodings_are_told_and_a_guess_is_noted(encoding, tmp_path):
     assert task.texts == ("a naïve “café”", "bad and long enough")
     assert bool(task.notes) == (encoding == "cp1252")
     assert not task.notes or "row 2 is not UTF-8; the file is read as Windows-1252" in task.notes[0]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize(("texts", "answers"), [(("хороший фильм", "плохой"), ("да", "нет")), (("很好的电影", "很差的电影"), ("正面", "负面"))])
+def test_utf_16_without_a_mark_is_told_in_any_script(texts, answers, encoding, tmp_path):
+    path = tmp_path / "a.tsv"
+    path.write_bytes("".join(f"{text}\t{label}\r\n" for text, label in (("text", "label"), *zip(texts, answers, strict=True))).encode(encoding))
+    task = read_task(path)
+    assert (task.texts, task.answers) == (texts, answers)
+
+
+def test_parts_of_a_packed_file_may_have_padding_between_them(tmp_path):
+    (tmp_path / "a.tsv.xz").write_bytes(lzma.compress(b"text\tlabel\ngood\tyes\n") + bytes(8) + lzma.compress(b"bad\tno\n") + bytes(4))
+    assert read_task(tmp_path / "a.tsv.xz").texts == ("good", "bad")
+
+
+@pytest.mark.parametrize(("labels", "found"), [(("0", "1"), "1.0 0.0 1"), (("0.0", "1.0"), "1 0 1.0")])
+def test_labels_asked_for_may_be_numbers_written_otherwise(labels, found, tmp_path):
+    path = tmp_path / "a.tsv"
+    path.write_text("text\tlabel\n" + "".join(f"good\t{label}\n" for label in found.split()))
+    assert read_task(path, labels).answers == (labels[1], labels[0], labels[1])
 
 
 def test_labels_asked_for_are_matched_without_regard_to_case_and_noted(tmp_path):
@@ -201,6 +234,8 @@ def test_tasks_are_checked_however_they_are_made():
         Task((), (), ("x", "y"), "planted")
     with pytest.raises(DataError, match=r"planted, row 2 is empty"):
         Task(("a", ""), ("x", "y"), ("x", "y"), "planted")
+    with pytest.raises(DataError, match="planted: found the label x twice; expected different class labels"):
+        Task(("a", "b"), ("x", "y"), ("x", "y", "x"), "planted")
     with pytest.raises(DataError, match="100,001 characters; expected at most 100,000"):
         check_text("a" * (LONGEST_TEXT + 1))
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from explorer.files import check_target, csv_bytes, write_file
+from explorer.wording import one_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,12 +26,7 @@ GAP = "  "
 
 def note(message: str) -> None:
     """Progress or a warning: one line on stderr."""
-    typer.echo(printable(message), err=True)
-
-
-def printable(text: str) -> str:
-    """Text without control characters: a file or piece may be named to steer the terminal it is printed on."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)
+    typer.echo(one_line(message), err=True)
 
 
 class Output:
@@ -166,7 +162,7 @@ def _clipped(text: str, width: int) -> str:
 
 def paragraph(*sentences: str) -> str:
     """Sentences as lines of at most WIDTH columns; empty ones are left out."""
-    return "\n".join(textwrap.fill(printable(sentence), WIDTH, break_on_hyphens=False) for sentence in sentences if sentence)
+    return "\n".join(textwrap.fill(one_line(sentence), WIDTH, break_on_hyphens=False) for sentence in sentences if sentence)
 
 
 def concluded(said: str, rest: str, wide: bool) -> str:
@@ -177,7 +173,7 @@ def concluded(said: str, rest: str, wide: bool) -> str:
 def entries(words: dict[str, str]) -> str:
     """Names and what they stand for, one below the other; long texts go on in the next line."""
     indent = " " * (max(map(len, words)) + len(GAP))
-    lines = [textwrap.fill(printable(word), WIDTH - len(indent), break_on_hyphens=False) for word in words.values()]
+    lines = [textwrap.fill(one_line(word), WIDTH - len(indent), break_on_hyphens=False) for word in words.values()]
     return "\n".join(name.ljust(len(indent)) + textwrap.indent(line, indent).lstrip() for name, line in zip(words, lines, strict=True))
 
 
@@ -194,7 +190,7 @@ def cell(value: object) -> str:
     if isinstance(value, list):
         return ", ".join(map(cell, value))
     if isinstance(value, dict):
-        return ", ".join(f"{printable(key)} {cell(item)}" for key, item in value.items())
+        return ", ".join(f"{one_line(key)} {cell(item)}" for key, item in value.items())
     if isinstance(value, float):
         return f"{value:.1f}" if abs(value) >= 1000 else f"{round(value, 3) + 0.0:.3f}"  # no -0.000
-    return printable(str(value))
+    return one_line(str(value))

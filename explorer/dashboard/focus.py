@@ -8,6 +8,7 @@ from explorer.dashboard import cache
 from explorer.dashboard.limits import MOST_TOKENS
 from explorer.dashboard.markdown import safe
 from explorer.files import PACKAGE
+from explorer.formats.names import number_of
 from explorer.pieces import readable
 from explorer.prompt import SoftPrompt
 from explorer.report.tables import sources
@@ -37,10 +38,10 @@ def prompt(session: Session) -> SoftPrompt:
 
 def position(one: SoftPrompt) -> int | None:
     """The position of the token in focus, if it is one of this prompt's."""
-    token = str(st.session_state.get(TOKEN, NONE))
-    if st.session_state.get(PROMPT, one.name) != one.name or not token.isdecimal() or int(token) >= one.length:
+    token = number_of(str(st.session_state.get(TOKEN, NONE)))
+    if st.session_state.get(PROMPT, one.name) != one.name or token is None or token >= one.length:
         return None
-    return int(token)
+    return token
 
 
 def choose(name: str, token: int | None) -> None:

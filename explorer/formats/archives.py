@@ -37,7 +37,7 @@ class Archive:
         except _DAMAGE as error:
             raise PromptError(f"{path}: cannot be read as a zip file ({first_line(error)}); it is damaged or of another kind") from error
         named = [(info.filename.replace("\\", "/"), info) for info in self._zip.infolist()]  # zips of Windows may hold backslashes
-        self._members = {name: info for name, info in named if not name.endswith("/") and not name.startswith("__MACOSX/")}
+        self._members = {name: info for name, info in named if not name.endswith("/") and not _of_macos(name)}
         try:
             self._check()
         except PromptError:
@@ -102,6 +102,11 @@ class Archive:
 
     def __exit__(self, *_: object) -> None:
         self._zip.close()
+
+
+def _of_macos(name: str) -> bool:
+    """Whether a member is what macOS adds: forks of files and the looks of folders."""
+    return name.startswith("__MACOSX/") or PurePosixPath(name).name.startswith(("._", ".DS_Store"))
 
 
 def _directory_size(path: Path) -> int:

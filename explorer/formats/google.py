@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from explorer.errors import PromptError
+from explorer.formats.names import number_of
 from explorer.formats.numpy_arrays import is_npy, list_npy
 from explorer.formats.stored import Stored, load, shape_text
 from explorer.prompt import Origin, SoftPrompt, Trajectory
@@ -34,9 +35,10 @@ def read(path: Path, name: str, key: str | None = None) -> SoftPrompt:
     if not steps and alone is not None:
         steps = {_number(path): alone}
     if key is not None:
-        steps = {step: file for step, file in steps.items() if step is not None and (not key.isdecimal() or step <= int(key))}
-        if not key.isdecimal() or int(key) not in steps:
-            raise PromptError(f"{path}: no step {key}; name one of those in the folder, such as {next(iter(steps), 0)}", "key")
+        asked = number_of(key)
+        steps = {step: file for step, file in steps.items() if step is not None and (asked is None or step <= asked)}
+        if asked is None or asked not in steps:
+            raise PromptError(f"{path}: no step {key[:80]}; name one of those in the folder, such as {next(iter(steps), 0)}", "key")
     last = max(steps, key=lambda step: step or 0)
     file, stored = steps[last], list_npy(steps[last])[""]
     vectors = load(file, "", stored)

@@ -34,6 +34,11 @@ def prompt_name(path: Path) -> str:
     return printable("/".join(parts[-1 - named :]))
 
 
+def number_of(key: str) -> int | None:
+    """The step or task that a key names by its number; None for other keys."""
+    return int(key) if key.isdecimal() and len(key) <= 18 else None
+
+
 def names_apart(names: Sequence[str], places: Sequence[Path | None]) -> list[str]:
     """The same names; of those that are equal and of different places, each with as many folders before it as tell them apart."""
     there: dict[str, set[Path]] = {}

@@ -10,6 +10,7 @@ import numpy as np
 
 from explorer.errors import PromptError, WriteError
 from explorer.files import write_folder
+from explorer.formats.names import number_of
 from explorer.formats.record import RECORD, TRAJECTORY, Record, read_record, read_trajectory, record_of
 from explorer.formats.safetensors_arrays import list_safetensors
 from explorer.formats.stored import Stored, listing, load, read_json
@@ -56,7 +57,7 @@ def read(path: Path, name: str, key: str | None = None) -> SoftPrompt:
     rows = arrays[TABLE].shape[0]
     length = rows if config.get("num_virtual_tokens") is None else config["num_virtual_tokens"]
     if not isinstance(length, int) or isinstance(length, bool) or not 0 < length <= rows:
-        raise PromptError(f"{path}: the configuration names {length!r} virtual tokens, the weights hold {rows}; expected at least as many rows")
+        raise PromptError(f"{path}: the configuration names {repr(length)[:40]} virtual tokens, the weights hold {rows}; expected at least as many rows")
     table, dropped = load(file, TABLE, arrays[TABLE]), rows - length
     if key == UNTRAINED:
         return _untrained(path, name, table, length, config)
@@ -64,7 +65,7 @@ def read(path: Path, name: str, key: str | None = None) -> SoftPrompt:
     if kind == MULTITASK:
         table, found_key = _of_task(file, arrays, table, key)
     elif key not in (None, TABLE):
-        raise PromptError(f"{path}: no array {key}; found {TABLE}" + (f" and the {UNTRAINED} half" if dropped else ""))
+        raise PromptError(f"{path}: no array {key[:80]}; found {TABLE}" + (f" and the {UNTRAINED} half" if dropped else ""))
     warnings = (f"{dropped} of {rows} rows dropped: PEFT never uses nor trains the decoder's half",) if dropped else ()
     record, trajectory = read_record(path / RECORD) if (path / RECORD).is_file() else None, None
     if (path / TRAJECTORY).is_file():
@@ -115,12 +116,13 @@ def _of_task(file: Path, arrays: dict[str, Stored], table: np.ndarray, key: str 
         raise PromptError(f"{file}: found {listing(arrays)}; expected {COLUMNS} [T, P, r] and {ROWS} [T, r, H] that fit {TABLE} {table.shape}")
     if key is None and tasks == 1:
         key = "0"
-    if key is None or not key.isdecimal() or int(key) >= tasks:
-        asked = "" if key is None else f" (asked for {key})"
+    number = None if key is None else number_of(key)
+    if number is None or number >= tasks:
+        asked = "" if key is None else f" (asked for {key[:80]})"
         raise PromptError(f"{file}: a prompt for each of {tasks} tasks{asked}; name one by its number, 0 to {tasks - 1}, such as {file.parent.name}#0", "key")
-    columns, rows = (load(file, name, arrays[name])[int(key)].astype(np.float32) for name in (COLUMNS, ROWS))
+    columns, rows = (load(file, name, arrays[name])[number].astype(np.float32) for name in (COLUMNS, ROWS))
     with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is reported as such
-        return table.astype(np.float32) * (columns @ rows), f"{TABLE}, task {key}"
+        return table.astype(np.float32) * (columns @ rows), f"{TABLE}, task {number}"
 
 
 def _origin(path: Path, config: dict, record: Record | None, key: str, dtype: str, dropped: int, warnings: tuple[str, ...]) -> Origin:

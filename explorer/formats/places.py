@@ -35,6 +35,8 @@ def locate(prompt: str | Path, revision: str | None = None) -> Path:
     if (found := local(prompt)) is not None:
         return _settled(found, revision)
     given = str(prompt)
+    if not given.strip():
+        raise PromptError("found an empty name; expected a prompt's file or folder, or its name", "prompt")
     name, _, marked = given.partition(REVISION_MARK)
     if not hub.is_id(name) or name.endswith(ARRAYS):
         raise PromptError(f"{given[:200]}: no such file, folder or bundled prompt{_nearest_name(given)}", "prompt")
@@ -47,7 +49,9 @@ def locate(prompt: str | Path, revision: str | None = None) -> Path:
 
 
 def local(prompt: str | Path) -> Path | None:
-    """The path of a prompt on this machine, in full; None where there is none."""
+    """The path of a prompt on this machine, in full; None where there is none, and for an empty name, which would be the folder one is in."""
+    if not str(prompt).strip():
+        return None
     of, _, rest = str(prompt).partition("/")
     for path in (Path(prompt), PROMPTS / str(prompt), PROMPTS.with_name(f"{OF_OTHER_MODELS}{of}") / rest):
         try:

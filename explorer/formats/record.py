@@ -1,5 +1,6 @@
 """Our own record beside an adapter: where a prompt came from (`explorer.json`) and how it moved (`trajectory.safetensors`)."""
 
+import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,6 +17,8 @@ RECORD, TRAJECTORY = "explorer.json", "trajectory.safetensors"
 
 Integer = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 """as tables can hold it"""
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+"""an accuracy"""
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,7 @@ class Measured:
 
     step: Integer
     loss: float | None = None
-    dev_accuracy: float | None = None
+    dev_accuracy: Share | None = None
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ class Record:
     rows: tuple[RowSource | None, ...] | None = None
     template: str | None = None
     history: tuple[Measured, ...] | None = None
-    without_prompt: float | None = None
+    without_prompt: Share | None = None
     hyperparameters: dict[str, Any] | None = field(default_factory=dict)
     data: dict[str, Any] | None = field(default_factory=dict)
     from_start: bool | None = None
@@ -58,11 +61,26 @@ class Record:
 
 
 def read_record(path: Path) -> Record:
-    """The record in a file. Raises PromptError when it is damaged or an entry is of another type than this project writes."""
+    """The record in a file; a number that is none, such as NaN, is not recorded there.
+
+    Raises PromptError when it is damaged or an entry is of another type than this project writes.
+    """
     try:
-        return msgspec.convert(read_json(path), Record)
+        record = msgspec.convert(_finite(read_json(path)), Record)
+        if record.labels is not None and (len({*record.labels}) < len(record.labels) or not all(label.strip() for label in record.labels)):
+            raise msgspec.ValidationError("blank or equal labels")
     except msgspec.ValidationError as error:
         raise PromptError(f"{path}: not as this project writes it ({error}); delete the file to read the adapter alone") from error
+    return record
+
+
+def _finite(value: Any) -> Any:
+    """What JSON holds, with None for NaN and infinity."""
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def read_trajectory(path: Path, shape: tuple[int, ...], from_start: bool = True) -> Trajectory:
@@ -75,6 +93,8 @@ def read_trajectory(path: Path, shape: tuple[int, ...], from_start: bool = True)
     vectors = tensors["vectors"]
     if vectors.ndim != 3 or vectors.shape[1:] != shape:
         raise PromptError(f"{path}: vectors of shape {vectors.shape}; expected [S, {shape[0]}, {shape[1]}]")
+    if tensors["steps"].dtype.kind not in "iu":
+        raise PromptError(f"{path}: steps of type {tensors['steps'].dtype}; expected whole numbers")
     try:
         return Trajectory(vectors, np.asarray(tensors["steps"], np.int64), from_start)
     except PromptError as error:

@@ -7,9 +7,11 @@ import numpy as np
 
 from explorer.bounded import check_safetensors
 from explorer.errors import PromptError
-from explorer.formats.stored import MOST_JSON, Stored, first_line
+from explorer.formats.stored import LONGEST_KEY, MOST_JSON, Stored, first_line, quantized
 
 _DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+_QUANTIZED = ("F8_", "F6_", "F4")
+"""how the names of types begin that are no numbers without their scales"""
 
 
 def is_safetensors(path: Path) -> bool:
@@ -30,7 +32,7 @@ def list_safetensors(path: Path) -> dict[str, Stored]:
     """The arrays of a safetensors file by their names. Raises PromptError when it is missing or damaged."""
     with _opened(path) as file:
         return {
-            key: Stored(tuple(part.get_shape()), _DTYPES.get(part.get_dtype(), part.get_dtype()), partial(_one, path, key))
+            key: Stored(tuple(part.get_shape()), _DTYPES.get(part.get_dtype(), part.get_dtype()), partial(_one, path, key, part.get_dtype()))
             for key in file.keys()  # noqa: SIM118  safe_open is no mapping
             for part in [file.get_slice(key)]
         }
@@ -51,12 +53,14 @@ def read_safetensors(path: Path) -> dict[str, np.ndarray]:
     return {key: load(path, key, stored) for key, stored in list_safetensors(path).items()}
 
 
-def _one(path: Path, key: str) -> np.ndarray:
+def _one(path: Path, key: str, dtype: str) -> np.ndarray:
+    if dtype.startswith(_QUANTIZED):
+        raise quantized(f"{path}: {key[:LONGEST_KEY]}", dtype)
     with _opened(path) as file:
         try:
             return file.get_tensor(key)
         except Exception as error:  # types that NumPy has no name for raise AttributeError or TypeError
-            raise PromptError(f"{path}: {key} cannot be read ({first_line(error)}); expected float32, float16 or bfloat16") from error
+            raise PromptError(f"{path}: {key[:LONGEST_KEY]} cannot be read ({first_line(error)}); expected float32, float16 or bfloat16") from error
 
 
 def _opened(path: Path):

@@ -30,8 +30,8 @@ MODEL = re.compile(
 """in the name of an array of a model, of an optimizer, or of what a prompt is made with"""
 DEEPEST_JSON = 64
 """objects in objects"""
-LISTED = 6
-"""arrays that a message names"""
+LISTED, LONGEST_KEY = 6, 200
+"""arrays that a message names, and characters of their names"""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Stored:
     @property
     def floating(self) -> bool:
         """Whether it holds floating-point numbers."""
-        return self.dtype == "bfloat16" or self.dtype.startswith("float")
+        return self.dtype == "bfloat16" or self.dtype.startswith(("float16", "float32", "float64", "float128"))
 
 
 def as_bfloat16(dtype: np.dtype) -> np.dtype:
@@ -60,6 +60,11 @@ def as_bfloat16(dtype: np.dtype) -> np.dtype:
     import ml_dtypes
 
     return np.dtype(ml_dtypes.bfloat16) if dtype.kind == "V" and dtype.itemsize == 2 and dtype.names is None else dtype
+
+
+def quantized(where: str, dtype: str) -> PromptError:
+    """What to say of an array whose values are no vectors without the scales that belong to them."""
+    return PromptError(f"{where} holds {dtype} values, which are quantized; expected float32, float16 or bfloat16: save it as one of these")
 
 
 def load(path: Path, key: str, stored: Stored) -> np.ndarray:
@@ -79,7 +84,7 @@ def choose(path: Path, arrays: Mapping[str, Stored], key: str | None, candidates
     """
     if key is not None:
         if key not in arrays:
-            raise PromptError(f"{path}: no array {key}; found {listing(arrays)}")
+            raise PromptError(f"{path}: no array {key[:80]}; found {listing(arrays)}")
         return key
     if candidates is None:
         matrices = {name: stored for name, stored in arrays.items() if stored.matrix}
@@ -103,7 +108,7 @@ def _of_a_model(name: str, stored: Stored) -> bool:
 
 def listing(arrays: Mapping[str, Stored]) -> str:
     """The first arrays with their shapes, for messages."""
-    named = [f"{key or 'array'} {shape_text(stored.shape)}" for key, stored in list(arrays.items())[:LISTED]]
+    named = [f"{key[:LONGEST_KEY] or 'array'} {shape_text(stored.shape)}" for key, stored in list(arrays.items())[:LISTED]]
     more = f" and {len(arrays) - LISTED} more" if len(arrays) > LISTED else ""
     return ", ".join(named) + more if named else "no array"
 
@@ -126,7 +131,7 @@ def read_json(path: Path) -> dict:
 def parse_json(content: bytes, path: Path) -> dict:
     """The JSON object that `content` holds; `path` is for messages. Raises PromptError when it is damaged or no object."""
     try:
-        read = json.loads(content.decode("utf-8"), parse_int=_whole_number)
+        read = json.loads(content.decode("utf-8-sig"), parse_int=_whole_number)
         _check_depth(read)
         json.dumps(read, ensure_ascii=False).encode()  # half a surrogate pair is no text, but JSON can escape it
     except (ValueError, RecursionError) as error:

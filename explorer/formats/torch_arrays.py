@@ -9,7 +9,7 @@ import numpy as np
 from explorer.bounded import check_pickle
 from explorer.errors import PromptError
 from explorer.formats.archives import ZIP, Archive
-from explorer.formats.stored import MOST_BYTES, Stored, first_line, starts_with
+from explorer.formats.stored import LONGEST_KEY, MOST_BYTES, Stored, first_line, quantized, starts_with
 
 if TYPE_CHECKING:
     import torch
@@ -26,8 +26,6 @@ MOST_PICKLE = 4 * 2**20
 """bytes of what is beside the tensors"""
 MOST_FOUND, MOST_LOOKED_AT = 10_000, 200_000
 """tensors of a checkpoint, and entries of its dictionaries"""
-LONGEST_KEY = 200
-"""characters"""
 MOST_PLACES = 3
 """at which one dictionary is looked into"""
 
@@ -108,7 +106,7 @@ def _tensors(content: object, path: Path) -> dict[str, Stored]:
     waiting: list[tuple[str, object, int]] = [("", content, DEEPEST)]
     while waiting:
         name, value, depth = waiting.pop()
-        if (stored := _stored(value)) is not None:
+        if (stored := _stored(value, f"{path}: {name or 'the array'}")) is not None:
             found[name] = stored
         elif isinstance(value, dict) and depth and seen.get(id(value), 0) < MOST_PLACES:
             seen[id(value)] = seen.get(id(value), 0) + 1
@@ -120,22 +118,23 @@ def _tensors(content: object, path: Path) -> dict[str, Stored]:
     return found
 
 
-def _stored(value: object) -> Stored | None:
+def _stored(value: object, where: str) -> Stored | None:
     """A plain tensor as it is listed; None for other things."""
     import torch
 
-    if not isinstance(value, torch.Tensor) or value.is_nested or value.layout != torch.strided or value.is_quantized or value.device.type != "cpu":
+    if not isinstance(value, torch.Tensor) or value.is_nested or value.layout != torch.strided or value.device.type != "cpu":
         return None
-    if value.dtype not in (torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.int32):
-        return None
-    return Stored(tuple(value.shape), str(value.dtype).removeprefix("torch."), lambda: _numbers(value))
+    return Stored(tuple(value.shape), str(value.dtype).removeprefix("torch."), lambda: _numbers(value, where))
 
 
-def _numbers(tensor: "torch.Tensor") -> np.ndarray:
+def _numbers(tensor: "torch.Tensor", where: str) -> np.ndarray:
+    """Raises PromptError for quantized values."""
     import ml_dtypes
     import torch
 
-    tensor = tensor.detach().resolve_neg().contiguous()
+    if tensor.is_quantized or (tensor.is_floating_point() and tensor.dtype.itemsize < 2):
+        raise quantized(where, str(tensor.dtype).removeprefix("torch."))
+    tensor = tensor.detach().resolve_conj().resolve_neg().contiguous()
     if tensor.dtype == torch.bfloat16:
         return tensor.view(torch.int16).numpy().view(ml_dtypes.bfloat16).copy()
     return tensor.numpy().copy()

@@ -13,7 +13,7 @@ import numpy as np
 
 from explorer.errors import PromptError
 from explorer.formats import adapterhub, peft
-from explorer.formats.names import KEY_MARK
+from explorer.formats.names import KEY_MARK, number_of
 from explorer.formats.stored import MOST_BYTES, first_line, read_json, shape_text
 from explorer.prompt import Evaluation, Origin, SoftPrompt, Trajectory
 from explorer.wording import count
@@ -119,9 +119,9 @@ def _step(key: str | None, steps: dict[int, Path]) -> int | None:
     number = key if key is None or key.isdecimal() else (found[1] if (found := STEP.fullmatch(key)) else None)
     if number is None or (key == number and peft.is_multitask(steps[max(steps)])):
         return None
-    if int(number) not in steps:
-        raise PromptError(f"no step {key} in this run; name one of those in the folder, such as {next(iter(steps))}", "key")
-    return int(number)
+    if (asked := number_of(number)) not in steps:
+        raise PromptError(f"no step {str(key)[:80]} in this run; name one of those in the folder, such as {next(iter(steps))}", "key")
+    return asked
 
 
 class _Points:

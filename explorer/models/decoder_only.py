@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 import numpy as np
 
 from explorer.choices import Device, Dtype
-from explorer.errors import DataError, ModelError
+from explorer.errors import ModelError
 from explorer.files import MODELS
 from explorer.interruption import checkpoint
 from explorer.models.architecture import MOST_LAYERS, MOST_SIZE, read_json
@@ -77,14 +77,12 @@ class FrozenDecoder(FrozenModel):
         return super().embedding if self.network.scale == 1 else None
 
     def label_ids(self, label: str) -> list[int]:
-        """Pieces of a label as they follow the template, the space before it with the first. Raises DataError when the label has no piece."""
+        """Pieces of a label as they follow the template, the space before it with the first. Raises DataError as in every model."""
         before, said = BEFORE_ANY + after(self.template), label_start(self.template) + label
         with self.lock:
             start, whole = self.tokenizer.encode(before), self.tokenizer.encode(before + said)
             ids = whole[len(start) :] if whole[: len(start)] == start else self.tokenizer.encode(said)
-        if not ids or not label.strip():
-            raise DataError(f"label {label!r} has no piece in the vocabulary of {self.name}; expected a word the tokenizer knows")
-        return ids
+        return self._label(label, ids)
 
     def says(self, written: str, labels: Sequence[str]) -> bool:
         """Whether a generated text begins with one of the labels: a language model goes on after its answer."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 import numpy as np
 
 from explorer.choices import Device, Dtype
-from explorer.errors import DataError, ModelError
+from explorer.errors import ModelError
 from explorer.files import MODELS
 from explorer.models.architecture import read_architecture
 from explorer.models.family import TASK_TYPES
@@ -52,12 +52,10 @@ class FrozenT5(FrozenModel):
         return cls(network, tokenizer, name, folder, doubts(network, folder))
 
     def label_ids(self, label: str) -> list[int]:
-        """Pieces of a label as a target, ending with eos. Raises DataError when the label has no piece."""
+        """Pieces of a label as a target, ending with eos. Raises DataError as in every model."""
         with self.lock:
             ids = self.tokenizer.encode(label)
-        if not ids:
-            raise DataError(f"label {label!r} has no piece in the vocabulary of {self.name}; expected a word the tokenizer knows")
-        return [*ids, self.network.architecture.end]
+        return [*self._label(label, ids), self.network.architecture.end]
 
     def says(self, written: str, labels: Sequence[str]) -> bool:
         """Whether a generated text is one of the labels: nothing else, since a T5 says when it has ended."""

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     import torch
 
 LONGEST_OUTPUT = 64
+LONGEST_LABEL = 128
+"""pieces of a class label; a whole text in its place would take memory that grows with the square of its length"""
 
 Prompts = Sequence[SoftPrompt | np.ndarray | None]
 """prompts, or their vectors [P, H]; None for no prompt"""
@@ -98,7 +100,15 @@ class FrozenModel(ABC):
 
     @abstractmethod
     def label_ids(self, label: str) -> list[int]:
-        """Pieces of a label as a target. Raises DataError when the label has no piece."""
+        """Pieces of a label as a target. Raises DataError when the label has no piece, or more than LONGEST_LABEL of them."""
+
+    def _label(self, label: str, ids: list[int]) -> list[int]:
+        """The pieces of a label, once it is known that they are neither none nor those of a whole text."""
+        if not ids or not label.strip():
+            raise DataError(f"label {label!r} has no piece in the vocabulary of {self.name}; expected a word the tokenizer knows")
+        if len(ids) > LONGEST_LABEL:
+            raise DataError(f"label {label[:40]!r}… has {len(ids):,} pieces; expected at most {LONGEST_LABEL}: is this a text?", "labels")
+        return ids
 
     @abstractmethod
     def _inputs(self, texts: Sequence[str]) -> list[list[int]]:
