@@ -279,7 +279,7 @@ def answers(session: Session, text: str) -> "tuple[Predictions, float]":
         start = time.perf_counter()
         return session.predict(text, no_prompt=True), time.perf_counter() - start
 
-    return remembered(session.vocabulary, ("answers", session.prompts, text, session.class_labels), make)
+    return remembered(session.vocabulary, ("answers", session.prompts, text, session.class_labels, session.template), make)
 
 
 def written(session: Session, text: str) -> dict[str, str]:
@@ -290,14 +290,14 @@ def written(session: Session, text: str) -> dict[str, str]:
         found = session.model.generate([*session.prompts, None], [text], max_new_tokens=WRITTEN)
         return {name: said for name, (said,) in zip([*(prompt.name for prompt in session.prompts), NO_PROMPT], found, strict=True)}
 
-    return remembered(session.vocabulary, ("written", session.prompts, text), make)
+    return remembered(session.vocabulary, ("written", session.prompts, text, session.template), make)
 
 
 def pass_times(session: Session, texts: tuple[str, ...]) -> "PassTimes":
     """See evaluation.ensemble."""
     from explorer.evaluation.ensemble import pass_times as measure
 
-    key = ("pass times", session.prompts, texts, session.class_labels)
+    key = ("pass times", session.prompts, texts, session.class_labels, session.template)
     return remembered(session.vocabulary, key, lambda: measure(session.model, session.prompts, texts, session.class_labels))
 
 

@@ -11,7 +11,7 @@ from explorer.analysis.words import find_pieces, frequency_ranks, tokens_near
 from explorer.dashboard import cache, charts, choice, controls, focus, tables
 from explorer.dashboard.markdown import model_name, safe
 from explorer.figures import map_figure, point_at
-from explorer.pieces import readable
+from explorer.pieces import SPACES, readable, spaced
 from explorer.wording import count
 
 LONGEST = 60  # characters of a word
@@ -21,8 +21,8 @@ MOST = 50  # pieces listed
 def telling(found: Sequence[NearestNeighbors]) -> str:
     """The word that a token of these prompts is nearest to of all, to begin with: a whole word of letters where there is one."""
     near = [(float(one.similarity[row, 0]), piece) for one in found for row, (piece, *_) in enumerate(one.pieces) if piece]
-    whole = [(cosine, piece) for cosine, piece in near if piece.startswith("▁") and piece[1:].isalpha()]
-    return max(whole or near, default=(0.0, ""))[1].removeprefix("▁")
+    whole = [(cosine, piece) for cosine, piece in near if piece.startswith(SPACES) and piece[1:].isalpha()]
+    return spaced(max(whole or near, default=(0.0, ""))[1]).strip()
 
 
 st.title("Words", anchor=False)

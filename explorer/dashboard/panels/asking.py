@@ -67,4 +67,4 @@ def _left_out(session: Session, text: str) -> "LeftOut":
         cache.tell(f"{model.name} answers")
         return left_out(model, session.vocabulary, prompt, text, labels)
 
-    return remembered(session.vocabulary, ("left out", prompt, text, labels), make)
+    return remembered(session.vocabulary, ("left out", prompt, text, labels, session.template), make)
