@@ -5,6 +5,7 @@ MODEL is the folder of SmolLM2-135M-Instruct, DATA holds the folder `tasks`. Run
 """
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -65,13 +66,11 @@ def readings(session: Session) -> list[dict[str, object]]:
     return rows
 
 
-def measure(model: str, data: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+def measure(model: str, data: Path, tasks: Sequence[str] = tuple(TEST_SETS)) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Scores and readings of every prompt, and the faithfulness of those that began as class labels."""
     loader, scores, faithful = Loader("auto", "bfloat16"), [], []
-    for task, folder in TEST_SETS.items():
-        prompts = of_task(task)
-        if not prompts:
-            continue
+    for task in tasks:
+        prompts, folder = of_task(task), TEST_SETS[task]
         session = Session(prompts, model, Settings(), loader, print)
         test = read_task(data / "tasks" / folder / "test.tsv", session.class_labels)
         sample = drawn(test, TEXTS)

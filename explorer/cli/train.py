@@ -43,7 +43,7 @@ def train(
     patience: Annotated[int | None, typer.Option("--patience", min=1, help="End a run after so many measurements without a better one.")] = None,
     learning_rate: Annotated[
         float | None,
-        typer.Option("--lr", help="Learning rate of Adafactor. Default: 0.3 for T5, 0.01 for other models; 0.001 with --tune model.", show_default=False),
+        typer.Option("--lr", help="Learning rate of Adafactor. Default: 0.3, for decoder-only models 0.01; with --tune model 0.001.", show_default=False),
     ] = None,
     schedule: Annotated[Schedule, typer.Option("--schedule", help="Of the learning rate: constant as in the paper, or linear down to 0.")] = "constant",
     batch_size: Annotated[int, _count("--batch-size", "Texts in a batch of each run.")] = 32,
