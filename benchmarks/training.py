@@ -63,15 +63,17 @@ class Peft:
         model = get_peft_model(self.module, settings)
         prompt = [weight for weight in model.parameters() if weight.requires_grad]
         prompt[0].data.copy_(run.start.view_as(prompt[0]))
-        optimizer = Adafactor(prompt, lr=config.learning_rate, scale_parameter=False, relative_step=False, warmup_init=False)
+        flat = torch.nn.Parameter(prompt[0].data.view(-1))  # as ours, so that Adafactor keeps the same second moments: its cost is the same
+        optimizer = Adafactor([flat], lr=config.learning_rate, scale_parameter=False, relative_step=False, warmup_init=False)
         order = np.random.default_rng(seed)
         for step in range(steps):
             batch = examples.batch(seed, step) if self.best else order.choice(len(examples), config.batch_size, replace=False)
             with self.precision:
                 loss = model(**self._batch(batch)).loss
             loss.backward()
+            flat.grad = prompt[0].grad.view(-1)
             optimizer.step()
-            optimizer.zero_grad()
+            prompt[0].grad = None
             losses.append(loss.item())
         return losses
 
