@@ -64,7 +64,7 @@ def test_every_table_is_what_its_command_writes(out, paths, tmp_path):
 
 def test_the_record_says_with_what_it_was_made(out, vocabulary, paths):
     record = json.loads((out / RECORD).read_text())
-    assert record["settings"] == {"k": 4, "metric": "cosine", "nulls": 50, "seed": 3, "labels": None, "model": None}
+    assert record["settings"] == {"k": 4, "metric": "cosine", "nulls": 50, "seed": 3, "labels": None, "template": None, "model": None}
     assert record["model"]["fingerprint"] == vocabulary.fingerprint
     assert [one["given"] for one in record["prompts"]] == paths
     assert len({one["fingerprint"] for one in record["prompts"]}) == 2

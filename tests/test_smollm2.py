@@ -53,9 +53,10 @@ def test_what_its_tokens_mean_is_what_they_are(model):
 
 
 @pytest.mark.skipif(not OURS.is_dir(), reason="its prompts are not here")
-@pytest.mark.parametrize(("task", "data", "least"), [("sentiment", "sst2", 0.8), ("subjectivity", "subj", 0.86), ("question-type", "trec", 0.7)])
-def test_its_prompts_do_what_their_records_say(model, task, data, least):
-    """On a sample of the test texts, which no step was chosen by; the bound leaves room for 120 texts."""
+@pytest.mark.parametrize(("task", "data"), [("sentiment", "sst2"), ("subjectivity", "subj"), ("question-type", "trec")])
+def test_its_prompts_do_what_their_records_say(task, data):
+    """On a sample of the test texts, which no step was chosen by: ten points are three standard errors of 120 texts."""
+    from explorer.resolve import Loader, Settings
     from explorer.session import Session
     from explorer.tasks import read_task
     from explorer.tuning.batches import drawn
@@ -63,9 +64,11 @@ def test_its_prompts_do_what_their_records_say(model, task, data, least):
     file = SHARED / "data" / "tasks" / data / "test.tsv"
     if not file.is_file():
         pytest.skip("the shared data are not here")
-    session = Session([read_prompt(OURS / task / "class-label-0")], str(FOLDER))
-    scores = session.evaluate(drawn(read_task(file, session.class_labels), 120), generate=False)
-    assert scores.accuracy[0] > least
+    prompt = read_prompt(OURS / task / "class-label-0")
+    session = Session([prompt], str(FOLDER), Settings(), Loader("cpu", "bfloat16"))
+    scores = session.evaluate(drawn(read_task(file, session.class_labels), 120), no_prompt=True, generate=False)
+    assert scores.accuracy[0] > prompt.origin.dev_accuracy - 0.1
+    assert scores.accuracy[0] > scores.accuracy[1] + 0.1, "and the model without a prompt does much worse"
 
 
 @pytest.mark.skipif(not OURS.is_dir(), reason="its prompts are not here")

@@ -64,7 +64,7 @@ def train(
     device: options.Device = "auto",
     dtype: options.Dtype = "auto",
 ) -> None:
-    """Tune soft prompts for a frozen T5 or decoder-only language model.
+    """Tune soft prompts for a frozen T5 or language model.
 
     Every initialization with every seed; a stopped call resumes. Under `accelerate launch` the runs are spread over its processes.
     """

@@ -2,6 +2,8 @@
 
 import copy
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from inspect import signature
 from pathlib import Path
@@ -54,12 +56,12 @@ class CausalNetwork:
         from transformers.utils.logging import disable_progress_bar
 
         disable_progress_bar()
-        logging.getLogger("transformers.modeling_utils").setLevel(logging.ERROR)  # what is missing is said below, in one line
         given: dict[str, Any] = {"dtype": dtype, "output_loading_info": True, "trust_remote_code": False}
         given |= {} if placement == {"": "cpu"} else {"device_map": placement}
         try:
             check_quantization(folder)
-            loaded: Any = AutoModelForCausalLM.from_pretrained(folder, **given)
+            with _quiet():
+                loaded: Any = AutoModelForCausalLM.from_pretrained(folder, **given)
             module, report = loaded
         except ImportError as error:  # of the library that unpacks quantized weights
             raise ModelError(f"{folder}: cannot be loaded ({_line(error)}); install what it needs, or take the model without quantization") from error
@@ -234,6 +236,18 @@ def _lacking(module: "PreTrainedModel") -> str | None:
     if stateful or "logits_to_keep" not in takes or not {"cache", "past_key_values"} & takes.keys():
         return "keeps no keys and values"
     return "has no head" if module.get_output_embeddings() is None else None
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Within, transformers says nothing of weights that are missing: the caller does, in one line."""
+    logger = logging.getLogger("transformers.modeling_utils")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def _line(error: BaseException) -> str:
