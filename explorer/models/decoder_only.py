@@ -1,7 +1,7 @@
 """The frozen language model: a decoder that reads prompt and text and goes on writing. Llama, Qwen, Gemma, GPT-2, GPT-NeoX, OPT, BLOOM and the like."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self
@@ -75,6 +75,11 @@ class FrozenDecoder(FrozenModel):
     def embedding(self) -> np.ndarray | None:
         """As of every frozen model; None, besides, where the model reads multiples of its table's rows."""
         return super().embedding if self.network.scale == 1 else None
+
+    def templated(self, template: str) -> Self:
+        """As of every frozen model; within a template that was chosen, a chat model's own is no doubt any more."""
+        made = super().templated(template)
+        return made if template == ANSWERED else replace(made, doubts=())
 
     def label_ids(self, label: str) -> list[int]:
         """Pieces of a label as they follow the template, the space before it with the first. Raises DataError as in every model."""
