@@ -14,14 +14,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from explorer.bounded import Unpacked
+from explorer.delimited import SEPARATORS, Layout, Record, bare, listed, records_of
 from explorer.encodings import LARGEST_FILE, decoded, lines_of
 from explorer.errors import DataError
-from explorer.wording import count
 
 TEXT_NAMES = ("text", "sentence", "review", "content", "document", "question", "tweet", "comment", "utterance", "input")
 LABEL_NAMES = ("label", "labels", "class", "category", "sentiment", "target", "answer", "intent", "emotion")
 """what people call the two columns, in any case; the first name of each goes before the others"""
-SEPARATORS = {"\t": "tabs", ",": "commas", ";": "semicolons"}
 KINDS = {".tsv": "\t", ".csv": ",", ".jsonl": ""}
 """suffixes, and the separator that each promises"""
 PACKED = (".xz", ".gz")
@@ -45,39 +44,6 @@ class Rows:
 
     rows: tuple[Row, ...]
     notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class _Record:
-    """The cells of one record of a table, and where it begins."""
-
-    cells: list[str]
-    number: int
-    line: int
-    lines: int = 1
-
-    @property
-    def place(self) -> str:
-        return f"row {self.number}" if self.number == self.line else f"row {self.number} (line {self.line})"
-
-    @property
-    def blank(self) -> bool:
-        return not any(cell.strip() for cell in self.cells)
-
-
-@dataclass(frozen=True)
-class _Layout:
-    """How the lines of a table are cut, and which columns are meant."""
-
-    separator: str
-    names: tuple[str, ...]
-    text: int
-    label: int
-    header: bool = True
-
-    def fits(self, cells: Sequence[str]) -> bool:
-        """Whether a record has both columns and none too many; empty ones at its end do not count."""
-        return max(self.text, self.label) < len(cells) and not any(cell.strip() for cell in cells[len(self.names) :])
 
 
 def read_rows(path: Path, text_column: str | None = None, label_column: str | None = None, labels: Collection[str] = ()) -> Rows:
@@ -162,12 +128,6 @@ def lacking(names: Sequence[str], text: int | None, label: int | None, where: st
     return DataError(f"{where}: found the columns {listed(names)}; expected {wanted}: name the {named}{others}", f"{missing[0]}_column")
 
 
-def listed(names: Sequence[object]) -> str:
-    """The first few names, shortened: a header may be a row of texts."""
-    shown = [name if len(name) <= 40 else f"{name[:40]}…" for name in (" ".join(str(name).split()) or "(empty)" for name in names[:8])]
-    return ", ".join(shown) + (", …" if len(names) > 8 else "") or "none"
-
-
 # JSON
 
 
@@ -215,8 +175,8 @@ def _table(text: str, path: Path, promised: str, text_column: str | None, label_
             found[separator] = (None, None)
     for separator, (place, label) in found.items():
         if place is not None and label is not None:
-            layout = _Layout(separator, heads[separator], place, label)
-            return _rows(_records(text, layout, path, labels), layout, _assumed(layout, promised, path))
+            layout = Layout(separator, heads[separator], place, label)
+            return _rows(records_of(text, layout, path, labels), layout, _assumed(layout, promised, path))
     best = max(found, key=lambda separator: (sum(place is not None for place in found[separator]), len(heads[separator])))
     if asked or found[best] != (None, None):
         columns_of(heads[best], text_column, label_column, str(path))
@@ -239,123 +199,29 @@ def _first(text: str, separator: str) -> tuple[str, ...]:
     return tuple(cells)
 
 
-def _assumed(layout: _Layout, promised: str, path: Path) -> tuple[str, ...]:
+def _assumed(layout: Layout, promised: str, path: Path) -> tuple[str, ...]:
     """Notes on what the file's name and header did not say."""
     notes = [] if layout.separator == promised else [f"{path}: its columns are parted by {SEPARATORS[layout.separator]}"]
     return tuple(notes)
 
 
-def _rows(records: Sequence[_Record], layout: _Layout, notes: tuple[str, ...]) -> Rows:
+def _rows(records: Sequence[Record], layout: Layout, notes: tuple[str, ...]) -> Rows:
     """Quotes around a label are taken off: `good, "yes"` has them after a space, where CSV does not know them."""
-    return Rows(tuple(Row(one.cells[layout.text], _bare(one.cells[layout.label].strip()), one.place) for one in records[layout.header :]), notes)
+    return Rows(tuple(Row(one.cells[layout.text], bare(one.cells[layout.label].strip()), one.place) for one in records[layout.header :]), notes)
 
 
-def _headless(text: str, heads: dict[str, tuple[str, ...]], path: Path, labels: Collection[str]) -> Iterator[tuple[_Layout, list[_Record]]]:
+def _headless(text: str, heads: dict[str, tuple[str, ...]], path: Path, labels: Collection[str]) -> Iterator[tuple[Layout, list[Record]]]:
     """Ways to read a file without a header: two columns, of which just one has few values that come again, the first row's among them."""
     known = {label.casefold() for label in labels}
     for separator, cells in heads.items():
         if len(cells) != 2:
             continue
         try:
-            records = _records(text, _Layout(separator, cells, 0, 1, header=False), path, labels)
+            records = records_of(text, Layout(separator, cells, 0, 1, header=False), path, labels)
         except DataError:
             continue
         columns = [[record.cells[number].strip().casefold() for record in records] for number in (0, 1)]
         named = [number for number in (0, 1) if known and set(columns[number]) <= known]
         like = named or [number for number in (0, 1) if columns[number].count(columns[number][0]) > 1 and 1 < len(set(columns[number])) <= len(records) / 2]
         if len(like) == 1:
-            yield _Layout(separator, cells, 1 - like[0], like[0], header=False), records
-
-
-def _records(text: str, layout: _Layout, path: Path, labels: Collection[str]) -> list[_Record]:
-    """All records but blank ones, the header among them. Every field that begins with a quote is quoted, or none is; see `_swallowed`.
-
-    Raises DataError with the row where neither holds.
-    """
-    lines = lines_of(text)
-    quoted, broken = _quoted(text, layout.separator)
-    bad = next((one for one in quoted if not layout.fits(one.cells)), None)
-    hidden, sure = (None, False) if bad or broken else _swallowed(quoted, lines, layout, labels)
-    if not bad and not broken and not hidden:
-        return quoted
-    literal = [_Record(line.split(layout.separator), number, number) for number, line in enumerate(lines, start=1) if line.strip()]
-    literal = [one for one in literal if not one.blank]
-    wrong = next((one for one in literal if not layout.fits(one.cells)), None)
-    tabs = layout.separator == "\t"
-    if wrong is None and '"' in text and (not hidden or (tabs and sure)):
-        return _unquoted(literal, (layout.text, layout.label))
-    if hidden is not None:
-        raise DataError(f"{path}, {hidden.place}: a quote opens here and closes {count(hidden.lines - 1, 'line')} below, over what look like rows; {_DOUBLED}")
-    if broken is not None and not (tabs and wrong is not None):
-        raise DataError(f"{path}, {broken.place}: found a quote that opens a field and is not closed at its end; {_DOUBLED}")
-    one = bad if bad is not None and bad.lines == 1 and broken is None else wrong or bad
-    assert one is not None
-    raise _misfit(one, layout, path)
-
-
-_DOUBLED = 'expected quotes around a whole field, and "" for a quote within it'
-
-
-def _misfit(one: _Record, layout: _Layout, path: Path) -> DataError:
-    """What to say of a record that lacks a column or has too many."""
-    where = f"{path}, {one.place}"
-    if len(one.cells) > len(layout.names):
-        expected = f"expected {len(layout.names)} ({listed(layout.names)}): put quotes around a text that has {SEPARATORS[layout.separator]}"
-        return DataError(f"{where}: found {count(len(one.cells), 'column')}; {expected}")
-    missing = [kind for kind, place in (("text", layout.text), ("label", layout.label)) if place >= len(one.cells)]
-    return DataError(f"{where}: the {' and the '.join(missing)} is missing; expected {len(layout.names)} columns ({listed(layout.names)}): fill the row in")
-
-
-def _quoted(text: str, separator: str) -> tuple[list[_Record], _Record | None]:
-    """The records by the rules of CSV, and the first that breaks them."""
-    found: list[_Record] = []
-    reader, number = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True), 0
-    while True:
-        line, number = reader.line_num + 1, number + 1
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return found, None
-        except csv.Error:
-            return found, _Record([], number, line)
-        record = _Record(cells, number, line, reader.line_num - line + 1)
-        if not record.blank:
-            found.append(record)
-
-
-def _swallowed(quoted: Sequence[_Record], lines: Sequence[str], layout: _Layout, labels: Collection[str]) -> tuple[_Record | None, bool]:
-    """A record over several lines that are likely rows of their own, as a bare quote makes it: they have every column and a label that others have.
-
-    With tabs, which texts hardly have, every column is enough to doubt it; the second value is whether their labels say so too.
-    """
-    known = {one.cells[layout.label].strip().casefold() for one in quoted[layout.header :]} | {label.casefold() for label in labels}
-
-    def is_row(line: str) -> bool:
-        cells = line.split(layout.separator)
-        return layout.fits(cells) and (not known or cells[layout.label].strip().strip('"').casefold() in known)
-
-    for one in quoted:
-        if one.lines > 1:
-            spanned = lines[one.line - 1 : one.line - 1 + one.lines]
-            rows = [is_row(line) for line in spanned]
-            if sum(rows) > 1 or (rows[0] and layout.text < layout.label):
-                return one, True
-            if layout.separator == "\t" and all(layout.fits(line.split("\t")) for line in spanned if line.strip()):
-                return one, False
-    return None, False
-
-
-def _unquoted(records: list[_Record], columns: tuple[int, int]) -> list[_Record]:
-    """Records taken literally; where every field of a column stands in quotes they are taken off, and off labels and names at any rate."""
-    made = [list(one.cells) for one in records]
-    made[0] = [_bare(cell) for cell in made[0]]
-    text, label = columns
-    whole = all(_bare(cells[text]) != cells[text] for cells in made[1:])
-    for cells in made[1:]:
-        cells[label] = _bare(cells[label].strip())
-        cells[text] = _bare(cells[text]) if whole else cells[text]
-    return [replace(one, cells=cells) for one, cells in zip(records, made, strict=True)]
-
-
-def _bare(cell: str) -> str:
-    return cell[1:-1] if len(cell) > 1 and cell[0] == cell[-1] == '"' else cell
+            yield Layout(separator, cells, 1 - like[0], like[0], header=False), records

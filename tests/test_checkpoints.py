@@ -218,4 +218,13 @@ def test_what_a_page_shows_first_was_answered_before_and_is_what_the_model_answe
 
 def test_weights_stay_small():
     root = Path(MODELS).parent
-    assert sum(path.stat().st_size for path in root.rglob("*") if path.is_file()) < 50e6
+
+    def size(*folders: Path) -> int:
+        return sum(path.stat().st_size for folder in folders for path in folder.rglob("*") if path.is_file())
+
+    smaller = [folder / name for name in SIBLINGS for folder in (MODELS, PROMPTS)]
+    others = PROMPTS.with_name("prompts-smollm2")
+    assert size(root) - size(*smaller, others) < 40e6
+    assert size(MODELS / "nano-t5") < 5e6
+    assert size(MODELS / "micro-t5") < 8.5e6, "its table alone has 4.1 MB"
+    assert size(others) < 6e6

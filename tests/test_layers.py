@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FLOORS = (
     ("errors", "choices", "wording", "pieces", "arguments", "encodings"),
     ("files", "hub", "bounded", "interruption", "results"),
-    ("prompt", "tasks", "label_files", "models"),
+    ("prompt", "tasks", "label_files", "delimited", "models"),
     ("vocabulary", "kept"),
     ("formats", "analysis", "resolve"),
     ("tuning", "evaluation"),

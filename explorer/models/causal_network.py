@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from explorer.errors import ModelError
-from explorer.models.fallback import check_quantization
 from explorer.models.generation import cut
+from explorer.models.held import HeldByTransformers, check_quantization
 
 if TYPE_CHECKING:
     from transformers import Cache, PreTrainedModel
@@ -37,7 +37,7 @@ class Prefix:
     """[R, V] logits of the piece that follows"""
 
 
-class CausalNetwork:
+class CausalNetwork(HeldByTransformers):
     """A frozen language model of transformers, with the functions of `Forward`."""
 
     def __init__(self, module: "PreTrainedModel"):
@@ -80,34 +80,9 @@ class CausalNetwork:
         return self.module.get_input_embeddings()
 
     @property
-    def embedding(self) -> torch.Tensor:
-        """[V, H] as stored; what the model reads is `scale` times that"""
-        return self.module.get_input_embeddings().weight
-
-    @property
     def scale(self) -> float:
         """What rows of the table are multiplied by on their way into the model: √H in Gemma, else 1."""
         return float(self._scale)
-
-    @property
-    def tied(self) -> bool:
-        """Whether the head is the embedding table."""
-        return self.module.get_output_embeddings().weight is self.embedding
-
-    @property
-    def memory(self) -> int:
-        """Bytes that the weights take, on all devices together."""
-        return sum(weight.numel() * weight.element_size() for weight in self.module.parameters())
-
-    @property
-    def device(self) -> torch.device:
-        """Where the embedding table is."""
-        return self.embedding.device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """The precision of the weights."""
-        return self.embedding.dtype
 
     @property
     def context(self) -> int | None:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from explorer.errors import ModelError
-from explorer.models.architecture import HEAD, Architecture, read_json
+from explorer.models.architecture import HEAD, Architecture
 from explorer.models.generation import cut
+from explorer.models.held import HeldByTransformers, check_quantization
 from explorer.models.weights import EMBEDDING_KEYS
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ def _heads(record: logging.LogRecord) -> bool:
     return not record.getMessage().startswith("The tied weights mapping and config for this model specifies to tie")
 
 
-class TransformersNetwork:
+class TransformersNetwork(HeldByTransformers):
     """A transformers model with the functions of `Network`."""
 
     def __init__(self, module: Any, architecture: Architecture):
@@ -50,31 +51,6 @@ class TransformersNetwork:
             module.generation_config.decoder_start_token_id = architecture.start
         _check_embedding(module, folder)
         return cls(module, architecture)
-
-    @property
-    def embedding(self) -> torch.Tensor:
-        """[V, H]"""
-        return self.module.get_input_embeddings().weight
-
-    @property
-    def tied(self) -> bool:
-        """Whether the head is the embedding table."""
-        return self.module.get_output_embeddings().weight is self.embedding
-
-    @property
-    def memory(self) -> int:
-        """Bytes that the weights take, on all devices together."""
-        return sum(weight.numel() * weight.element_size() for weight in self.module.parameters())
-
-    @property
-    def device(self) -> torch.device:
-        """Where the embedding table is."""
-        return self.embedding.device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """The precision of the weights."""
-        return self.embedding.dtype
 
     @property
     def context(self) -> None:
@@ -126,15 +102,6 @@ class TransformersNetwork:
         """Greedy continuations of inputs [R, L, H]: for each row the pieces up to eos, at most `longest`."""
         ids = self.module.generate(inputs_embeds=embeds, attention_mask=mask, max_new_tokens=longest, do_sample=False, num_beams=1)
         return [cut(row[1:], self.architecture.ends) for row in ids.tolist()]  # the first is the start piece
-
-
-def check_quantization(folder: Path) -> None:
-    """Raise ValueError for weights quantized in a way that transformers does not know: it would take them for plain numbers."""
-    from transformers.quantizers import AutoHfQuantizer
-
-    quantization = read_json(folder / "config.json").get("quantization_config")
-    if quantization and not AutoHfQuantizer.supports_quant_method(quantization):
-        raise ValueError(f"its weights are quantized by {str(quantization.get('quant_method'))[:40]!r}, which transformers does not know")
 
 
 def _check_embedding(module: Any, folder: Path) -> None:

@@ -3,6 +3,7 @@
 import io
 import json
 import math
+from abc import ABC, abstractmethod
 from dataclasses import asdict
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from explorer.prompt import Evaluation, RowSource
 from explorer.tuning.settings import Run, TuningConfig
 
 
-class Progress:
+class Progress(ABC):
     """One run while it is tuned: what all kinds of runs have."""
 
     prompt: torch.Tensor
@@ -78,17 +79,17 @@ class Progress:
         self._loss, self._since = 0.0, 0
         self._keep()
 
+    @abstractmethod
     def _keep(self) -> None:
         """Keep what is tuned, as it is at the step just measured."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _tensors(self) -> dict:
         """What is tuned and what was kept of it, for the file."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _take(self, state: dict) -> None:
         """The same, out of the file."""
-        raise NotImplementedError
 
     def save(self, settings: dict) -> None:
         """Write the file it can go on from, whole or not at all. Raises WriteError when the disk does not take it."""
