@@ -20,14 +20,14 @@ BYTE_OF = _byte_of()
 
 
 def decoded(piece: str) -> str:
-    """A piece with the text of its bytes, where it is of a byte-level tokenizer and they are whole characters: `âĢĿ` is `”`. Others stay as they are."""
+    """A piece with the text of its bytes, where it is of a byte-level tokenizer and they are whole characters: `âĢĿ` is `”`, a line break `⏎`. Others stay."""
     if piece.isascii() or not all(sign in BYTE_OF for sign in piece):
         return piece
     try:
         found = bytes(BYTE_OF[sign] for sign in piece).decode()
     except UnicodeDecodeError:
         return piece
-    return found if found.isprintable() else piece
+    return found.replace("\n", "⏎") if found.replace("\n", "").isprintable() else piece
 
 
 def spaced(piece: str) -> str:

@@ -87,3 +87,5 @@ def test_the_playground_says_what_tokens_are_taken_for(prompts):
     assert "of real words in their place it repeats" in texts(app.markdown)
     taken = next(table.value for table in app.dataframe if "taken for" in table.value)
     assert len(taken) == 6
+    mass = next(table.value for table in app.dataframe if "bare" in table.value)
+    assert mass["bare"].between(0, 1).all(), "a probability, as the sentence above says it"

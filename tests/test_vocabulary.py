@@ -287,5 +287,5 @@ def test_pieces_of_bytes_are_shown_as_their_text():
     """Byte-level tokenizers write bytes as signs; SentencePiece writes letters, which stay."""
     from explorer.pieces import readable, spaced
 
-    assert [readable(piece) for piece in ("Ġcaf" + "Ã©", "âĢĿ", "Ġ", "ing", "▁café", "é", "Åł", "Ċ")] == ["café", "·”", "␣", "·ing", "café", "·é", "·Š", "·Ċ"]
+    assert [readable(piece) for piece in ("Ġcaf" + "Ã©", "âĢĿ", "Ġ", "ing", "▁café", "é", "Åł", "Ċ")] == ["café", "·”", "␣", "·ing", "café", "·é", "·Š", "·⏎"]
     assert [spaced(piece) for piece in ("ĠâĢľ", "▁a", "ñ", "ĠĠa")] == [" “", " a", "ñ", "  a"]

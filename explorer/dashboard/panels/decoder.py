@@ -32,6 +32,7 @@ def show(session: Session) -> None:
     if len(found) == 1:
         st.markdown(f"**{safe(found[0].conclusion)}**")
     more = {"first pieces": st.column_config.TextColumn("Begins more often with", width="large"), "read": st.column_config.TextColumn("Read")}
+    more["divergence"] = st.column_config.NumberColumn("Divergence", format="%.2f")
     tables.show(pd.DataFrame(rows, columns=["prompt", "read", "first pieces", "divergence"]), "decoder-table", more=more)
     st.caption(
         "Pieces that the decoder writes first, more often with the prompt than without: alone, in a gap (<extra_id_0>, which a T5 fills), and before texts, "
@@ -55,7 +56,8 @@ def _meanings(session: Session) -> None:
         for position, words in enumerate(one.words())
     ]
     frame = pd.DataFrame(rows, columns=["prompt", "position", "taken for", "divergence", "p", "q"])
-    tables.show(frame, "verbalization-table", more={"taken for": st.column_config.TextColumn("Taken for", width="large")})
+    more = {"taken for": st.column_config.TextColumn("Taken for", width="large"), "divergence": st.column_config.NumberColumn("Divergence", format="%.2f")}
+    tables.show(frame, "verbalization-table", more=more)
     st.caption(
         "Each token stands in a sentence that repeats words (cat -> cat, river -> river, …), and the model writes the next word. Divergence: KL from its mean "
         "answer to random vectors, in nats; p and q: against other random vectors of the vocabulary's Gaussian. Real words in the same place show whether the "
@@ -71,9 +73,9 @@ def _labels(session: Session, texts: tuple[str, ...]) -> None:
     st.markdown(f"**{safe(found.conclusion)}**")
     frame = found.to_frame()
     tables.heading("Class labels among first pieces", frame, "label-mass")
-    shown = frame.assign(text=[where(text) for text in frame["text"]])
+    shown = frame.assign(text=[where(text) for text in frame["text"]]).rename(columns={"without_prompt": "bare"})  # a probability, no share of texts
     names = {"text": "Read", "labels": "Labels", "prompts": "Prompts"}
-    figures = {"own": "Own labels", "others": "Other tasks'", "without_prompt": "No prompt"}
+    figures = {"own": "Own labels", "others": "Other tasks'", "bare": "No prompt"}
     more = {name: st.column_config.TextColumn(title) for name, title in names.items()}
     more |= {name: st.column_config.NumberColumn(title, format="%.3f") for name, title in figures.items()}
     more["p"] = st.column_config.NumberColumn("p", format="%.4f", help="Share of ways to exchange the prompts' tasks that give as large a difference")

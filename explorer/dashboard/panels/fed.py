@@ -6,11 +6,8 @@ from explorer.dashboard import cache
 from explorer.dashboard.markdown import safe
 from explorer.errors import DataError
 from explorer.models.templates import LONGEST_TEMPLATE
-from explorer.pieces import SPACES
+from explorer.pieces import SPACES, decoded
 from explorer.session import Session
-
-NEW_LINES = ("\n", "Ċ")
-"""a line break, and how byte-level tokenizers write one"""
 
 
 def templated(session: Session) -> Session:
@@ -49,6 +46,5 @@ def _shown(piece: str) -> str:
     """A piece with signs for its spaces and line breaks."""
     for mark in SPACES:
         piece = piece.replace(mark, "␣")
-    for mark in NEW_LINES:
-        piece = piece.replace(mark, "⏎")
-    return piece
+    bare = piece.lstrip("␣")
+    return piece[: len(piece) - len(bare)] + decoded(bare).replace("\n", "⏎")
