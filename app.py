@@ -5,7 +5,7 @@ The file is read twice: once by the server, which takes `app` and its guards fro
 
 import streamlit as st
 
-from explorer.dashboard import heap, preload, server
+from explorer.dashboard import back, heap, preload, server
 from explorer.dashboard.access import read_only
 from explorer.files import PACKAGE
 
@@ -37,6 +37,7 @@ def page(name: str, title: str, icon: str) -> "st.Page":
 def run() -> None:
     """One run of a page."""
     st.set_page_config(page_title="Soft Prompt Explorer", page_icon="🧭", layout="wide", initial_sidebar_state=340)
+    back.one_entry_a_page()
     sections = READING if read_only() else READING | RUNNING
     shown = {section: [page(*known) for known in pages] for section, pages in sections.items()}
     # the first page is at the root alone: links to /prompts lead to this one

@@ -1,5 +1,6 @@
-"""Shared fixtures: a tiny random T5, the bundled model and vocabulary, and a folder of small prompts."""
+"""Shared fixtures: a tiny random T5, the bundled model and vocabulary, a folder of small prompts, and a dashboard of them in a browser."""
 
+import functools
 import os
 import string
 
@@ -11,9 +12,12 @@ if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):  # they sha
 
 from pathlib import Path
 
+import browsing
 import numpy as np
 import pytest
 
+from explorer.analysis.map.fit import VocabularyMap
+from explorer.analysis.map.store import kept_file, save_map
 from explorer.choices import INITIALIZATIONS
 from explorer.formats import peft
 from explorer.prompt import Evaluation, Origin, RowSource, SoftPrompt, Trajectory
@@ -147,3 +151,61 @@ def tiny_prompts(tmp_path_factory, vocabulary) -> Path:
             prompt = small_prompt(vocabulary, initialization, seed)
             peft.write(prompt, root / "sentiment" / f"{initialization}-{seed}", {"explorer": "test"})
     return root
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory, tiny_prompts, vocabulary) -> dict[str, str]:
+    """The environment of the app: the small prompts, and a map that needs no fitting."""
+    cache = tmp_path_factory.mktemp("cache")
+    ids = vocabulary.searchable_ids
+    xy = np.random.default_rng(0).normal(size=(len(ids), 2)).astype(np.float32)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(cache))
+        save_map(VocabularyMap(ids, xy, vocabulary.fingerprint, 15, 0.1, 0), kept_file(vocabulary))
+    environment = {**os.environ, "EXPLORER_PROMPTS": str(tiny_prompts), "XDG_CACHE_HOME": str(cache), "HF_HUB_OFFLINE": "1"}
+    environment.pop("EXPLORER_MODEL", None)
+    return environment
+
+
+@pytest.fixture(scope="module")
+def address(house, tmp_path_factory):
+    """The app on a free port of this machine."""
+    with browsing.served(house, tmp_path_factory.mktemp("server") / "log.txt") as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium; in CI it must be there."""
+    playwright = pytest.importorskip("playwright.sync_api") if not browsing.MUST else __import__("playwright.sync_api").sync_api
+    with playwright.sync_playwright() as running:
+        chromium = running.chromium.launch(executable_path=str(browsing.CHROMIUM), args=list(browsing.ARGUMENTS))
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="module")
+def profile(browser):
+    """A visitor's browser, as wide as a laptop's; scripts that one tab has loaded the next one has too."""
+    context = browser.new_context(viewport={"width": 1440, "height": 900}, accept_downloads=True)
+    context.set_default_timeout(browsing.PATIENCE)
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def page(profile):
+    """An empty tab."""
+    tab = profile.new_page()
+    yield tab
+    tab.close()
+
+
+@pytest.fixture(scope="session")
+def components_sought_once():
+    """Each AppTest has Streamlit read the metadata of every installed package, for half a second; it finds the same."""
+    from streamlit.components.v2 import manifest_scanner
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(manifest_scanner, "scan_component_manifests", functools.cache(manifest_scanner.scan_component_manifests))
+        yield

@@ -1,119 +1,19 @@
 """The app in a real Chromium: it opens, draws, downloads the command line's bytes, stays dark where that is asked, and calls nobody."""
 
-import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
-import time
-import urllib.request
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import foreign
 import numpy as np
 import pytest
+from browsing import AT_REST, PAGES, PATIENCE, ROOT, needs_browser, open_page, served
 
-from explorer.analysis.map.fit import VocabularyMap
-from explorer.analysis.map.store import kept_file, save_map
-
-ROOT = Path(__file__).resolve().parent.parent
-CHROMIUM = Path("/usr/bin/chromium")
-MUST = bool(os.environ.get("CI"))
-ARGUMENTS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--use-gl=angle",
-    "--use-angle=swiftshader",
-    "--enable-unsafe-swiftshader",
-)
-PAGES = ("prompts", "neighbors", "clusters", "labels", "map", "training", "words", "compare", "playground", "faithfulness", "ensemble", "shift")
-PATIENCE = 180_000
-"""milliseconds; a page that takes longer is broken"""
-
-pytestmark = pytest.mark.skipif(not CHROMIUM.exists() and not MUST, reason=f"no {CHROMIUM}; the browser tests run where it is installed")
-
-
-@pytest.fixture(scope="module")
-def house(tmp_path_factory, tiny_prompts, vocabulary) -> dict[str, str]:
-    """The environment of the app: the small prompts, and a map that needs no fitting."""
-    cache = tmp_path_factory.mktemp("cache")
-    ids = vocabulary.searchable_ids
-    xy = np.random.default_rng(0).normal(size=(len(ids), 2)).astype(np.float32)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(cache))
-        save_map(VocabularyMap(ids, xy, vocabulary.fingerprint, 15, 0.1, 0), kept_file(vocabulary))
-    environment = {**os.environ, "EXPLORER_PROMPTS": str(tiny_prompts), "XDG_CACHE_HOME": str(cache), "HF_HUB_OFFLINE": "1"}
-    environment.pop("EXPLORER_MODEL", None)
-    return environment
-
-
-@pytest.fixture(scope="module")
-def address(house, tmp_path_factory):
-    """The app on a free port of this machine."""
-    with _served(house, tmp_path_factory.mktemp("server") / "log.txt") as address:
-        yield address
-
-
-@contextmanager
-def _served(house: dict[str, str], log: Path, *more: str) -> Iterator[str]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    options = ["--server.port", str(port), "--server.address", "127.0.0.1", "--server.headless", "true", "--server.fileWatcherType", "none", *more]
-    with log.open("wb") as output:
-        server = subprocess.Popen([sys.executable, "-m", "streamlit", "run", "app.py", *options], cwd=ROOT, env=house, stdout=output, stderr=output)
-    try:
-        base = f"/{more[more.index('--server.baseUrlPath') + 1]}" if more else ""
-        _wait_for(f"http://127.0.0.1:{port}{base}/_stcore/health", server, log)
-        yield f"http://127.0.0.1:{port}{base}"
-    finally:
-        server.terminate()
-        server.wait(timeout=30)
-
-
-def _wait_for(health: str, server: subprocess.Popen, log: Path, seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end and server.poll() is None:
-        try:
-            with urllib.request.urlopen(health, timeout=2) as answer:
-                if answer.status == 200:
-                    return
-        except OSError:
-            time.sleep(0.1)
-    raise AssertionError(f"the app did not come up:\n{log.read_text()[-2000:]}")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api") if not MUST else __import__("playwright.sync_api").sync_api
-    with playwright.sync_playwright() as running:
-        chromium = running.chromium.launch(executable_path=str(CHROMIUM), args=list(ARGUMENTS))
-        yield chromium
-        chromium.close()
-
-
-@pytest.fixture
-def page(browser):
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
-    context.set_default_timeout(PATIENCE)
-    yield context.new_page()
-    context.close()
-
-
-def _open(page, address: str, name: str = "prompts", query: str = "") -> None:
-    page.goto(f"{address}/{'' if name == 'prompts' else name}{query}")
-    page.wait_for_selector("h1")
-    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
+pytestmark = needs_browser
 
 
 def _colors(image: bytes) -> int:
@@ -129,7 +29,7 @@ def _colors(image: bytes) -> int:
 def test_every_page_opens_without_an_exception_and_calls_nobody(page, address, name):
     asked: set[str] = set()
     page.on("request", lambda request: asked.add(urlsplit(request.url).hostname or ""))
-    _open(page, address, name)
+    open_page(page, address, name)
     assert page.locator("[data-testid=stException]").all_inner_texts() == []
     assert page.locator("[data-testid=stAlertContentError]").all_inner_texts() == []
     assert {host for host in asked if host} == {"127.0.0.1"}
@@ -143,7 +43,7 @@ def test_the_first_page_has_an_address_of_its_own(page, address):
 
 
 def test_a_chart_draws(page, address):
-    _open(page, address)
+    open_page(page, address)
     chart = page.locator(".js-plotly-plot").filter(has=page.locator(".scatterlayer .trace")).first  # the map above it is drawn in WebGL
     chart.locator(".scatterlayer .trace").first.wait_for()
     assert chart.locator(".scatterlayer .trace").count() >= 3
@@ -151,7 +51,7 @@ def test_a_chart_draws(page, address):
 
 
 def test_the_map_draws_in_webgl(page, address):
-    _open(page, address, "map")
+    open_page(page, address, "map")
     canvas = page.locator(".js-plotly-plot canvas").first
     canvas.wait_for()
     drawn = page.locator(".js-plotly-plot").filter(has=page.locator("canvas"))
@@ -160,7 +60,7 @@ def test_the_map_draws_in_webgl(page, address):
 
 
 def test_a_click_on_a_token_shows_its_neighbors(page, address):
-    _open(page, address, "map", "?prompts=sentiment/random-0&near=false")
+    open_page(page, address, "map", "?prompts=sentiment/random-0&near=false")
     plot = page.locator(".js-plotly-plot").first
     plot.locator("canvas").first.wait_for()
     plot.scroll_into_view_if_needed()
@@ -182,7 +82,7 @@ def test_a_click_on_a_token_shows_its_neighbors(page, address):
 
 
 def test_a_region_drawn_on_the_map_lists_its_words_and_tokens(page, address):
-    _open(page, address, "map", "?prompts=sentiment/random-0&near=false")
+    open_page(page, address, "map", "?prompts=sentiment/random-0&near=false")
     page.locator(".st-key-map .updatemenu-button", has_text="Lasso").click()  # a button on the map: it needs no new chart
     page.wait_for_function("() => document.querySelector('.js-plotly-plot')?._fullLayout?.dragmode === 'lasso'")
     plot = page.locator(".js-plotly-plot").first
@@ -202,7 +102,7 @@ def test_a_region_drawn_on_the_map_lists_its_words_and_tokens(page, address):
 
 
 def test_the_report_downloads_what_the_command_line_writes(page, address, house, tmp_path):
-    _open(page, address, query="?prompts=sentiment/class-label-1&prompts=sentiment/random-0")
+    open_page(page, address, query="?prompts=sentiment/class-label-1&prompts=sentiment/random-0")
     page.get_by_role("button", name="Make the report").click()
     with page.expect_download() as download:
         page.get_by_role("button", name="Report (zip)").click()
@@ -219,13 +119,13 @@ def test_the_report_downloads_what_the_command_line_writes(page, address, house,
 
 
 def test_a_read_only_dashboard_below_a_path_takes_no_files_and_runs_no_model(page, house, tmp_path):
-    with _served(house | {"EXPLORER_READ_ONLY": "1"}, tmp_path / "log.txt", "--server.baseUrlPath", "soft/prompts") as address:
-        _open(page, address)
+    with served(house | {"EXPLORER_READ_ONLY": "1"}, tmp_path / "log.txt", "--server.baseUrlPath", "soft/prompts") as address:
+        open_page(page, address)
         assert page.url.endswith("/soft/prompts/")
         assert page.get_by_text("Open your own prompt").count() == 0
         links = page.get_by_test_id("stSidebar").get_by_role("link").all_inner_texts()
         assert [name.splitlines()[-1] for name in links][-2:] == ["Compare", "Domain shift"]
-        _open(page, address, "map")
+        open_page(page, address, "map")
         assert page.get_by_text("Ask the model").count() == 0
         page.get_by_test_id("stSidebar").get_by_text("Domain shift").click()
         page.get_by_text("This dashboard is read-only").wait_for()
@@ -235,7 +135,7 @@ def test_a_read_only_dashboard_below_a_path_takes_no_files_and_runs_no_model(pag
 
 @pytest.mark.parametrize(("query", "options"), [("", []), ("&metric=l2&k=3", ["--metric", "l2", "-k", "3"])], ids=["cosine", "l2"])
 def test_the_neighbor_table_downloads_what_the_command_line_writes(page, address, house, tiny_prompts, tmp_path, query, options):
-    _open(page, address, "neighbors", f"?prompts=sentiment/class-label-1{query}")
+    open_page(page, address, "neighbors", f"?prompts=sentiment/class-label-1{query}")
     page.get_by_test_id("stPopover").get_by_role("button", name="CSV").click()
     button = page.get_by_role("button", name="One row each")
     button.wait_for()
@@ -251,7 +151,7 @@ def test_the_neighbor_table_downloads_what_the_command_line_writes(page, address
 
 
 def test_a_choice_stays_from_page_to_page_and_in_the_address(page, address):
-    _open(page, address, "neighbors", "?metric=csls")
+    open_page(page, address, "neighbors", "?metric=csls")
     page.get_by_role("combobox", name="In detail").click()
     page.get_by_role("option", name="sentiment/random-0").click()
     page.get_by_role("heading", name="Nearest pieces of sentiment/random-0").wait_for()
@@ -264,7 +164,7 @@ def test_a_choice_stays_from_page_to_page_and_in_the_address(page, address):
 
 
 def test_a_click_on_a_token_in_a_chart_marks_it_on_every_page(page, address):
-    _open(page, address, "neighbors")
+    open_page(page, address, "neighbors")
     page.locator(".js-plotly-plot .points path").nth(2).click(force=True)
     page.get_by_text("Token 2 of sentiment/class-label-0").wait_for()
     page.locator(".annotation-text", has_text="token 2").wait_for()
@@ -279,7 +179,7 @@ def test_a_click_on_a_token_in_a_chart_marks_it_on_every_page(page, address):
 
 
 def test_the_slider_moves_the_tokens_through_training(page, address):
-    _open(page, address, "training")
+    open_page(page, address, "training")
     page.locator(".js-plotly-plot canvas").first.wait_for()
     page.get_by_role("slider").first.focus()
     page.keyboard.press("Home")
@@ -293,7 +193,7 @@ def test_both_themes_are_there_and_figures_have_no_ground_of_their_own(browser, 
     context = browser.new_context(color_scheme=scheme)
     try:
         page = context.new_page()
-        _open(page, address)
+        open_page(page, address)
         page.locator(".js-plotly-plot").first.wait_for()
         assert page.evaluate("getComputedStyle(document.querySelector('[data-testid=stApp]')).backgroundColor") == background
         ground = page.evaluate("document.querySelector('.js-plotly-plot')._fullLayout.paper_bgcolor")
@@ -303,7 +203,7 @@ def test_both_themes_are_there_and_figures_have_no_ground_of_their_own(browser, 
 
 
 def _upload(page, address: str, *files: Path) -> None:
-    _open(page, address)
+    open_page(page, address)
     page.get_by_text("Open your own prompt").click()
     page.set_input_files("input[type=file]", [str(file) for file in files])
     page.get_by_text(re.compile("opened in this session")).wait_for(timeout=PATIENCE)
@@ -318,7 +218,7 @@ def test_an_uploaded_zip_is_read_chosen_and_nobody_elses(browser, page, address,
     page.get_by_role("link", name="Neighbors").click()
     page.get_by_text(re.compile("Nearest pieces of uploaded/mine/run")).wait_for(timeout=PATIENCE)
     stranger = browser.new_context().new_page()
-    _open(stranger, address)
+    open_page(stranger, address)
     assert "uploaded" not in stranger.locator("body").inner_text()
     stranger.close()
     page.get_by_role("link", name="Prompts").click()
@@ -340,7 +240,7 @@ def test_a_bad_upload_is_told_and_the_page_lives(page, address, tmp_path):
 
 
 def test_a_checkbox_of_the_run_table_puts_a_prompt_into_the_choice(page, address):
-    _open(page, address, "prompts", "?prompts=sentiment/class-label-0")
+    open_page(page, address, "prompts", "?prompts=sentiment/class-label-0")
     table = page.get_by_test_id("stDataFrame").first
     table.locator("canvas").first.wait_for()
     table.scroll_into_view_if_needed()
@@ -353,7 +253,7 @@ def test_a_checkbox_of_the_run_table_puts_a_prompt_into_the_choice(page, address
 
 
 def test_an_address_of_a_prompt_that_is_gone_says_so(page, address):
-    _open(page, address, "neighbors", "?prompts=uploaded/gone&metric=manhattan")
+    open_page(page, address, "neighbors", "?prompts=uploaded/gone&metric=manhattan")
     page.get_by_text("The address names uploaded/gone: not here").wait_for()
     page.get_by_text("asks for the metric manhattan").wait_for()
     page.get_by_role("button", name="Dismiss").click()
@@ -361,7 +261,7 @@ def test_an_address_of_a_prompt_that_is_gone_says_so(page, address):
 
 
 def test_k_and_metric_of_a_link_hold_over_pages(page, address):
-    _open(page, address, "neighbors", "?metric=csls&k=5")
+    open_page(page, address, "neighbors", "?metric=csls&k=5")
     page.get_by_test_id("stSidebar").get_by_text("Clusters").click()
     page.get_by_role("heading", name="Clusters", exact=True).wait_for()
     page.get_by_test_id("stSidebar").get_by_text("Neighbors").click()
@@ -370,12 +270,12 @@ def test_k_and_metric_of_a_link_hold_over_pages(page, address):
 
 
 def test_a_chart_downloads_as_png_and_as_svg(page, address):
-    _open(page, address, "clusters")
+    open_page(page, address, "clusters")
     for kind, begins in (("png", b"\x89PNG"), ("svg", b"<svg")):
         if kind == "svg":
             page.get_by_role("combobox", name="Pictures").click()
             page.get_by_role("option", name="SVG").click()
-            page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
+            page.wait_for_selector(AT_REST)
         plot = page.locator(".js-plotly-plot").first
         plot.locator(".main-svg").first.wait_for()
         plot.hover()
@@ -383,3 +283,59 @@ def test_a_chart_downloads_as_png_and_as_svg(page, address):
             plot.locator(".modebar-btn[data-title^='Download plot']").click()
         assert download.value.suggested_filename.endswith(f".{kind}")
         assert Path(download.value.path()).read_bytes().startswith(begins)
+
+
+def test_back_goes_back_one_page_whatever_was_changed_on_it(page, address):
+    open_page(page, address, "neighbors", "?prompts=sentiment/class-label-0")
+    page.get_by_role("combobox", name="Token in focus").click()
+    page.get_by_role("option", name="3", exact=True).click()
+    page.wait_for_function("() => location.search.includes('token=3')")
+    _go(page, "Clusters")
+    page.wait_for_function("() => location.search.includes('token=3')")
+    _go(page, "Words")
+    entries = page.evaluate("history.length")
+    for title in ("Clusters", "Neighbors"):
+        page.go_back()
+        page.get_by_role("heading", name=title, exact=True).wait_for()
+        page.wait_for_selector(AT_REST)
+    assert page.evaluate("history.length") == entries == 1 + 3, "the empty tab, and one entry a page"
+    assert "token=3" in page.url
+    page.go_forward()
+    page.get_by_role("heading", name="Clusters", exact=True).wait_for()
+
+
+def _go(page, title: str) -> None:
+    page.get_by_test_id("stSidebar").get_by_role("link", name=title, exact=True).click()
+    page.get_by_role("heading", name=title, exact=True).wait_for()
+    page.wait_for_selector(AT_REST)
+
+
+def test_streamlits_toolbar_covers_no_button(page, address):
+    open_page(page, address, "neighbors")
+    table = page.get_by_test_id("stDataFrame").first
+    table.scroll_into_view_if_needed()
+    table.hover()
+    toolbar = page.get_by_test_id("stElementToolbar").first
+    toolbar.wait_for()
+    bar = toolbar.bounding_box()
+    for button in page.get_by_role("button", name="CSV").all():
+        box = button.bounding_box()
+        apart = bar["x"] >= box["x"] + box["width"] or bar["x"] + bar["width"] <= box["x"] or bar["y"] >= box["y"] + box["height"]
+        assert apart or bar["y"] + bar["height"] <= box["y"]
+
+
+def test_the_token_in_focus_stands_above_the_fold(page, address):
+    open_page(page, address, "neighbors")
+    for control in (page.get_by_role("combobox", name="In detail"), page.get_by_role("combobox", name="Token in focus")):
+        box = control.bounding_box()
+        assert box["y"] + box["height"] <= 900
+
+
+def test_a_run_can_be_stopped_and_begun_again(page, address):
+    open_page(page, address, "faithfulness", "?prompts=sentiment/class-label-0")
+    page.get_by_role("button", name=re.compile("^Run: ")).click()
+    page.get_by_role("button", name="Stop").click()
+    page.get_by_role("button", name=re.compile("^Run: ")).wait_for()
+    page.wait_for_selector(AT_REST)
+    assert page.get_by_test_id("stDataFrame").count() == 0
+    assert page.get_by_test_id("stException").count() == 0

@@ -18,7 +18,7 @@ def model(tmp_path_factory):
 
 
 @pytest.fixture
-def prompts(model, tmp_path, monkeypatch):
+def prompts(model, tmp_path, monkeypatch, components_sought_once):
     """Two prompts of the model in a folder of their own, a map that needs no fitting."""
     vocabulary, folder = Vocabulary.load(model), tmp_path / "prompts"
     monkeypatch.setenv("EXPLORER_PROMPTS", str(folder))

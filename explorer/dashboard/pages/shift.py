@@ -46,7 +46,7 @@ else:
     left, right = st.columns([1, 2])
     source = left.selectbox("Source: what it was tuned on", domains, format_func=str.capitalize, key="source", bind="query-params")
     others = [domain for domain in domains if domain != source]
-    targets = right.multiselect("Targets", others, default=others, format_func=str.capitalize, key="targets")
+    targets = right.pills("Targets", others, selection_mode="multi", default=others, format_func=str.capitalize, key="targets")
     if not targets:
         st.info("Choose at least one target.", icon=":material/alt_route:")
         st.stop()
