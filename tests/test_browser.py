@@ -287,11 +287,11 @@ def test_a_chart_downloads_as_png_and_as_svg(page, address):
 
 def test_back_goes_back_one_page_whatever_was_changed_on_it(page, address):
     open_page(page, address, "neighbors", "?prompts=sentiment/class-label-0")
-    page.get_by_role("combobox", name="Token in focus").click()
-    page.get_by_role("option", name="3", exact=True).click()
+    page.locator(".js-plotly-plot .points path").nth(3).click(force=True)
     page.wait_for_function("() => location.search.includes('token=3')")
+    page.get_by_test_id("stNumberInputStepUp").first.click()
+    page.wait_for_function("() => location.search.includes('k=11')")
     _go(page, "Clusters")
-    page.wait_for_function("() => location.search.includes('token=3')")
     _go(page, "Words")
     entries = page.evaluate("history.length")
     for title in ("Clusters", "Neighbors"):
