@@ -26,6 +26,16 @@ from explorer.vocabulary import Vocabulary
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 """guides and third-party data beside the repository, where there are any"""
 
+LONGEST = ("test_browser", "test_dashboard", "test_map_browser", "test_accessibility", "test_resume", "test_cli", "test_smollm2", "test_cli_tables")
+"""files that take a minute and more; they begin first, so that no core is left with one at the end"""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first; the order within a file stays."""
+    place = {f"{name}.py": number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path.name, len(place)))
+
+
 TINY_TEXT = (
     "a good film with a great cast and a happy end",
     "the food was bad and the waiter was slow",

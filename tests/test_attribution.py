@@ -24,7 +24,7 @@ def trained():
 
 @pytest.fixture(scope="module")
 def result(model, vocabulary, trained):
-    return attribute(model, vocabulary, trained, [TEXT], LABELS, orders=100)
+    return attribute(model, vocabulary, trained, [TEXT], LABELS, orders=50)
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +126,7 @@ def test_deletion_ends_where_insertion_begins(result, model, trained):
 
 def test_the_order_of_leave_one_out_beats_its_reverse_and_most_random_ones(model, vocabulary):
     prompt = read_prompt("subjectivity/class-label-0")
-    found = attribute(model, vocabulary, prompt, ["the film follows a young man who moves to paris"], prompt.origin.labels, orders=100)
+    found = attribute(model, vocabulary, prompt, ["the film follows a young man who moves to paris"], prompt.origin.labels, orders=40)
     question = _Question(model, "the film follows a young man who moves to paris", prompt.origin.labels)
     answer = prompt.origin.labels.index(found.answer)
     left_out = found.leave_one_out[None]

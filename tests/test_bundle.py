@@ -4,6 +4,8 @@ import io
 import json
 import re
 import shlex
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -27,16 +29,23 @@ def line(recipe: Recipe) -> str:
 QUICK = ("-k", "4", "--nulls", "50", "--seed", "3")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def paths(tiny_prompts) -> list[str]:
     return [str(path) for path, _ in list(find_prompts(tiny_prompts))[:2]]
 
 
-@pytest.fixture
-def out(tmp_path, paths):
-    folder = tmp_path / "report"
+@pytest.fixture(scope="module")
+def written(tmp_path_factory, paths) -> Path:
+    """A report of two prompts, made once."""
+    folder = tmp_path_factory.mktemp("written") / "report"
     run("report", *paths, *QUICK, "--out", folder)
     return folder
+
+
+@pytest.fixture
+def out(tmp_path, written) -> Path:
+    """A copy of it."""
+    return Path(shutil.copytree(written, tmp_path / "report"))
 
 
 def test_every_table_is_what_its_command_writes(out, paths, tmp_path):

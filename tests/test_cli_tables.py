@@ -20,10 +20,10 @@ ASKED = {
     "inspect": [LONG[:1], SIX_LABELS[:1]],
     "neighbors": [LONG, ("sentiment/random-0", "-k", 100, "--metric", "dot"), (*SIX_LABELS, "--merge-variants", "--metric", "csls", "--nulls", 20)],
     "decompose": [(LONG[0], *NULLS)],
-    "clusters": [(LONG[0], *SIX_LABELS, *NULLS), ("subjectivity/class-label-0-length-1", "-k", 100, *NULLS)],
+    "clusters": [(LONG[0], "subjectivity/class-label-0-length-5", *NULLS), (SIX_LABELS[0], *NULLS), ("subjectivity/class-label-0-length-1", "-k", 100, *NULLS)],
     "labels": [(*SIX_LABELS, *NULLS), (*LONG, *NULLS), ("sentiment/random-1", "--labels", "wonderful,dreadful,boring", *NULLS)],
     "map": [(*LONG[:1], *SIX_LABELS)],
-    "compare": [(*LONG, *NULLS), (*LONG, "--by", "prompt", *NULLS), (*SIX_LABELS, "sentiment/random-0", *NULLS)],
+    "compare": [(*LONG, "--by", "prompt", *NULLS), (*SIX_LABELS, "sentiment/random-0", *NULLS)],
     "predict": [(*LONG, "--text", LONG_TEXT, "--text", "short", "--no-prompt"), (*SIX_LABELS, "--text", "Who wrote it?")],
     "evaluate": [(*LONG, "--data", FEW, "--no-prompt"), (*LONG[:1], "--data", FEW)],
     "shift": [(*LONG, "--source", FEW, "--target", OTHER, "--no-prompt", "--no-generate")],
@@ -119,10 +119,9 @@ def test_names_that_are_too_long_lose_their_middle_and_wide_characters_count_twi
 
 
 def test_compare_of_one_group_says_so():
-    prompts = ("sentiment/class-label-0", "sentiment/class-label-1", "sentiment/random-0")
-    said = words(run("compare", *prompts, "--by", "task", *NULLS).stdout)
-    assert said.endswith("all 3 prompts are in one group, sentiment; nothing to compare: choose another grouping (--by)")
-    assert words(run("compare", *prompts[1:], *NULLS).stdout).endswith("No tests: they need two prompts in each of two groups.")
+    said = words(run("compare", *SHORT, "subjectivity/class-label-0-length-5", "--by", "task", *NULLS).stdout)
+    assert said.endswith("all 3 prompts are in one group, subjectivity; nothing to compare: choose another grouping (--by)")
+    assert words(run("compare", SHORT[0], "subjectivity/random-0", *NULLS).stdout).endswith("No tests: they need two prompts in each of two groups.")
 
 
 def test_compare_names_the_differences_that_are_significant(tmp_path):
@@ -134,7 +133,8 @@ def test_compare_names_the_differences_that_are_significant(tmp_path):
     paths = []
     for n in range(8):
         prompt = read_prompt(f"sentiment/{'random' if n % 2 else 'class-label'}-{n % 3}")
-        scaled = replace(prompt, vectors=prompt.vectors * (10 + n if n % 2 else 0.1 + n / 100), trajectory=None)
+        vectors, origin = prompt.vectors[:4] * (10 + n if n % 2 else 0.1 + n / 100), replace(prompt.origin, rows=prompt.origin.rows[:4])
+        scaled = replace(prompt, vectors=vectors, origin=origin, trajectory=None)
         paths.append(scaled.save(tmp_path / str(n)))
     said = words(run("compare", *paths, *NULLS).stdout)
     assert "Significant differences (permutation test, FDR 5 %):" in said

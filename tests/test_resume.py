@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from test_cli import run
 
 from explorer.formats import find_prompts, read_prompt
 
@@ -48,6 +49,18 @@ def finish(*arguments: str, code: int = 0, **options: object) -> str:
     return out + said
 
 
+def finish_here(*arguments: str) -> str:
+    """As `finish`, of a command of the explorer, in this process, where all is imported; what it printed."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return run(*arguments[2:]).stdout
+    finally:
+        torch.set_num_threads(threads)
+
+
 def wait_for(condition, process: subprocess.Popen, seconds: float = 120) -> None:
     end = time.monotonic() + seconds
     while not condition():
@@ -59,8 +72,8 @@ def wait_for(condition, process: subprocess.Popen, seconds: float = 120) -> None
 def test_killed_at_random_moments_it_ends_with_the_same_prompts(tiny_t5_folder, data, tmp_path):
     import torch
 
-    options = ("--steps", "300", "--evaluate-every", "10")
-    finish(*command(tiny_t5_folder, data, tmp_path / "whole", *options))
+    options = ("--steps", "120", "--evaluate-every", "10")
+    finish_here(*command(tiny_t5_folder, data, tmp_path / "whole", *options))
     generator, out = np.random.default_rng(), tmp_path / "killed"
     for _ in range(3):
         process = start(*command(tiny_t5_folder, data, out, *options))
@@ -72,8 +85,8 @@ def test_killed_at_random_moments_it_ends_with_the_same_prompts(tiny_t5_folder, 
         for path in out.rglob(".*.tuning.pt"):
             assert torch.load(path, weights_only=True)["step"] % 10 == 0, "the last whole state, or none"
         for _, prompt in find_prompts(out):
-            assert prompt.origin.history[-1].step == 300, "a prompt that is there is finished"
-    finish(*command(tiny_t5_folder, data, out, *options))
+            assert prompt.origin.history[-1].step == 120, "a prompt that is there is finished"
+    finish_here(*command(tiny_t5_folder, data, out, *options))
     assert not list(out.rglob(".*"))
     expected = dict(find_prompts(tmp_path / "whole"))
     assert len(expected) == 4
@@ -92,7 +105,7 @@ def test_a_second_call_into_one_folder_is_refused_at_once_and_a_killed_one_locks
     assert said.splitlines() == [f"Error: {out}: process {first.pid} is at work in this folder; wait until it has ended, or choose another"]
     first.kill()
     first.communicate()
-    said = finish(*command(tiny_t5_folder, data, out, "--steps", "20", "--evaluate-every", "10", "--task", "other"))
+    said = finish_here(*command(tiny_t5_folder, data, out, "--steps", "20", "--evaluate-every", "10", "--task", "other"))
     assert len([line for line in said.splitlines() if line.startswith(str(out))]) == 4
     assert not list(out.rglob(".lock"))
 
@@ -121,7 +134,7 @@ def test_a_full_disk_is_one_line_and_no_half_file(tiny_t5_folder, data, tmp_path
     assert "cannot be written (File too large); make room" in line
     kept = [path for path in out.rglob("*") if path.is_file()]
     assert all(path.name.endswith(".tuning.pt") and torch.load(path, weights_only=True)["step"] < 20 for path in kept)
-    finish(*command(tiny_t5_folder, data, out, "--steps", "20", "--evaluate-every", "10"))
+    finish_here(*command(tiny_t5_folder, data, out, "--steps", "20", "--evaluate-every", "10"))
     assert len(list(find_prompts(out))) == 4
 
 
@@ -136,7 +149,7 @@ def test_two_processes_share_the_runs_and_the_scoring(tiny_t5_folder, data, tmp_
 
     options = ("--steps", "20", "--evaluate-every", "10")
     said = finish(*launched(*command(tiny_t5_folder, data, tmp_path / "two", *options)))
-    finish(*command(tiny_t5_folder, data, tmp_path / "one", *options))
+    finish_here(*command(tiny_t5_folder, data, tmp_path / "one", *options))
     folders = [line for line in said.splitlines() if line.startswith(str(tmp_path / "two"))]
     assert [Path(line).name for line in folders] == [f"{i}-{seed}-length-3" for i in ("random", "class-label") for seed in (0, 1)]
     assert "[1] texts/" in said
@@ -145,14 +158,12 @@ def test_two_processes_share_the_runs_and_the_scoring(tiny_t5_folder, data, tmp_
         np.testing.assert_array_equal(one.trajectory.vectors, two.trajectory.vectors)
     other = Path(shutil.copy(data, tmp_path / "other.tsv"))
     for asked in (("evaluate", *folders, "--data", str(data)), ("shift", *folders, "--source", str(data), "--target", str(other))):
-        found = []
-        for launch in (launched, lambda *arguments: list(arguments)):
-            process = start(*launch("-m", "explorer", *asked, "--json"))
-            out, message = process.communicate(timeout=240)
-            assert process.returncode == 0, message[-2000:]
-            found.append(json.loads(out))
-        assert found[0] == found[1]
-        assert len(found[0]) == 4 * (1 + (asked[0] == "shift"))
+        process = start(*launched("-m", "explorer", *asked, "--json"))
+        out, message = process.communicate(timeout=240)
+        assert process.returncode == 0, message[-2000:]
+        together = json.loads(out)
+        assert together == json.loads(run(*asked, "--json").stdout)
+        assert len(together) == 4 * (1 + (asked[0] == "shift"))
 
 
 def test_a_lost_process_fails_the_launch_and_training_goes_on_from_what_was_kept(tiny_t5_folder, data, tmp_path):
@@ -164,5 +175,5 @@ def test_a_lost_process_fails_the_launch_and_training_goes_on_from_what_was_kept
     _, said = launcher.communicate(timeout=120)
     assert launcher.returncode != 0
     assert "Signal 9 (SIGKILL)" in said
-    said = finish(*command(tiny_t5_folder, data, out, "--steps", "20", "--evaluate-every", "10"))
+    said = finish_here(*command(tiny_t5_folder, data, out, "--steps", "20", "--evaluate-every", "10"))
     assert len([line for line in said.splitlines() if line.startswith(str(out))]) == 4
