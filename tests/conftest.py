@@ -26,7 +26,7 @@ from explorer.vocabulary import Vocabulary
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 """guides and third-party data beside the repository, where there are any"""
 
-LONGEST = ("test_browser", "test_dashboard", "test_map_browser", "test_accessibility", "test_resume", "test_cli", "test_smollm2", "test_cli_tables")
+LONGEST = ("test_browser", "test_dashboard", "test_map_browser", "test_pages_browser", "test_resume", "test_cli", "test_smollm2", "test_cli_tables")
 """files that take a minute and more; they begin first, so that no core is left with one at the end"""
 
 

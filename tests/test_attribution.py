@@ -24,7 +24,7 @@ def trained():
 
 @pytest.fixture(scope="module")
 def result(model, vocabulary, trained):
-    return attribute(model, vocabulary, trained, [TEXT], LABELS, orders=50)
+    return attribute(model, vocabulary, trained, [TEXT], LABELS, orders=100)
 
 
 @pytest.fixture(scope="module")

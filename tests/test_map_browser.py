@@ -114,7 +114,7 @@ def test_the_plot_is_large_and_a_click_opens_the_token_beside_it_without_a_jump(
     page.mouse.move(x, y)
     page.locator(".hoverlayer .hovertext").first.wait_for()
     page.mouse.click(x, y)
-    panel.get_by_text(f"Token {token} of {name}").wait_for()
+    panel.get_by_text(f"Token {token} of {name}, began as").wait_for()
     panel.get_by_role("heading", name=f"Neighbors of token {token} of {name}").wait_for()
     _settled(page)
     assert plot.bounding_box() == before, "nothing moves under the cursor"

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from test_browser import CHROMIUM, MUST, PATIENCE, _served, browser, house  # noqa: F401  fixtures
+from browsing import CHROMIUM, MUST, PATIENCE, served
 
 ROOT = Path(__file__).resolve().parent.parent
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
@@ -41,7 +41,7 @@ def configured(text: str, port: int, dashboard: str, folder: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def proxied(house, tmp_path_factory) -> Iterator[str]:  # noqa: F811
+def proxied(house, tmp_path_factory) -> Iterator[str]:
     """The address of the dashboard behind nginx."""
     folder = tmp_path_factory.mktemp("nginx")
     digest = base64.b64encode(hashlib.sha1(PASSWORD.encode()).digest()).decode()
@@ -50,7 +50,7 @@ def proxied(house, tmp_path_factory) -> Iterator[str]:  # noqa: F811
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     (block,) = BLOCK.findall((ROOT / "docs" / "deploy.md").read_text(encoding="utf-8"))
-    with _served(house, folder / "log", "--server.baseUrlPath", "prompts") as address:
+    with served(house, folder / "log", "--server.baseUrlPath", "prompts") as address:
         (folder / "nginx.conf").write_text(configured(block, port, address.removesuffix("/prompts"), folder))
         with (folder / "said").open("wb") as said:
             server = subprocess.Popen([str(NGINX), "-c", str(folder / "nginx.conf"), "-p", str(folder)], stdout=said, stderr=said)
@@ -112,7 +112,7 @@ def test_websockets_pass_with_the_password_only(proxied):
 
 
 @pytest.mark.skipif(not CHROMIUM.exists() and not MUST, reason=f"no {CHROMIUM}")
-def test_a_page_opens_behind_the_proxy(browser, proxied):  # noqa: F811
+def test_a_page_opens_behind_the_proxy(browser, proxied):
     context = browser.new_context(http_credentials={"username": NAME, "password": PASSWORD})
     context.set_default_timeout(PATIENCE)
     try:
