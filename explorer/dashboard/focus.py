@@ -24,11 +24,10 @@ def sidebar(chosen: Sequence[SoftPrompt]) -> None:
     if not chosen:
         return
     names = [prompt.name for prompt in chosen]
-    left, right = st.columns([5, 3])
-    name = left.selectbox("In detail", names, key=PROMPT, bind="query-params", help="The prompt that pages about one prompt show.")
+    name = st.selectbox("In detail", names, key=PROMPT, bind="query-params", help="The prompt that pages about one prompt show.")
     shown = chosen[names.index(name)] if name in names else chosen[0]
     positions = [NONE, *map(str, range(min(shown.length, MOST_TOKENS)))]
-    right.selectbox("Token in focus", positions, key=TOKEN, bind="query-params", help="Marked on every page. A click in a chart or table chooses it too.")
+    st.selectbox("Token in focus", positions, key=TOKEN, bind="query-params", help="Marked on every page. A click in a chart or table chooses it too.")
 
 
 def prompt(session: Session) -> SoftPrompt:
