@@ -160,7 +160,11 @@ class Session(Once):
 
         now, vocabulary = self.settings, self.vocabulary
         key = ("compare", self.prompts, by, now.k, now.nulls, now.seed)
-        return remembered(vocabulary, key, lambda: compare(self.prompts, vocabulary, by, now.k, now.nulls, now.seed, self.progress))
+
+        def clusters(prompt: SoftPrompt) -> "Clusters":
+            return self.only(prompt.name).clusters()[0]
+
+        return remembered(vocabulary, key, lambda: compare(self.prompts, vocabulary, by, now.k, now.nulls, now.seed, self.progress, clusters))
 
     def pairs(self) -> "pd.DataFrame":
         """Prompt against prompt, positions matched one to one; see analysis.compare.matching."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 import pandas as pd
 
+from explorer.analysis.clusters import Clusters
 from explorer.analysis.clusters import clusters as read_clusters
 from explorer.analysis.labels import LabelReading, read_labels
 from explorer.analysis.norms import read_norms
@@ -121,11 +122,13 @@ def compare(
     nulls: int = 1000,
     seed: int = 0,
     progress: Callable[[str], None] | None = None,
+    clusters: Callable[[SoftPrompt], Clusters] | None = None,
 ) -> Comparison:
     """Read every prompt and group the readings.
 
-    by: what puts prompts into one group; one that does not record it is in the group `unknown`. All prompts share the
-    nulls. Raises ExplorerError for no prompts or an unknown grouping, PromptError for a prompt of another width.
+    by: what puts prompts into one group; one that does not record it is in the group `unknown`. All prompts share the nulls.
+    clusters: has the cluster reading of a prompt with these settings, where it may be known already. Raises ExplorerError for no prompts or an unknown
+    grouping, PromptError for a prompt of another width.
     """
     if by not in GROUPINGS:
         raise ExplorerError(f"found the grouping {by!r}; expected one of {', '.join(GROUPINGS)}")
@@ -135,7 +138,8 @@ def compare(
     for number, prompt in enumerate(prompts, start=1):
         if progress is not None:
             progress(f"reading {prompt.name} ({number} of {len(prompts)})")
-        rows.append(_row(prompt, vocabulary, _group(prompt, by), k, nulls, seed))
+        found = read_clusters(prompt, vocabulary, k, nulls, seed) if clusters is None else clusters(prompt)
+        rows.append(_row(prompt, vocabulary, _group(prompt, by), found, nulls, seed))
     return Comparison(tuple(rows), by, seed)
 
 
@@ -145,8 +149,8 @@ def _group(prompt: SoftPrompt, by: Grouping) -> str:
     return str(prompt.length) if by == "length" else getattr(prompt.origin, by) or "unknown"
 
 
-def _row(prompt: SoftPrompt, vocabulary: Vocabulary, group: str, k: int, nulls: int, seed: int) -> ComparedPrompt:
-    origin, clusters, norms = prompt.origin, read_clusters(prompt, vocabulary, k, nulls, seed), read_norms(prompt, vocabulary)
+def _row(prompt: SoftPrompt, vocabulary: Vocabulary, group: str, clusters: Clusters, nulls: int, seed: int) -> ComparedPrompt:
+    origin, norms = prompt.origin, read_norms(prompt, vocabulary)
     labels = read_labels(prompt, vocabulary, None, nulls, seed) if origin.labels else None
     persistence, rank = (float("nan"), float("nan")) if labels is None else _own_labels(labels)
     return ComparedPrompt(
