@@ -37,8 +37,16 @@ const later = (more) => {
         plot.dataset.told = now;
     }, 150);
 };
+const tintButtons = (key) => {  // plotly makes the button that is on white, on a dark page too
+    if (document.getElementById("map-buttons")) return;
+    const style = document.createElement("style");
+    style.id = "map-buttons";
+    style.textContent = `.st-key-${key} .updatemenu-item-rect[style*="rgb(244, 250, 255)"] { fill: rgba(86, 180, 233, 0.25) !important; }`;
+    document.head.append(style);
+};
 export default function ({data, setStateValue}) {
     tell = setStateValue;
+    tintButtons(data.key);
     const attach = () => {
         const found = document.querySelector(`.st-key-${data.key} .js-plotly-plot`);
         if (!found || !found.on || !found._fullLayout || found === plot) return;
