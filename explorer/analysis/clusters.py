@@ -202,7 +202,7 @@ def clusters(prompt: SoftPrompt, vocabulary: Vocabulary, k: int = 10, nulls: int
         k=near.shape[1],
         others=others,
         higher_criticism=float(higher_criticism(p[None])[0]),
-        rotations=_rotated(prompt.vectors, vocabulary, null["gaussian"], seed),
+        rotations=remembered(vocabulary, ("rotations", prompt, draws, seed), lambda: _rotated(prompt.vectors, vocabulary, null["gaussian"], seed)),
         began=None if before is None else before[1][:, 0],
     )
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from explorer.analysis.hubness import DEEPEST
+from explorer.analysis.memo import remembered
 from explorer.analysis.nulls import SIGNIFICANT_AT, p_values, stream
 from explorer.analysis.search import search
 from explorer.analysis.surrogates import flipped, other_words, parts
@@ -74,7 +76,7 @@ def redundancy(prompt: SoftPrompt, vocabulary: Vocabulary, k: int = 10, nulls: i
         values = np.linalg.svd(prompt.vectors.astype(np.float64), compute_uv=False)
         jaccard, cosine = _jaccard(ids), directions @ directions.T
     observed, shared = _mean_of_pairs(jaccard), _shared_first(ids)
-    null = _independent_overlap(prompt.vectors, vocabulary, k, nulls, seed) if prompt.length > 1 else np.empty((2, 0))
+    null = _independent_overlap(prompt, vocabulary, k, nulls, seed) if prompt.length > 1 else np.empty((2, 0))
     return Redundancy(
         prompt.name,
         shared,
@@ -95,18 +97,25 @@ def _one_thread() -> AbstractContextManager:
     return threadpool_limits(1, "blas")
 
 
-def _independent_overlap(vectors: np.ndarray, vocabulary: Vocabulary, k: int, nulls: int, seed: int) -> np.ndarray:
-    """Mean Jaccard and share of shared first neighbors of `nulls` prompts of independent tokens in place of tokens [P, H]: [2, nulls]."""
+def _independent_overlap(prompt: SoftPrompt, vocabulary: Vocabulary, k: int, nulls: int, seed: int) -> np.ndarray:
+    """Mean Jaccard and share of shared first neighbors of `nulls` prompts of independent tokens in place of the prompt's: [2, nulls]."""
+    deep = max(k, DEEPEST)
+    found = remembered(vocabulary, ("independent tokens", prompt, deep, nulls, seed), lambda: _independent(prompt.vectors, vocabulary, deep, nulls, seed))
+    with _one_thread():
+        return np.array([(_mean_of_pairs(_jaccard(ids)), _shared_first(ids)) for ids in found[:, :, :k]]).T
+
+
+def _independent(vectors: np.ndarray, vocabulary: Vocabulary, k: int, nulls: int, seed: int) -> np.ndarray:
+    """The k nearest rows of independent tokens in place of tokens [P, H], `nulls` times: ids [nulls, P, k]."""
     generator, known, length = stream(seed, "independent tokens"), parts(vectors, vocabulary), len(vectors)
     at_once = max(1, QUERIES_PER_BLOCK // length)
-    overlap: list[tuple[float, float]] = []
-    while len(overlap) < nulls:
-        count = min(at_once, nulls - len(overlap))
+    found: list[np.ndarray] = []
+    for start in range(0, nulls, at_once):
+        count = min(at_once, nulls - start)
         drawn = other_words(known, vocabulary, count, generator) + flipped(known.rest, vocabulary, count, generator)
         ids = rough_neighbors(drawn.reshape(count * length, -1), vocabulary, k)[1]
-        with _one_thread():
-            overlap += [(_mean_of_pairs(_jaccard(one)), _shared_first(one)) for one in ids.reshape(count, length, -1)]
-    return np.array(overlap).T
+        found.append(ids.reshape(count, length, -1).astype(np.int32))
+    return np.concatenate(found)
 
 
 def _shared_first(ids: np.ndarray) -> float:
