@@ -14,10 +14,9 @@ from pathlib import Path
 
 import browsing
 import numpy as np
+import planted
 import pytest
 
-from explorer.analysis.map.fit import VocabularyMap
-from explorer.analysis.map.store import kept_file, save_map
 from explorer.choices import INITIALIZATIONS
 from explorer.formats import peft
 from explorer.prompt import Evaluation, Origin, RowSource, SoftPrompt, Trajectory
@@ -167,11 +166,9 @@ def tiny_prompts(tmp_path_factory, vocabulary) -> Path:
 def house(tmp_path_factory, tiny_prompts, vocabulary) -> dict[str, str]:
     """The environment of the app: the small prompts, and a map that needs no fitting."""
     cache = tmp_path_factory.mktemp("cache")
-    ids = vocabulary.searchable_ids
-    xy = np.random.default_rng(0).normal(size=(len(ids), 2)).astype(np.float32)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(cache))
-        save_map(VocabularyMap(ids, xy, vocabulary.fingerprint, 15, 0.1, 0), kept_file(vocabulary))
+        planted.plant_map(vocabulary)
     environment = {**os.environ, "EXPLORER_PROMPTS": str(tiny_prompts), "XDG_CACHE_HOME": str(cache), "HF_HUB_OFFLINE": "1"}
     environment.pop("EXPLORER_MODEL", None)
     return environment

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from explorer.analysis.map.fit import VocabularyMap
+from explorer.analysis.map.store import kept_file, save_map
 from explorer.prompt import Origin, RowSource, SoftPrompt, Trajectory
 from explorer.vocabulary import Vocabulary
 
@@ -37,3 +39,10 @@ def trained(initial: np.ndarray, final: np.ndarray, rows: tuple[RowSource, ...] 
     """A prompt with a trajectory of two steps."""
     trajectory = Trajectory(np.stack([initial, final]), np.array([0, 100]))
     return SoftPrompt(np.asarray(final, np.float32), "planted/trained", Origin("test", rows=rows, step=100, **origin), trajectory)
+
+
+def plant_map(table: Vocabulary) -> None:
+    """Keep a map of random places where the app looks for one."""
+    ids = table.searchable_ids
+    xy = np.random.default_rng(0).normal(size=(len(ids), 2)).astype(np.float32)
+    save_map(VocabularyMap(ids, xy, table.fingerprint, 15, 0.1, 0), kept_file(table))

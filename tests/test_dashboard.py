@@ -13,10 +13,9 @@ import numpy as np
 import pytest
 import streamlit as st
 from browsing import PAGES
+from planted import plant_map
 from streamlit.testing.v1 import AppTest
 
-from explorer.analysis.map.fit import VocabularyMap
-from explorer.analysis.map.store import kept_file, save_map
 from explorer.analysis.neighbors import nearest_neighbors
 from explorer.dashboard import cache, focus, preload
 from explorer.dashboard.markdown import model_name, safe, slug
@@ -47,13 +46,6 @@ def house(tmp_path, monkeypatch, vocabulary, components_sought_once):
     st.cache_data.clear()
     st.cache_resource.clear()
     return folder
-
-
-def plant_map(vocabulary) -> None:
-    """Keep a map of random places where the app looks for one."""
-    ids = vocabulary.searchable_ids
-    xy = np.random.default_rng(0).normal(size=(len(ids), 2)).astype(np.float32)
-    save_map(VocabularyMap(ids, xy, vocabulary.fingerprint, 15, 0.1, 0), kept_file(vocabulary))
 
 
 @pytest.fixture

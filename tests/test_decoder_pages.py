@@ -6,8 +6,10 @@ import streamlit as st
 
 from explorer.prompt import Evaluation, Origin, RowSource, SoftPrompt, Trajectory
 from explorer.vocabulary import Vocabulary
+from tests.browsing import PAGES
 from tests.decoders import decoder_folder
-from tests.test_dashboard import PAGES, open_page, plant_map, run, texts
+from tests.planted import plant_map
+from tests.test_dashboard import open_page, run, texts
 
 LABELS = ("negative", "positive")
 

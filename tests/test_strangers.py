@@ -12,7 +12,8 @@ from types import SimpleNamespace
 import foreign
 import numpy as np
 import pytest
-from test_dashboard import PAGES, house, open_page, plant_map, put, texts  # noqa: F401  fixtures
+from browsing import PAGES
+from test_dashboard import house, open_page, put, texts  # noqa: F401  fixtures
 from test_foreign_files import cached  # noqa: F401  fixture
 
 from explorer.dashboard import access, limits, uploads
