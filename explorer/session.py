@@ -162,7 +162,7 @@ class Session(Once):
         key = ("compare", self.prompts, by, now.k, now.nulls, now.seed)
 
         def clusters(prompt: SoftPrompt) -> "Clusters":
-            return self.only(prompt.name).clusters()[0]
+            return self._with((prompt,), now).clusters()[0]
 
         return remembered(vocabulary, key, lambda: compare(self.prompts, vocabulary, by, now.k, now.nulls, now.seed, self.progress, clusters))
 

@@ -71,3 +71,12 @@ def open_page(page, address: str, name: str = "prompts", query: str = "") -> Non
     page.goto(f"{address}/{'' if name == 'prompts' else name}{query}")
     page.wait_for_selector("h1")
     page.wait_for_selector(AT_REST)
+
+
+def drag_around(page, left: float, top: float, right: float, bottom: float) -> None:
+    """Drag along the sides of a rectangle on the screen, as a region is drawn."""
+    page.mouse.move(left, top)
+    page.mouse.down()
+    for x, y in ((right, top), (right, bottom), (left, bottom), (left, top + 5)):
+        page.mouse.move(x, y, steps=8)
+    page.mouse.up()

@@ -10,7 +10,7 @@ from pathlib import Path
 import foreign
 import numpy as np
 import pytest
-from browsing import AT_REST, PATIENCE, ROOT, needs_browser, open_page, served
+from browsing import AT_REST, PATIENCE, ROOT, drag_around, needs_browser, open_page, served
 
 pytestmark = needs_browser
 
@@ -78,12 +78,7 @@ def test_a_region_drawn_on_the_map_lists_its_words_and_tokens(page, address):
     plot.locator("canvas").first.wait_for()
     plot.scroll_into_view_if_needed()
     box = plot.bounding_box()
-    left, right, top, bottom = box["x"] + 40, box["x"] + box["width"] - 60, box["y"] + 80, 820
-    page.mouse.move(left, top)
-    page.mouse.down()
-    for x, y in ((right, top), (right, bottom), (left, bottom), (left, top + 5)):
-        page.mouse.move(x, y, steps=8)
-    page.mouse.up()
+    drag_around(page, box["x"] + 40, box["y"] + 80, box["x"] + box["width"] - 60, 820)
     page.get_by_role("heading", name=re.compile(r"^[\d,]+ pieces in the region")).wait_for()
     page.get_by_text("Median frequency rank").wait_for()
     page.get_by_text(re.compile("Prompt tokens here: sentiment/random-0 ")).wait_for()

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from browsing import AT_REST, PATIENCE, needs_browser, open_page
+from browsing import AT_REST, PATIENCE, drag_around, needs_browser, open_page
 
 pytestmark = needs_browser
 
@@ -83,12 +83,7 @@ def _draw_region(page) -> None:
     page.wait_for_function(f"() => {STATE}.drag === 'lasso'")
     _heard(page)
     box = page.locator(".st-key-map .js-plotly-plot").bounding_box()
-    left, top, right, bottom = box["x"] + 150, box["y"] + 150, box["x"] + box["width"] - 150, 800
-    page.mouse.move(left, top)
-    page.mouse.down()
-    for x, y in ((right, top), (right, bottom), (left, bottom), (left, top + 5)):
-        page.mouse.move(x, y, steps=5)
-    page.mouse.up()
+    drag_around(page, box["x"] + 150, box["y"] + 150, box["x"] + box["width"] - 150, 800)
     page.get_by_role("heading", name=re.compile(r"^[\d,]+ pieces in the region")).wait_for()
     _settled(page)
 
