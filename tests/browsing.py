@@ -73,6 +73,18 @@ def open_page(page, address: str, name: str = "prompts", query: str = "") -> Non
     page.wait_for_selector(AT_REST)
 
 
+def choose(page, box: str, option: str) -> None:
+    """Choose from a select box: it closes where the page scrolls or moves under it, as on a busy machine, and is opened again."""
+    field, entry = page.get_by_role("combobox", name=box, exact=True), page.get_by_role("option", name=option, exact=True)
+    end = time.monotonic() + PATIENCE / 1000
+    while not entry.is_visible():
+        assert time.monotonic() < end, f"{box} does not offer {option}"
+        if field.get_attribute("aria-expanded") == "false":
+            field.click()
+        page.wait_for_timeout(500)
+    entry.click()
+
+
 def drag_around(page, left: float, top: float, right: float, bottom: float) -> None:
     """Drag along the sides of a rectangle on the screen, as a region is drawn."""
     page.mouse.move(left, top)

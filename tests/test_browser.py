@@ -10,7 +10,7 @@ from pathlib import Path
 import foreign
 import numpy as np
 import pytest
-from browsing import AT_REST, PATIENCE, ROOT, drag_around, needs_browser, open_page, served
+from browsing import AT_REST, PATIENCE, ROOT, choose, drag_around, needs_browser, open_page, served
 
 pytestmark = needs_browser
 
@@ -136,8 +136,7 @@ def test_the_neighbor_table_downloads_what_the_command_line_writes(page, address
 
 def test_a_choice_stays_from_page_to_page_and_in_the_address(page, address):
     open_page(page, address, "neighbors", "?metric=csls")
-    page.get_by_role("combobox", name="In detail").click()
-    page.get_by_role("option", name="sentiment/random-0").click()
+    choose(page, "In detail", "sentiment/random-0")
     page.get_by_role("heading", name="Nearest pieces of sentiment/random-0").wait_for()
     assert "prompt=sentiment%2Frandom-0" in page.url
     page.get_by_test_id("stSidebar").get_by_text("Clusters").click()
@@ -243,8 +242,7 @@ def test_a_chart_downloads_as_png_and_as_svg(page, address):
     open_page(page, address, "clusters")
     for kind, begins in (("png", b"\x89PNG"), ("svg", b"<svg")):
         if kind == "svg":
-            page.get_by_role("combobox", name="Pictures").click()
-            page.get_by_role("option", name="SVG").click()
+            choose(page, "Pictures", "SVG")
             page.wait_for_selector(AT_REST)
         plot = page.locator(".js-plotly-plot").first
         plot.locator(".main-svg").first.wait_for()
