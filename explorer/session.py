@@ -68,10 +68,14 @@ class Session(Once):
 
     def clusters(self) -> "Readings[Clusters]":
         """Does a token lie among words that belong together? See analysis.clusters."""
-        from explorer.analysis.clusters import Clusters, clusters
+        from explorer.analysis.clusters import Clusters, clusters, with_k
 
-        options = self.settings.k, self.settings.nulls, self.settings.seed
-        return self._each_kept("clusters", options, Clusters, lambda prompt, vocabulary: clusters(prompt, vocabulary, *options))
+        k, usual, draws = self.settings.k, Settings.k, (self.settings.nulls, self.settings.seed)
+        found = self._each_kept("clusters", (usual, *draws), Clusters, lambda prompt, vocabulary: clusters(prompt, vocabulary, usual, *draws))
+        if k == usual:
+            return found
+        verdicts = dict(zip(self.prompts, found, strict=True))
+        return self._each("clusters with k", (k, *draws), lambda prompt, vocabulary, *_: with_k(verdicts[prompt], prompt, vocabulary, k, *draws))
 
     def significant_groups(self) -> list[tuple[tuple[str, ...], ...]]:
         """Of each prompt the words of every token's group where it is significant, else none: the verdict of `clusters` alone, for less."""
@@ -94,10 +98,10 @@ class Session(Once):
 
     def redundancy(self) -> "Readings[Redundancy]":
         """Do the tokens of a prompt repeat each other? See analysis.redundancy."""
-        from explorer.analysis.redundancy import redundancy
+        from explorer.analysis.redundancy import Redundancy, redundancy
 
         k, seed = self.settings.k, self.settings.seed
-        return self._each("redundancy", (k, seed), lambda prompt, vocabulary, *_: redundancy(prompt, vocabulary, k, seed=seed))
+        return self._each_kept("redundancy", (k, seed), Redundancy, lambda prompt, vocabulary: redundancy(prompt, vocabulary, k, seed=seed))
 
     def labels(self, labels: Sequence[str] | None = None, others: Sequence[str] = ()) -> "Readings[LabelReading]":
         """How near the tokens are to class labels: `labels`, else those of the settings, else each prompt's own; see analysis.labels.

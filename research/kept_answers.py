@@ -37,6 +37,7 @@ def keep(prompts: list[SoftPrompt], loader: Loader) -> None:
         session.evaluate(task, no_prompt=True, generate=False)
     session.clusters()
     session.significant_groups()
+    session.redundancy()
     for prompt in prompts:
         if prompt.length == USUAL_LENGTH and prompt.origin.seed == 0:
             one = session.only(prompt.name)

@@ -1,10 +1,12 @@
 """The cluster test sees planted groups and nothing else, on each token and on the whole prompt; coherence describes."""
 
+from dataclasses import fields
+
 import numpy as np
 import planted
 import pytest
 
-from explorer.analysis.clusters import GROUP, clusters, group_statistic, higher_criticism, null_statistic
+from explorer.analysis.clusters import GROUP, clusters, group_statistic, higher_criticism, null_statistic, with_k
 from explorer.analysis.hubness import null_neighbors
 from explorer.analysis.nulls import gaussian_vectors, null_vectors, p_values
 from explorer.analysis.search import search
@@ -228,6 +230,19 @@ def test_degenerate_vocabularies_have_a_defined_result():
         assert np.isfinite([*result.statistic, *result.p, *result.q]).all()
         assert result.k <= len(vocabulary.searchable_ids)
     assert np.isfinite(stored_rows(index_of(few, "whitened"))).all()
+
+
+@pytest.mark.parametrize("k", [1, 3, 40])
+def test_another_k_changes_what_describes_and_no_verdict(k):
+    vocabulary, centers = planted.clustered()
+    prompt = planted.prompt(np.concatenate([centers, np.zeros_like(centers[:1])]))
+    usual, anew = clusters(prompt, vocabulary), clusters(prompt, vocabulary, k)
+    described = with_k(usual, prompt, vocabulary, k)
+    assert described.k == anew.k == k != usual.k
+    for field in fields(anew):
+        np.testing.assert_equal(getattr(described, field.name), getattr(anew, field.name), field.name)
+    with pytest.raises(ExplorerError, match="k"):
+        with_k(usual, prompt, vocabulary, 0)
 
 
 def test_the_frame():

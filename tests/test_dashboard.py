@@ -159,6 +159,11 @@ def test_what_is_preloaded_exists(name):
     assert importlib.util.find_spec(name)
 
 
+def test_the_scripts_that_the_browser_fetches_early_exist():
+    names = preload._names()
+    assert [name.split(".")[0] for name in names] == list(preload.SCRIPTS)
+
+
 def test_a_read_only_dashboard_refuses_to_load_the_model(house, monkeypatch):
     monkeypatch.setenv("EXPLORER_READ_ONLY", "1")
     with pytest.raises(ExplorerError, match="read-only and runs no model"):

@@ -167,6 +167,29 @@ def test_map_is_webgl_small_and_names_points_by_id(prompts, vocabulary, planted_
     assert ("label", "", 1) in marked
 
 
+def test_a_sketched_map_needs_no_webgl_and_shows_the_same(prompts, vocabulary, planted_map):
+    whole = _whole_map(prompts, vocabulary, planted_map, told=True)
+    sketch = figures.sketched(whole, (800, 400))
+    picture, key, *marks = sketch.data
+    assert picture.type == "heatmap"
+    assert {mark.type for mark in (key, *marks)} == {"scatter"}
+    assert sketch.layout == whole.layout
+    assert [mark.name for mark in (key, *marks)] == [mark.name for mark in whole.data]
+    for drawn, mark in zip(marks, whole.data[1:], strict=True):
+        np.testing.assert_array_equal(drawn.x, mark.x)
+        assert drawn.hovertemplate == mark.hovertemplate
+    (left, right), (low, high) = whole.layout.xaxis.range, whole.layout.yaxis.range
+    ink, words = np.array(picture.z), np.zeros((200, 400), int)
+    for x, y in planted_map.xy.astype(float):
+        if left <= x <= right and low <= y <= high:
+            words[int((y - low) / (high - low) * 200), int((x - left) / (right - left) * 400)] += 1
+    np.testing.assert_allclose(ink / 255, 1 - (1 - whole.data[0].marker.opacity) ** words, atol=1 / 255)
+    column, row = picture.x0 + picture.dx * np.arange(400), picture.y0 + picture.dy * np.arange(200)
+    np.testing.assert_allclose((column[0] - picture.dx / 2, column[-1] + picture.dx / 2), (left, right))
+    np.testing.assert_allclose((row[0] - picture.dy / 2, row[-1] + picture.dy / 2), (low, high))
+    assert len(sketch.to_json()) < len(whole.to_json())
+
+
 def test_map_names_every_piece_on_demand_and_stays_below_a_megabyte(prompts, vocabulary, planted_map):
     figure = _whole_map(prompts, vocabulary, planted_map, name_vocabulary=True)
     assert len(figure.data[0].text) == len(planted_map.token_ids)

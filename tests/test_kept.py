@@ -78,13 +78,15 @@ def test_what_is_kept_is_what_was_computed_and_no_model_is_loaded_for_it(prompts
 def test_a_result_says_the_same_when_it_was_kept(prompts, tmp_path):
     keeping = Loading(Keeping, tmp_path)
     session = Session(prompts, loader=keeping)
-    made, grouped = session.faithfulness(TASK)[1], session.clusters()[0]
+    made, grouped, repeats = session.faithfulness(TASK)[1], session.clusters()[0], session.redundancy()[0]
     for kept in keeping.kinds.values():
         kept.save()
     session = Session(prompts, loader=Loading(Kept, tmp_path))
     found = session.faithfulness(TASK)[1]
     assert session.clusters()[0].conclusion == grouped.conclusion
     assert session.clusters()[0].to_frame().equals(grouped.to_frame())
+    assert session.redundancy()[0].conclusion == repeats.conclusion
+    assert session.redundancy()[0].to_frame().equals(repeats.to_frame())
     assert found.conclusion == made.conclusion
     assert found.to_frame().equals(made.to_frame())
     assert found.task == made.task

@@ -5,8 +5,8 @@ near to the token, and those words near to each other. Coherence, how much the n
 it measures the vocabulary rather than the token, since a random vector that points vaguely at a dense clump has ten neighbors out of that clump.
 """
 
-from dataclasses import dataclass
-from typing import Literal, get_args
+from dataclasses import dataclass, replace
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -182,11 +182,9 @@ def clusters(prompt: SoftPrompt, vocabulary: Vocabulary, k: int = 10, nulls: int
     initial = prompt.initial
     before = None if initial is None else group_statistic(initial, vocabulary)
     others["initial"] = np.full(len(p), np.nan) if before is None else p_values(statistic, before[0])
-    near = search(prompt.vectors, vocabulary, k)[0]
     zero = directionless(prompt.vectors)
-    described = (mean_cosine(near, vocabulary), *merged_coherence(near, vocabulary), merged_coherence(ids, vocabulary)[1])
-    coherence, merged, variants, group_variants = (np.where(zero, np.nan, values) for values in described)
     return Clusters(
+        **_coherence(prompt, vocabulary, k, nulls, seed),
         prompt=prompt.name,
         statistic=statistic,
         p=p,
@@ -194,17 +192,26 @@ def clusters(prompt: SoftPrompt, vocabulary: Vocabulary, k: int = 10, nulls: int
         null=null["gaussian"],
         group_ids=np.where(zero[:, None], -1, ids),
         groups=_words(np.where(zero[:, None], -1, ids), vocabulary),
-        group_variants=group_variants,
-        coherence=coherence,
-        coherence_merged=merged,
-        variant_share=variants,
-        percentile=percentiles(coherence, _row_coherence(vocabulary, k, nulls, seed)),
-        k=near.shape[1],
+        group_variants=np.where(zero, np.nan, merged_coherence(ids, vocabulary)[1]),
         others=others,
         higher_criticism=float(higher_criticism(p[None])[0]),
-        rotations=remembered(vocabulary, ("rotations", prompt, draws, seed), lambda: _rotated(prompt.vectors, vocabulary, null["gaussian"], seed)),
+        rotations=_rotated(prompt.vectors, vocabulary, null["gaussian"], seed),
         began=None if before is None else before[1][:, 0],
     )
+
+
+def with_k(found: Clusters, prompt: SoftPrompt, vocabulary: Vocabulary, k: int, nulls: int = 1000, seed: int = 0) -> Clusters:
+    """What `clusters` finds with another k: the same verdict, which no k enters, with coherence over k neighbors. Raises ExplorerError for k below 1."""
+    return replace(found, **_coherence(prompt, vocabulary, k, nulls, seed))
+
+
+def _coherence(prompt: SoftPrompt, vocabulary: Vocabulary, k: int, nulls: int, seed: int) -> dict[str, Any]:
+    """The fields of `Clusters` that describe the k nearest rows (cosine)."""
+    near = search(prompt.vectors, vocabulary, k)[0]
+    zero = directionless(prompt.vectors)
+    coherence, merged, variants = (np.where(zero, np.nan, values) for values in (mean_cosine(near, vocabulary), *merged_coherence(near, vocabulary)))
+    percentile = percentiles(coherence, _row_coherence(vocabulary, k, nulls, seed))
+    return {"coherence": coherence, "coherence_merged": merged, "variant_share": variants, "percentile": percentile, "k": near.shape[1]}
 
 
 def significant_groups(prompt: SoftPrompt, vocabulary: Vocabulary, nulls: int = 1000, seed: int = 0) -> tuple[tuple[str, ...], ...]:

@@ -12,7 +12,7 @@ from explorer.figures.domain_shift import shift_figure
 from explorer.figures.ensemble import agreement_heatmap, ensemble_figure
 from explorer.figures.faithfulness import faithfulness_figure, interpolation_figure, reading_title
 from explorer.figures.labels import label_heatmap, persistence_figure
-from explorer.figures.map import center, map_figure, map_legend, point_at, view_buttons, whole, with_regions
+from explorer.figures.map import center, map_figure, map_legend, point_at, sketched, view_buttons, whole, with_regions
 from explorer.figures.neighbors import similarity_figure
 from explorer.figures.predict import probability_bars
 from explorer.figures.size import size_figure
@@ -52,6 +52,7 @@ __all__ = [
     "shift_figure",
     "similarity_figure",
     "size_figure",
+    "sketched",
     "training_cost",
     "view_buttons",
     "whole",

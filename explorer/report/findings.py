@@ -8,10 +8,13 @@ import pandas as pd
 
 from explorer.analysis.clusters import Clusters
 from explorer.analysis.nulls import SIGNIFICANT_AT
+from explorer.analysis.search import search
+from explorer.analysis.vectors import directionless
 from explorer.pieces import readable
 from explorer.prompt import SoftPrompt
 from explorer.results import Readings, Result
 from explorer.session import Session
+from explorer.vocabulary import Vocabulary
 from explorer.wording import count
 
 WORDS = 8
@@ -96,21 +99,20 @@ class Finding(Result):
 
 def findings(session: Session) -> Readings[Finding]:
     """One finding for each prompt of a session."""
-    grouped, near = session.clusters(), session.change(metric="cosine").neighbors()
-    return Readings([_finding(prompt, grouped[n], near[n].pieces, near[n].similarity) for n, prompt in enumerate(session.prompts)])
+    return Readings([_finding(prompt, groups, session.vocabulary_of(prompt)) for prompt, groups in zip(session.prompts, session.clusters(), strict=True)])
 
 
-def _finding(prompt: SoftPrompt, groups: Clusters, pieces: tuple, similarity: np.ndarray) -> Finding:
+def _finding(prompt: SoftPrompt, groups: Clusters, vocabulary: Vocabulary) -> Finding:
     origin = prompt.origin
     dev = origin.data.get("dev")
     texts = dev.get("examples") if isinstance(dev, dict) else None
     begun = [one.dev_accuracy for one in origin.history if one.step == 0]
-    order = sorted(range(prompt.length), key=lambda position: (not groups.significant[position], -similarity[position, 0]))
+    (nearest,), (cosine,) = (found.T for found in search(prompt.vectors, vocabulary, 1))
+    somewhere = np.flatnonzero(~directionless(prompt.vectors))
     words: dict[str, NearWord] = {}
-    for position in order:
-        if pieces[position] and pieces[position][0]:
-            word = readable(pieces[position][0])
-            words.setdefault(word, NearWord(position, word, float(similarity[position, 0]), bool(groups.significant[position])))
+    for position in sorted(somewhere.tolist(), key=lambda position: (not groups.significant[position], -cosine[position])):
+        word = readable(vocabulary.pieces[nearest[position]])
+        words.setdefault(word, NearWord(position, word, float(cosine[position]), bool(groups.significant[position])))
     return Finding(
         prompt=prompt.name,
         accuracy=origin.dev_accuracy,

@@ -19,6 +19,8 @@ from explorer.wording import count, zeros_said
 
 SAME_DIRECTION = 1e-6
 """cosine distance at which a vector counts as a row itself and is given that row's place"""
+QUERIES_AT_ONCE = 64
+"""vectors whose distances to all of the map are in memory together"""
 REACH, SHIFTS = 0.3, 10
 """how far a neighbor's pull reaches, in the map's unit (UMAP lets points lie 0.1 apart), and the steps of mean shift"""
 
@@ -99,10 +101,11 @@ def _densest(places: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 def _trust(xy: np.ndarray, found: np.ndarray, map_xy: np.ndarray) -> np.ndarray:
     """Share of the rows `found` [Q, k] among the k rows nearest to xy [Q, 2] on the map: [Q] float32."""
-    from scipy.spatial import cKDTree
-
-    _, nearest = cKDTree(map_xy).query(xy, found.shape[1])
-    nearest = nearest.reshape(found.shape)
+    # not scipy's cKDTree: importing scipy.spatial alone takes several times as long
+    nearest = np.empty_like(found)
+    for start in range(0, len(xy), QUERIES_AT_ONCE):
+        block = slice(start, start + QUERIES_AT_ONCE)
+        nearest[block] = np.argpartition(np.square(xy[block, None] - map_xy).sum(axis=-1), found.shape[1] - 1)[:, : found.shape[1]]
     return np.array([np.isin(true, drawn).mean() for true, drawn in zip(found, nearest, strict=True)], np.float32)
 
 

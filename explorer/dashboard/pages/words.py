@@ -10,7 +10,7 @@ from explorer.analysis.neighbors import NearestNeighbors
 from explorer.analysis.words import find_pieces, frequency_ranks, tokens_near
 from explorer.dashboard import cache, charts, choice, controls, focus, tables
 from explorer.dashboard.markdown import model_name, safe
-from explorer.figures import map_figure, point_at
+from explorer.figures import map_figure, point_at, sketched
 from explorer.pieces import SPACES, readable, spaced
 from explorer.wording import count
 
@@ -82,7 +82,7 @@ reading = cache.reading("Placing the prompts on the map", searched.change(labels
 vocabulary_map = reading.map
 place = np.searchsorted(vocabulary_map.token_ids, token_id)
 drawn = place < len(vocabulary_map.token_ids) and vocabulary_map.token_ids[place] == token_id
-figure = map_figure(vocabulary_map, vocabulary, reading.placements, told=True, also=[vocabulary_map.xy[place][None]] if drawn else ())
+figure = sketched(map_figure(vocabulary_map, vocabulary, reading.placements, told=True, also=[vocabulary_map.xy[place][None]] if drawn else ()))
 if drawn:
     point_at(figure, vocabulary_map.xy[place], piece)
 charts.show(figure, "word-map")

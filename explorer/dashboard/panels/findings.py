@@ -4,11 +4,13 @@ import streamlit as st
 
 from explorer.dashboard import cache, charts
 from explorer.dashboard.markdown import safe
-from explorer.figures import map_figure
+from explorer.figures import map_figure, sketched
 from explorer.report.findings import Finding, NearWord, findings
 from explorer.session import Session
 
 IN_A_ROW = 3
+SMALL = 860, 300
+"""pixels of the map"""
 STRONG = 0.5
 """cosine from which a word is shown strongest"""
 
@@ -45,6 +47,6 @@ def small_map(session: Session) -> None:
     if not session.map_is_kept and not st.button("Draw the map", icon=":material/map:", help="Fitted once for this model and then kept; takes some minutes"):
         return
     places = cache.reading("Placing the prompts on the map", session.map, False, False)
-    figure = map_figure(places.map, session.vocabulary, places.placements, told=True, pixels=(860, 300))
+    figure = sketched(map_figure(places.map, session.vocabulary, places.placements, told=True, pixels=SMALL), SMALL)
     figure.update_layout(height=400, title_text="")
     charts.show(figure, "small-map", buttons=False)

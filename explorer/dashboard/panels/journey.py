@@ -11,7 +11,7 @@ from explorer.analysis.map.place import MapReading, Placement
 from explorer.analysis.memo import remembered
 from explorer.analysis.trajectory import first_neighbors
 from explorer.dashboard import cache, charts, focus, tables
-from explorer.figures import accuracy_curve, map_figure, mark_step, point_at
+from explorer.figures import accuracy_curve, map_figure, mark_step, point_at, sketched
 from explorer.pieces import readable
 from explorer.prompt import SoftPrompt
 from explorer.report.tables import sources
@@ -33,7 +33,7 @@ def show(session: Session) -> None:
     found = {one.name: cache.reading("Comparing nearest pieces", _nearest, one, session.vocabulary) for one in session.prompts}
     placed = [at_step(places, placement, step, found) for placement in places.placements]
     until = {name: (steps[steps <= step], xy[steps <= step]) for name, (steps, xy) in places.paths.items()}
-    figure = map_figure(places.map, session.vocabulary, placed, trajectories={name: path for name, path in until.items() if len(path[0])})
+    figure = sketched(map_figure(places.map, session.vocabulary, placed, trajectories={name: path for name, path in until.items() if len(path[0])}))
     token = focus.position(prompt)
     if token is not None:
         point_at(figure, placed[session.prompts.index(prompt)].xy[token], f"token {token}")
