@@ -1,6 +1,7 @@
 """The dashboard in a real Chromium: how long the first page takes, how soon a change is answered, and ten sessions that click at once.
 
-first: from the start of the server's process until the first page with its charts is drawn and at rest, wall-clock and the server's CPU time.
+first: from the start of the server's process until the first page with its charts is drawn and at rest, wall-clock and the server's CPU time; and how many
+times as long as a page of Streamlit that has a line chart and nothing else.
 pages: from a click in the navigation until the page is at rest, each page for the first time in a session.
 changes: from a click that changes prompt, k or metric until the page is at rest again, each value for the first time.
 many: sessions that open pages and change k almost without a pause; none may see an error or another's choice; the server's memory before, at the end
@@ -22,6 +23,7 @@ import urllib.request
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from urllib.parse import urlencode
 
 from playwright.async_api import Browser, Page, async_playwright
@@ -49,17 +51,22 @@ FORGOTTEN = 150
 """seconds until Streamlit forgets a visitor who left (it keeps them for 120)"""
 
 
+BARE = "import streamlit as st\n\nst.title('Bare')\nst.plotly_chart({'data': [{'y': [1, 2]}], 'layout': {}})\n"
+"""the page that the first one is held against"""
+
+
 @contextmanager
-def served() -> Iterator[tuple[str, subprocess.Popen, float]]:
-    """A dashboard of the bundled prompts on a free port of this machine: its address, its process, when that was started."""
+def served(app: Path = ROOT / "app.py") -> Iterator[tuple[str, subprocess.Popen, float]]:
+    """A dashboard of the bundled prompts, or another app, on a free port of this machine: its address, its process, when that was started."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     options = ["--server.port", str(port), "--server.address", "127.0.0.1", "--server.headless", "true"]
+    options += ["--server.fileWatcherType", "none", "--browser.gatherUsageStats", "false"]  # as the app's own configuration has it
     environment = {name: value for name, value in os.environ.items() if not name.startswith("EXPLORER_")}
     started = time.perf_counter()
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    server = subprocess.Popen([sys.executable, "-m", "streamlit", "run", "app.py", *options], cwd=ROOT, env=environment, **quiet)
+    server = subprocess.Popen([sys.executable, "-m", "streamlit", "run", str(app), *options], cwd=app.parent, env=environment, **quiet)
     try:
         yield f"http://127.0.0.1:{port}", server, started
     finally:
@@ -104,19 +111,32 @@ def told(name: str, seconds: list[float], asked: float | None) -> bool:
 
 
 async def first(browser: Browser, repeat: int) -> bool:
-    """Fresh servers, one after another; the first fills the disk's cache and is not counted."""
-    walls, cpus = [], []
-    for _ in range(repeat + 1):
-        with served() as (address, server, started):
-            page = await browser.new_page(viewport={"width": 1280, "height": 900})
-            await answering(address)
-            await page.goto(address)
-            await drawn(page)
-            walls.append(time.perf_counter() - started)
-            cpus.append(cpu_seconds(server))
-            await page.close()
+    """Fresh servers, one after another, each beside a bare page; the first of both fills the disk's cache and is not counted."""
+    walls, bare, cpus = [], [], []
+    with TemporaryDirectory() as folder:
+        (peer := Path(folder) / "bare.py").write_text(BARE)
+        for _ in range(repeat + 1):
+            wall, cpu = await opened(browser)
+            walls.append(wall)
+            cpus.append(cpu)
+            bare.append((await opened(browser, peer))[0])
     told("first page, the server's CPU time", cpus[1:], None)
+    told("a bare page with one chart", bare[1:], None)
+    ratios = [own / other for own, other in zip(walls[1:], bare[1:], strict=True)]
+    print(f"first page beside the bare one: median {statistics.median(ratios):.2f} times as long ({min(ratios):.2f} to {max(ratios):.2f})", flush=True)
     return told("first page, wall-clock", walls[1:], FIRST)
+
+
+async def opened(browser: Browser, app: Path = ROOT / "app.py") -> tuple[float, float]:
+    """Seconds from the start of an app's server until its first page is drawn, and the CPU time that the server took."""
+    with served(app) as (address, server, started):
+        page = await browser.new_page(viewport={"width": 1280, "height": 900})
+        await answering(address)
+        await page.goto(address)
+        await drawn(page)
+        took = time.perf_counter() - started, cpu_seconds(server)
+        await page.close()
+    return took
 
 
 class Answers:

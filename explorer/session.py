@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from explorer.analysis.clusters import Clusters
-    from explorer.analysis.compare.groups import Comparison
+    from explorer.analysis.compare.groups import Comparison, Read
     from explorer.analysis.decomposition import Decomposition
     from explorer.analysis.labels import LabelReading
     from explorer.analysis.map.fit import VocabularyMap
@@ -165,10 +165,11 @@ class Session(Once):
         now, vocabulary = self.settings, self.vocabulary
         key = ("compare", self.prompts, by, now.k, now.nulls, now.seed)
 
-        def clusters(prompt: SoftPrompt) -> "Clusters":
-            return self._with((prompt,), now).clusters()[0]
+        def read(prompt: SoftPrompt) -> "Read":
+            one = self._with((prompt,), now.changed(labels=None))
+            return one.clusters()[0], one.labels()[0] if prompt.origin.labels else None, one.norms()[0]
 
-        return remembered(vocabulary, key, lambda: compare(self.prompts, vocabulary, by, now.k, now.nulls, now.seed, self.progress, clusters))
+        return remembered(vocabulary, key, lambda: compare(self.prompts, vocabulary, by, now.k, now.nulls, now.seed, self.progress, read))
 
     def pairs(self) -> "pd.DataFrame":
         """Prompt against prompt, positions matched one to one; see analysis.compare.matching."""

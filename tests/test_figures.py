@@ -169,7 +169,7 @@ def test_map_is_webgl_small_and_names_points_by_id(prompts, vocabulary, planted_
 
 def test_a_sketched_map_needs_no_webgl_and_shows_the_same(prompts, vocabulary, planted_map):
     whole = _whole_map(prompts, vocabulary, planted_map, told=True)
-    sketch = figures.sketched(whole, (800, 400))
+    sketch = figures.sketched(_whole_map(prompts, vocabulary, planted_map, told=True), (800, 400))
     picture, key, *marks = sketch.data
     assert picture.type == "heatmap"
     assert {mark.type for mark in (key, *marks)} == {"scatter"}

@@ -7,7 +7,7 @@ import numpy as np
 
 from explorer.analysis.hubness import CSLS_NEIGHBORS, row_crowding
 from explorer.analysis.memo import remembered
-from explorer.analysis.vectors import filled, index_of, rough_search, stored_rows, unit, whitening
+from explorer.analysis.vectors import exact_search, filled, index_of, rough_search, stored_rows, unit, whitening
 from explorer.choices import METRICS, Metric
 from explorer.errors import ExplorerError, PromptError
 from explorer.interruption import checkpoint
@@ -92,7 +92,7 @@ class _Index:
         if self.metric in ("cosine", "whitened", "csls"):  # directions: their products are finite
             scores, found = rough_search(self.faiss, np.ascontiguousarray(queries), wanted)
         else:
-            scores, found = self.faiss.search(np.ascontiguousarray(queries), wanted)
+            scores, found = exact_search(self.faiss, queries, wanted)
         if (found < 0).any():
             raise PromptError(f"vectors too large for the metric {self.metric} in single precision; use cosine, which does not depend on length")
         lengths = np.linalg.norm(queries.astype(np.float64), axis=1)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 ROWS_PER_BLOCK = 1024
 """rows of the vocabulary that are worked on at once, so that memory stays bounded"""
+SOON_DONE = 2**32
+"""products of two numbers that one core takes about a tenth of a second for"""
 MANY, STRETCH, PRODUCTS_AT_ONCE = 64, 64, 2**23
 """queries from which on `rough_search` does it its own way; rows of an index that are looked through together; products in memory at once"""
 SMALLEST_ENERGY = 1e-9
@@ -139,6 +141,23 @@ def stored_rows(index: "faiss.IndexFlat") -> np.ndarray:
     return faiss.rev_swig_ptr(index.get_xb(), index.ntotal * index.d).reshape(index.ntotal, index.d)
 
 
+def exact_search(index: "faiss.IndexFlat", queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Scores [M, k] and places [M, k] of the rows of an index nearest to queries [M, d], by FAISS; on one thread where that is soon done.
+
+    Helpers for a few milliseconds of work keep each other waiting where several visitors of the dashboard ask at once: with two cores and ten visitors
+    they took most of the time (`benchmarks/dashboard.py many`).
+    """
+    import faiss
+
+    threads = faiss.omp_get_max_threads()
+    if len(queries) * index.ntotal * index.d < SOON_DONE:
+        faiss.omp_set_num_threads(1)
+    try:
+        return index.search(np.ascontiguousarray(queries), k)
+    finally:
+        faiss.omp_set_num_threads(threads)
+
+
 def rough_search(index: "faiss.IndexFlat", queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """The k largest inner products [M, k] of queries [M, H] with the rows of an index of inner products, falling, and the rows' places [M, k].
 
@@ -146,7 +165,7 @@ def rough_search(index: "faiss.IndexFlat", queries: np.ndarray, k: int) -> tuple
     sought in the k stretches with the largest maxima alone, which must hold them (`benchmarks/search.py`: about three times as fast).
     """
     if len(queries) < MANY or index.ntotal < 4 * k * STRETCH:
-        return index.search(np.ascontiguousarray(queries), k)
+        return exact_search(index, queries, k)
     rows, whole = stored_rows(index), index.ntotal // STRETCH * STRETCH
     at_once = max(MANY, PRODUCTS_AT_ONCE // index.ntotal)
     within, rest = np.arange(STRETCH), np.arange(whole, index.ntotal)

@@ -9,6 +9,8 @@ from pathlib import Path
 import streamlit as st
 from streamlit import file_util
 
+from explorer.dashboard import heap
+
 HEAD_START = 5.0
 """seconds that the first page has to itself"""
 READING = ("scipy.optimize", "scipy.spatial", "plotly.graph_objects")
@@ -54,3 +56,4 @@ def _import(names: tuple[str, ...]) -> None:
     for name in names:
         with suppress(ImportError, OSError):  # whoever needs it will say what is missing
             import_module(name)
+    heap.settle()

@@ -1,6 +1,7 @@
 """The map: the vocabulary behind, prompts, labels and their neighbors in front. For looking, never for evidence."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -81,8 +82,7 @@ def map_figure(
             figure.add_scattergl(x=[None], y=[None], mode="markers", name=plain(group), marker=mark, legendgroup=group, showlegend=True)
         _ring_grouped(figure, placement, group, look.get(group))
     outlined = drawn_groups(placements, vocabulary_map, vocabulary)
-    for one in outlined:
-        _outline(figure, one, {look[group_of[prompt]].color for prompt in one.prompts})
+    figure.layout.shapes = [_outline(one, {look[group_of[prompt]].color for prompt in one.prompts}) for one in outlined]
     if view is None:
         shown = [*(placement.xy for placement in placements), *(xy.reshape(-1, 2) for _, xy in (trajectories or {}).values()), *also]
         view = around([*central_extent(vocabulary_map.xy), *shown])
@@ -184,11 +184,11 @@ def _ring_grouped(figure: go.Figure, placement: Placement, group: str, look: Loo
     figure.add_scattergl(x=x, y=y, mode="markers", name=name, legendgroup=group, showlegend=False, marker=ring, hoverinfo="skip")
 
 
-def _outline(figure: go.Figure, group: DrawnGroup, colors: set[str]) -> None:
+def _outline(group: DrawnGroup, colors: set[str]) -> dict[str, Any]:
     """The outline of a group, below the points, in the color of its prompt; gray where it is that of several."""
     path = "M" + "L".join(f"{x:.4f},{y:.4f}" for x, y in group.outline) + "Z"
     color = colors.pop() if len(colors) == 1 else NEUTRAL
-    figure.add_shape(type="path", path=path, layer="below", name="group", fillcolor=color, opacity=0.22, line={"color": color, "width": 1.5})
+    return {"type": "path", "path": path, "layer": "below", "name": "group", "fillcolor": color, "opacity": 0.22, "line": {"color": color, "width": 1.5}}
 
 
 def _sizes(weight: np.ndarray | None, usual: int) -> int | np.ndarray:
@@ -213,7 +213,7 @@ def show_view(figure: go.Figure, view: View) -> None:
 
 
 def sketched(figure: go.Figure, pixels: tuple[int, int] = VIEW) -> go.Figure:
-    """A map to look at, drawn in a third of the time where the browser has no graphics card: the words as a picture, the marks before it without WebGL.
+    """A map to look at, drawn sooner where the browser has no graphics card: the words as a picture, the marks before it without WebGL; the same figure.
 
     pixels: about how large it is drawn. Zooming in shows the cells of the picture, CELL pixels across; they are as dark as points would be that lie there.
     """
@@ -226,8 +226,8 @@ def sketched(figure: go.Figure, pixels: tuple[int, int] = VIEW) -> go.Figure:
     cells = {"x0": left + wide / 2, "dx": wide, "y0": low + tall / 2, "dy": tall, "zsmooth": "fast"}
     picture = go.Heatmap(z=ink, zmin=0, zmax=255, colorscale=[NO_WORD, NEUTRAL], showscale=False, hoverinfo="skip", **cells)
     key = go.Scatter(x=[None], y=[None], mode="markers", name=cloud.name, marker=cloud.marker.to_plotly_json())
-    drawn = go.Figure([picture, key, *(go.Scatter({**mark.to_plotly_json(), "type": "scatter"}) for mark in marks)])
-    return drawn.update_layout(figure.layout)
+    figure.data = ()
+    return figure.add_traces([picture, key, *(go.Scatter({**mark.to_plotly_json(), "type": "scatter"}) for mark in marks)])
 
 
 def point_at(figure: go.Figure, xy: np.ndarray, text: str) -> go.Figure:

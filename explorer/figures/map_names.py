@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import plotly.graph_objects as go
@@ -80,17 +80,20 @@ def write_names(figure: go.Figure, names: Sequence[Name], low: np.ndarray, high:
     """
     pixels = np.array(drawn) / np.maximum(high - low, 1e-9)
     edges = low * pixels, high * pixels
-    taken = [(star * pixels, np.full(2, STAR / 2)) for star in stars[np.isfinite(stars).all(axis=1)]]
+    written = list(figure.layout.annotations)
+    taken = stars[np.isfinite(stars).all(axis=1)] * pixels
+    halves = np.full_like(taken, STAR / 2)
     for name in sorted(names, key=lambda name: ORDER.index(name.kind)):
         half = np.array([LETTER * len(name.text) + 4, LINE]) / 2
         boxes = [np.array([x, y]) * pixels + (right, up) for x, y, right, up in name.places]
-        covered = [sum(_common(box, half, *other) for other in taken) + _beyond(box, half, *edges) for box in boxes]
+        covered = [_common(box, half, taken, halves) + _beyond(box, half, *edges) for box in boxes]
         best = next((number for number, area in enumerate(covered) if area == 0), None)
         if best is None and name.kind == "label":
             best = int(np.argmin(covered))
         if best is not None:
-            _write(figure, name, name.places[best])
-            taken.append((boxes[best], half))
+            written.append(_annotation(name, name.places[best]))
+            taken, halves = np.vstack([taken, boxes[best]]), np.vstack([halves, half])
+    figure.layout.annotations = written  # at once: Plotly checks all there are for each that is added
 
 
 def inked(text: str) -> str:
@@ -98,9 +101,9 @@ def inked(text: str) -> str:
     return f'<span style="color:{INK}">{text}</span>'
 
 
-def _common(one: np.ndarray, half: np.ndarray, other: np.ndarray, half_other: np.ndarray) -> float:
-    """The area that two boxes have in common, from their middles and half sizes [2], pixels²."""
-    return float(np.prod(np.clip(np.minimum(half, half_other) * 2, 0, half + half_other - np.abs(one - other)).clip(0)))
+def _common(box: np.ndarray, half: np.ndarray, others: np.ndarray, halves: np.ndarray) -> float:
+    """The area that a box has in common with others [T, 2], from their middles and half sizes, pixels²."""
+    return float(np.clip(np.minimum(half, halves) * 2, 0, half + halves - np.abs(box - others)).clip(0).prod(axis=1).sum())
 
 
 def _beyond(box: np.ndarray, half: np.ndarray, low: np.ndarray, high: np.ndarray) -> float:
@@ -109,12 +112,11 @@ def _beyond(box: np.ndarray, half: np.ndarray, low: np.ndarray, high: np.ndarray
     return float(out.sum()) if (out < 2 * half).all() else 0.0
 
 
-def _write(figure: go.Figure, name: Name, place: tuple[float, float, float, float]) -> None:
+def _annotation(name: Name, place: tuple[float, float, float, float]) -> dict[str, Any]:
     x, y, right, up = place
     font = {"size": 13 if name.kind == "label" else 11, "shadow": HALO, "weight": "bold" if name.kind == "label" else "normal"}
     text = inked(f"<i>{name.text}</i>" if name.kind == "landmark" else name.text)
     look = {"x": x, "y": y, "text": text, "name": name.kind, "font": font, "opacity": 0.75 if name.kind == "landmark" else 1, "borderpad": 0}
     if name.kind == "label" and abs(up) > FAR:
-        figure.add_annotation(**look, showarrow=True, arrowhead=0, arrowwidth=1, arrowcolor=NEUTRAL, standoff=8, ax=right, ay=-up)
-    else:
-        figure.add_annotation(**look, showarrow=False, xshift=right, yshift=up)
+        return look | {"showarrow": True, "arrowhead": 0, "arrowwidth": 1, "arrowcolor": NEUTRAL, "standoff": 8, "ax": right, "ay": -up}
+    return look | {"showarrow": False, "xshift": right, "yshift": up}

@@ -28,7 +28,7 @@ def probability_bars(predictions: Predictions, text: int = 0) -> go.Figure:
             textfont={"color": "white" if column % len(COLORS) < 3 else "#1f2430", "size": 13},
             hovertemplate=f"%{{y}}<br>{plain(label)}: %{{x:.1%}}<extra></extra>",
         )
-    figure.update_layout(barmode="stack", bargap=0.35, legend_traceorder="normal")
+    figure.update_layout(barmode="stack", bargap=0.35)
     figure.update_xaxes(title="Probability of the label", tickformat=".0%", range=[0, 1.02], dtick=0.25)
     figure.update_yaxes(type="category", autorange="reversed", showgrid=False)
-    return styled(figure, "What the model answers", 140 + 44 * len(prompts), legend=True)
+    return styled(figure, "What the model answers", 140 + 44 * len(prompts), legend=True).update_layout(legend_traceorder="normal")

@@ -83,6 +83,7 @@ def central(null: np.ndarray) -> tuple[float, float]:
 def styled(figure: go.Figure, title: str, height: int, legend: bool = False) -> go.Figure:
     """The frame every figure has: title, height, the legend below, where it can grow, and no ground of its own."""
     figure.update_layout(
+        overwrite=True,  # several times as fast: Plotly merges what is given, key by key, with what is there
         title={"text": title, "x": 0, "xref": "container", "y": 1, "yref": "container", "yanchor": "top", "pad": {"t": 6, "l": 2}, "font": {"size": 16}},
         height=height,
         margin={"l": 10, "r": 10, "t": 48, "b": 10},
@@ -93,8 +94,8 @@ def styled(figure: go.Figure, title: str, height: int, legend: bool = False) -> 
         hoverlabel={"align": "left"},
         modebar={"bgcolor": CLEAR, "color": NEUTRAL, "activecolor": COLORS[0]},
     )
-    figure.update_xaxes(automargin=True, zeroline=False, gridcolor="rgba(138,143,152,0.2)")
-    figure.update_yaxes(automargin=True, zeroline=False, gridcolor="rgba(138,143,152,0.2)")
+    for update in (figure.update_xaxes, figure.update_yaxes):
+        update(overwrite=True, automargin=True, zeroline=False, gridcolor="rgba(138,143,152,0.2)")
     return figure
 
 

@@ -36,6 +36,11 @@ def differences(comparison: Comparison) -> pd.DataFrame:
     9,999 random ones; nan where no stratum has two prompts of a group. least_p: the smallest p these numbers allow. q: Benjamini–Hochberg over all rows.
     low, high: the 95 % interval of the difference (`difference_interval`).
     """
+    return comparison.tests.copy()
+
+
+def tested(comparison: Comparison) -> pd.DataFrame:
+    """What `differences` gives, computed now."""
     frame, rows = comparison.to_frame(), []
     kept = [column for column in ("task", "length") if comparison.by not in (column, "prompt")]
     keys = list(map(tuple, frame[kept].itertuples(index=False))) if kept else [()] * len(frame)

@@ -3,6 +3,7 @@ initialization. One prompt gives no interval, and nothing should be concluded fr
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -10,13 +11,15 @@ import pandas as pd
 from explorer.analysis.clusters import Clusters
 from explorer.analysis.clusters import clusters as read_clusters
 from explorer.analysis.labels import LabelReading, read_labels
-from explorer.analysis.norms import read_norms
+from explorer.analysis.norms import Norms, read_norms
 from explorer.choices import GROUPINGS, Grouping
 from explorer.errors import ExplorerError
 from explorer.prompt import SoftPrompt, prompt_list
 from explorer.results import Result
 from explorer.vocabulary import Vocabulary
 
+Read = tuple[Clusters, LabelReading | None, Norms]
+"""what is read of a prompt; no labels where it records none"""
 PERSISTS_WITHIN = 10
 """a label still counts as a token's own while it ranks among so many nearest rows"""
 LEVEL = 0.95
@@ -63,15 +66,26 @@ class Comparison(Result):
     seed: int
     """of random relabelings"""
 
-    @property
+    @cached_property
     def conclusion(self) -> str:
         """What to conclude, in one sentence: which group is better, that none is by more than a margin, or that these prompts cannot tell."""
         from explorer.analysis.compare.differences import in_words
 
         return in_words(self)
 
+    @cached_property
+    def tests(self) -> pd.DataFrame:
+        """Every two groups, measure by measure; see `differences`, which gives a copy."""
+        from explorer.analysis.compare.differences import tested
+
+        return tested(self)
+
     def to_frame(self) -> pd.DataFrame:
         """One row per prompt: prompt, group, task, seed, length and the measures."""
+        return self._frame.copy()
+
+    @cached_property
+    def _frame(self) -> pd.DataFrame:
         frame = pd.DataFrame([{field.name: getattr(row, field.name) for field in fields(row)} for row in self.rows])
         return frame.astype({"seed": "Int64"})
 
@@ -81,7 +95,11 @@ class Comparison(Result):
         n counts the prompts that have the measure. low and high are the 95 % t interval of the mean over prompts: nan for one prompt, and wide for a
         handful, as it should be; cut to what the measure can be.
         """
-        frame = self.to_frame()
+        return self._summary.copy()
+
+    @cached_property
+    def _summary(self) -> pd.DataFrame:
+        frame = self._frame
         rows = []
         for group in dict.fromkeys(frame["group"]):
             for measure in MEASURES:
@@ -122,12 +140,12 @@ def compare(
     nulls: int = 1000,
     seed: int = 0,
     progress: Callable[[str], None] | None = None,
-    clusters: Callable[[SoftPrompt], Clusters] | None = None,
+    read: Callable[[SoftPrompt], Read] | None = None,
 ) -> Comparison:
     """Read every prompt and group the readings.
 
     by: what puts prompts into one group; one that does not record it is in the group `unknown`. All prompts share the nulls.
-    clusters: has the cluster reading of a prompt with these settings, where it may be known already. Raises ExplorerError for no prompts or an unknown
+    read: has the readings of a prompt with these settings, where they may be known already. Raises ExplorerError for no prompts or an unknown
     grouping, PromptError for a prompt of another width.
     """
     if by not in GROUPINGS:
@@ -138,8 +156,7 @@ def compare(
     for number, prompt in enumerate(prompts, start=1):
         if progress is not None:
             progress(f"reading {prompt.name} ({number} of {len(prompts)})")
-        found = read_clusters(prompt, vocabulary, k, nulls, seed) if clusters is None else clusters(prompt)
-        rows.append(_row(prompt, vocabulary, _group(prompt, by), found, nulls, seed))
+        rows.append(_row(prompt, _group(prompt, by), *(_read(prompt, vocabulary, k, nulls, seed) if read is None else read(prompt))))
     return Comparison(tuple(rows), by, seed)
 
 
@@ -149,9 +166,13 @@ def _group(prompt: SoftPrompt, by: Grouping) -> str:
     return str(prompt.length) if by == "length" else getattr(prompt.origin, by) or "unknown"
 
 
-def _row(prompt: SoftPrompt, vocabulary: Vocabulary, group: str, clusters: Clusters, nulls: int, seed: int) -> ComparedPrompt:
-    origin, norms = prompt.origin, read_norms(prompt, vocabulary)
-    labels = read_labels(prompt, vocabulary, None, nulls, seed) if origin.labels else None
+def _read(prompt: SoftPrompt, vocabulary: Vocabulary, k: int, nulls: int, seed: int) -> Read:
+    labels = read_labels(prompt, vocabulary, None, nulls, seed) if prompt.origin.labels else None
+    return read_clusters(prompt, vocabulary, k, nulls, seed), labels, read_norms(prompt, vocabulary)
+
+
+def _row(prompt: SoftPrompt, group: str, clusters: Clusters, labels: LabelReading | None, norms: Norms) -> ComparedPrompt:
+    origin = prompt.origin
     persistence, rank = (float("nan"), float("nan")) if labels is None else _own_labels(labels)
     return ComparedPrompt(
         prompt=prompt.name,

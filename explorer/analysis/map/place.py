@@ -9,7 +9,7 @@ import pandas as pd
 
 from explorer.analysis.map.fit import VocabularyMap
 from explorer.analysis.search import search
-from explorer.analysis.vectors import cosine_index, directionless, unit
+from explorer.analysis.vectors import cosine_index, directionless, exact_search, unit
 from explorer.arguments import as_list
 from explorer.errors import ExplorerError, PromptError
 from explorer.prompt import SoftPrompt, Vectors
@@ -61,7 +61,7 @@ def _nearest_on_map(vectors: np.ndarray, vocabulary: Vocabulary, vocabulary_map:
     ids, searchable = vocabulary_map.token_ids, vocabulary.searchable_ids
     k, index = min(vocabulary_map.n_neighbors, len(ids)), cosine_index(vocabulary)
     off_map = len(searchable) - len(ids)  # duplicates of rows that are on it
-    cosine, found = index.search(np.ascontiguousarray(vectors), min(k + off_map, len(searchable)))
+    cosine, found = exact_search(index, vectors, min(k + off_map, len(searchable)))
     number = np.full(len(searchable), -1, np.int64)
     number[np.searchsorted(searchable, ids)] = np.arange(len(ids))
     numbers = number[found]

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from explorer.analysis.map.fit import VocabularyMap
+from explorer.analysis.memo import remembered
 from explorer.analysis.words import frequency_ranks
 from explorer.vocabulary import Vocabulary
 
@@ -42,16 +43,18 @@ def landmarks(vocabulary_map: VocabularyMap, vocabulary: Vocabulary, most: int =
 
     Words outside the central 98 % along either axis are left out.
     """
+    return remembered(vocabulary, ("landmarks", vocabulary_map, most, apart), lambda: _landmarks(vocabulary_map, vocabulary, most, apart))
+
+
+def _landmarks(vocabulary_map: VocabularyMap, vocabulary: Vocabulary, most: int, apart: float) -> np.ndarray:
     low, high = central_extent(vocabulary_map.xy)
     span = np.where(high > low, high - low, 1)
     chosen: list[int] = []
-    for number, token_id in enumerate(vocabulary_map.token_ids):
-        piece, xy = vocabulary.pieces[token_id], vocabulary_map.xy[number]
+    for number in np.flatnonzero(((vocabulary_map.xy >= low) & (vocabulary_map.xy <= high)).all(axis=1)):
+        piece, xy = vocabulary.pieces[vocabulary_map.token_ids[number]], vocabulary_map.xy[number]
         whole = piece[:1] in ("▁", "Ġ") and len(piece) > LETTERS and piece[1:].isalpha() and piece[1:].islower()
-        if not whole or (xy < low).any() or (xy > high).any():
-            continue
-        if all(np.abs((xy - vocabulary_map.xy[other]) / span).max() >= apart for other in chosen):
-            chosen.append(number)
+        if whole and (np.abs(vocabulary_map.xy[chosen] - xy) / span >= apart).any(axis=1).all():
+            chosen.append(int(number))
         if len(chosen) == most:
             break
     return np.array(chosen, np.int64)
