@@ -1,5 +1,7 @@
 """The map: the vocabulary behind, prompts, labels and their neighbors in front. For looking, never for evidence."""
 
+import base64
+import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -21,10 +23,8 @@ FAINTEST, FULLY_TRUSTED = 0.35, 0.5
 """opacity of a token none of whose neighbors is near on the map, and the trust from which on tokens are opaque"""
 MOST_NAMED = 16
 """groups whose words are written beside them; all are told when hovered"""
-CELL = 2
-"""pixels across of a cell of a sketched map"""
-NO_WORD = "rgba(138,143,152,0)"
-"""NEUTRAL without any ink"""
+FAINT, SHARP, DOT = 0.35, 2, 2
+"""opacity of a word; of a picture of the words, the pixels to one of the screen and those across a word"""
 MARGIN = 0.03
 """of a view, around what it shows"""
 BUTTONS = "#747a84"
@@ -102,9 +102,9 @@ def _cloud(vocabulary_map: VocabularyMap, vocabulary: Vocabulary, named: bool) -
         y=vocabulary_map.xy[:, 1].astype(np.float32),
         mode="markers",
         name=f"vocabulary ({len(ids):,} pieces)",
-        marker={"color": NEUTRAL, "size": 3, "opacity": 0.35},
+        marker={"color": NEUTRAL, "size": 3, "opacity": FAINT},
         selected={"marker": {"opacity": 0.7}},  # a region covers nothing of what it selects
-        unselected={"marker": {"opacity": 0.35}},
+        unselected={"marker": {"opacity": FAINT}},
         customdata=ids.astype(np.int32),
         text=[plain(readable(vocabulary.pieces[token_id]), 30) for token_id in ids] if named else None,
         hovertemplate="%{text}<extra></extra>" if named else None,
@@ -215,19 +215,31 @@ def show_view(figure: go.Figure, view: View) -> None:
 def sketched(figure: go.Figure, pixels: tuple[int, int] = VIEW) -> go.Figure:
     """A map to look at, drawn sooner where the browser has no graphics card: the words as a picture, the marks before it without WebGL; the same figure.
 
-    pixels: about how large it is drawn. Zooming in shows the cells of the picture, CELL pixels across; they are as dark as points would be that lie there.
+    pixels: about how large it is drawn. Zooming in shows that the words are a picture.
     """
     (left, right), (low, high) = figure.layout.xaxis.range, figure.layout.yaxis.range
     cloud, *marks = figure.data
-    columns, rows = (size // CELL for size in pixels)
-    words, _, _ = np.histogram2d(cloud.y, cloud.x, (rows, columns), ((low, high), (left, right)))
-    ink = np.round(255 * (1 - (1 - cloud.marker.opacity) ** words)).astype(np.uint8)
-    wide, tall = (right - left) / columns, (high - low) / rows
-    cells = {"x0": left + wide / 2, "dx": wide, "y0": low + tall / 2, "dy": tall, "zsmooth": "fast"}
-    picture = go.Heatmap(z=ink, zmin=0, zmax=255, colorscale=[NO_WORD, NEUTRAL], showscale=False, hoverinfo="skip", **cells)
+    lay_picture(figure, np.column_stack([cloud.x, cloud.y]), (np.array([left, low]), np.array([right, high])), (SHARP * pixels[0], SHARP * pixels[1]))
     key = go.Scatter(x=[None], y=[None], mode="markers", name=cloud.name, marker=cloud.marker.to_plotly_json())
     figure.data = ()
-    return figure.add_traces([picture, key, *(go.Scatter({**mark.to_plotly_json(), "type": "scatter"}) for mark in marks)])
+    return figure.add_traces([key, *(go.Scatter({**mark.to_plotly_json(), "type": "scatter"}) for mark in marks)])
+
+
+def lay_picture(figure: go.Figure, xy: np.ndarray, view: View, pixels: tuple[int, int]) -> None:
+    """Lay a picture, of so many pixels, of points [N, 2] below a view of a map: gray, the denser the less transparent, for light and dark ground."""
+    from PIL import Image
+
+    (left, low), (right, high) = view
+    across, up = pixels
+    counts = np.histogram2d(xy[:, 1], xy[:, 0], (up // DOT, across // DOT), ((low, high), (left, right)))[0][::-1]
+    dots = np.zeros((*counts.shape, 4), np.uint8)
+    dots[..., :3] = [int(NEUTRAL[place : place + 2], 16) for place in (1, 3, 5)]
+    dots[..., 3] = 255 * np.minimum(1 - (1 - FAINT) ** counts, 0.9)
+    content = io.BytesIO()
+    Image.fromarray(dots).resize(pixels, Image.Resampling.NEAREST).save(content, "PNG")
+    source = f"data:image/png;base64,{base64.b64encode(content.getvalue()).decode()}"
+    place = {"xref": "x", "yref": "y", "x": left, "y": high, "sizex": right - left, "sizey": high - low, "sizing": "stretch"}
+    figure.add_layout_image(source=source, layer="below", **place)
 
 
 def point_at(figure: go.Figure, xy: np.ndarray, text: str) -> go.Figure:

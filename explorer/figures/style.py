@@ -29,9 +29,6 @@ DIVERGING = ((0.0, "#C1560B"), (0.5, "#dfe4ea"), (1.0, "#1A6FA8"))
 LOG_TICKS = tuple(digit * 10.0**power for power in range(-4, 7) for digit in (1, 2, 5))
 """marks of a logarithmic axis; Plotly's own leave out the power of ten"""
 
-LEGEND_GAP = 58
-"""pixels between the plot and the legend, for the axis and its title"""
-
 
 @dataclass(frozen=True)
 class Look:
@@ -88,7 +85,7 @@ def styled(figure: go.Figure, title: str, height: int, legend: bool = False) -> 
         height=height,
         margin={"l": 10, "r": 10, "t": 48, "b": 10},
         showlegend=legend,
-        legend={"orientation": "h", "x": 0, "y": -LEGEND_GAP / (height - 120), "yanchor": "top", "itemsizing": "constant", "title": {"text": ""}},
+        legend={"orientation": "h", "x": 0, "y": 0, "yref": "container", "yanchor": "bottom", "itemsizing": "constant", "title": {"text": ""}},
         paper_bgcolor=CLEAR,
         plot_bgcolor=CLEAR,
         hoverlabel={"align": "left"},

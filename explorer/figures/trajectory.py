@@ -1,7 +1,5 @@
 """Prompt tokens on the map, saved step by saved step."""
 
-import base64
-import io
 from collections.abc import Mapping
 
 import numpy as np
@@ -9,9 +7,9 @@ import plotly.graph_objects as go
 
 from explorer.analysis.map.fit import VocabularyMap
 from explorer.analysis.map.regions import central_extent
-from explorer.figures.map import Trajectory, around, show_view
+from explorer.figures.map import Trajectory, around, lay_picture, show_view
 from explorer.figures.map_names import landmark_names, write_names
-from explorer.figures.style import NEUTRAL, looks, plain, styled
+from explorer.figures.style import looks, plain, styled
 from explorer.vocabulary import Vocabulary
 
 PICTURE = 1400, 800
@@ -36,25 +34,10 @@ def journey_figure(
     _controls(figure, steps)
     low, high = around([*central_extent(vocabulary_map.xy), *(places.reshape(-1, 2) for _, places in trajectories.values())])
     show_view(figure, (low, high))
-    place = {"xref": "x", "yref": "y", "x": low[0], "y": high[1], "sizex": high[0] - low[0], "sizey": high[1] - low[1], "sizing": "stretch", "layer": "below"}
-    figure.add_layout_image(source=_picture(vocabulary_map.xy, low, high), **place)
+    lay_picture(figure, vocabulary_map.xy, (low, high), PICTURE)
     write_names(figure, landmark_names(vocabulary_map, vocabulary), low, high, np.zeros((0, 2)))
     styled(figure, "Where the tokens were at each saved step", 640, legend=True)
-    return figure.update_layout(margin={"b": 90}, legend={"y": 1.0, "yanchor": "bottom"})
-
-
-def _picture(xy: np.ndarray, low: np.ndarray, high: np.ndarray) -> str:
-    """Points [N, 2] within two corners as a PNG in a data URI: gray, the denser the less transparent, for light and dark ground."""
-    from PIL import Image
-
-    across, up = PICTURE
-    counts = np.histogram2d(xy[:, 1], xy[:, 0], bins=(up // 2, across // 2), range=((low[1], high[1]), (low[0], high[0])))[0][::-1]
-    pixels = np.zeros((*counts.shape, 4), np.uint8)
-    pixels[..., :3] = [int(NEUTRAL[place : place + 2], 16) for place in (1, 3, 5)]
-    pixels[..., 3] = 255 * np.minimum(1 - 0.65**counts, 0.9)
-    content = io.BytesIO()
-    Image.fromarray(pixels).resize(PICTURE, Image.Resampling.NEAREST).save(content, "PNG", optimize=True)
-    return f"data:image/png;base64,{base64.b64encode(content.getvalue()).decode()}"
+    return figure.update_layout(margin={"b": 90}, legend={"y": 1.0, "yref": "paper", "yanchor": "bottom"})
 
 
 def _tokens(name: str, trajectory: Trajectory, step: int, look, marked: tuple[str, int] | None) -> go.Scatter:
