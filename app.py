@@ -5,7 +5,7 @@ The file is read twice: once by the server, which takes `app` and its guards fro
 
 import streamlit as st
 
-from explorer.dashboard import back, heap, preload, server
+from explorer.dashboard import browser, heap, preload, server
 from explorer.dashboard.access import read_only
 from explorer.files import PACKAGE
 
@@ -43,8 +43,6 @@ def page(name: str, title: str, icon: str) -> "st.Page":
 def run() -> None:
     """One run of a page."""
     st.set_page_config(page_title="Soft Prompt Explorer", page_icon=ICON, layout="wide", initial_sidebar_state=340)
-    back.one_entry_a_page()
-    preload.scripts()
     sections = READING if read_only() else READING | RUNNING
     shown = {section: [page(*known) for known in pages] for section, pages in sections.items()}
     # the first page is at the root alone: links to /prompts lead to this one
@@ -58,6 +56,7 @@ def run() -> None:
                 for one in pages:
                     st.page_link(one)
         drawing = st.container()
+        browser.prepare()  # at the end: it shows nothing, but takes the room between two things
 
     from explorer.dashboard import charts, choice, errors  # they take most of a second; the navigation is on the screen by now
 

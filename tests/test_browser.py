@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from browsing import AT_REST, PATIENCE, ROOT, choose, drag_around, needs_browser, open_page, served
 
+from explorer.dashboard.browser import SCRIPTS
+
 pytestmark = needs_browser
 
 
@@ -270,6 +272,13 @@ def test_back_goes_back_one_page_whatever_was_changed_on_it(page, address):
     assert "token=3" in page.url
     page.go_forward()
     page.get_by_role("heading", name="Clusters", exact=True).wait_for()
+
+
+def test_the_scripts_of_charts_and_tables_are_fetched_before_there_are_any(page, address):
+    open_page(page, address, "compare", "?prompts=sentiment/class-label-0&scope=chosen+only")
+    for script in SCRIPTS:
+        page.wait_for_function(f"() => performance.getEntriesByType('resource').some(one => one.name.includes('/{script}.'))")
+    assert page.locator(".js-plotly-plot, [data-testid=stDataFrame]").count() == 0
 
 
 def _go(page, title: str) -> None:

@@ -17,7 +17,7 @@ from planted import plant_map
 from streamlit.testing.v1 import AppTest
 
 from explorer.analysis.neighbors import nearest_neighbors
-from explorer.dashboard import cache, focus, preload
+from explorer.dashboard import browser, cache, focus, preload
 from explorer.dashboard.markdown import model_name, safe, slug
 from explorer.errors import ExplorerError, ModelError
 from explorer.evaluation.ensemble import ensemble
@@ -160,8 +160,7 @@ def test_what_is_preloaded_exists(name):
 
 
 def test_the_scripts_that_the_browser_fetches_early_exist():
-    names = preload._names()
-    assert [name.split(".")[0] for name in names] == list(preload.SCRIPTS)
+    assert [name.split(".")[0] for name in browser.script_names()] == list(browser.SCRIPTS)
 
 
 def test_a_read_only_dashboard_refuses_to_load_the_model(house, monkeypatch):

@@ -1,13 +1,11 @@
-"""What later pages need, fetched and imported while nobody waits for it: modules by the server, the scripts of charts and tables by the browser."""
+"""Imports that later pages need, done while the first page is read, so that no click waits for them."""
 
 import threading
 import time
 from contextlib import suppress
 from importlib import import_module
-from pathlib import Path
 
 import streamlit as st
-from streamlit import file_util
 
 from explorer.dashboard import heap
 
@@ -17,30 +15,6 @@ READING = ("scipy.optimize", "scipy.spatial", "plotly.graph_objects")
 """what pages without the model need"""
 RUNNING = ("torch", "transformers", "explorer.evaluation.scoring", "explorer.evaluation.attribution", "explorer.evaluation.faithfulness")
 """what pages with the model need"""
-
-SCRIPTS = ("PlotlyChart", "DataFrame")
-"""what draws charts and tables: Streamlit fetches each of them, up to 5 MB, only when the first chart or table is sent"""
-_FETCH = """
-export default function ({ data }) {
-    if (window.scriptsFetched) return;
-    window.scriptsFetched = true;
-    const beside = document.querySelector("script[type=module][src]").src;
-    for (const name of data) import(new URL(name, beside)).catch(() => {});
-}
-"""
-_scripts = st.components.v2.component("scripts", js=_FETCH)
-
-
-def scripts() -> None:
-    """Call once in every run: the browser fetches the scripts while the server reads the prompts."""
-    _scripts(key="scripts", data=_names())
-
-
-@st.cache_resource(show_spinner=False)
-def _names() -> list[str]:
-    """The names of the files, which change with every version of Streamlit."""
-    folder = Path(file_util.get_static_dir()) / "static" / "js"
-    return [file.name for script in SCRIPTS for file in folder.glob(f"{script}.*.js")]
 
 
 @st.cache_resource(show_spinner=False)
