@@ -27,7 +27,7 @@ def settle() -> None:
     """Take what is in memory now, imported modules above all, as there to stay.
 
     Streamlit looks for garbage among all objects after every run of a page; with torch and transformers imported that takes a fifth of a second, in which
-    no other visitor is answered. See gc.freeze.
+    no other visitor is answered. What refers to itself in a circle and is in memory now is not freed later. See gc.freeze.
     """
     gc.collect()
     gc.freeze()

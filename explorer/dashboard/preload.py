@@ -7,7 +7,7 @@ from importlib import import_module
 
 import streamlit as st
 
-from explorer.dashboard import heap
+from explorer.dashboard import heap, server
 
 HEAD_START = 5.0
 """seconds that the first page has to itself"""
@@ -30,4 +30,5 @@ def _import(names: tuple[str, ...]) -> None:
     for name in names:
         with suppress(ImportError, OSError):  # whoever needs it will say what is missing
             import_module(name)
-    heap.settle()
+    if server.serves():
+        heap.settle()

@@ -15,6 +15,14 @@ STARTED_BY = "EXPLORER_STARTED_BY"
 """the process whose end is the server's too"""
 
 
+_began = threading.Event()
+
+
+def serves() -> bool:
+    """Whether this process is a server, rather than one that runs a page by itself, as tests do."""
+    return _began.is_set()
+
+
 def is_page() -> bool:
     """Whether this thread runs a page, rather than starting the server."""
     from streamlit.runtime.scriptrunner import get_script_run_ctx
@@ -31,6 +39,7 @@ def middleware() -> list[Middleware]:
 
 def _begin() -> None:
     """Escape control characters in the log, and end with the process that started this one."""
+    _began.set()
     logging.setLogRecordFactory(plain_record)
     starter = os.environ.pop(STARTED_BY, "")
     if starter.isdigit() and os.name == "posix":
