@@ -35,10 +35,19 @@ def test_the_first_page_has_an_address_of_its_own(page, address):
 
 def test_a_chart_draws(page, address):
     open_page(page, address)
-    chart = page.locator(".js-plotly-plot").filter(has=page.locator(".scatterlayer .trace")).first  # the map above it is drawn in WebGL
+    chart = page.locator(".js-plotly-plot").filter(has_text="Accuracy during training")
     chart.locator(".scatterlayer .trace").first.wait_for()
     assert chart.locator(".scatterlayer .trace").count() >= 3
     assert _colors(chart.screenshot()) > 20
+
+
+def test_the_small_map_of_the_first_page_is_a_picture_with_marks_and_needs_no_webgl(page, address):
+    open_page(page, address)
+    chart = page.locator(".js-plotly-plot").first
+    chart.locator(".imagelayer image, .layer-below image").first.wait_for()
+    assert chart.locator(".scatterlayer .point").count() > 3
+    assert chart.locator("canvas").count() == 0
+    assert _colors(chart.screenshot()) > 100
 
 
 def test_the_map_draws_in_webgl(page, address):
@@ -165,7 +174,7 @@ def test_a_click_on_a_token_in_a_chart_marks_it_on_every_page(page, address):
 
 def test_the_slider_moves_the_tokens_through_training(page, address):
     open_page(page, address, "training")
-    page.locator(".js-plotly-plot canvas").first.wait_for()
+    page.locator(".js-plotly-plot .scatterlayer .point").first.wait_for()
     page.get_by_role("slider").first.focus()
     page.keyboard.press("Home")
     page.get_by_role("heading", name="Nearest words at step 0").wait_for()
