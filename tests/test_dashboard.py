@@ -2,6 +2,7 @@
 
 import gc
 import importlib.util
+import json
 import subprocess
 import sys
 import threading
@@ -786,7 +787,10 @@ def test_the_training_slider_moves_map_words_and_curve_together(put):
     app.slider(key="at").set_value(steps[0]).run()
     assert not app.exception
     assert f"Nearest words at step {steps[0]:,.0f}" in texts(app.subheader)
-    assert all(now.proto.spec != then for now, then in zip(app.get("plotly_chart"), before, strict=True))
+    after = [chart.proto.spec for chart in app.get("plotly_chart")]
+    assert all(now != then for now, then in zip(after, before, strict=True))
+    seen = [[json.loads(spec[0])["layout"][axis]["range"] for axis in ("xaxis", "yaxis")] for spec in (before, after)]
+    assert seen[0] == seen[1], "the map stands still while its tokens move"
     words = app.dataframe[0].value
     assert {"then", "similarity"} <= set(words)
 

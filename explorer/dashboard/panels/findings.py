@@ -48,5 +48,5 @@ def small_map(session: Session) -> None:
         return
     places = cache.reading("Placing the prompts on the map", session.map, False, False)
     figure = sketched(map_figure(places.map, session.vocabulary, places.placements, told=True, pixels=SMALL), SMALL)
-    figure.update_layout(height=400, title_text="")
+    figure.update_layout(height=400, title_text="", dragmode=False)
     charts.show(figure, "small-map", buttons=False)

@@ -33,7 +33,9 @@ def show(session: Session) -> None:
     found = {one.name: cache.reading("Comparing nearest pieces", _nearest, one, session.vocabulary) for one in session.prompts}
     placed = [at_step(places, placement, step, found) for placement in places.placements]
     until = {name: (steps[steps <= step], xy[steps <= step]) for name, (steps, xy) in places.paths.items()}
-    figure = sketched(map_figure(places.map, session.vocabulary, placed, trajectories={name: path for name, path in until.items() if len(path[0])}))
+    drawn = {name: path for name, path in until.items() if len(path[0])}
+    everywhere = [xy.reshape(-1, 2) for _, xy in places.paths.values()]  # the same view at every step
+    figure = sketched(map_figure(places.map, session.vocabulary, placed, trajectories=drawn, also=everywhere))
     token = focus.position(prompt)
     if token is not None:
         point_at(figure, placed[session.prompts.index(prompt)].xy[token], f"token {token}")
