@@ -1,13 +1,15 @@
-"""The dashboard: `streamlit run app.py`. Sets up the page, draws the shared choice of prompts, and runs the page asked for.
+"""The dashboard: `streamlit run app.py`. Sets up the page, draws the shared choice of prompts, and runs the
+page asked for.
 
-The file is read twice: once by the server, which takes `app` and its guards from here, and then as a script, once for each run of a page.
+The file is read twice: once by the server, which takes `app` and its guards from here, and then as a script,
+once for each run of a page.
 """
 
 import streamlit as st
 
 from explorer.dashboard import browser, heap, preload, server
 from explorer.dashboard.access import read_only
-from explorer.files import PACKAGE
+from explorer.system.files import PACKAGE
 
 PAGES = PACKAGE / "dashboard" / "pages"
 """an absolute path: in an installed package this file lies elsewhere"""
@@ -30,19 +32,33 @@ READING = {
     ],
     "Side by side": [("compare", "Compare", "compare_arrows"), ("shift", "Domain shift", "alt_route")],
 }
-RUNNING = {"Run": [("playground", "Playground", "play_circle"), ("faithfulness", "Faithfulness", "fact_check"), ("ensemble", "Ensemble", "how_to_vote")]}
+RUNNING = {
+    "Run": [
+        ("playground", "Playground", "play_circle"),
+        ("faithfulness", "Faithfulness", "fact_check"),
+        ("ensemble", "Ensemble", "how_to_vote"),
+    ]
+}
 """pages that need the model"""
 
 
 def page(name: str, title: str, icon: str) -> "st.Page":
     """A page of its own address; the first is at the root too."""
     first = name == "prompts"
-    return st.Page(PAGES / f"{name}.py", title=title, icon=f":material/{icon}:", url_path="start" if first else name, default=first)
+    return st.Page(
+        PAGES / f"{name}.py",
+        title=title,
+        icon=f":material/{icon}:",
+        url_path="start" if first else name,
+        default=first,
+    )
 
 
 def run() -> None:
     """One run of a page."""
-    st.set_page_config(page_title="Soft Prompt Explorer", page_icon=ICON, layout="wide", initial_sidebar_state=340)
+    st.set_page_config(
+        page_title="Soft Prompt Explorer", page_icon=ICON, layout="wide", initial_sidebar_state=340
+    )
     sections = READING if read_only() else READING | RUNNING
     shown = {section: [page(*known) for known in pages] for section, pages in sections.items()}
     # the first page is at the root alone: links to /prompts lead to this one
@@ -58,7 +74,11 @@ def run() -> None:
         drawing = st.container()
         browser.prepare()  # at the end: it shows nothing, but takes the room between two things
 
-    from explorer.dashboard import charts, choice, errors  # they take most of a second; the navigation is on the screen by now
+    from explorer.dashboard import (
+        charts,
+        choice,
+        errors,
+    )  # they take most of a second; the navigation is on the screen by now
 
     preload.start(with_model=not read_only())
     with errors.shown():

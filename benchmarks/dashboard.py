@@ -1,12 +1,15 @@
-"""The dashboard in a real Chromium: how long the first page takes, how soon a change is answered, and ten sessions that click at once.
+"""The dashboard in a real Chromium: how long the first page takes, how soon a change is answered, and ten
+sessions that click at once.
 
-first: from the start of the server's process until the first page with its charts is drawn and at rest, wall-clock and the server's CPU time; and how many
-times as long as a page of Streamlit that has a line chart and nothing else.
-pages: from a click in the navigation until the page is at rest, each page for the first time in a session.
-changes: from a click that changes prompt, k or metric until the page is at rest again, each value for the first time.
-many: sessions that open pages and change k almost without a pause; none may see an error or another's choice; the server's memory before, at the end
-and after. They speak the browser's protocol and draw nothing: ten tabs that draw on the server's two cores would be measured instead of it.
-Usage: python benchmarks/dashboard.py [first] [pages] [changes] [many] [--repeat 5] [--sessions 10] [--seconds 120]
+first: from the start of the server's process until the first page with its charts is drawn and at rest,
+wall-clock and the server's CPU time; and how many times as long as a page of Streamlit that has a line chart
+and nothing else. pages: from a click in the navigation until the page is at rest, each page for the first
+time in a session. changes: from a click that changes prompt, k or metric until the page is at rest again,
+each value for the first time. many: sessions that open pages and change k almost without a pause; none may
+see an error or another's choice; the server's memory before, at the end and after. They speak the browser's
+protocol and draw nothing: ten tabs that draw on the server's two cores would be measured instead of it.
+Usage: python benchmarks/dashboard.py [first] [pages] [changes] [many] [--repeat 5] [--sessions 10] [--seconds
+120]
 """
 
 import argparse
@@ -35,14 +38,28 @@ from websockets.asyncio.client import connect
 
 ROOT = Path(__file__).resolve().parent.parent
 CHROMIUM = "/usr/bin/chromium"
-ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--disable-background-networking")
+ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--use-gl=angle",
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+    "--disable-background-networking",
+)
 FIRST, PAGE, CHANGE, ANSWER, WORST, KEPT = 3.0, 1.0, 0.5, 1.0, 5.0, 1.2
-"""asked for: seconds of the first page, of another page, of a change, of the median and the longest answer of many; memory after them beside one session's"""
+"""asked for: seconds of the first page, of another page, of a change, of the median and the longest answer of
+many; memory after them beside one session's
+"""
 LONGER = {"Faithfulness": 1.5, "Ensemble": 1.5, "Domain shift": 1.5}
 """pages that show kept answers of every text"""
 AT_REST = "[data-testid=stApp][data-test-script-state=notRunning]"
 PAGES = ("Prompts", "Neighbors", "Clusters", "Class labels", "Map", "Training", "Words", "Compare")
-ONE_EACH = tuple(f"{task}/{start}-{seed}" for seed in (0, 1) for task in ("sentiment", "subjectivity", "question-type") for start in ("random", "class-label"))
+ONE_EACH = tuple(
+    f"{task}/{start}-{seed}"
+    for seed in (0, 1)
+    for task in ("sentiment", "subjectivity", "question-type")
+    for start in ("random", "class-label")
+)
 """what each of the many chooses"""
 PAUSE = 0.0, 0.4
 """seconds between an answer and the next click"""
@@ -51,22 +68,36 @@ FORGOTTEN = 150
 """seconds until Streamlit forgets a visitor who left (it keeps them for 120)"""
 
 
-BARE = "import streamlit as st\n\nst.title('Bare')\nst.plotly_chart({'data': [{'y': [1, 2]}], 'layout': {}})\n"
+BARE = (
+    "import streamlit as st\n\nst.title('Bare')\nst.plotly_chart({'data': [{'y': [1, 2]}], 'layout': {}})\n"
+)
 """the page that the first one is held against"""
 
 
 @contextmanager
 def served(app: Path = ROOT / "app.py") -> Iterator[tuple[str, subprocess.Popen, float]]:
-    """A dashboard of the bundled prompts, or another app, on a free port of this machine: its address, its process, when that was started."""
+    """A dashboard of the bundled prompts, or another app, on a free port of this machine: its address, its
+    process, when that was started.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     options = ["--server.port", str(port), "--server.address", "127.0.0.1", "--server.headless", "true"]
-    options += ["--server.fileWatcherType", "none", "--browser.gatherUsageStats", "false"]  # as the app's own configuration has it
+    options += [
+        "--server.fileWatcherType",
+        "none",
+        "--browser.gatherUsageStats",
+        "false",
+    ]  # as the app's own configuration has it
     environment = {name: value for name, value in os.environ.items() if not name.startswith("EXPLORER_")}
     started = time.perf_counter()
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    server = subprocess.Popen([sys.executable, "-m", "streamlit", "run", str(app), *options], cwd=app.parent, env=environment, **quiet)
+    server = subprocess.Popen(
+        [sys.executable, "-m", "streamlit", "run", str(app), *options],
+        cwd=app.parent,
+        env=environment,
+        **quiet,
+    )
     try:
         yield f"http://127.0.0.1:{port}", server, started
     finally:
@@ -106,12 +137,18 @@ async def drawn(page: Page, charts: int = 1) -> None:
 def told(name: str, seconds: list[float], asked: float | None) -> bool:
     """Print the median and the range; whether the median is more than asked for."""
     median = statistics.median(seconds)
-    print(f"{name}: median {median:.2f} s ({min(seconds):.2f} to {max(seconds):.2f}, n = {len(seconds)})" + (f"; asked {asked:g}" if asked else ""), flush=True)
+    print(
+        f"{name}: median {median:.2f} s ({min(seconds):.2f} to {max(seconds):.2f}, n = {len(seconds)})"
+        + (f"; asked {asked:g}" if asked else ""),
+        flush=True,
+    )
     return asked is not None and median > asked
 
 
 async def first(browser: Browser, repeat: int) -> bool:
-    """Fresh servers, one after another, each beside a bare page; the first of both fills the disk's cache and is not counted."""
+    """Fresh servers, one after another, each beside a bare page; the first of both fills the disk's cache and
+    is not counted.
+    """
     walls, bare, cpus = [], [], []
     with TemporaryDirectory() as folder:
         (peer := Path(folder) / "bare.py").write_text(BARE)
@@ -123,12 +160,18 @@ async def first(browser: Browser, repeat: int) -> bool:
     told("first page, the server's CPU time", cpus[1:], None)
     told("a bare page with one chart", bare[1:], None)
     ratios = [own / other for own, other in zip(walls[1:], bare[1:], strict=True)]
-    print(f"first page beside the bare one: median {statistics.median(ratios):.2f} times as long ({min(ratios):.2f} to {max(ratios):.2f})", flush=True)
+    print(
+        f"first page beside the bare one: median {statistics.median(ratios):.2f} times as long "
+        f"({min(ratios):.2f} to {max(ratios):.2f})",
+        flush=True,
+    )
     return told("first page, wall-clock", walls[1:], FIRST)
 
 
 async def opened(browser: Browser, app: Path = ROOT / "app.py") -> tuple[float, float]:
-    """Seconds from the start of an app's server until its first page is drawn, and the CPU time that the server took."""
+    """Seconds from the start of an app's server until its first page is drawn, and the CPU time that the
+    server took.
+    """
     with served(app) as (address, server, started):
         page = await browser.new_page(viewport={"width": 1280, "height": 900})
         await answering(address)
@@ -148,22 +191,32 @@ class Answers:
 
     def _heard(self, frame: bytes | str) -> None:
         message = ForwardMsg()
-        if isinstance(frame, bytes) and message.MergeFromString(frame) and message.WhichOneof("type") == "script_finished":
+        if (
+            isinstance(frame, bytes)
+            and message.MergeFromString(frame)
+            and message.WhichOneof("type") == "script_finished"
+        ):
             self.ended.set()
 
     async def to(self, act: Callable[[], Awaitable[None]]) -> float:
-        """Seconds from an action until the script that it starts has ended and the page is at rest, two frames later."""
+        """Seconds from an action until the script that it starts has ended and the page is at rest, two
+        frames later.
+        """
         self.ended.clear()
         started = time.perf_counter()
         await act()
         await asyncio.wait_for(self.ended.wait(), PATIENCE / 1000)
         await self.page.wait_for_selector(AT_REST)
-        await self.page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        await self.page.evaluate(
+            "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+        )
         return time.perf_counter() - started
 
 
 async def pages(browser: Browser, repeat: int) -> bool:
-    """Every page from the navigation, in sessions of one server; the first session finds nothing computed and is not counted."""
+    """Every page from the navigation, in sessions of one server; the first session finds nothing computed and
+    is not counted.
+    """
     seconds: dict[str, list[float]] = {title: [] for title in (*PAGES[1:], *LONGER, "Playground")}
     with served() as (address, _, _):
         await answering(address)
@@ -192,7 +245,12 @@ async def changes(browser: Browser, repeat: int) -> bool:
     with served() as (address, _, _):
         await answering(address)
         for name in ("neighbors", "clusters", "labels", "map"):
-            seconds: dict[str, list[float]] = {"k": [], "metric": [], "prompt in detail": [], "choice of prompts": []}
+            seconds: dict[str, list[float]] = {
+                "k": [],
+                "metric": [],
+                "prompt in detail": [],
+                "choice of prompts": [],
+            }
             page = await browser.new_page(viewport={"width": 1280, "height": 900})
             page.set_default_timeout(PATIENCE)
             answer = Answers(page).to
@@ -201,10 +259,14 @@ async def changes(browser: Browser, repeat: int) -> bool:
             await page.wait_for_timeout(9000)  # somebody reads the page; imports go on meanwhile
             for turn in range(repeat):
                 if name in ("neighbors", "clusters"):
-                    up = page.get_by_test_id("stNumberInputStepUp" if turn < 10 else "stNumberInputStepDown").first
+                    up = page.get_by_test_id(
+                        "stNumberInputStepUp" if turn < 10 else "stNumberInputStepDown"
+                    ).first
                     seconds["k"].append(await answer(up.click))
                 if name == "neighbors" and turn < 3:
-                    button = page.get_by_role("radio", name=("csls", "l2", "dot")[turn]).or_(page.get_by_test_id("stBaseButton-segmented_control").nth(turn))
+                    button = page.get_by_role("radio", name=("csls", "l2", "dot")[turn]).or_(
+                        page.get_by_test_id("stBaseButton-segmented_control").nth(turn)
+                    )
                     seconds["metric"].append(await answer(button.first.click))
                 if turn < 2:
                     await page.get_by_role("combobox", name="In detail").click()
@@ -212,7 +274,9 @@ async def changes(browser: Browser, repeat: int) -> bool:
                     await option.wait_for()
                     seconds["prompt in detail"].append(await answer(option.click))
             for _ in range(2):
-                last = page.get_by_test_id("stSidebar").get_by_role("button", name=re.compile("^Remove ")).last
+                last = (
+                    page.get_by_test_id("stSidebar").get_by_role("button", name=re.compile("^Remove ")).last
+                )
                 seconds["choice of prompts"].append(await answer(last.click))
             await page.close()
             for what, times in seconds.items():
@@ -257,10 +321,19 @@ class Visitor:
             self.wrong.append(f"{self.name}: {(element.exception.message or element.alert.body)[:200]}")
         elif kind == "number_input":
             field = element.number_input
-            self.numbers[field.label] = field.id, field.value if field.set_value else field.default, field.min, field.max
+            self.numbers[field.label] = (
+                field.id,
+                field.value if field.set_value else field.default,
+                field.min,
+                field.max,
+            )
         elif kind == "multiselect" and element.multiselect.label == "Prompts":
             field = element.multiselect
-            seen = list(field.raw_values) if field.set_value else [field.options[place] for place in field.default]
+            seen = (
+                list(field.raw_values)
+                if field.set_value
+                else [field.options[place] for place in field.default]
+            )
             if seen != [self.name] and field.id not in self.widgets:
                 self.wrong.append(f"{self.name}: sees {seen}")
             self.widgets[field.id] = WidgetState(id=field.id)
@@ -268,7 +341,9 @@ class Visitor:
         elif kind in ("heading", "markdown", "dataframe", "arrow_data_frame"):
             said = element.heading.body + element.markdown.body
             others = [name for name in ONE_EACH if name != self.name and name in said.replace("\\", "")]
-            if others and self.page != self.pages.get("Compare") and self.name not in said.replace("\\", ""):  # compare is of all prompts of the task
+            if (
+                others and self.page != self.pages.get("Compare") and self.name not in said.replace("\\", "")
+            ):  # compare is of all prompts of the task
                 self.wrong.append(f"{self.name}: reads of {others}")
 
     async def act(self, dice: random.Random) -> float:
@@ -276,7 +351,9 @@ class Visitor:
         if self.numbers and dice.random() < 0.5:
             name, value, least, most = self.numbers[dice.choice(sorted(self.numbers))]
             value = self.widgets[name].double_value if name in self.widgets else value
-            self.widgets[name] = WidgetState(id=name, double_value=min(max(value + dice.choice((-1, 1)), least), most))
+            self.widgets[name] = WidgetState(
+                id=name, double_value=min(max(value + dice.choice((-1, 1)), least), most)
+            )
         else:
             self.page = self.pages[dice.choice([title for title in PAGES if self.pages[title] != self.page])]
         return await self.run()
@@ -285,7 +362,9 @@ class Visitor:
 async def session(address: str, number: int, until: float, times: list[float], wrong: list[str]) -> None:
     """One visitor, always with a choice that nobody else has."""
     dice = random.Random(number)
-    async with connect(f"{address.replace('http', 'ws')}/_stcore/stream", subprotocols=["streamlit"], max_size=None) as socket:
+    async with connect(
+        f"{address.replace('http', 'ws')}/_stcore/stream", subprotocols=["streamlit"], max_size=None
+    ) as socket:
         visitor = Visitor(socket, ONE_EACH[number % len(ONE_EACH)])
         await visitor.run()
         while time.perf_counter() < until:
@@ -300,7 +379,9 @@ async def many(sessions: int, seconds: float) -> bool:
     wrong: list[str] = []
     with served() as (address, server, _):
         await answering(address)
-        async with connect(f"{address.replace('http', 'ws')}/_stcore/stream", subprotocols=["streamlit"], max_size=None) as socket:
+        async with connect(
+            f"{address.replace('http', 'ws')}/_stcore/stream", subprotocols=["streamlit"], max_size=None
+        ) as socket:
             visitor = Visitor(socket, ONE_EACH[0])
             await visitor.run()
             for title in PAGES:
@@ -315,7 +396,10 @@ async def many(sessions: int, seconds: float) -> bool:
         after = memory(server)
     for line in wrong[:10]:
         print(line)
-    print(f"{sessions} sessions, {seconds:g} s: {len(times)} answers, {len(wrong)} errors; {busy / len(times):.2f} s of CPU time an answer")
+    print(
+        f"{sessions} sessions, {seconds:g} s: {len(times)} answers, {len(wrong)} errors; "
+        f"{busy / len(times):.2f} s of CPU time an answer"
+    )
     told_memory = f"one session {one:.0f} MB, at the end of all {most:.0f} MB, after they left {after:.0f} MB"
     print(f"memory: {told_memory}: {after / one:.2f} of one session's; asked {KEPT}")
     print(f"longest answer: {max(times):.2f} s; asked {WORST:g}")
@@ -340,7 +424,9 @@ async def measure(options: argparse.Namespace) -> bool:
 def main() -> None:
     """Measure and print; exit with 1 when a figure is worse than asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("parts", nargs="*", choices=("first", "pages", "changes", "many"), help="default: all")
+    parser.add_argument(
+        "parts", nargs="*", choices=("first", "pages", "changes", "many"), help="default: all"
+    )
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--sessions", type=int, default=10)
     parser.add_argument("--seconds", type=float, default=120)

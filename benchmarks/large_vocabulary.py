@@ -1,7 +1,9 @@
-"""Host memory that opening and searching a large vocabulary takes: a random table of mT5-XXL's shape, and T5 XXL's as one of two shards.
+"""Host memory that opening and searching a large vocabulary takes: a random table of mT5-XXL's shape, and T5
+XXL's as one of two shards.
 
-Writes the tables to a temporary folder (2.3 GB), runs `python -m explorer neighbors` in a fresh process and prints its peak memory.
-Usage: python benchmarks/large_vocabulary.py [--folder DIR] [--shape NAME] [--metric METRIC]
+Writes the tables to a temporary folder (2.3 GB), runs `python -m explorer neighbors` in a fresh process and
+prints its peak memory. Usage: python benchmarks/large_vocabulary.py [--folder DIR] [--shape NAME] [--metric
+METRIC]
 """
 
 import argparse
@@ -29,9 +31,13 @@ MEASURE = (
 
 
 def write_model(folder: Path, rows: int, width: int, sharded: bool) -> None:
-    """A folder with a vocabulary of made-up words and a random bfloat16 table, beside a shard that must not be read."""
+    """A folder with a vocabulary of made-up words and a random bfloat16 table, beside a shard that must not
+    be read.
+    """
     folder.mkdir()
-    (folder / "config.json").write_text(json.dumps({"model_type": "t5", "d_model": width, "vocab_size": rows}))
+    (folder / "config.json").write_text(
+        json.dumps({"model_type": "t5", "d_model": width, "vocab_size": rows})
+    )
     vocabulary = {"<pad>": 0, "</s>": 1, "<unk>": 2} | {f"▁word{number}": number for number in range(3, rows)}
     Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>")).save(str(folder / "tokenizer.json"))
     table = np.empty((rows, width), ml_dtypes.bfloat16)
@@ -43,14 +49,33 @@ def write_model(folder: Path, rows: int, width: int, sharded: bool) -> None:
         return
     save_file({"shared.weight": table}, folder / "model-00001-of-00002.safetensors")
     (folder / "model-00002-of-00002.safetensors").write_bytes(b"not to be read")
-    shards = {"shared.weight": "model-00001-of-00002.safetensors", "lm_head.weight": "model-00002-of-00002.safetensors"}
+    shards = {
+        "shared.weight": "model-00001-of-00002.safetensors",
+        "lm_head.weight": "model-00002-of-00002.safetensors",
+    }
     (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": shards}))
 
 
 def peak(folder: Path, prompt: Path, metric: str) -> float:
-    """GiB of memory that the neighbor table of 100 tokens takes in a fresh process, 4,000 null vectors included."""
-    command = [sys.executable, "-c", MEASURE, "neighbors", str(prompt), "--model", str(folder), "--metric", metric, "--csv", "-"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    """GiB of memory that the neighbor table of 100 tokens takes in a fresh process, 4,000 null vectors
+    included.
+    """
+    command = [
+        sys.executable,
+        "-c",
+        MEASURE,
+        "neighbors",
+        str(prompt),
+        "--model",
+        str(folder),
+        "--metric",
+        metric,
+        "--csv",
+        "-",
+    ]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=True, env=os.environ | {"PYTHONPATH": str(ROOT)}
+    )
     if done.stdout.count("\n") != 1001:
         raise SystemExit(f"expected 1,000 neighbors, found {done.stdout.count(chr(10)) - 1}")
     return int(done.stderr.splitlines()[-1]) / 2**30
@@ -73,7 +98,10 @@ def main() -> None:
             for metric in options.metric or METRICS:
                 taken = peak(folder, prompt, metric)
                 worst = max(worst, taken / allowed)
-                print(f"{name}, {rows:,} × {width:,}, {metric}: {taken:.2f} GiB at most, allowed {allowed:g}", flush=True)
+                print(
+                    f"{name}, {rows:,} × {width:,}, {metric}: {taken:.2f} GiB at most, allowed {allowed:g}",
+                    flush=True,
+                )
     sys.exit(worst > 1)
 
 

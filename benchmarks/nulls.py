@@ -1,7 +1,8 @@
 """The cost of the cluster test beside exact search: `python benchmarks/nulls.py`.
 
-A table of T5 base's size, 32,128 × 768, of random rows with a common offset and falling spectrum. Measured: the verdict on a prompt of 100 tokens with its
-null (4,000 vectors, fresh each time), over FAISS's own exact search of as many queries for k = 10 neighbors; and sums of five words over exact search.
+A table of T5 base's size, 32,128 × 768, of random rows with a common offset and falling spectrum. Measured:
+the verdict on a prompt of 100 tokens with its null (4,000 vectors, fresh each time), over FAISS's own exact
+search of as many queries for k = 10 neighbors; and sums of five words over exact search.
 """
 
 import argparse
@@ -46,20 +47,40 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=5)
     repeat = parser.parse_args().repeat
     vocabulary = table()
-    prompt = SoftPrompt(np.random.default_rng(1).standard_normal((LENGTH, WIDTH)).astype(np.float32), "random", Origin(format="benchmark"))
+    prompt = SoftPrompt(
+        np.random.default_rng(1).standard_normal((LENGTH, WIDTH)).astype(np.float32),
+        "random",
+        Origin(format="benchmark"),
+    )
     index = faiss.IndexFlatIP(WIDTH)
     index.add(unit(vocabulary.embedding))
     queries = unit(gaussian_vectors(vocabulary, NULLS, 0))
-    clusters(prompt, vocabulary, K, nulls=10)  # what is made once per vocabulary: its indexes, its covariance and whitening
+    clusters(
+        prompt, vocabulary, K, nulls=10
+    )  # what is made once per vocabulary: its indexes, its covariance and whitening
     pursue(prompt.vectors, vocabulary, WORDS)
     verdict, whole, words = [], [], []
     for seed in range(1, repeat + 1):
         of_null = seconds(lambda: index.search(queries, K))
-        verdict.append(seconds(lambda seed=seed: (group_statistic(prompt.vectors, vocabulary), null_statistic(vocabulary, "gaussian", NULLS, seed))) / of_null)
+        verdict.append(
+            seconds(
+                lambda seed=seed: (
+                    group_statistic(prompt.vectors, vocabulary),
+                    null_statistic(vocabulary, "gaussian", NULLS, seed),
+                )
+            )
+            / of_null
+        )
         whole.append(seconds(lambda seed=seed: clusters(prompt, vocabulary, K, 1000, seed + 1000)) / of_null)
-        words.append(seconds(lambda: pursue(prompt.vectors, vocabulary, WORDS)) / seconds(lambda: search(prompt.vectors, vocabulary, K)))
+        words.append(
+            seconds(lambda: pursue(prompt.vectors, vocabulary, WORDS))
+            / seconds(lambda: search(prompt.vectors, vocabulary, K))
+        )
     told = (
-        (f"the verdict on {LENGTH} tokens with its null of {NULLS:,}, in searches of as many queries", verdict),
+        (
+            f"the verdict on {LENGTH} tokens with its null of {NULLS:,}, in searches of as many queries",
+            verdict,
+        ),
         ("the same with the whole prompt's rotations, all other nulls and coherence", whole),
         (f"{LENGTH} tokens as sums of {WORDS} words, in exact searches of these tokens", words),
     )

@@ -1,7 +1,8 @@
-"""How long `python -m explorer predict PROMPT --text T` takes, against only importing torch, safetensors and tokenizers.
+"""How long `python -m explorer predict PROMPT --text T` takes, against only importing torch, safetensors and
+tokenizers.
 
-The whole command: prompt, vocabulary, model, label probabilities and generated text. Measured as `startup.py` does.
-Usage: python benchmarks/predict.py [--runs 15] [PROMPT]
+The whole command: prompt, vocabulary, model, label probabilities and generated text. Measured as `startup.py`
+does. Usage: python benchmarks/predict.py [--runs 15] [PROMPT]
 """
 
 import argparse

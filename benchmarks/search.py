@@ -1,8 +1,10 @@
-"""How long FAISS takes to find the neighbors of a prompt's tokens, with the threshold that explorer sets against FAISS's own.
+"""How long FAISS takes to find the neighbors of a prompt's tokens, with the threshold that explorer sets
+against FAISS's own.
 
-Both search the same flat index in turn, random vectors of the shapes of T5 vocabularies; the ratio of each pair is what counts. Then how long it takes
-for the thousands of vectors of a null distribution, with that threshold, against our own way to keep the best of each (`rough_search`).
-Usage: python benchmarks/search.py [--repeat 9]
+Both search the same flat index in turn, random vectors of the shapes of T5 vocabularies; the ratio of each
+pair is what counts. Then how long it takes for the thousands of vectors of a null distribution, with that
+threshold, against our own way to keep the best of each (`rough_search`). Usage: python benchmarks/search.py
+[--repeat 9]
 """
 
 import argparse
@@ -12,7 +14,9 @@ import sys
 import time
 from pathlib import Path
 
-os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # as in the dashboard; else the idle threads of one search take the processor from the next
+os.environ["OMP_WAIT_POLICY"] = (
+    "PASSIVE"  # as in the dashboard; else the idle threads of one search take the processor from the next
+)
 
 import faiss
 import numpy as np
@@ -53,13 +57,21 @@ def main() -> None:
         own = faiss.cvar.distance_compute_blas_threshold
         for tokens in TOKENS:
             queries = generator.standard_normal((tokens, width), np.float32)
-            pairs = [(seconds(index, queries, usual), seconds(index, queries, own)) for _ in range(repeat + 1)][1:]
+            pairs = [
+                (seconds(index, queries, usual), seconds(index, queries, own)) for _ in range(repeat + 1)
+            ][1:]
             ratios = [slow / fast for slow, fast in pairs]
-            print(f"{name}, {tokens} tokens: {statistics.median(ratios):.1f} times as fast ({min(ratios):.1f} to {max(ratios):.1f}, {repeat} pairs)")
+            print(
+                f"{name}, {tokens} tokens: {statistics.median(ratios):.1f} times as fast "
+                f"({min(ratios):.1f} to {max(ratios):.1f}, {repeat} pairs)"
+            )
             faiss.cvar.distance_compute_blas_threshold = own
         queries = generator.standard_normal((NULLS, width), np.float32)
         ratios = [many(index, queries, False) / many(index, queries, True) for _ in range(repeat + 1)][1:]
-        print(f"{name}, {NULLS:,} random vectors: {statistics.median(ratios):.1f} times as fast ({min(ratios):.1f} to {max(ratios):.1f}, {repeat} pairs)")
+        print(
+            f"{name}, {NULLS:,} random vectors: {statistics.median(ratios):.1f} times as fast "
+            f"({min(ratios):.1f} to {max(ratios):.1f}, {repeat} pairs)"
+        )
 
 
 if __name__ == "__main__":

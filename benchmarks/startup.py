@@ -1,7 +1,8 @@
-"""How long `python -m explorer neighbors PROMPT` takes, against only importing the libraries it cannot do without.
+"""How long `python -m explorer neighbors PROMPT` takes, against only importing the libraries it cannot do
+without.
 
-Both run alternately in fresh processes, so that a busy machine slows both; the ratio of each pair is what counts.
-Usage: python benchmarks/startup.py [--runs 15] [PROMPT]
+Both run alternately in fresh processes, so that a busy machine slows both; the ratio of each pair is what
+counts. Usage: python benchmarks/startup.py [--runs 15] [PROMPT]
 """
 
 import argparse
@@ -27,7 +28,8 @@ def seconds(arguments: list[str]) -> float:
 
 
 def compare(imports: str, command: list[str], runs: int, allowed: float) -> bool:
-    """Print the medians and the ratio of alternating pairs; whether the median ratio is within what is allowed.
+    """Print the medians and the ratio of alternating pairs; whether the median ratio is within what is
+    allowed.
 
     One pair goes before, unmeasured, to fill the disk cache.
     """
@@ -37,7 +39,10 @@ def compare(imports: str, command: list[str], runs: int, allowed: float) -> bool
     median, low, high = statistics.median(ratios), ratios[len(ratios) // 10], ratios[-1 - len(ratios) // 10]
     print(f"{imports}: median {statistics.median(pair[0] for pair in pairs):.2f} s")
     print(f"python {' '.join(arguments)}: median {statistics.median(pair[1] for pair in pairs):.2f} s")
-    print(f"ratio: median {median:.2f}, middle 80 % of {len(ratios)} pairs {low:.2f} to {high:.2f}; allowed {allowed:g}")
+    print(
+        f"ratio: median {median:.2f}, middle 80 % of {len(ratios)} pairs {low:.2f} to {high:.2f}; "
+        f"allowed {allowed:g}"
+    )
     return median <= allowed
 
 

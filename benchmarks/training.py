@@ -1,9 +1,10 @@
 """Tuning many prompts beside PEFT's prompt tuning: `python benchmarks/training.py`.
 
-The same model, texts, batch size, number of steps and optimizer, in the same process. PEFT tunes one prompt after the other: at its
-defaults (float32, batches in random order padded to their longest text) and at its best (bfloat16 by autocast, batches of like length,
-as ours). Printed: the ratio of their time to ours, with median and spread over repeats; tokens per second; the share of the device's
-own matrix-product rate; how far the losses of PEFT's best run are from ours; and with --growth the cost of 1, 3, 9 and 27 runs (as a plot with
+The same model, texts, batch size, number of steps and optimizer, in the same process. PEFT tunes one prompt
+after the other: at its defaults (float32, batches in random order padded to their longest text) and at its
+best (bfloat16 by autocast, batches of like length, as ours). Printed: the ratio of their time to ours, with
+median and spread over repeats; tokens per second; the share of the device's own matrix-product rate; how far
+the losses of PEFT's best run are from ours; and with --growth the cost of 1, 3, 9 and 27 runs (as a plot with
 --plot FILE.html). `--model FOLDER` may be a decoder-only language model.
 """
 
@@ -29,7 +30,7 @@ from explorer.models.fallback import TransformersNetwork
 from explorer.models.family import load_frozen
 from explorer.models.frozen import FrozenModel
 from explorer.models.loading import DEFAULT_MODEL
-from explorer.tasks import Task, read_task
+from explorer.texts.tasks import Task, read_task
 from explorer.tuning.loop import Tuning
 from explorer.tuning.runs import PromptRun
 from explorer.tuning.settings import Run, TuningConfig
@@ -49,7 +50,9 @@ class Peft:
     def __init__(self, tuning: Tuning, module: torch.nn.Module, best: bool):
         self.tuning, self.module, self.best = tuning, module, best
         self.device = tuning.model.device
-        self.precision = torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=best and tuning.model.dtype == torch.float32)
+        self.precision = torch.autocast(
+            self.device.type, dtype=torch.bfloat16, enabled=best and tuning.model.dtype == torch.float32
+        )
 
     def train(self, steps: int) -> None:
         """All runs, `steps` steps each."""
@@ -59,15 +62,27 @@ class Peft:
     def train_one(self, run: PromptRun, steps: int) -> list[float]:
         """The loss of each step of one run, from its own start."""
         config, examples, seed, losses = self.tuning.config, self.tuning.examples, run.run.seed, []
-        settings = PromptTuningConfig(task_type=TaskType[self.tuning.model.task_type], num_virtual_tokens=config.length, num_transformer_submodules=1)
+        settings = PromptTuningConfig(
+            task_type=TaskType[self.tuning.model.task_type],
+            num_virtual_tokens=config.length,
+            num_transformer_submodules=1,
+        )
         model = get_peft_model(self.module, settings)
         prompt = [weight for weight in model.parameters() if weight.requires_grad]
         prompt[0].data.copy_(run.start.view_as(prompt[0]))
-        flat = torch.nn.Parameter(prompt[0].data.view(-1))  # as ours, so that Adafactor keeps the same second moments: its cost is the same
-        optimizer = Adafactor([flat], lr=config.learning_rate, scale_parameter=False, relative_step=False, warmup_init=False)
+        flat = torch.nn.Parameter(
+            prompt[0].data.view(-1)
+        )  # as ours, so that Adafactor keeps the same second moments: its cost is the same
+        optimizer = Adafactor(
+            [flat], lr=config.learning_rate, scale_parameter=False, relative_step=False, warmup_init=False
+        )
         order = np.random.default_rng(seed)
         for step in range(steps):
-            batch = examples.batch(seed, step) if self.best else order.choice(len(examples), config.batch_size, replace=False)
+            batch = (
+                examples.batch(seed, step)
+                if self.best
+                else order.choice(len(examples), config.batch_size, replace=False)
+            )
             with self.precision:
                 loss = model(**self._batch(batch)).loss
             loss.backward()
@@ -78,15 +93,26 @@ class Peft:
         return losses
 
     def _batch(self, batch: np.ndarray) -> dict[str, torch.Tensor]:
-        """Texts and targets as a trainer of such models gives them: apart for a T5, one behind the other for a language model."""
-        texts, targets = ([many[e] for e in batch] for many in (self.tuning.examples.texts, self.tuning.examples.targets))
+        """Texts and targets as a trainer of such models gives them: apart for a T5, one behind the other for
+        a language model.
+        """
+        texts, targets = (
+            [many[e] for e in batch] for many in (self.tuning.examples.texts, self.tuning.examples.targets)
+        )
         asked = [torch.full_like(text, -100) for text in texts]
         if self.tuning.model.task_type == "CAUSAL_LM":
             texts = [torch.cat(pair) for pair in zip(texts, targets, strict=True)]
             targets = [torch.cat(pair) for pair in zip(asked, targets, strict=True)]
         mask = pad_sequence([torch.ones_like(text) for text in texts], batch_first=True)
-        ids, labels = pad_sequence(texts, batch_first=True), pad_sequence(targets, batch_first=True, padding_value=-100)
-        return {"input_ids": ids.to(self.device), "attention_mask": mask.to(self.device), "labels": labels.to(self.device)}
+        ids, labels = (
+            pad_sequence(texts, batch_first=True),
+            pad_sequence(targets, batch_first=True, padding_value=-100),
+        )
+        return {
+            "input_ids": ids.to(self.device),
+            "attention_mask": mask.to(self.device),
+            "labels": labels.to(self.device),
+        }
 
 
 def seconds(work, *arguments) -> float:
@@ -108,7 +134,11 @@ def ours(tuning: Tuning, steps: int) -> None:
         return False
 
     tuning._stop.clear()
-    list(_in_parallel([list(group) for group in _chunks(tuning.runs, tuning.runs_per_pass)], advance, tuning._stop))
+    list(
+        _in_parallel(
+            [list(group) for group in _chunks(tuning.runs, tuning.runs_per_pass)], advance, tuning._stop
+        )
+    )
 
 
 def matrix_rate(device: torch.device) -> float:
@@ -133,20 +163,36 @@ def spread(ratios: list[float]) -> str:
 
 
 def work_of(tuning: Tuning, steps: int) -> tuple[int, int]:
-    """Tokens read and matrix-product operations of those steps of every run, padding not counted as tokens."""
+    """Tokens read and matrix-product operations of those steps of every run, padding not counted as
+    tokens.
+    """
     batches = [tuning.examples.batch(run.run.seed, step) for run in tuning.runs for step in range(steps)]
-    tokens = sum(int(tuning.examples.lengths[batch].sum()) + len(batch) * tuning.config.length for batch in batches)
+    tokens = sum(
+        int(tuning.examples.lengths[batch].sum()) + len(batch) * tuning.config.length for batch in batches
+    )
     with FlopCounterMode(display=False) as counter:
         tuning._gradients(tuning.runs[:1])
     tuning.runs[0].prompt.grad = None
     return tokens, counter.get_total_flops() * steps * len(tuning.runs)
 
 
-def compare(model: FrozenModel, module: torch.nn.Module, vocabulary: Vocabulary, task: Task, arguments: argparse.Namespace) -> None:
+def compare(
+    model: FrozenModel,
+    module: torch.nn.Module,
+    vocabulary: Vocabulary,
+    task: Task,
+    arguments: argparse.Namespace,
+) -> None:
     """Print the ratios. module: the same model by transformers, for PEFT."""
     tuning = begun(model, vocabulary, task, arguments.runs, arguments.batch_size)
-    peers = {"PEFT's defaults": Peft(tuning, module, best=False), "PEFT's best": Peft(tuning, module, best=True)}
-    for warm_up in (lambda: ours(tuning, 2), *(lambda peer=peer: peer.train_one(tuning.runs[0], 2) for peer in peers.values())):
+    peers = {
+        "PEFT's defaults": Peft(tuning, module, best=False),
+        "PEFT's best": Peft(tuning, module, best=True),
+    }
+    for warm_up in (
+        lambda: ours(tuning, 2),
+        *(lambda peer=peer: peer.train_one(tuning.runs[0], 2) for peer in peers.values()),
+    ):
         warm_up()
     mine, ratios = [], {name: [] for name in peers}
     for _ in range(arguments.repeat):
@@ -161,11 +207,18 @@ def compare(model: FrozenModel, module: torch.nn.Module, vocabulary: Vocabulary,
         curve.append(fresh._gradients(fresh.runs)[0])
         fresh.runs[0].learn(curve[-1])
     apart = np.abs(np.subtract(curve, theirs))
-    print(f"losses of {arguments.steps} steps on the same batches: ours {np.mean(curve):.3f} on average, PEFT's best {np.mean(theirs):.3f}, ", end="")
+    print(
+        f"losses of {arguments.steps} steps on the same batches: ours {np.mean(curve):.3f} on "
+        f"average, PEFT's best {np.mean(theirs):.3f}, ",
+        end="",
+    )
     print(f"{np.mean(apart):.3f} apart at a step ({apart.max():.3f} at most)")
     tokens, operations = work_of(tuning, arguments.steps)
     share = operations / np.median(mine) / matrix_rate(model.device)
-    print(f"{tokens / np.median(mine):,.0f} tokens a second; {share:.0%} of the device's rate for 2,048 × 2,048 bfloat16 products")
+    print(
+        f"{tokens / np.median(mine):,.0f} tokens a second; {share:.0%} of the device's rate for 2,048 "
+        "× 2,048 bfloat16 products"
+    )
 
 
 def growth(model: FrozenModel, vocabulary: Vocabulary, task: Task, arguments: argparse.Namespace) -> None:
@@ -198,21 +251,43 @@ def main() -> None:
     parser.add_argument("--growth", action="store_true", help="also the cost of 1, 3, 9 and 27 runs")
     parser.add_argument("--plot", metavar="FILE.html", help="the growth as a plot")
     arguments = parser.parse_args()
-    model, vocabulary, task = load_frozen(arguments.model, dtype="float32"), Vocabulary.load(arguments.model), read_task(arguments.data)
+    model, vocabulary, task = (
+        load_frozen(arguments.model, dtype="float32"),
+        Vocabulary.load(arguments.model),
+        read_task(arguments.data),
+    )
     if arguments.shape:
         model, module, vocabulary = of_shape(arguments.shape, model, vocabulary)
     else:
         of = AutoModelForCausalLM if model.task_type == "CAUSAL_LM" else AutoModelForSeq2SeqLM
-        module = of.from_pretrained(model.folder, dtype=torch.float32, trust_remote_code=False).to(model.device).eval().requires_grad_(False)
-    print(f"{model.name} on {model.device}, {torch.get_num_threads()} threads, batches of {arguments.batch_size}, {arguments.data}")
+        module = (
+            of.from_pretrained(model.folder, dtype=torch.float32, trust_remote_code=False)
+            .to(model.device)
+            .eval()
+            .requires_grad_(False)
+        )
+    print(
+        f"{model.name} on {model.device}, {torch.get_num_threads()} threads, batches of "
+        f"{arguments.batch_size}, {arguments.data}"
+    )
     compare(model, module, vocabulary, task, arguments)
     if arguments.growth or arguments.plot:
         growth(model, vocabulary, task, arguments)
 
 
-def of_shape(shape: str, model: FrozenT5, vocabulary: Vocabulary) -> tuple[FrozenT5, torch.nn.Module, Vocabulary]:
-    """A random T5 1.1 of that shape (32,128 rows, bfloat16 on a GPU) with the given model's tokenizer, as transformers has it, and its vocabulary."""
-    config = T5Config(vocab_size=32_128, feed_forward_proj="gated-gelu", decoder_start_token_id=0, dropout_rate=0.0, **SHAPES[shape])
+def of_shape(
+    shape: str, model: FrozenT5, vocabulary: Vocabulary
+) -> tuple[FrozenT5, torch.nn.Module, Vocabulary]:
+    """A random T5 1.1 of that shape (32,128 rows, bfloat16 on a GPU) with the given model's tokenizer, as
+    transformers has it, and its vocabulary.
+    """
+    config = T5Config(
+        vocab_size=32_128,
+        feed_forward_proj="gated-gelu",
+        decoder_start_token_id=0,
+        dropout_rate=0.0,
+        **SHAPES[shape],
+    )
     with torch.device(model.device):
         torch.set_default_dtype(torch.bfloat16 if model.device.type == "cuda" else torch.float32)
         module = T5ForConditionalGeneration(config).eval().requires_grad_(False)
@@ -221,7 +296,11 @@ def of_shape(shape: str, model: FrozenT5, vocabulary: Vocabulary) -> tuple[Froze
     pieces = (*vocabulary.pieces, *(f"▁more{i}" for i in range(len(rows) - len(vocabulary.pieces))))
     searchable = np.arange(len(rows)) < vocabulary.searchable.sum()
     network = TransformersNetwork(module, architecture(config.to_dict())).cast(module.dtype)
-    return FrozenT5(network, model.tokenizer, f"random {shape}"), module, Vocabulary(rows, pieces, searchable, f"random {shape}")
+    return (
+        FrozenT5(network, model.tokenizer, f"random {shape}"),
+        module,
+        Vocabulary(rows, pieces, searchable, f"random {shape}"),
+    )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Makes the outputs in README.md again: `python docs/outputs.py`, or `make readme`.
 
-A block ```console of README shows comments after `# `, commands after `$ ` and what they print, cut at a line `…`: as many lines before and after it stay
-as are there now.
+A block ```console of README shows comments after `# `, commands after `$ ` and what they print, cut at a line
+`…`: as many lines before and after it stay as are there now.
 """
 
 import os
@@ -19,7 +19,9 @@ CUT, WIDTH = "…", 100
 
 
 def remade(text: str, run: Callable[[list[str]], str]) -> str:
-    """A document with the outputs of its console blocks made again. run: the arguments of a command -> its stdout."""
+    """A document with the outputs of its console blocks made again. run: the arguments of a command -> its
+    stdout.
+    """
     return BLOCK.sub(lambda block: block[1] + _block(block[2], run) + block[3], text)
 
 
@@ -35,7 +37,9 @@ def _block(content: str, run: Callable[[list[str]], str]) -> str:
 
 
 def _cut(output: list[str], shown: list[str]) -> list[str]:
-    """The first and last lines of an output, as many as are shown around `…`; all of it where there is no such line."""
+    """The first and last lines of an output, as many as are shown around `…`; all of it where there is no
+    such line.
+    """
     if CUT not in shown:
         return output
     head, tail = shown.index(CUT), len(shown) - shown.index(CUT) - 1
@@ -46,7 +50,15 @@ def run(arguments: list[str]) -> str:
     """What a command prints on stdout."""
     command = [sys.executable, "-m", "explorer", *arguments]
     environment = {**os.environ, "COLUMNS": str(WIDTH)}
-    return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=True, cwd=README.parent, env=environment).stdout
+    return subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=True,
+        cwd=README.parent,
+        env=environment,
+    ).stdout
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
-"""Takes the pictures of the dashboard that the documents show, on light and on dark ground: `python docs/screenshots.py [PAGE…]`.
+"""Takes the pictures of the dashboard that the documents show, on light and on dark ground: `python
+docs/screenshots.py [PAGE…]`.
 
-Needs the development requirements and Chromium. The pictures are of the bundled prompts, 1440 × 900 pixels, with few colors so that they stay small.
+Needs the development requirements and Chromium. The pictures are of the bundled prompts, 1440 × 900 pixels,
+with few colors so that they stay small.
 """
 
 import io
@@ -34,7 +36,13 @@ ON_BOTH = ("prompts", "map", "compare")
 """of the README, where the reader's ground decides"""
 ENDS = {"light": "", "dark": "-dark"}
 SIZE, COLORS = {"width": 1440, "height": 900}, 128
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--use-gl=angle",
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+]
 AT_REST = "[data-testid=stApp][data-test-script-state=notRunning]"
 
 
@@ -46,7 +54,12 @@ def served() -> Iterator[str]:
         port = free.getsockname()[1]
     options = ["--server.port", str(port), "--server.address", "127.0.0.1", "--server.headless", "true"]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("EXPLORER_")}
-    server = subprocess.Popen([sys.executable, "-m", "streamlit", "run", "app.py", *options], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
+    server = subprocess.Popen(
+        [sys.executable, "-m", "streamlit", "run", "app.py", *options],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+    )
     try:
         for _ in range(600):
             try:
@@ -76,7 +89,11 @@ def take(names: list[str]) -> None:
                 page.locator(".js-plotly-plot").first.wait_for(timeout=120_000)
                 page.wait_for_selector(AT_REST, timeout=120_000)
                 page.wait_for_timeout(2_000)  # charts are drawn after the page is at rest
-                picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB").quantize(COLORS, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+                picture = (
+                    Image.open(io.BytesIO(page.screenshot()))
+                    .convert("RGB")
+                    .quantize(COLORS, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+                )
                 picture.save(folder / f"{name}{end}.png", optimize=True)
                 print(f"wrote {folder / f'{name}{end}.png'}")
             page.close()

@@ -1,6 +1,7 @@
 """Soft Prompt Explorer: what a trained soft prompt learned, and how far that reading can be trusted.
 
-`explorer.open("my-adapter", model="google/flan-t5-small")` gives a `Session`; its methods are the readings. Names are imported on first use.
+`explorer.open("my-adapter", model="google/flan-t5-small")` gives a `Session`; its methods are the readings.
+Names are imported on first use.
 """
 
 from importlib import import_module
@@ -16,8 +17,8 @@ _PUBLIC = {
     "Vocabulary": ("vocabulary", "Vocabulary"),
     "FrozenT5": ("models.encoder_decoder", "FrozenT5"),
     "nearest_neighbors": ("analysis.neighbors", "nearest_neighbors"),
-    "Task": ("tasks", "Task"),
-    "read_task": ("tasks", "read_task"),
+    "Task": ("texts.tasks", "Task"),
+    "read_task": ("texts.tasks", "read_task"),
     "tune": ("tuning.tune", "tune"),
     "Run": ("tuning.settings", "Run"),
     "TuningConfig": ("tuning.settings", "TuningConfig"),

@@ -3,7 +3,9 @@
 import os
 import sys
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when the first library with OpenMP is loaded: idle threads sleep instead of spinning
+os.environ.setdefault(
+    "OMP_WAIT_POLICY", "PASSIVE"
+)  # read when the first library with OpenMP is loaded: idle threads sleep instead of spinning
 
 
 def main() -> None:

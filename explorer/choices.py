@@ -3,17 +3,21 @@
 from typing import Literal, get_args
 
 LONGEST_INPUT, SHORTEST_INPUT = 512, 2
-"""pieces of a text that a model reads, its end among them, where nothing else is asked; and the fewest that can be asked"""
+"""pieces of a text that a model reads, its end among them, where nothing else is asked; and the fewest that
+can be asked
+"""
 
 Metric = Literal["cosine", "whitened", "l2", "dot", "csls"]
 METRICS: tuple[Metric, ...] = get_args(Metric)
-"""how near a prompt token is to a vocabulary row: `whitened` is the cosine after the vocabulary has the same energy in every direction; l2 is a
-distance, smaller is closer"""
+"""how near a prompt token is to a vocabulary row: `whitened` is the cosine after the vocabulary has the same
+energy in every direction; l2 is a distance, smaller is closer
+"""
 
 Null = Literal["gaussian", "isotropic", "rows", "mixtures"]
 NULLS: tuple[Null, ...] = get_args(Null)
-"""null distributions: `gaussian` gives the verdict; `isotropic`: random directions; `rows`: random vocabulary rows, what a real word looks
-like and so the upper anchor; `mixtures`: convex combinations of a few rows"""
+"""null distributions: `gaussian` gives the verdict; `isotropic`: random directions; `rows`: random vocabulary
+rows, what a real word looks like and so the upper anchor; `mixtures`: convex combinations of a few rows
+"""
 
 Grouping = Literal["initialization", "task", "length", "prompt"]
 GROUPINGS: tuple[Grouping, ...] = get_args(Grouping)

@@ -1,13 +1,17 @@
-"""The project's exceptions. Their messages are shown to people as they are: what was found, what was expected, what to do."""
+"""The project's exceptions. Their messages are shown to people as they are: what was found, what was
+expected, what to do.
+"""
 
-from explorer.wording import one_line
+from explorer.words.wording import one_line
 
 
 class ExplorerError(Exception):
     """Base of every error that bad input can cause. One line, no traceback."""
 
     def __init__(self, message: str, setting: str | None = None):
-        """setting: the name of the setting that mends it, such as `model`; the command line adds its flag, a page its control."""
+        """setting: the name of the setting that mends it, such as `model`; the command line adds its flag, a
+        page its control.
+        """
         super().__init__(one_line(message))  # of names and values that a file's writer chose
         self.setting = setting
 

@@ -1,6 +1,8 @@
-"""What was read from bundled prompts before, so that a page opens at once: kept by a fingerprint of everything that it depends on.
+"""What was read from bundled prompts before, so that a page opens at once: kept by a fingerprint of
+everything that it depends on.
 
-A model, a prompt or a text that changed has another fingerprint: nothing stale is ever found, it is computed anew.
+A model, a prompt or a text that changed has another fingerprint: nothing stale is ever found, it is computed
+anew.
 """
 
 import hashlib
@@ -13,9 +15,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 import numpy as np
 
-from explorer.files import ANSWERS, write_file
 from explorer.prompt import SoftPrompt
-from explorer.tasks import Task
+from explorer.system.files import ANSWERS, write_file
+from explorer.texts.tasks import Task
 
 if TYPE_CHECKING:
     from explorer.models.frozen import FrozenModel
@@ -49,26 +51,36 @@ class Kept:
         """Whether `answer` would find something."""
         return bool(self._known) and self._fingerprint(kind, prompt, options) in self._known
 
-    def answer(self, kind: str, prompt: SoftPrompt | None, options: tuple, of: type[T], make: Callable[[], T]) -> T:
+    def answer(
+        self, kind: str, prompt: SoftPrompt | None, options: tuple, of: type[T], make: Callable[[], T]
+    ) -> T:
         """What is kept, else what `make` returns.
 
-        kind: of reading. options: all that it depends on besides the model and the prompt: numbers, texts, labels, tasks. of: the type of result, a
-        dataclass or an array.
+        kind: of reading. options: all that it depends on besides the model and the prompt: numbers, texts,
+        labels, tasks. of: the type of result, a dataclass or an array.
         """
         if self.has(kind, prompt, options):
-            return msgspec.msgpack.decode(self._known[self._fingerprint(kind, prompt, options)], type=of, dec_hook=_unpacked)
+            return msgspec.msgpack.decode(
+                self._known[self._fingerprint(kind, prompt, options)], type=of, dec_hook=_unpacked
+            )
         return make()
 
     def _fingerprint(self, kind: str, prompt: SoftPrompt | None, options: tuple) -> str:
         digest = hashlib.blake2b(digest_size=16)
         digest.update(json.dumps([VERSION, kind, _model_fingerprint(self.model), _plain(options)]).encode())
         for vectors in () if prompt is None else (prompt.vectors, prompt.initial):
-            digest.update(b"none" if vectors is None else repr(vectors.shape).encode() + np.ascontiguousarray(vectors, np.float32).tobytes())
+            digest.update(
+                b"none"
+                if vectors is None
+                else repr(vectors.shape).encode() + np.ascontiguousarray(vectors, np.float32).tobytes()
+            )
         return digest.hexdigest()
 
 
 class Keeping(Kept):
-    """Keeps what it is asked and does not find; `save` writes it. What was kept before and is not asked again is dropped."""
+    """Keeps what it is asked and does not find; `save` writes it. What was kept before and is not asked again
+    is dropped.
+    """
 
     def __init__(self, model: Path, folder: Path = ANSWERS):
         super().__init__(model, folder)
@@ -80,7 +92,9 @@ class Keeping(Kept):
         """Whether `answer` would find something."""
         return self._fingerprint(kind, prompt, options) in self._asked or super().has(kind, prompt, options)
 
-    def answer(self, kind: str, prompt: SoftPrompt | None, options: tuple, of: type[T], make: Callable[[], T]) -> T:
+    def answer(
+        self, kind: str, prompt: SoftPrompt | None, options: tuple, of: type[T], make: Callable[[], T]
+    ) -> T:
         """As `Kept.answer`; what is made is kept."""
         key = self._fingerprint(kind, prompt, options)
         if key in self._asked or key in self._known:
@@ -99,24 +113,43 @@ class Keeping(Kept):
 
 
 class KeptModel:
-    """A frozen model that answers from what is kept and runs, if it must be loaded at all, for the rest alone."""
+    """A frozen model that answers from what is kept and runs, if it must be loaded at all, for the rest
+    alone.
+    """
 
     def __init__(self, kept: Kept, model: "Callable[[], FrozenModel]"):
         """model: loads it."""
         self._kept, self._model = kept, model
 
     def label_probabilities(
-        self, prompts: Sequence[SoftPrompt | None], texts: Sequence[str], labels: Sequence[str], done: Callable[[int], None] | None = None
+        self,
+        prompts: Sequence[SoftPrompt | None],
+        texts: Sequence[str],
+        labels: Sequence[str],
+        done: Callable[[int], None] | None = None,
     ) -> np.ndarray:
         """As `FrozenModel.label_probabilities`: [N, B, C] float32, rows sum to 1."""
         options = tuple(texts), tuple(labels)
-        missing = [number for number, prompt in enumerate(prompts) if not self._kept.has(PROBABILITIES, prompt, options)]
-        answered = self._model().label_probabilities([prompts[number] for number in missing], texts, labels, done) if missing else ()
+        missing = [
+            number
+            for number, prompt in enumerate(prompts)
+            if not self._kept.has(PROBABILITIES, prompt, options)
+        ]
+        answered = (
+            self._model().label_probabilities([prompts[number] for number in missing], texts, labels, done)
+            if missing
+            else ()
+        )
         fresh: dict[int, np.ndarray] = dict(zip(missing, answered, strict=True))
         if done is not None:
             done(len(texts) * (len(prompts) - len(missing)))
         made = [partial(fresh.__getitem__, number) for number in range(len(prompts))]
-        return np.stack([self._kept.answer(PROBABILITIES, prompt, options, np.ndarray, one) for prompt, one in zip(prompts, made, strict=True)])
+        return np.stack(
+            [
+                self._kept.answer(PROBABILITIES, prompt, options, np.ndarray, one)
+                for prompt, one in zip(prompts, made, strict=True)
+            ]
+        )
 
     def generate(self, *given: Any) -> list[list[str]]:
         """As `FrozenModel.generate`; never kept."""

@@ -1,4 +1,6 @@
-"""How a session makes each reading once: for a prompt and its options, and not at all where the bundled model answered before."""
+"""How a session makes each reading once: for a prompt and its options, and not at all where the bundled model
+answered before.
+"""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
     from explorer.kept import Kept, KeptModel
     from explorer.models.frozen import FrozenModel
     from explorer.results import Readings, Result
-    from explorer.tasks import Task
+    from explorer.texts.tasks import Task
     from explorer.vocabulary import Vocabulary
 
 T = TypeVar("T")
@@ -41,11 +43,15 @@ class Once(Resolved):
         """As `_each`, from what the model answered before where that is kept."""
 
         def known(prompt: SoftPrompt, vocabulary: "Vocabulary", *_: Any) -> "R":
-            return self._kept_or_made(name, prompt, (prompt.name, *options), of, partial(read, prompt, vocabulary))
+            return self._kept_or_made(
+                name, prompt, (prompt.name, *options), of, partial(read, prompt, vocabulary)
+            )
 
         return self._each(name, (*options, self.settings.max_length, self.settings.template), known)
 
-    def _kept_or_made(self, name: str, prompt: SoftPrompt, options: tuple, of: type[T], make: Callable[[], T]) -> T:
+    def _kept_or_made(
+        self, name: str, prompt: SoftPrompt, options: tuple, of: type[T], make: Callable[[], T]
+    ) -> T:
         """What is kept of a prompt, where its model keeps answers; else what `make` returns."""
         kept = self._kept(self.vocabulary_of(prompt))
         return make() if kept is None else kept.answer(name, prompt, options, of, make)
@@ -59,12 +65,18 @@ class Once(Resolved):
         return self.model if kept is None else KeptModel(kept, lambda: self.model)
 
     def kept(self, reading: Reading, *given: "Task | str") -> bool:
-        """Whether a reading of these tasks (of attribution: texts) was computed before for every prompt, so that nothing need run."""
+        """Whether a reading of these tasks (of attribution: texts) was computed before for every prompt, so
+        that nothing need run.
+        """
         kept = self._kept(self.vocabulary)
-        return kept is not None and all(kept.has(*self._key(reading, prompt, one)) for one in given for prompt in self.prompts)
+        return kept is not None and all(
+            kept.has(*self._key(reading, prompt, one)) for one in given for prompt in self.prompts
+        )
 
     def _kept(self, vocabulary: "Vocabulary") -> "Kept | None":
-        """What the model answered before, to texts cut where they are by default, within the usual template."""
+        """What the model answered before, to texts cut where they are by default, within the usual
+        template.
+        """
         usual = self.settings.max_length == Settings.max_length and self.settings.template is None
         return self.loader.kept(vocabulary) if usual else None
 
@@ -73,7 +85,11 @@ class Once(Resolved):
         from explorer.kept import PROBABILITIES
 
         if isinstance(given, str):
-            return reading, prompt, (prompt.name, (given,), self.class_labels, None, ORDERS, self.settings.seed)
+            return (
+                reading,
+                prompt,
+                (prompt.name, (given,), self.class_labels, None, ORDERS, self.settings.seed),
+            )
         fitted = self._labelled(given)
         if reading == "faithfulness":
             return reading, prompt, (prompt.name, fitted, DRAWS, POINTS, self.settings.seed)
@@ -87,17 +103,23 @@ class Once(Resolved):
     def _answered(self, key: tuple, make: Callable[[], T]) -> T:
         from explorer.analysis.memo import remembered
 
-        return remembered(self.vocabulary, (self.prompts, self.settings.max_length, self.settings.template, *key), make)
+        return remembered(
+            self.vocabulary, (self.prompts, self.settings.max_length, self.settings.template, *key), make
+        )
 
     def _labelled(self, task: "Task") -> "Task":
-        """The task with the session's labels in their order; with its own where no prompt records labels and none are asked for.
+        """The task with the session's labels in their order; with its own where no prompt records labels and
+        none are asked for.
 
         Raises DataError for an answer that is none of them.
         """
-        from explorer.tasks import Task, with_labels
+        from explorer.texts.tasks import Task, with_labels
 
         if not isinstance(task, Task):
-            raise DataError(f"found a {type(task).__name__} where labelled texts are meant; expected a Task, as read_task returns it")
+            raise DataError(
+                f"found a {type(task).__name__} where labelled texts are meant; expected a Task, as "
+                "read_task returns it"
+            )
         return with_labels(task, self.class_labels) if self.names_labels else task
 
     @property
@@ -109,27 +131,39 @@ class Once(Resolved):
         return folder is not None and not is_encoder_decoder(folder)
 
     def pieces_read(self, text: str) -> tuple[str, ...]:
-        """What the model reads behind a prompt of one text, its template around it, piece by piece as the tokenizer writes them."""
+        """What the model reads behind a prompt of one text, its template around it, piece by piece as the
+        tokenizer writes them.
+        """
         pieces = self.vocabulary.pieces
         return tuple(pieces[token_id] for token_id in self.model.text_ids([text])[0])
 
     def cut(self, texts: Sequence[str]) -> str | None:
-        """What to say of texts that the model does not read whole: `3 of 84 texts were cut at 512 pieces`; None where it reads all of them so.
+        """What to say of texts that the model does not read whole: `3 of 84 texts were cut at 512 pieces`;
+        None where it reads all of them so.
 
         Raises DataError for an empty text, an absurdly long one and a string instead of a list.
         """
         from explorer.analysis.memo import remembered
         from explorer.models.templates import filled
-        from explorer.tasks import check_text
-        from explorer.wording import cut
+        from explorer.texts.tasks import check_text
+        from explorer.words.wording import cut
 
-        given, longest, vocabulary, template = as_list(texts, "texts"), self.settings.max_length, self.vocabulary, self.template
+        given, longest, vocabulary, template = (
+            as_list(texts, "texts"),
+            self.settings.max_length,
+            self.vocabulary,
+            self.template,
+        )
 
         def said() -> str | None:
             for number, text in enumerate(given, start=1):
                 check_text(text, f"text {number}")
             read = [filled(template, text) for text in given]
-            lengths = vocabulary.lengths(read) if vocabulary.path is not None else list(map(len, self.model.tokenizer.inputs(read)))
+            lengths = (
+                vocabulary.lengths(read)
+                if vocabulary.path is not None
+                else list(map(len, self.model.tokenizer.inputs(read)))
+            )
             return cut(lengths, longest)
 
         return remembered(vocabulary, ("cut", given, longest, template), said)

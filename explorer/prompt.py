@@ -8,7 +8,7 @@ from typing import TypeAlias
 import numpy as np
 
 from explorer.errors import PromptError
-from explorer.wording import count
+from explorer.words.wording import count
 
 
 @dataclass(frozen=True)
@@ -66,17 +66,28 @@ class Origin:
     data: dict[str, object] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     uploaded: bool = False
-    """whether a visitor of a server gave it: the base model that it names is then sought among the bundled ones only"""
+    """whether a visitor of a server gave it: the base model that it names is then sought among the bundled
+    ones only
+    """
 
     def __repr__(self) -> str:
         """One line: format, task, initialization, seed, base model, and how much is recorded besides."""
         seed = None if self.seed is None else f"seed {self.seed}"
-        told = [part for part in (self.format, self.task, self.initialization, seed, self.base_model) if part is not None]
-        return f"<Origin: {', '.join(told)}; {count(len(self.history), 'measurement')}, {count(len(self.warnings), 'warning')}>"
+        told = [
+            part
+            for part in (self.format, self.task, self.initialization, seed, self.base_model)
+            if part is not None
+        ]
+        return (
+            f"<Origin: {', '.join(told)}; {count(len(self.history), 'measurement')}, "
+            f"{count(len(self.warnings), 'warning')}>"
+        )
 
     @property
     def read_as(self) -> str | None:
-        """The sentence this prompt was pulled towards while it was trained (Khashabi et al. 2022); None for others."""
+        """The sentence this prompt was pulled towards while it was trained (Khashabi et al. 2022); None for
+        others.
+        """
         sentence = self.hyperparameters.get("read_as")
         return sentence if isinstance(sentence, str) else None
 
@@ -88,13 +99,20 @@ class Origin:
 
     @property
     def gain(self) -> float | None:
-        """What the prompt adds on the dev set: its accuracy minus that without a prompt, −1…1, higher is better."""
-        return None if self.dev_accuracy is None or self.without_prompt is None else self.dev_accuracy - self.without_prompt
+        """What the prompt adds on the dev set: its accuracy minus that without a prompt, −1…1, higher is
+        better.
+        """
+        return (
+            None
+            if self.dev_accuracy is None or self.without_prompt is None
+            else self.dev_accuracy - self.without_prompt
+        )
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Trajectory:
-    """A prompt's vectors at saved training steps; the first are the initialization where `from_start` says so.
+    """A prompt's vectors at saved training steps; the first are the initialization where `from_start` says
+    so.
 
     Raises PromptError for shapes that do not belong together, steps that do not ascend, and NaN or infinity.
     """
@@ -108,19 +126,34 @@ class Trajectory:
 
     def __post_init__(self) -> None:
         if self.vectors.ndim != 3 or self.steps.shape != self.vectors.shape[:1]:
-            raise PromptError(f"trajectory of shape {self.vectors.shape} with {self.steps.shape} steps; expected [S, P, H] and [S]")
+            raise PromptError(
+                f"trajectory of shape {self.vectors.shape} with {self.steps.shape} steps; expected "
+                "[S, P, H] and [S]"
+            )
         if 0 in self.vectors.shape:
-            raise PromptError(f"trajectory of shape {self.vectors.shape}; expected at least one step, one prompt token and one coordinate")
+            raise PromptError(
+                f"trajectory of shape {self.vectors.shape}; expected at least one step, one prompt "
+                "token and one coordinate"
+            )
         if (np.diff(self.steps) <= 0).any():
-            raise PromptError(f"trajectory with the steps {', '.join(str(step) for step in self.steps[:8])}; expected ascending steps")
+            raise PromptError(
+                f"trajectory with the steps {', '.join(str(step) for step in self.steps[:8])}; "
+                "expected ascending steps"
+            )
         vectors = _single_precision(self.vectors)
         if not np.isfinite(vectors).all():
-            raise PromptError("trajectory holds NaN or infinity; training has probably diverged: use an earlier checkpoint or delete the trajectory")
+            raise PromptError(
+                "trajectory holds NaN or infinity; training has probably diverged: use an earlier "
+                "checkpoint or delete the trajectory"
+            )
         object.__setattr__(self, "vectors", vectors)
 
     def __repr__(self) -> str:
         """One line: steps and shape."""
-        return f"<Trajectory: {len(self.steps)} steps, {self.steps[0]} to {self.steps[-1]}, of {self.vectors.shape[1]} × {self.vectors.shape[2]}>"
+        return (
+            f"<Trajectory: {len(self.steps)} steps, {self.steps[0]} to {self.steps[-1]}, of "
+            f"{self.vectors.shape[1]} × {self.vectors.shape[2]}>"
+        )
 
     @property
     def initial(self) -> np.ndarray | None:
@@ -142,8 +175,8 @@ def _single_precision(array: np.ndarray) -> np.ndarray:
 class SoftPrompt:
     """A trained soft prompt: P vectors that stand before the embedded text of a frozen model.
 
-    Two are equal only when they are one object. Raises PromptError for vectors that are not a finite, non-empty [P, H]
-    array, and for a trajectory or a record of rows that is not about P tokens.
+    Two are equal only when they are one object. Raises PromptError for vectors that are not a finite,
+    non-empty [P, H] array, and for a trajectory or a record of rows that is not about P tokens.
     """
 
     vectors: np.ndarray
@@ -155,7 +188,10 @@ class SoftPrompt:
     def __post_init__(self) -> None:
         vectors = np.asarray(self.vectors)
         if vectors.ndim != 2 or 0 in vectors.shape:
-            raise PromptError(f"{self.name}: found an array of shape {vectors.shape}; expected prompt tokens × embedding size, [P, H]")
+            raise PromptError(
+                f"{self.name}: found an array of shape {vectors.shape}; expected prompt tokens × "
+                "embedding size, [P, H]"
+            )
         if not np.issubdtype(vectors.dtype, np.floating) and vectors.dtype.name != "bfloat16":
             raise PromptError(f"{self.name}: found {vectors.dtype} values; expected floating-point vectors")
         vectors = _single_precision(vectors)
@@ -166,10 +202,14 @@ class SoftPrompt:
             )
         if self.trajectory is not None and self.trajectory.vectors.shape[1:] != vectors.shape:
             raise PromptError(
-                f"{self.name}: vectors of shape {vectors.shape} with a trajectory of shape {self.trajectory.vectors.shape}; expected [P, H] and [S, P, H]"
+                f"{self.name}: vectors of shape {vectors.shape} with a trajectory of shape "
+                f"{self.trajectory.vectors.shape}; expected [P, H] and [S, P, H]"
             )
         if self.origin.rows is not None and len(self.origin.rows) != len(vectors):
-            raise PromptError(f"{self.name}: {len(vectors)} prompt tokens, but the origin of {len(self.origin.rows)} is recorded; expected one each")
+            raise PromptError(
+                f"{self.name}: {len(vectors)} prompt tokens, but the origin of "
+                f"{len(self.origin.rows)} is recorded; expected one each"
+            )
         object.__setattr__(self, "vectors", vectors)
 
     def __repr__(self) -> str:
@@ -201,16 +241,27 @@ class SoftPrompt:
     def saved(self) -> Trajectory:
         """The trajectory. Raises PromptError when none was saved."""
         if self.trajectory is None:
-            raise PromptError(f"{self.name} has no saved trajectory; expected trajectory.safetensors beside its weights")
+            raise PromptError(
+                f"{self.name} has no saved trajectory; expected trajectory.safetensors beside its weights"
+            )
         return self.trajectory
 
     def at(self, index: int) -> "SoftPrompt":
-        """The prompt as it was at saved step number `index` of its trajectory. Raises PromptError when none was saved."""
+        """The prompt as it was at saved step number `index` of its trajectory. Raises PromptError when none
+        was saved.
+        """
         step = int(self.saved.steps[index])
-        return replace(self, vectors=self.saved.vectors[index], name=f"{self.name}@{step}", origin=replace(self.origin, step=step), trajectory=None)
+        return replace(
+            self,
+            vectors=self.saved.vectors[index],
+            name=f"{self.name}@{step}",
+            origin=replace(self.origin, step=step),
+            trajectory=None,
+        )
 
     def save(self, folder: str | Path, overwrite: bool = False) -> Path:
-        """Write the prompt as an adapter folder that PEFT loads, with its record and trajectory; returns the folder.
+        """Write the prompt as an adapter folder that PEFT loads, with its record and trajectory; returns the
+        folder.
 
         Raises WriteError when the folder exists and `overwrite` is False, or when it cannot be written.
         """
@@ -221,11 +272,16 @@ class SoftPrompt:
 
 
 def prompt_list(given: Sequence[SoftPrompt]) -> tuple[SoftPrompt, ...]:
-    """The given prompts. Raises PromptError for a string or a single prompt where a list is meant, and for what is no prompt."""
+    """The given prompts. Raises PromptError for a string or a single prompt where a list is meant, and for
+    what is no prompt.
+    """
     if isinstance(given, str | SoftPrompt):
         raise PromptError(f"prompts: found {given!r}; expected a list of prompts")
     found = tuple(given)
     for one in found:
         if not isinstance(one, SoftPrompt):
-            raise PromptError(f"prompts: found a {type(one).__name__} among them; expected prompts, as read_prompt returns them")
+            raise PromptError(
+                f"prompts: found a {type(one).__name__} among them; expected prompts, as read_prompt "
+                "returns them"
+            )
     return found

@@ -1,4 +1,6 @@
-"""What a session resolves once: which model reads a prompt, which labels, k, null distributions; and what to doubt about it."""
+"""What a session resolves once: which model reads a prompt, which labels, k, null distributions; and what to
+doubt about it.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
@@ -10,12 +12,12 @@ from typing import TYPE_CHECKING, Any, Literal, Self, SupportsIndex
 from explorer.arguments import different_names
 from explorer.choices import LONGEST_INPUT, METRICS, SHORTEST_INPUT, Device, Dtype, Metric
 from explorer.errors import DataError, ExplorerError, ModelError, PromptError
-from explorer.hub import repository
 from explorer.models.family import TASK_TYPES, is_encoder_decoder
 from explorer.models.templates import CHAT, check_template, template_for
 from explorer.prompt import SoftPrompt, prompt_list
+from explorer.system.hub import repository
 from explorer.vocabulary import Vocabulary
-from explorer.wording import count
+from explorer.words.wording import count
 
 if TYPE_CHECKING:
     from explorer.kept import Kept
@@ -31,7 +33,9 @@ def silent(message: str) -> None:
 
 @dataclass(frozen=True)
 class Settings:
-    """What readings are made with. Raises ExplorerError for numbers out of range, DataError for labels that are not a list."""
+    """What readings are made with. Raises ExplorerError for numbers out of range, DataError for labels that
+    are not a list.
+    """
 
     k: int = 10
     """neighbors of a token"""
@@ -49,16 +53,22 @@ class Settings:
     max_length: int = LONGEST_INPUT
     """pieces of a text that the model reads, its end among them; longer texts are cut"""
     template: str | None = None
-    """what the model reads in place of a text, `{text}` in it, or `chat`; None: what the prompts record, else that of the model's family"""
+    """what the model reads in place of a text, `{text}` in it, or `chat`; None: what the prompts record, else
+    that of the model's family
+    """
 
     def __post_init__(self) -> None:
         for name, least in (("k", 1), ("nulls", 0), ("seed", 0), ("max_length", SHORTEST_INPUT)):
             value = getattr(self, name)
             if not isinstance(value, SupportsIndex) or index(value) < least:
-                raise ExplorerError(f"found {name} = {value!r}; expected a whole number, {least} or more", name)
+                raise ExplorerError(
+                    f"found {name} = {value!r}; expected a whole number, {least} or more", name
+                )
             object.__setattr__(self, name, index(value))
         if self.metric not in METRICS:
-            raise ExplorerError(f"found the metric {self.metric!r}; expected one of {', '.join(METRICS)}", "metric")
+            raise ExplorerError(
+                f"found the metric {self.metric!r}; expected one of {', '.join(METRICS)}", "metric"
+            )
         if self.template not in (None, CHAT):
             check_template(str(self.template))
         if self.labels is not None:
@@ -88,7 +98,9 @@ class Note:
 
 
 class Loader:
-    """Vocabularies and frozen models by name, each loaded once. The dashboard has one of its own, shared by its visitors."""
+    """Vocabularies and frozen models by name, each loaded once. The dashboard has one of its own, shared by
+    its visitors.
+    """
 
     def __init__(self, device: Device | str = "auto", dtype: Dtype = "auto"):
         self.device, self.dtype = device, dtype
@@ -103,7 +115,9 @@ class Loader:
         return self._vocabularies[model]
 
     def kept(self, vocabulary: Vocabulary) -> "Kept | None":
-        """What the model of a vocabulary answered before; None where every answer is to be computed, as here."""
+        """What the model of a vocabulary answered before; None where every answer is to be computed, as
+        here.
+        """
         return None
 
     def frozen(self, model: str) -> "FrozenModel":
@@ -117,14 +131,21 @@ class Loader:
 
 
 def _same_model(one: str, other: str) -> bool:
-    """Whether two names may be of one model: a hub id, a folder called as the repository, a folder of a hub cache."""
+    """Whether two names may be of one model: a hub id, a folder called as the repository, a folder of a hub
+    cache.
+    """
     names = [repository(Path(name)) for name in (one, other)]
-    ids = [(found[0] if found else name).rstrip("/").rpartition("/")[2] for found, name in zip(names, (one, other), strict=True)]
+    ids = [
+        (found[0] if found else name).rstrip("/").rpartition("/")[2]
+        for found, name in zip(names, (one, other), strict=True)
+    ]
     return one == other or ids[0] == ids[1]
 
 
 class Resolved:
-    """Some prompts with one model and one set of settings, and what follows from them: vocabulary, notes, frozen model, class labels."""
+    """Some prompts with one model and one set of settings, and what follows from them: vocabulary, notes,
+    frozen model, class labels.
+    """
 
     def __init__(
         self,
@@ -134,7 +155,8 @@ class Resolved:
         loader: Loader | None = None,
         progress: Progress = silent,
     ):
-        """model: a folder, a bundled name or a Hugging Face id that reads all prompts; None: each prompt's own base model.
+        """model: a folder, a bundled name or a Hugging Face id that reads all prompts; None: each prompt's
+        own base model.
 
         Raises PromptError for no prompts or two of one name.
         """
@@ -150,19 +172,38 @@ class Resolved:
         self._said: set[str] = set()
 
     def __repr__(self) -> str:
-        shown = ", ".join(prompt.name for prompt in self.prompts[:3]) + (", …" if len(self.prompts) > 3 else "")
-        return f"<{type(self).__name__} of {count(len(self.prompts), 'prompt')}: {shown}; model {self.model_name or 'their own'}>"
+        shown = ", ".join(prompt.name for prompt in self.prompts[:3]) + (
+            ", …" if len(self.prompts) > 3 else ""
+        )
+        return (
+            f"<{type(self).__name__} of {count(len(self.prompts), 'prompt')}: {shown}; model "
+            f"{self.model_name or 'their own'}>"
+        )
 
     def _repr_html_(self) -> str:
         import pandas as pd
 
         from explorer.results import shown_in_notebook
 
-        rows = [(p.name, p.length, p.dimension, p.origin.task, p.origin.initialization, self.model_name or p.origin.base_model) for p in self.prompts]
-        return shown_in_notebook(pd.DataFrame(rows, columns=["prompt", "length", "dimension", "task", "initialization", "model"]))
+        rows = [
+            (
+                p.name,
+                p.length,
+                p.dimension,
+                p.origin.task,
+                p.origin.initialization,
+                self.model_name or p.origin.base_model,
+            )
+            for p in self.prompts
+        ]
+        return shown_in_notebook(
+            pd.DataFrame(rows, columns=["prompt", "length", "dimension", "task", "initialization", "model"])
+        )
 
     def only(self, *chosen: str) -> Self:
-        """The same session with some of its prompts, by name. Raises PromptError for a name that is not among them."""
+        """The same session with some of its prompts, by name. Raises PromptError for a name that is not among
+        them.
+        """
         known = {prompt.name: prompt for prompt in self.prompts}
         if missing := [name for name in chosen if name not in known]:
             raise PromptError(f"{missing[0]} is not in this session; found {', '.join(known)}")
@@ -178,7 +219,8 @@ class Resolved:
         return made
 
     def vocabulary_of(self, prompt: SoftPrompt) -> Vocabulary:
-        """The vocabulary a prompt is read with: of the model asked for, else of its own base model, else of the bundled one.
+        """The vocabulary a prompt is read with: of the model asked for, else of its own base model, else of
+        the bundled one.
 
         Raises ModelError when there is none and PromptError when the widths differ.
         """
@@ -191,7 +233,8 @@ class Resolved:
         for prompt, vocabulary in zip(self.prompts, found, strict=True):
             if vocabulary.path != found[0].path:
                 raise PromptError(
-                    f"{self.prompts[0].name} belongs to {found[0].name}, {prompt.name} to {vocabulary.name}; expected prompts of one model: "
+                    f"{self.prompts[0].name} belongs to {found[0].name}, {prompt.name} to "
+                    f"{vocabulary.name}; expected prompts of one model: "
                     "choose others or give the model to read them with",
                     "model",
                 )
@@ -199,17 +242,30 @@ class Resolved:
 
     @cached_property
     def notes(self) -> tuple[Note, ...]:
-        """What to doubt: warnings of the checkpoints, base models that were not found, embeddings or labels other than those trained on."""
-        return tuple(note for prompt in self.prompts for note in (*self._resolve(prompt)[1], *self._other_case(prompt)))
+        """What to doubt: warnings of the checkpoints, base models that were not found, embeddings or labels
+        other than those trained on.
+        """
+        return tuple(
+            note for prompt in self.prompts for note in (*self._resolve(prompt)[1], *self._other_case(prompt))
+        )
 
     def _other_case(self, prompt: SoftPrompt) -> list[Note]:
-        """A note where labels were asked for that differ from those a prompt records by case alone: the model scores the very word."""
+        """A note where labels were asked for that differ from those a prompt records by case alone: the model
+        scores the very word.
+        """
         recorded = {label.casefold(): label for label in prompt.origin.labels or ()}
-        asked = [label for label in self.settings.labels or () if label not in recorded.values() and label.casefold() in recorded]
+        asked = [
+            label
+            for label in self.settings.labels or ()
+            if label not in recorded.values() and label.casefold() in recorded
+        ]
         if not asked:
             return []
         said = ", ".join(f"{label} for {recorded[label.casefold()]}" for label in asked)
-        text = f"its labels were asked for in another case ({said}); case matters, it was trained on {', '.join(prompt.origin.labels or ())}"
+        text = (
+            f"its labels were asked for in another case ({said}); case matters, it was trained on "
+            f"{', '.join(prompt.origin.labels or ())}"
+        )
         return [Note(prompt.name, "labels", text, "labels")]
 
     def _resolve(self, prompt: SoftPrompt) -> tuple[Vocabulary, tuple[Note, ...]]:
@@ -226,11 +282,22 @@ class Resolved:
             notes += [] if note is None else [note]
         vocabulary.check_width(prompt.vectors, prompt.name)
         base = prompt.origin.base_model
-        if base is not None and self.model_name is not None and prompt.origin.base_fingerprint is None and not _same_model(base, self.model_name):
-            text = f"its base model is {base}, but it is read with {vocabulary.name}, which has the same width, {prompt.dimension}; readings may mean nothing"
+        if (
+            base is not None
+            and self.model_name is not None
+            and prompt.origin.base_fingerprint is None
+            and not _same_model(base, self.model_name)
+        ):
+            text = (
+                f"its base model is {base}, but it is read with {vocabulary.name}, which has the same "
+                f"width, {prompt.dimension}; readings may mean nothing"
+            )
             notes.append(Note(prompt.name, "base model", text, "model"))
         if prompt.origin.base_fingerprint not in (None, vocabulary.fingerprint):
-            text = f"trained on {prompt.origin.base_model} with other embeddings than {vocabulary.name} has now; its readings may mean nothing"
+            text = (
+                f"trained on {prompt.origin.base_model} with other embeddings than {vocabulary.name} "
+                "has now; its readings may mean nothing"
+            )
             notes.append(Note(prompt.name, "other embeddings", text, "model"))
         notes += self._other_kind(prompt, vocabulary)
         return vocabulary, tuple(notes)
@@ -242,15 +309,22 @@ class Resolved:
         trained = known.get(prompt.origin.task_type or "")
         if trained is None or folder is None or is_encoder_decoder(folder) == (trained == "encoder-decoder"):
             return []
-        text = f"trained for {trained} models ({prompt.origin.task_type}), which {vocabulary.name} is not; its readings and answers may mean nothing"
+        text = (
+            f"trained for {trained} models ({prompt.origin.task_type}), which {vocabulary.name} is "
+            "not; its readings and answers may mean nothing"
+        )
         return [Note(prompt.name, "base model", text, "model")]
 
     def _own_vocabulary(self, prompt: SoftPrompt) -> tuple[Vocabulary, Note | None]:
-        """Of the base model a prompt records, else of the bundled model where the widths agree, which is noted."""
+        """Of the base model a prompt records, else of the bundled model where the widths agree, which is
+        noted.
+        """
         from explorer.models.loading import DEFAULT_MODEL, bundled_models
 
         base, reason = prompt.origin.base_model, "records no base model"
-        if base is not None and prompt.origin.uploaded and base not in bundled_models():  # a path would tell what is on the server
+        if (
+            base is not None and prompt.origin.uploaded and base not in bundled_models()
+        ):  # a path would tell what is on the server
             reason = f"its base model {base[:80]} is not looked for, since the prompt was uploaded"
         elif base is not None:
             try:
@@ -260,11 +334,15 @@ class Resolved:
         vocabulary = self.loader.vocabulary(DEFAULT_MODEL)
         if vocabulary.dimension != prompt.dimension:
             raise ModelError(
-                f"{prompt.name}: vectors of width {prompt.dimension}, {reason}, and the bundled {DEFAULT_MODEL} has embeddings of width "
+                f"{prompt.name}: vectors of width {prompt.dimension}, {reason}, and the bundled "
+                f"{DEFAULT_MODEL} has embeddings of width "
                 f"{vocabulary.dimension}; give the prompt's own model",
                 "model",
             )
-        text = f"{reason}; reading it with the bundled {DEFAULT_MODEL}, which has the same width, {prompt.dimension}"
+        text = (
+            f"{reason}; reading it with the bundled {DEFAULT_MODEL}, which has the same width, "
+            f"{prompt.dimension}"
+        )
         return vocabulary, Note(prompt.name, "base model", text, "model")
 
     @cached_property
@@ -276,7 +354,8 @@ class Resolved:
 
     @cached_property
     def template(self) -> str:
-        """What the model reads in place of a text: as asked for, else as the prompts record it, else as suits the model's family.
+        """What the model reads in place of a text: as asked for, else as the prompts record it, else as suits
+        the model's family.
 
         Raises DataError where prompts were trained within different ones.
         """
@@ -287,34 +366,46 @@ class Resolved:
         for prompt, one in zip(self.prompts, found, strict=True):
             if one != found[0]:
                 raise DataError(
-                    f"{self.prompts[0].name} reads texts as {found[0]!r}, {prompt.name} as {one!r}; expected one template: choose others or give a template",
+                    f"{self.prompts[0].name} reads texts as {found[0]!r}, {prompt.name} as {one!r}; "
+                    "expected one template: choose others or give a template",
                     "template",
                 )
         return found[0]
 
     @property
     def names_labels(self) -> bool:
-        """Whether labels were asked for or some prompt records its own; else those of labelled texts are ranked."""
+        """Whether labels were asked for or some prompt records its own; else those of labelled texts are
+        ranked.
+        """
         return self.settings.labels is not None or any(prompt.origin.labels for prompt in self.prompts)
 
     @cached_property
     def class_labels(self) -> tuple[str, ...]:
-        """The labels to rank: those asked for, else those that the prompts record. Raises DataError for none, one, or different ones."""
+        """The labels to rank: those asked for, else those that the prompts record. Raises DataError for none,
+        one, or different ones.
+        """
         if self.settings.labels is not None:
             if len(self.settings.labels) < 2:
-                raise DataError(f"found the label {', '.join(self.settings.labels) or 'none'}; expected at least two", "labels")
+                raise DataError(
+                    f"found the label {', '.join(self.settings.labels) or 'none'}; expected at least two",
+                    "labels",
+                )
             return self.settings.labels
         first, labels = self.prompts[0], self._recorded_labels(self.prompts[0])
         for other in self.prompts[1:]:
             if (others := self._recorded_labels(other)) != labels:
-                found = f"{first.name} has the labels {', '.join(labels)}, {other.name} has {', '.join(others)}"
+                found = (
+                    f"{first.name} has the labels {', '.join(labels)}, {other.name} has {', '.join(others)}"
+                )
                 raise DataError(f"{found}; expected one task: choose others or name the labels", "labels")
         return labels
 
     @staticmethod
     def _recorded_labels(prompt: SoftPrompt) -> tuple[str, ...]:
         if not prompt.origin.labels:
-            raise DataError(f"{prompt.name} records no class labels; name them, such as negative and positive", "labels")
+            raise DataError(
+                f"{prompt.name} records no class labels; name them, such as negative and positive", "labels"
+            )
         return prompt.origin.labels
 
     @property

@@ -1,22 +1,28 @@
-"""What every result has: one sentence that says what to conclude, one table, one line for the shell, one view for a notebook."""
+"""What every result has: one sentence that says what to conclude, one table, one line for the shell, one view
+for a notebook.
+"""
 
 from collections.abc import Iterator, Sequence
 from typing import Generic, SupportsIndex, TypeVar, overload
 
 import pandas as pd
 
-from explorer.wording import count
+from explorer.words.wording import count
 
 ROWS_SHOWN = 10
 """of a table in a notebook"""
 
 
 class Result:
-    """Base of frozen dataclasses that hold a reading. They have `conclusion` and `to_frame`; with arrays for fields they are declared with `repr=False`."""
+    """Base of frozen dataclasses that hold a reading. They have `conclusion` and `to_frame`; with arrays for
+    fields they are declared with `repr=False`.
+    """
 
     @property
     def conclusion(self) -> str:
-        """What to conclude, in one plain sentence computed from the numbers; it needs no p to be understood and claims no equality without a margin."""
+        """What to conclude, in one plain sentence computed from the numbers; it needs no p to be understood
+        and claims no equality without a margin.
+        """
         raise TypeError(f"{type(self).__name__} has no conclusion")
 
     def to_frame(self) -> pd.DataFrame:
@@ -53,7 +59,10 @@ class Readings(Sequence[R], Generic[R]):
         for result in self._results:
             if getattr(result, "prompt", None) == key:
                 return result
-        raise KeyError(f"{key}; found {', '.join(str(getattr(result, 'prompt', '?')) for result in self._results) or 'nothing'}")
+        raise KeyError(
+            f"{key}; found "
+            f"{', '.join(str(getattr(result, 'prompt', '?')) for result in self._results) or 'nothing'}"
+        )
 
     def __len__(self) -> int:
         return len(self._results)
@@ -64,7 +73,10 @@ class Readings(Sequence[R], Generic[R]):
     @property
     def conclusions(self) -> dict[str, str]:
         """What to conclude of each prompt, by its name: one sentence each."""
-        return {str(getattr(result, "prompt", number)): result.conclusion for number, result in enumerate(self._results)}
+        return {
+            str(getattr(result, "prompt", number)): result.conclusion
+            for number, result in enumerate(self._results)
+        }
 
     @property
     def conclusion(self) -> str:
@@ -73,12 +85,19 @@ class Readings(Sequence[R], Generic[R]):
 
     def to_frame(self) -> pd.DataFrame:
         """The tables of all prompts, one after the other."""
-        return pd.concat([result.to_frame() for result in self._results], ignore_index=True) if self._results else pd.DataFrame()
+        return (
+            pd.concat([result.to_frame() for result in self._results], ignore_index=True)
+            if self._results
+            else pd.DataFrame()
+        )
 
     def __repr__(self) -> str:
         """One line: of how many prompts, what, how many rows."""
         kind = f"{type(self._results[0]).__name__}, " if self._results else ""
-        return f"<Readings of {count(len(self), 'prompt')}: {kind}{_shape(self.to_frame())}; to_frame() has the table>"
+        return (
+            f"<Readings of {count(len(self), 'prompt')}: {kind}{_shape(self.to_frame())}; to_frame() "
+            "has the table>"
+        )
 
     def _repr_html_(self) -> str:
         return shown_in_notebook(self.to_frame())
@@ -91,4 +110,9 @@ def _shape(frame: pd.DataFrame) -> str:
 def shown_in_notebook(frame: pd.DataFrame) -> str:
     """The first rows of a table as HTML, its text escaped."""
     more = f"<p>{_shape(frame)}, the first {ROWS_SHOWN} are shown</p>" if len(frame) > ROWS_SHOWN else ""
-    return frame.head(ROWS_SHOWN).to_html(index=False, na_rep="–", float_format=lambda value: f"{value:.3f}", border=0) + more
+    return (
+        frame.head(ROWS_SHOWN).to_html(
+            index=False, na_rep="–", float_format=lambda value: f"{value:.3f}", border=0
+        )
+        + more
+    )

@@ -1,4 +1,6 @@
-"""The vocabulary of a frozen model: its input embeddings and pieces, read without loading the model or importing torch."""
+"""The vocabulary of a frozen model: its input embeddings and pieces, read without loading the model or
+importing torch.
+"""
 
 import hashlib
 from collections.abc import Sequence
@@ -12,8 +14,8 @@ from explorer.errors import ModelError, PromptError
 from explorer.models.loading import DEFAULT_MODEL, model_folder
 from explorer.models.tokenizer import BYTE, Tokenizer, read_tokenizer
 from explorer.models.weights import read_embedding
-from explorer.pieces import BYTE_SPACE, SENTENCEPIECE_SPACE, bare_word, spaced, stems
 from explorer.prompt import Vectors
+from explorer.words.pieces import BYTE_SPACE, SENTENCEPIECE_SPACE, bare_word, spaced, stems
 
 ROWS_PER_BLOCK = 1024
 """rows of a table that are looked at together"""
@@ -21,9 +23,11 @@ ROWS_PER_BLOCK = 1024
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Vocabulary:
-    """The embedding table of a model and the pieces its rows stand for. Two are equal only when they are one object.
+    """The embedding table of a model and the pieces its rows stand for. Two are equal only when they are one
+    object.
 
-    Raises ModelError for parts of unequal length, a table that is not finite, or one without a row that stands for text.
+    Raises ModelError for parts of unequal length, a table that is not finite, or one without a row that
+    stands for text.
     """
 
     embedding: np.ndarray
@@ -38,16 +42,26 @@ class Vocabulary:
     def __post_init__(self) -> None:
         rows = len(self.embedding)
         if self.embedding.ndim != 2 or len(self.pieces) != rows or self.searchable.shape != (rows,):
-            raise ModelError(f"{self.name}: embedding {self.embedding.shape}, {len(self.pieces)} pieces, mask {self.searchable.shape}; expected [V, H], V, [V]")
+            raise ModelError(
+                f"{self.name}: embedding {self.embedding.shape}, {len(self.pieces)} pieces, mask "
+                f"{self.searchable.shape}; expected [V, H], V, [V]"
+            )
         if not self.searchable.any():
-            raise ModelError(f"{self.name}: no row of the vocabulary stands for text; expected a tokenizer with ordinary pieces")
+            raise ModelError(
+                f"{self.name}: no row of the vocabulary stands for text; expected a tokenizer with "
+                "ordinary pieces"
+            )
         blocks = (self.embedding[start : start + ROWS_PER_BLOCK] for start in range(0, rows, ROWS_PER_BLOCK))
         if bad := sum(int((~np.isfinite(block)).any(axis=1).sum()) for block in blocks):
-            raise ModelError(f"{self.name}: {bad} of {rows} embeddings hold NaN or infinity; expected finite weights: get the model again")
+            raise ModelError(
+                f"{self.name}: {bad} of {rows} embeddings hold NaN or infinity; expected finite "
+                "weights: get the model again"
+            )
 
     @classmethod
     def load(cls, model: str | Path = DEFAULT_MODEL, embedding: np.ndarray | None = None) -> "Vocabulary":
-        """Read the input embeddings and the tokenizer of a model folder, a bundled model's name or a Hugging Face id.
+        """Read the input embeddings and the tokenizer of a model folder, a bundled model's name or a Hugging
+        Face id.
 
         embedding: the table [V, H] float32 where it has been read already.
 
@@ -59,9 +73,16 @@ class Vocabulary:
         pieces, special = tokenizer.pieces, tokenizer.special
         rows = len(embedding)
         if len(pieces) > rows:
-            raise ModelError(f"{folder}: the tokenizer has {len(pieces)} pieces, the embedding table {rows} rows; they belong to different models")
+            raise ModelError(
+                f"{folder}: the tokenizer has {len(pieces)} pieces, the embedding table {rows} rows; "
+                "they belong to different models"
+            )
         searchable = np.array(
-            [piece is not None and index not in special and not BYTE.fullmatch(piece) for index, piece in enumerate(pieces)] + [False] * (rows - len(pieces))
+            [
+                piece is not None and index not in special and not BYTE.fullmatch(piece)
+                for index, piece in enumerate(pieces)
+            ]
+            + [False] * (rows - len(pieces))
         )
         names = [f"<row {index}>" if piece is None else piece for index, piece in enumerate(pieces)]
         names += [f"<row {index}>" for index in range(len(pieces), rows)]
@@ -69,7 +90,10 @@ class Vocabulary:
 
     def __repr__(self) -> str:
         """One line: name, rows, width."""
-        return f"<Vocabulary of {self.name}: {len(self):,} rows × {self.dimension}, {len(self.searchable_ids):,} stand for text>"
+        return (
+            f"<Vocabulary of {self.name}: {len(self):,} rows × {self.dimension}, "
+            f"{len(self.searchable_ids):,} stand for text>"
+        )
 
     @property
     def dimension(self) -> int:
@@ -103,13 +127,20 @@ class Vocabulary:
     def word_groups(self) -> np.ndarray:
         """[V] int64: pieces that are the same word but for case and leading space have the same number."""
         groups: dict[str, int] = {}
-        return np.array([groups.setdefault(bare_word(piece) or piece, index) for index, piece in enumerate(self.pieces)])
+        return np.array(
+            [groups.setdefault(bare_word(piece) or piece, index) for index, piece in enumerate(self.pieces)]
+        )
 
     @cached_property
     def stem_groups(self) -> np.ndarray:
         """[V] int64: pieces whose words share a stem have the same number."""
         groups: dict[str, int] = {}
-        return np.array([groups.setdefault(stem, index) for index, stem in enumerate(stems([bare_word(piece) for piece in self.pieces]))])
+        return np.array(
+            [
+                groups.setdefault(stem, index)
+                for index, stem in enumerate(stems([bare_word(piece) for piece in self.pieces]))
+            ]
+        )
 
     @cached_property
     def _tokenizer(self) -> Tokenizer:
@@ -119,43 +150,65 @@ class Vocabulary:
 
     @cached_property
     def _byte_level(self) -> bool:
-        """Whether pieces of words behind a space begin with the mark of byte-level tokenizers, which is a Maltese letter too."""
-        return sum(piece.startswith(BYTE_SPACE) for piece in self.pieces) > sum(piece.startswith(SENTENCEPIECE_SPACE) for piece in self.pieces)
+        """Whether pieces of words behind a space begin with the mark of byte-level tokenizers, which is a
+        Maltese letter too.
+        """
+        return sum(piece.startswith(BYTE_SPACE) for piece in self.pieces) > sum(
+            piece.startswith(SENTENCEPIECE_SPACE) for piece in self.pieces
+        )
 
     def lengths(self, texts: Sequence[str]) -> list[int]:
-        """How many pieces the encoder would read of each text, eos among them. Raises ModelError for a vocabulary without a tokenizer."""
+        """How many pieces the encoder would read of each text, eos among them. Raises ModelError for a
+        vocabulary without a tokenizer.
+        """
         return [len(row) for row in self._tokenizer.inputs(list(texts))] if texts else []
 
     def encode(self, text: str) -> list[int]:
         """Piece ids of a text, all of them, without eos.
 
-        Raises PromptError for what is not Unicode text, ModelError when the vocabulary was not read from a folder.
+        Raises PromptError for what is not Unicode text, ModelError when the vocabulary was not read from a
+        folder.
         """
         try:
             text.encode()
         except UnicodeEncodeError:
-            raise PromptError(f"found {text!r}, which is not Unicode text; expected words that the tokenizer can cut into pieces") from None
+            raise PromptError(
+                f"found {text!r}, which is not Unicode text; expected words that the tokenizer can "
+                "cut into pieces"
+            ) from None
         return self._tokenizer.encode(text)
 
     def text_vector(self, text: str) -> np.ndarray:
-        """Mean embedding of a text's pieces (no eos), as they are within a line: [H] float32. The vector of a class label (Lester et al. 2021, §2.2).
+        """Mean embedding of a text's pieces (no eos), as they are within a line: [H] float32. The vector of a
+        class label (Lester et al. 2021, §2.2).
 
-        A byte-level tokenizer has other pieces for a word behind a space, which is where a label stands; SentencePiece puts that space before every text.
-        Raises PromptError when the text has no piece, or a part that is unknown to the vocabulary.
+        A byte-level tokenizer has other pieces for a word behind a space, which is where a label stands;
+        SentencePiece puts that space before every text. Raises PromptError when the text has no piece, or a
+        part that is unknown to the vocabulary.
         """
         ids = self.encode(text if text.startswith(" ") or not self._byte_level else f" {text}")
-        known = [token_id for token_id in ids if self.searchable[token_id] or BYTE.fullmatch(self.pieces[token_id])]
+        known = [
+            token_id for token_id in ids if self.searchable[token_id] or BYTE.fullmatch(self.pieces[token_id])
+        ]
         if not known or any(self.pieces[token_id] == "<unk>" for token_id in ids):
-            raise PromptError(f"label {text!r} has no piece in the vocabulary of {self.name}; expected a word the tokenizer knows")
+            raise PromptError(
+                f"label {text!r} has no piece in the vocabulary of {self.name}; expected a word the "
+                "tokenizer knows"
+            )
         return self.embedding[known].mean(axis=0)
 
     def check_width(self, vectors: Vectors, name: str) -> None:
-        """Raise PromptError when vectors [P, H], or a prompt, have another width than this table, or another number of dimensions."""
+        """Raise PromptError when vectors [P, H], or a prompt, have another width than this table, or another
+        number of dimensions.
+        """
         vectors = np.asarray(vectors)
         if vectors.ndim != 2:
-            raise PromptError(f"{name}: found an array of shape {vectors.shape}; expected [P, H], a row for each vector")
+            raise PromptError(
+                f"{name}: found an array of shape {vectors.shape}; expected [P, H], a row for each vector"
+            )
         if vectors.shape[1] != self.dimension:
             raise PromptError(
-                f"{name}: vectors of width {vectors.shape[1]}, but {self.name} has embeddings of width {self.dimension}; give the prompt's own base model",
+                f"{name}: vectors of width {vectors.shape[1]}, but {self.name} has embeddings of "
+                f"width {self.dimension}; give the prompt's own base model",
                 "model",
             )

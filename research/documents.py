@@ -1,7 +1,8 @@
 """Puts the measured tables into the documents again: `python -m research.documents`.
 
-A table stands between `<!-- MODULE: NAME -->`, such as `<!-- research.tables: prompts -->`, and `<!-- end -->`: what that module's `tables()` has by that name.
-What is said around the tables is written by hand, and read again after every change.
+A table stands between `<!-- MODULE: NAME -->`, such as `<!-- research.tables: prompts -->`, and `<!-- end
+-->`: what that module's `tables()` has by that name. What is said around the tables is written by hand, and
+read again after every change.
 """
 
 import re
@@ -16,7 +17,9 @@ TABLE = re.compile(r"(<!-- (research\.\w+): ([^>]+?) -->\n\n)(.*?)(\n\n<!-- end 
 
 
 def filled(text: str, tables: Callable[[str], dict[str, str]]) -> str:
-    """A document with its tables made again. tables: module -> name -> Markdown. Raises KeyError for a table that the module does not have."""
+    """A document with its tables made again. tables: module -> name -> Markdown. Raises KeyError for a table
+    that the module does not have.
+    """
     return TABLE.sub(lambda block: block[1] + tables(block[2])[block[3]] + block[5], text)
 
 

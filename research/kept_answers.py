@@ -1,16 +1,18 @@
-"""What the bundled prompts answer on the example texts, so that pages show it at once: `python -m research.kept_answers` writes `checkpoints/answers/`.
+"""What the bundled prompts answer on the example texts, so that pages show it at once: `python -m
+research.kept_answers` writes `checkpoints/answers/`.
 
-What is known already is not computed again, what belongs to another model, prompt or text is dropped (see explorer.kept).
+What is known already is not computed again, what belongs to another model, prompt or text is dropped (see
+explorer.kept).
 """
 
 from itertools import groupby
 
-from explorer.files import EXAMPLES
 from explorer.kept import Keeping
 from explorer.prompt import SoftPrompt
 from explorer.resolve import Loader
 from explorer.session import Session
-from explorer.tasks import Task, read_task
+from explorer.system.files import EXAMPLES
+from explorer.texts.tasks import Task, read_task
 from explorer.vocabulary import Vocabulary
 from research.study import USUAL_LENGTH, bundled
 
@@ -52,7 +54,10 @@ def main() -> None:
         keep(list(members), loader)
     for name, kept in loader.keeping.items():
         kept.save()
-        print(f"{name}: {kept.made} answers computed, {kept.found} known already; {kept.file.stat().st_size / 2**20:.1f} MiB in {kept.file}")
+        print(
+            f"{name}: {kept.made} answers computed, {kept.found} known already; "
+            f"{kept.file.stat().st_size / 2**20:.1f} MiB in {kept.file}"
+        )
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from explorer.analysis.map.fit import fit_map
 from explorer.analysis.map.store import MAP_FILE, save_map
-from explorer.files import MODELS
+from explorer.system.files import MODELS
 from explorer.vocabulary import Vocabulary
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""Draws the plots of checkpoints/README.md into `checkpoints/study/`, from the bundled prompts and what study.py measured: `python -m research.plots`.
+"""Draws the plots of checkpoints/README.md into `checkpoints/study/`, from the bundled prompts and what
+study.py measured: `python -m research.plots`.
 
 Needs the development requirements: Plotly draws in Chromium, which takes the picture.
 """
@@ -9,9 +10,9 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from explorer.figures import length_figure, shift_figure, size_figure
-from explorer.files import STUDY
 from explorer.models.loading import DEFAULT_MODEL
 from explorer.prompt import SoftPrompt
+from explorer.system.files import STUDY
 from research.study import bundled
 
 GROUNDS = {"": ("white", "#31333f"), "-dark": ("#0e1117", "#fafafa")}
@@ -23,7 +24,9 @@ def draw(figure: go.Figure, name: str) -> None:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as tools:
-        browser = tools.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-gpu"])
+        browser = tools.chromium.launch(
+            executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-gpu"]
+        )
         page = browser.new_page(viewport={"width": 900, "height": 700}, device_scale_factor=1.5)
         for end, (ground, text) in GROUNDS.items():
             figure.update_layout(width=880, paper_bgcolor=ground, plot_bgcolor=ground, font={"color": text})

@@ -2,9 +2,10 @@
 
     python -m research.power [MODEL] [--draws 500] [--seed 0]
 
-Prints a table: the share of vectors with p ≤ 0.05 among fresh null vectors, real rows of the vocabulary, vectors at a given cosine to the mean of five
-words of one category, and vectors at cosine 0.9 to the mean of five unrelated words, the control. Beside the test stands plain coherence, which it
-replaced. What is added to a category's mean has the vocabulary's own covariance.
+Prints a table: the share of vectors with p ≤ 0.05 among fresh null vectors, real rows of the vocabulary,
+vectors at a given cosine to the mean of five words of one category, and vectors at cosine 0.9 to the mean of
+five unrelated words, the control. Beside the test stands plain coherence, which it replaced. What is added to
+a category's mean has the vocabulary's own covariance.
 """
 
 import argparse
@@ -82,14 +83,25 @@ kitchen bedroom bathroom hall room stairs floor ceiling
 
 
 def categories(vocabulary: Vocabulary) -> list[np.ndarray]:
-    """Ids of the categories' words that are single pieces of a vocabulary, of categories with at least five."""
+    """Ids of the categories' words that are single pieces of a vocabulary, of categories with at least
+    five.
+    """
     known = {vocabulary.tokens[token_id]: int(token_id) for token_id in vocabulary.searchable_ids}
-    lines = [[known.get(f" {word}", known.get(f" {word.capitalize()}")) for word in line.split()] for line in CATEGORIES.strip().splitlines()]
-    return [np.array([token_id for token_id in line if token_id is not None]) for line in lines if sum(token_id is not None for token_id in line) >= GROUP]
+    lines = [
+        [known.get(f" {word}", known.get(f" {word.capitalize()}")) for word in line.split()]
+        for line in CATEGORIES.strip().splitlines()
+    ]
+    return [
+        np.array([token_id for token_id in line if token_id is not None])
+        for line in lines
+        if sum(token_id is not None for token_id in line) >= GROUP
+    ]
 
 
 def planted(vocabulary: Vocabulary, ids: np.ndarray, cosine: float, seed: int) -> np.ndarray:
-    """Vectors [N, H] at a cosine to the mean of the rows ids [N, 5]; the rest is Gaussian with the vocabulary's covariance."""
+    """Vectors [N, H] at a cosine to the mean of the rows ids [N, 5]; the rest is Gaussian with the
+    vocabulary's covariance.
+    """
     mean = unit(vocabulary.embedding[ids].mean(axis=1))
     noise = gaussian_vectors(vocabulary, len(ids), seed) - mean_row(vocabulary)
     noise = unit(noise - (noise * mean).sum(axis=1, keepdims=True) * mean)
@@ -97,16 +109,26 @@ def planted(vocabulary: Vocabulary, ids: np.ndarray, cosine: float, seed: int) -
 
 
 def power(vocabulary: Vocabulary, draws: int = 500, seed: int = 0) -> pd.DataFrame:
-    """One row per kind of vector: kind, cosine, test, coherence: shares with p ≤ 0.05 of `draws` vectors, 0…1."""
+    """One row per kind of vector: kind, cosine, test, coherence: shares with p ≤ 0.05 of `draws` vectors,
+    0…1.
+    """
     generator, rows = stream(seed, "power"), vocabulary.searchable_ids
     lines = categories(vocabulary)
-    grouped = np.array([generator.choice(lines[generator.integers(len(lines))], GROUP, replace=False) for _ in range(draws)])
+    grouped = np.array(
+        [generator.choice(lines[generator.integers(len(lines))], GROUP, replace=False) for _ in range(draws)]
+    )
     unrelated = generator.choice(rows, (draws, GROUP))
-    kinds = [("fresh null", np.nan, gaussian_vectors(vocabulary, 4 * draws, seed + 1)), ("real rows", 1.0, vocabulary.embedding[generator.choice(rows, draws)])]
+    kinds = [
+        ("fresh null", np.nan, gaussian_vectors(vocabulary, 4 * draws, seed + 1)),
+        ("real rows", 1.0, vocabulary.embedding[generator.choice(rows, draws)]),
+    ]
     kinds += [("category", cosine, planted(vocabulary, grouped, cosine, seed + 2)) for cosine in COSINES]
     kinds += [("unrelated words", 0.9, planted(vocabulary, unrelated, 0.9, seed + 3))]
     measures: dict[str, tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]] = {
-        "test": (null_statistic(vocabulary, "gaussian", NULLS, seed), lambda vectors: group_statistic(vectors, vocabulary)[0]),
+        "test": (
+            null_statistic(vocabulary, "gaussian", NULLS, seed),
+            lambda vectors: group_statistic(vectors, vocabulary)[0],
+        ),
         "coherence": (
             mean_cosine(null_neighbors(vocabulary, K, NULLS, seed)[1], vocabulary),
             lambda vectors: mean_cosine(search(vectors, vocabulary, K)[0], vocabulary),
@@ -114,7 +136,10 @@ def power(vocabulary: Vocabulary, draws: int = 500, seed: int = 0) -> pd.DataFra
     }
     found = []
     for kind, cosine, vectors in kinds:
-        shares = {name: float((p_values(measure(vectors), null) <= 0.05).mean()) for name, (null, measure) in measures.items()}
+        shares = {
+            name: float((p_values(measure(vectors), null) <= 0.05).mean())
+            for name, (null, measure) in measures.items()
+        }
         found.append({"kind": kind, "cosine": cosine, **shares})
     return pd.DataFrame(found)
 
@@ -122,7 +147,12 @@ def power(vocabulary: Vocabulary, draws: int = 500, seed: int = 0) -> pd.DataFra
 def tables() -> dict[str, str]:
     """The table of the bundled vocabulary, as Markdown."""
     rows = [
-        [row.kind, "–" if np.isnan(row.cosine) else f"{row.cosine:.2f}", f"{row.test:.2f}", f"{row.coherence:.2f}"]
+        [
+            row.kind,
+            "–" if np.isnan(row.cosine) else f"{row.cosine:.2f}",
+            f"{row.test:.2f}",
+            f"{row.coherence:.2f}",
+        ]
         for row in power(Vocabulary.load()).itertuples()
     ]
     return {"power": markdown(["vectors", "cosine", "test", "coherence"], rows)}
@@ -131,14 +161,20 @@ def tables() -> dict[str, str]:
 def main() -> None:
     """Print the table of one model."""
     parser = argparse.ArgumentParser(description="Power of the cluster test on planted truth.")
-    parser.add_argument("model", nargs="?", default=DEFAULT_MODEL, help="model folder, bundled name or Hugging Face id")
+    parser.add_argument(
+        "model", nargs="?", default=DEFAULT_MODEL, help="model folder, bundled name or Hugging Face id"
+    )
     parser.add_argument("--draws", type=int, default=500, help="vectors of each kind")
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     vocabulary = Vocabulary.load(asked.model)
     size = f"{len(vocabulary.searchable_ids):,} rows of width {vocabulary.dimension}"
     print(f"{vocabulary.name}: {size}, {len(categories(vocabulary))} categories; share with p ≤ 0.05")
-    print(power(vocabulary, asked.draws, asked.seed).to_string(index=False, float_format=lambda value: f"{value:.2f}", na_rep="–"))
+    print(
+        power(vocabulary, asked.draws, asked.seed).to_string(
+            index=False, float_format=lambda value: f"{value:.2f}", na_rep="–"
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-"""The tables of checkpoints/README.md and of language models in docs/results.md: `python -m research.tables` prints what study.py and decoders.py measured."""
+"""The tables of checkpoints/README.md and of language models in docs/results.md: `python -m research.tables`
+prints what study.py and decoders.py measured.
+"""
 
 import json
 from collections.abc import Sequence
@@ -7,7 +9,7 @@ import pandas as pd
 
 from explorer.choices import INITIALIZATIONS
 from explorer.evaluation.domain_shift import MODEL_TUNING, PROMPT_TUNING
-from explorer.files import MODELS, STUDY
+from explorer.system.files import MODELS, STUDY
 from research.study import SIZES, USUAL_LENGTH
 
 
@@ -21,7 +23,9 @@ def model_table() -> str:
     """What the bundled models reached, from their own records."""
     names = [name for name in SIZES if (MODELS / name).is_dir()]
     columns = [model_figures(name) for name in names]
-    return markdown(["figure", *names], [[figure, *(column[figure] for column in columns)] for figure in columns[0]])
+    return markdown(
+        ["figure", *names], [[figure, *(column[figure] for column in columns)] for figure in columns[0]]
+    )
 
 
 def model_figures(name: str) -> dict[str, str]:
@@ -39,7 +43,9 @@ def model_figures(name: str) -> dict[str, str]:
         "seed": str(record["config"]["seed"]),
     }
     if entropy := final.get("attention_entropy"):
-        figures["attention entropy of the encoder's layers, nats"] = " ".join(f"{layer:.1f}" for layer in entropy)
+        figures["attention entropy of the encoder's layers, nats"] = " ".join(
+            f"{layer:.1f}" for layer in entropy
+        )
     if trial := final.get("tuning_trial"):
         told = f"{trial['start']:.3f} → {trial['best']:.3f} (loss {trial['loss']:.2f})"
         figures[f"a prompt's dev accuracy on `subj`, start → best of {trial['steps']} steps"] = told
@@ -54,18 +60,44 @@ def spread(values: pd.Series, digits: int = 3) -> str:
 
 
 def prompt_table(scores: pd.DataFrame) -> str:
-    """Prompts of the usual length, and those that read as a sentence: by task and initialization, over seeds."""
+    """Prompts of the usual length, and those that read as a sentence: by task and initialization, over
+    seeds.
+    """
     rows = []
-    for (task, init), group in scores[scores["length"].isin((0, USUAL_LENGTH))].groupby(["task", "initialization"], sort=False):
-        rows.append([task, init, len(group), spread(group["dev"]), spread(group["test"]), spread(group["invalid_rate"]), f"{group['majority'].iloc[0]:.3f}"])
-    return markdown(["task", "initialization", "prompts", "dev", "test", "invalid output", "always the commonest label"], rows)
+    for (task, init), group in scores[scores["length"].isin((0, USUAL_LENGTH))].groupby(
+        ["task", "initialization"], sort=False
+    ):
+        rows.append(
+            [
+                task,
+                init,
+                len(group),
+                spread(group["dev"]),
+                spread(group["test"]),
+                spread(group["invalid_rate"]),
+                f"{group['majority'].iloc[0]:.3f}",
+            ]
+        )
+    return markdown(
+        ["task", "initialization", "prompts", "dev", "test", "invalid output", "always the commonest label"],
+        rows,
+    )
 
 
 def sweep_table(found: pd.DataFrame) -> str:
     """Dev accuracy by learning rate and steps, over seeds."""
     rows = []
     for (task, rate, steps), part in found.groupby(["task", "rate", "steps"], sort=False):
-        rows.append([task, f"{rate:g}", steps, f"{part['without_prompt'].iloc[0]:.3f}", spread(part["start"]), spread(part["dev"])])
+        rows.append(
+            [
+                task,
+                f"{rate:g}",
+                steps,
+                f"{part['without_prompt'].iloc[0]:.3f}",
+                spread(part["start"]),
+                spread(part["dev"]),
+            ]
+        )
     return markdown(["task", "learning rate", "steps", "no prompt", "start", "best"], rows)
 
 
@@ -85,7 +117,9 @@ def size_table(measured: pd.DataFrame) -> str:
     rows = []
     for (model, parameters, task), part in measured.groupby(["model", "parameters", "task"], sort=False):
         told = [spread(part.loc[part["method"] == method, "test"]) for method in methods]
-        prompts, models = (part.loc[part["method"] == method, "test"].mean() for method in (PROMPT_TUNING, MODEL_TUNING))
+        prompts, models = (
+            part.loc[part["method"] == method, "test"].mean() for method in (PROMPT_TUNING, MODEL_TUNING)
+        )
         rows.append([model, f"{parameters / 1e6:.1f} M", task, *told, f"{models - prompts:+.3f}"])
     return markdown(["model", "parameters", "task", *methods, "model tuning − prompt tuning"], rows)
 
@@ -94,13 +128,35 @@ def ensemble_table(found: pd.DataFrame) -> str:
     """Members, their vote, and what it gains."""
     rows = [
         [
-            *(row.task, row.members, row.prompts, f"{row.average:.3f}", f"{row.best:.3f}", f"{row.majority:.3f}", f"{row.mean_probability:.3f}"),
+            *(
+                row.task,
+                row.members,
+                row.prompts,
+                f"{row.average:.3f}",
+                f"{row.best:.3f}",
+                f"{row.majority:.3f}",
+                f"{row.mean_probability:.3f}",
+            ),
             f"{row.gain_over_average:+.3f} ({row.gain_low:+.3f} to {row.gain_high:+.3f})",
-            *(f"{row.kappa:.2f}", f"{row.calibration_error_members:.3f} → {row.calibration_error_mean_probability:.3f}"),
+            *(
+                f"{row.kappa:.2f}",
+                f"{row.calibration_error_members:.3f} → {row.calibration_error_mean_probability:.3f}",
+            ),
         ]
         for row in found.itertuples()
     ]
-    header = ["task", "members", "n", "average", "best", "majority vote", "mean probability", "vote over average (95 %)", "kappa", "calibration error"]
+    header = [
+        "task",
+        "members",
+        "n",
+        "average",
+        "best",
+        "majority vote",
+        "mean probability",
+        "vote over average (95 %)",
+        "kappa",
+        "calibration error",
+    ]
     return markdown(header, rows)
 
 
@@ -109,18 +165,28 @@ def shift_table(summary: pd.DataFrame) -> str:
     domains, rows = list(dict.fromkeys(summary["target"])), []
     for (method, init), part in summary.groupby(["method", "initialization"], sort=False):
         part = part.set_index("target")
-        told = [f"{part.loc[d, 'accuracy']:.3f}" + ("" if pd.isna(part.loc[d, "deviation"]) else f" ± {part.loc[d, 'deviation']:.3f}") for d in domains]
+        told = [
+            f"{part.loc[d, 'accuracy']:.3f}"
+            + ("" if pd.isna(part.loc[d, "deviation"]) else f" ± {part.loc[d, 'deviation']:.3f}")
+            for d in domains
+        ]
         rows.append([method if method == init else f"{method}, {init}", *told])
-    return markdown(["", *(f"{domain}{' (source)' * (place == 0)}" for place, domain in enumerate(domains))], rows)
+    return markdown(
+        ["", *(f"{domain}{' (source)' * (place == 0)}" for place, domain in enumerate(domains))], rows
+    )
 
 
 def difference_table(differences: pd.DataFrame) -> str:
     """Prompt tuning minus model tuning on each domain, and how much less it drops."""
     rows = []
     for place, row in enumerate(differences.itertuples()):
-        less = f"{row.drop_difference:+.3f} ({row.drop_low:+.3f} to {row.drop_high:+.3f})" if place else "–"  # the source comes first
+        less = (
+            f"{row.drop_difference:+.3f} ({row.drop_low:+.3f} to {row.drop_high:+.3f})" if place else "–"
+        )  # the source comes first
         rows.append([row.target, f"{row.difference:+.3f} ({row.low:+.3f} to {row.high:+.3f})", less])
-    return markdown(["domain", "prompt tuning − model tuning (95 %)", "less drop from the source (95 %)"], rows)
+    return markdown(
+        ["domain", "prompt tuning − model tuning (95 %)", "less drop from the source (95 %)"], rows
+    )
 
 
 def decoder_score_table(found: pd.DataFrame) -> str:
@@ -137,7 +203,9 @@ def decoder_score_table(found: pd.DataFrame) -> str:
         ]
         for one in found.itertuples()
     ]
-    return markdown(["prompt", "dev, no prompt", "dev, start", "dev", "test, no prompt", "test", "invalid output"], rows)
+    return markdown(
+        ["prompt", "dev, no prompt", "dev, start", "dev", "test, no prompt", "test", "invalid output"], rows
+    )
 
 
 def decoder_reading_table(found: pd.DataFrame) -> str:
@@ -155,8 +223,22 @@ def decoder_reading_table(found: pd.DataFrame) -> str:
         ]
         for one in found.itertuples()
     ]
-    head = ["prompt", "label tokens that rank their label first", "their cosine to it", "nearer to a piece than random vectors", "… whitened"]
-    return markdown([*head, "among words that belong together", "taken for something definite", "… for their nearest piece"], rows)
+    head = [
+        "prompt",
+        "label tokens that rank their label first",
+        "their cosine to it",
+        "nearer to a piece than random vectors",
+        "… whitened",
+    ]
+    return markdown(
+        [
+            *head,
+            "among words that belong together",
+            "taken for something definite",
+            "… for their nearest piece",
+        ],
+        rows,
+    )
 
 
 def decoder_word_table(found: pd.DataFrame) -> str:
@@ -178,7 +260,9 @@ def decoder_faithfulness_table(found: pd.DataFrame) -> str:
 
 
 def tables() -> dict[str, str]:
-    """Every table of checkpoints/README.md by its name, as Markdown; without those that were not measured yet."""
+    """Every table of checkpoints/README.md by its name, as Markdown; without those that were not measured
+    yet.
+    """
     made = {
         "sweep": ("sweep.csv", sweep_table),
         "prompts": ("prompts.csv", prompt_table),
@@ -192,7 +276,11 @@ def tables() -> dict[str, str]:
         "language model, words": ("decoders.csv", decoder_word_table),
         "language model, faithfulness": ("decoders-faithfulness.csv", decoder_faithfulness_table),
     }
-    return {"models": model_table()} | {name: make(pd.read_csv(STUDY / file)) for name, (file, make) in made.items() if (STUDY / file).is_file()}
+    return {"models": model_table()} | {
+        name: make(pd.read_csv(STUDY / file))
+        for name, (file, make) in made.items()
+        if (STUDY / file).is_file()
+    }
 
 
 def show(found: dict[str, str]) -> None:

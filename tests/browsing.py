@@ -1,4 +1,6 @@
-"""A dashboard and a real Chromium for tests: `from browsing import needs_browser, open_page`; the fixtures are in conftest.py."""
+"""A dashboard and a real Chromium for tests: `from browsing import needs_browser, open_page`; the fixtures
+are in conftest.py.
+"""
 
 import os
 import socket
@@ -27,24 +29,57 @@ ARGUMENTS = (
     "--use-angle=swiftshader",
     "--enable-unsafe-swiftshader",
 )
-PAGES = ("prompts", "neighbors", "clusters", "labels", "map", "training", "words", "compare", "playground", "faithfulness", "ensemble", "shift")
+PAGES = (
+    "prompts",
+    "neighbors",
+    "clusters",
+    "labels",
+    "map",
+    "training",
+    "words",
+    "compare",
+    "playground",
+    "faithfulness",
+    "ensemble",
+    "shift",
+)
 PATIENCE = 180_000
 """milliseconds; a page that takes longer is broken"""
 
 AT_REST = "[data-testid=stApp][data-test-script-state=notRunning]"
 
-needs_browser = pytest.mark.skipif(not CHROMIUM.exists() and not MUST, reason=f"no {CHROMIUM}; the browser tests run where it is installed")
+needs_browser = pytest.mark.skipif(
+    not CHROMIUM.exists() and not MUST, reason=f"no {CHROMIUM}; the browser tests run where it is installed"
+)
 
 
 @contextmanager
 def served(house: dict[str, str], log: Path, *more: str) -> Iterator[str]:
-    """The app on a free port of this machine, with Streamlit options: its address; what it prints goes to `log`."""
+    """The app on a free port of this machine, with Streamlit options: its address; what it prints goes to
+    `log`.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    options = ["--server.port", str(port), "--server.address", "127.0.0.1", "--server.headless", "true", "--server.fileWatcherType", "none", *more]
+    options = [
+        "--server.port",
+        str(port),
+        "--server.address",
+        "127.0.0.1",
+        "--server.headless",
+        "true",
+        "--server.fileWatcherType",
+        "none",
+        *more,
+    ]
     with log.open("wb") as output:
-        server = subprocess.Popen([sys.executable, "-m", "streamlit", "run", "app.py", *options], cwd=ROOT, env=house, stdout=output, stderr=output)
+        server = subprocess.Popen(
+            [sys.executable, "-m", "streamlit", "run", "app.py", *options],
+            cwd=ROOT,
+            env=house,
+            stdout=output,
+            stderr=output,
+        )
     try:
         base = f"/{more[more.index('--server.baseUrlPath') + 1]}" if more else ""
         _wait_for(f"http://127.0.0.1:{port}{base}/_stcore/health", server, log)
@@ -74,8 +109,13 @@ def open_page(page, address: str, name: str = "prompts", query: str = "") -> Non
 
 
 def choose(page, box: str, option: str) -> None:
-    """Choose from a select box: it closes where the page scrolls or moves under it, as on a busy machine, and is opened again."""
-    field, entry = page.get_by_role("combobox", name=box, exact=True), page.get_by_role("option", name=option, exact=True)
+    """Choose from a select box: it closes where the page scrolls or moves under it, as on a busy machine, and
+    is opened again.
+    """
+    field, entry = (
+        page.get_by_role("combobox", name=box, exact=True),
+        page.get_by_role("option", name=option, exact=True),
+    )
     end = time.monotonic() + PATIENCE / 1000
     while not entry.is_visible():
         assert time.monotonic() < end, f"{box} does not offer {option}"

@@ -1,4 +1,6 @@
-"""Shared fixtures: a tiny random T5, the bundled model and vocabulary, a folder of small prompts, and a dashboard of them in a browser."""
+"""Shared fixtures: a tiny random T5, the bundled model and vocabulary, a folder of small prompts, and a
+dashboard of them in a browser.
+"""
 
 import functools
 import os
@@ -6,8 +8,12 @@ import string
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test may reach the network
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the program itself: on a busy machine spinning threads take many times as long
-if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):  # they share the cores, and so do the programs they start
+os.environ.setdefault(
+    "OMP_WAIT_POLICY", "PASSIVE"
+)  # as the program itself: on a busy machine spinning threads take many times as long
+if workers := int(
+    os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")
+):  # they share the cores, and so do the programs they start
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
 
 from pathlib import Path
@@ -25,7 +31,16 @@ from explorer.vocabulary import Vocabulary
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 """guides and third-party data beside the repository, where there are any"""
 
-LONGEST = ("test_browser", "test_dashboard", "test_map_browser", "test_pages_browser", "test_resume", "test_cli", "test_smollm2", "test_cli_tables")
+LONGEST = (
+    "test_browser",
+    "test_dashboard",
+    "test_map_browser",
+    "test_pages_browser",
+    "test_resume",
+    "test_cli",
+    "test_smollm2",
+    "test_cli_tables",
+)
 """files that take a minute and more; they begin first, so that no core is left with one at the end"""
 
 
@@ -49,7 +64,9 @@ TRAJECTORY_STEPS = (0, 10, 20)
 
 
 def tiny_tokenizer():
-    """A Unigram tokenizer of a few words and all letters: pad 0, eos 1, unk 2, sentinels last and counted down, as in T5."""
+    """A Unigram tokenizer of a few words and all letters: pad 0, eos 1, unk 2, sentinels last and counted
+    down, as in T5.
+    """
     from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
@@ -58,14 +75,20 @@ def tiny_tokenizer():
     scores = [-3.0] * len(words) + [-6.0] * (len(pieces) - len(words))
     sentinels = [f"<extra_id_{number}>" for number in reversed(range(SENTINELS))]
     special = ["<pad>", "</s>", "<unk>"]
-    listed = [*zip(special, [0.0] * 3, strict=True), *zip(pieces, scores, strict=True), *((sentinel, -100.0) for sentinel in sentinels)]
+    listed = [
+        *zip(special, [0.0] * 3, strict=True),
+        *zip(pieces, scores, strict=True),
+        *((sentinel, -100.0) for sentinel in sentinels),
+    ]
     tokenizer = Tokenizer(models.Unigram(listed, unk_id=2))
     tokenizer.normalizer = normalizers.NFKC()
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     tokenizer.decoder = decoders.Metaspace()
     tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
     tokenizer.add_special_tokens([AddedToken(piece, special=True) for piece in (*special, *sentinels)])
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>", eos_token="</s>", unk_token="<unk>")
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="<pad>", eos_token="</s>", unk_token="<unk>"
+    )
 
 
 @pytest.fixture(scope="session")
@@ -119,7 +142,9 @@ def model():
 
 
 def small_prompt(vocabulary: Vocabulary, initialization: str, seed: int, length: int = 6) -> SoftPrompt:
-    """A prompt that moved a little from its initialization: 3 saved steps, a history, all of its origin recorded."""
+    """A prompt that moved a little from its initialization: 3 saved steps, a history, all of its origin
+    recorded.
+    """
     generator = np.random.default_rng([seed, INITIALIZATIONS.index(initialization)])
     table, common = vocabulary.embedding, vocabulary.searchable_ids[:1000]
     rows: list[RowSource] = [RowSource()] * length
@@ -130,7 +155,10 @@ def small_prompt(vocabulary: Vocabulary, initialization: str, seed: int, length:
     if initialization == "class-label":
         for index, label in enumerate(LABELS):
             initial[index], rows[index] = vocabulary.text_vector(label), RowSource(label=label)
-    moved = [initial + 0.1 * share * generator.standard_normal(initial.shape).astype(np.float32) for share in (0, 1, 2)]
+    moved = [
+        initial + 0.1 * share * generator.standard_normal(initial.shape).astype(np.float32)
+        for share in (0, 1, 2)
+    ]
     accuracies = (0.5, 0.6 + 0.01 * seed, 0.7 + 0.01 * seed)
     origin = Origin(
         format="explorer",
@@ -142,7 +170,10 @@ def small_prompt(vocabulary: Vocabulary, initialization: str, seed: int, length:
         seed=seed,
         step=TRAJECTORY_STEPS[-1],
         rows=tuple(rows),
-        history=tuple(Evaluation(step, None if step == 0 else 1.0 / step, accuracy) for step, accuracy in zip(TRAJECTORY_STEPS, accuracies, strict=True)),
+        history=tuple(
+            Evaluation(step, None if step == 0 else 1.0 / step, accuracy)
+            for step, accuracy in zip(TRAJECTORY_STEPS, accuracies, strict=True)
+        ),
         without_prompt=0.55,
         hyperparameters={"learning_rate": 0.3, "batch_size": 32},
         data={"train": {"name": "planted", "examples": 8}},
@@ -153,7 +184,9 @@ def small_prompt(vocabulary: Vocabulary, initialization: str, seed: int, length:
 
 @pytest.fixture(scope="session")
 def tiny_prompts(tmp_path_factory, vocabulary) -> Path:
-    """A folder `prompts/sentiment/<initialization>-<seed>` of 3 initializations × 2 seeds on the bundled vocabulary."""
+    """A folder `prompts/sentiment/<initialization>-<seed>` of 3 initializations × 2 seeds on the bundled
+    vocabulary.
+    """
     root = tmp_path_factory.mktemp("explorer") / "prompts"
     for initialization in INITIALIZATIONS:
         for seed in (0, 1):
@@ -169,7 +202,12 @@ def house(tmp_path_factory, tiny_prompts, vocabulary) -> dict[str, str]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(cache))
         planted.plant_map(vocabulary)
-    environment = {**os.environ, "EXPLORER_PROMPTS": str(tiny_prompts), "XDG_CACHE_HOME": str(cache), "HF_HUB_OFFLINE": "1"}
+    environment = {
+        **os.environ,
+        "EXPLORER_PROMPTS": str(tiny_prompts),
+        "XDG_CACHE_HOME": str(cache),
+        "HF_HUB_OFFLINE": "1",
+    }
     environment.pop("EXPLORER_MODEL", None)
     return environment
 
@@ -184,9 +222,15 @@ def address(house, tmp_path_factory):
 @pytest.fixture(scope="module")
 def browser():
     """Chromium; in CI it must be there."""
-    playwright = pytest.importorskip("playwright.sync_api") if not browsing.MUST else __import__("playwright.sync_api").sync_api
+    playwright = (
+        pytest.importorskip("playwright.sync_api")
+        if not browsing.MUST
+        else __import__("playwright.sync_api").sync_api
+    )
     with playwright.sync_playwright() as running:
-        chromium = running.chromium.launch(executable_path=str(browsing.CHROMIUM), args=list(browsing.ARGUMENTS))
+        chromium = running.chromium.launch(
+            executable_path=str(browsing.CHROMIUM), args=list(browsing.ARGUMENTS)
+        )
         yield chromium
         chromium.close()
 
@@ -210,9 +254,15 @@ def page(profile):
 
 @pytest.fixture(scope="session")
 def components_sought_once():
-    """Each AppTest has Streamlit read the metadata of every installed package, for half a second; it finds the same."""
+    """Each AppTest has Streamlit read the metadata of every installed package, for half a second; it finds
+    the same.
+    """
     from streamlit.components.v2 import manifest_scanner
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(manifest_scanner, "scan_component_manifests", functools.cache(manifest_scanner.scan_component_manifests))
+        patch.setattr(
+            manifest_scanner,
+            "scan_component_manifests",
+            functools.cache(manifest_scanner.scan_component_manifests),
+        )
         yield

@@ -1,4 +1,5 @@
-"""Writers of other tools' checkpoints: by the tool itself or its libraries where they install, else from the format's description.
+"""Writers of other tools' checkpoints: by the tool itself or its libraries where they install, else from the
+format's description.
 
 Each writes `vectors` [P, H] below a folder and returns what `read_prompt` is to be given.
 """
@@ -36,7 +37,9 @@ def safetensors(folder: Path, vectors: np.ndarray) -> Path:
 def torch_file(folder: Path, vectors: np.ndarray) -> Path:
     import torch
 
-    torch.save({"prompt": {"weight": torch.nn.Parameter(torch.tensor(vectors))}, "step": 3}, folder / "prompt.pt")
+    torch.save(
+        {"prompt": {"weight": torch.nn.Parameter(torch.tensor(vectors))}, "step": 3}, folder / "prompt.pt"
+    )
     return folder / "prompt.pt"
 
 
@@ -50,26 +53,49 @@ def google(folder: Path, vectors: np.ndarray) -> Path:
     return folder / "run"
 
 
-def t5x(folder: Path, vectors: np.ndarray, zarr_chunks: tuple[int, int] | None = None, compressor: object = "gzip") -> Path:
-    """flax's msgpack, with the prompt inside it or beside it as zarr version 2, and things a reader must pass over."""
+def t5x(
+    folder: Path, vectors: np.ndarray, zarr_chunks: tuple[int, int] | None = None, compressor: object = "gzip"
+) -> Path:
+    """flax's msgpack, with the prompt inside it or beside it as zarr version 2, and things a reader must pass
+    over.
+    """
     import msgpack
 
     place = folder / "checkpoint_1000100"
     place.mkdir(parents=True)
 
     def inline(array: np.ndarray) -> msgpack.ExtType:
-        return msgpack.ExtType(1, msgpack.packb((array.shape, array.dtype.name, array.tobytes()), use_bin_type=True))
+        return msgpack.ExtType(
+            1, msgpack.packb((array.shape, array.dtype.name, array.tobytes()), use_bin_type=True)
+        )
 
     leaf: object = inline(vectors)
     if zarr_chunks is not None:
         write_zarr(place / "target.encoder.prompt.prompt.prompt", vectors, zarr_chunks, compressor)
-        leaf = {"driver": "zarr", "kvstore": {"driver": "file", "path": "target.encoder.prompt.prompt.prompt"}, "dtype": "float32"}
+        leaf = {
+            "driver": "zarr",
+            "kvstore": {"driver": "file", "path": "target.encoder.prompt.prompt.prompt"},
+            "dtype": "float32",
+        }
     target = {
-        "token_embedder": {"embedding": {"driver": "zarr", "kvstore": {"driver": "file", "path": "target.token_embedder.embedding"}}},
-        "encoder": {"prompt": {"prompt": {"prompt": leaf}}, "layers_0": {"scale": inline(np.ones(3, np.float32))}},
+        "token_embedder": {
+            "embedding": {
+                "driver": "zarr",
+                "kvstore": {"driver": "file", "path": "target.token_embedder.embedding"},
+            }
+        },
+        "encoder": {
+            "prompt": {"prompt": {"prompt": leaf}},
+            "layers_0": {"scale": inline(np.ones(3, np.float32))},
+        },
     }
-    state = {"step": inline(np.array(1_000_100)), "param_states": {"0": {"m": inline(np.zeros((2, 2), np.float32))}, "n": None}}
-    (place / "checkpoint").write_bytes(msgpack.packb({"version": 3, "optimizer": {"state": state, "target": target}}))
+    state = {
+        "step": inline(np.array(1_000_100)),
+        "param_states": {"0": {"m": inline(np.zeros((2, 2), np.float32))}, "n": None},
+    }
+    (place / "checkpoint").write_bytes(
+        msgpack.packb({"version": 3, "optimizer": {"state": state, "target": target}})
+    )
     return place
 
 
@@ -80,7 +106,14 @@ def write_zarr(place: Path, array: np.ndarray, chunks: tuple[int, int], compress
     codec = {"gzip": GZip(), "blosc": Blosc(), "zstd": Zstd(), None: None}[compressor]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        stored = zarr.create_array(store=str(place), shape=array.shape, chunks=chunks, dtype=array.dtype, zarr_format=2, compressors=codec)
+        stored = zarr.create_array(
+            store=str(place),
+            shape=array.shape,
+            chunks=chunks,
+            dtype=array.dtype,
+            zarr_format=2,
+            compressors=codec,
+        )
         stored[:] = array
 
 
@@ -89,7 +122,10 @@ def openprompt(folder: Path, vectors: np.ndarray) -> Path:
     import torch
 
     padded = torch.tensor(np.concatenate([np.full((1, vectors.shape[1]), 7, vectors.dtype), vectors]))
-    torch.save({"state_dict": {"template": {"soft_embedding.weight": padded}, "verbalizer": {}}, "epoch": 2}, folder / "best.ckpt")
+    torch.save(
+        {"state_dict": {"template": {"soft_embedding.weight": padded}, "verbalizer": {}}, "epoch": 2},
+        folder / "best.ckpt",
+    )
     return folder / "best.ckpt"
 
 
@@ -98,10 +134,25 @@ def adapterhub(folder: Path, vectors: np.ndarray) -> Path:
 
     place = folder / "adapter"
     place.mkdir()
-    method = {"architecture": "prompt_tuning", "prompt_length": len(vectors), "prompt_init": "from_string", "prompt_init_text": "good films"}
-    config = {"config": method, "hidden_size": vectors.shape[1], "model_class": "T5AdapterModel", "model_name": "t5-base", "model_type": "t5", "name": "films"}
+    method = {
+        "architecture": "prompt_tuning",
+        "prompt_length": len(vectors),
+        "prompt_init": "from_string",
+        "prompt_init_text": "good films",
+    }
+    config = {
+        "config": method,
+        "hidden_size": vectors.shape[1],
+        "model_class": "T5AdapterModel",
+        "model_name": "t5-base",
+        "model_type": "t5",
+        "name": "films",
+    }
     (place / "adapter_config.json").write_text(json.dumps(config))
-    torch.save({"prompt_tuning.base_model_embeddings.x.prompt_embedding.weight": torch.tensor(vectors)}, place / "pytorch_adapter.bin")
+    torch.save(
+        {"prompt_tuning.base_model_embeddings.x.prompt_embedding.weight": torch.tensor(vectors)},
+        place / "pytorch_adapter.bin",
+    )
     return place
 
 
@@ -109,10 +160,16 @@ def nemo(folder: Path, vectors: np.ndarray, tasks: tuple[str, ...] = ("films",),
     import torch
 
     buffer = io.BytesIO()
-    tables = {f"prompt_table.prompt_table.{task}.prompt_embeddings.weight": torch.tensor(vectors + number) for number, task in enumerate(tasks)}
+    tables = {
+        f"prompt_table.prompt_table.{task}.prompt_embeddings.weight": torch.tensor(vectors + number)
+        for number, task in enumerate(tasks)
+    }
     torch.save({**tables, "frozen": torch.ones(3)}, buffer)
     with tarfile.open(folder / "films.nemo", mode) as archive:
-        for name, content in {"./model_config.yaml": b"a: 1\n", "./model_weights.ckpt": buffer.getvalue()}.items():
+        for name, content in {
+            "./model_config.yaml": b"a: 1\n",
+            "./model_weights.ckpt": buffer.getvalue(),
+        }.items():
             member = tarfile.TarInfo(name)
             member.size = len(content)
             archive.addfile(member, io.BytesIO(content))
@@ -124,18 +181,32 @@ def kobold(folder: Path, vectors: np.ndarray) -> Path:
     np.save(buffer, vectors.astype(BFLOAT16).view("V2"))
     with zipfile.ZipFile(folder / "softprompt.zip", "w") as archive:
         archive.writestr("tensor.npy", buffer.getvalue())
-        archive.writestr("meta.json", json.dumps({"name": "Films", "author": "me", "supported": "GPT-J", "description": "…"}))
+        archive.writestr(
+            "meta.json",
+            json.dumps({"name": "Films", "author": "me", "supported": "GPT-J", "description": "…"}),
+        )
     return folder / "softprompt.zip"
 
 
-def peft(folder: Path, vectors: np.ndarray, weights: str = "adapter_model.safetensors", kind: str = "PROMPT_TUNING", **tensors: np.ndarray) -> Path:
+def peft(
+    folder: Path,
+    vectors: np.ndarray,
+    weights: str = "adapter_model.safetensors",
+    kind: str = "PROMPT_TUNING",
+    **tensors: np.ndarray,
+) -> Path:
     """Two halves, of which PEFT uses the first, as it stores encoder–decoder prompts."""
     import torch
     from safetensors.numpy import save_file
 
     place = folder / "theirs"
     place.mkdir()
-    config = {"peft_type": kind, "task_type": "SEQ_2_SEQ_LM", "num_virtual_tokens": len(vectors), "base_model_name_or_path": "t5-base"}
+    config = {
+        "peft_type": kind,
+        "task_type": "SEQ_2_SEQ_LM",
+        "num_virtual_tokens": len(vectors),
+        "base_model_name_or_path": "t5-base",
+    }
     (place / "adapter_config.json").write_text(json.dumps(config))
     content = {"prompt_embeddings": np.concatenate([vectors, np.full_like(vectors, 9)]), **tensors}
     if weights.endswith(".bin"):

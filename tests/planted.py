@@ -22,7 +22,9 @@ def from_rows(embedding: np.ndarray, pieces: tuple[str, ...] | None = None, spec
 
 
 def clustered(width: int = 32, clusters: int = 20, seed: int = 0) -> tuple[Vocabulary, np.ndarray]:
-    """A vocabulary of 1,000 rows of which 10 · clusters lie in tight bundles, and the bundles' centers [clusters, H]."""
+    """A vocabulary of 1,000 rows of which 10 · clusters lie in tight bundles, and the bundles' centers
+    [clusters, H].
+    """
     generator = np.random.default_rng(seed)
     centers = generator.standard_normal((clusters, width))
     bundles = np.repeat(centers, 10, axis=0) + 0.15 * generator.standard_normal((10 * clusters, width))
@@ -35,10 +37,17 @@ def prompt(vectors: np.ndarray, name: str = "planted/prompt", **origin: object) 
     return SoftPrompt(np.asarray(vectors, np.float32), name, Origin("test", **origin))
 
 
-def trained(initial: np.ndarray, final: np.ndarray, rows: tuple[RowSource, ...] | None = None, **origin: object) -> SoftPrompt:
+def trained(
+    initial: np.ndarray, final: np.ndarray, rows: tuple[RowSource, ...] | None = None, **origin: object
+) -> SoftPrompt:
     """A prompt with a trajectory of two steps."""
     trajectory = Trajectory(np.stack([initial, final]), np.array([0, 100]))
-    return SoftPrompt(np.asarray(final, np.float32), "planted/trained", Origin("test", rows=rows, step=100, **origin), trajectory)
+    return SoftPrompt(
+        np.asarray(final, np.float32),
+        "planted/trained",
+        Origin("test", rows=rows, step=100, **origin),
+        trajectory,
+    )
 
 
 def plant_map(table: Vocabulary) -> None:

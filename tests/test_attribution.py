@@ -8,9 +8,9 @@ import pytest
 from explorer.errors import DataError, ExplorerError, PromptError
 from explorer.evaluation.attribution import COMPLETENESS, _Question, attribute, left_out
 from explorer.evaluation.curves import curves
-from explorer.files import MODELS
 from explorer.formats import read_prompt
 from explorer.prompt import Origin, SoftPrompt
+from explorer.system.files import MODELS
 from explorer.vocabulary import Vocabulary
 
 LABELS = ("negative", "positive")
@@ -64,7 +64,9 @@ def test_leave_one_out_is_the_model_with_a_token_masked(result, model, trained):
     for position in (0, 7, 19):
         keep = np.ones(20)
         keep[position] = 0
-        assert result.leave_one_out[position] == pytest.approx(whole - log_probability(model, trained.vectors, keep, answer), abs=1e-4)
+        assert result.leave_one_out[position] == pytest.approx(
+            whole - log_probability(model, trained.vectors, keep, answer), abs=1e-4
+        )
 
 
 def test_the_answer_is_the_models_and_another_can_be_asked_about(result, model, vocabulary, trained):
@@ -85,29 +87,55 @@ def test_the_gate_is_the_slope_of_a_factor(result, model, trained):
             vectors = trained.vectors.copy()
             vectors[position] *= 1 + sign * step
             sides.append(question.masked(vectors, np.ones((1, 20), bool))[0, answer])
-        assert result.gate[position] == pytest.approx(abs(sides[0] - sides[1]) / (2 * step), rel=0.05, abs=2e-4)
+        assert result.gate[position] == pytest.approx(
+            abs(sides[0] - sides[1]) / (2 * step), rel=0.05, abs=2e-4
+        )
 
 
 def test_integrated_gradients_are_complete(result, model, vocabulary, trained):
     answer = LABELS.index(result.answer)
     question = _Question(model, TEXT, LABELS)
-    baseline = np.broadcast_to(vocabulary.embedding[vocabulary.searchable_ids].mean(axis=0), trained.vectors.shape)
-    ends = [question.masked(np.ascontiguousarray(vectors), np.ones((1, 20), bool))[0, answer] for vectors in (baseline, trained.vectors)]
+    baseline = np.broadcast_to(
+        vocabulary.embedding[vocabulary.searchable_ids].mean(axis=0), trained.vectors.shape
+    )
+    ends = [
+        question.masked(np.ascontiguousarray(vectors), np.ones((1, 20), bool))[0, answer]
+        for vectors in (baseline, trained.vectors)
+    ]
     assert result.integrated_gradients.sum() == pytest.approx(ends[1] - ends[0], rel=COMPLETENESS)
     assert result.completeness <= COMPLETENESS
 
 
-@pytest.mark.parametrize("name", ["subjectivity/class-label-0", "subjectivity/random-1", "question-type/sampled-vocab-2"])
+@pytest.mark.parametrize(
+    "name", ["subjectivity/class-label-0", "subjectivity/random-1", "question-type/sampled-vocab-2"]
+)
 def test_integrated_gradients_are_complete_for_other_bundled_prompts(name, model, vocabulary):
     prompt = read_prompt(name)
-    assert attribute(model, vocabulary, prompt, ["who wrote the book about the long war ?"], prompt.origin.labels, orders=1).completeness <= COMPLETENESS
+    assert (
+        attribute(
+            model,
+            vocabulary,
+            prompt,
+            ["who wrote the book about the long war ?"],
+            prompt.origin.labels,
+            orders=1,
+        ).completeness
+        <= COMPLETENESS
+    )
 
 
 def test_a_tiny_random_model_and_one_token(tiny):
     model, vocabulary = tiny
     for length in (1, 5):
         vectors = np.random.default_rng(length).normal(size=(length, vocabulary.dimension)).astype(np.float32)
-        found = attribute(model, vocabulary, SoftPrompt(vectors, "tiny", Origin(format="planted")), ["a film"], ("good", "bad"), orders=5)
+        found = attribute(
+            model,
+            vocabulary,
+            SoftPrompt(vectors, "tiny", Origin(format="planted")),
+            ["a film"],
+            ("good", "bad"),
+            orders=5,
+        )
         assert found.completeness <= COMPLETENESS
         assert len(found.to_frame()) == length
         assert len(found.deletion) == length + 1
@@ -126,11 +154,21 @@ def test_deletion_ends_where_insertion_begins(result, model, trained):
 
 def test_the_order_of_leave_one_out_beats_its_reverse_and_most_random_ones(model, vocabulary):
     prompt = read_prompt("subjectivity/class-label-0")
-    found = attribute(model, vocabulary, prompt, ["the film follows a young man who moves to paris"], prompt.origin.labels, orders=40)
+    found = attribute(
+        model,
+        vocabulary,
+        prompt,
+        ["the film follows a young man who moves to paris"],
+        prompt.origin.labels,
+        orders=40,
+    )
     question = _Question(model, "the film follows a young man who moves to paris", prompt.origin.labels)
     answer = prompt.origin.labels.index(found.answer)
     left_out = found.leave_one_out[None]
-    (best,), (worst,) = (curves([lambda keep: question.log_probability(prompt.vectors, answer, keep)], order, orders=1) for order in (left_out, -left_out))
+    (best,), (worst,) = (
+        curves([lambda keep: question.log_probability(prompt.vectors, answer, keep)], order, orders=1)
+        for order in (left_out, -left_out)
+    )
     np.testing.assert_allclose(best.deletion, found.deletion, atol=1e-5)
     assert best.deletion_areas[0] < worst.deletion_areas[0]
     assert best.insertion_areas[0] > worst.insertion_areas[0]
@@ -146,7 +184,9 @@ def test_means_over_texts(model, vocabulary, trained):
     both = attribute(model, vocabulary, trained, texts, LABELS, orders=3)
     assert both.texts == 2
     for name in ("leave_one_out", "gate", "integrated_gradients"):
-        np.testing.assert_allclose(getattr(both, name), np.mean([getattr(one, name) for one in alone], axis=0), atol=1e-5)
+        np.testing.assert_allclose(
+            getattr(both, name), np.mean([getattr(one, name) for one in alone], axis=0), atol=1e-5
+        )
     assert [one.texts for one in both.curves] == [1, 1]
     assert both.deletion[0] == pytest.approx(np.mean([one.deletion[0] for one in alone]), abs=1e-5)
     assert len(both.deletion_null) == 3
@@ -157,13 +197,24 @@ def test_means_over_texts(model, vocabulary, trained):
 def test_every_part_is_said_as_it_starts(tiny):
     model, vocabulary = tiny
     said, vectors = [], np.ones((2, vocabulary.dimension), np.float32)
-    attribute(model, vocabulary, SoftPrompt(vectors, "short"), ["a film", "a meal"], ("good", "bad"), orders=1, progress=said.append)
+    attribute(
+        model,
+        vocabulary,
+        SoftPrompt(vectors, "short"),
+        ["a film", "a meal"],
+        ("good", "bad"),
+        orders=1,
+        progress=said.append,
+    )
     assert said[:3] == [
         "short, text 1 of 2: leaving out each of 2 tokens",
         "short, text 1 of 2: integrated gradients",
         "short, text 2 of 2: leaving out each of 2 tokens",
     ]
-    assert said[4:] == [f"short, text {number} of 2: deletion and insertion, compared with 1 random order" for number in (1, 2)]
+    assert said[4:] == [
+        f"short, text {number} of 2: deletion and insertion, compared with 1 random order"
+        for number in (1, 2)
+    ]
 
 
 def test_what_cannot_be_asked_is_named(model, vocabulary, trained):
@@ -178,13 +229,25 @@ def test_what_cannot_be_asked_is_named(model, vocabulary, trained):
     with pytest.raises(ExplorerError, match="found 0 random orders; expected at least 1"):
         attribute(model, vocabulary, trained, [TEXT], LABELS, orders=0)
     with pytest.raises(PromptError, match="vectors of width 3"):
-        attribute(model, vocabulary, SoftPrompt(np.ones((2, 3), np.float32), "narrow", Origin(format="planted")), [TEXT], LABELS)
+        attribute(
+            model,
+            vocabulary,
+            SoftPrompt(np.ones((2, 3), np.float32), "narrow", Origin(format="planted")),
+            [TEXT],
+            LABELS,
+        )
 
 
-def test_leaving_out_alone_is_the_same_and_asks_the_model_once_a_token(model, vocabulary, trained, result, monkeypatch):
+def test_leaving_out_alone_is_the_same_and_asks_the_model_once_a_token(
+    model, vocabulary, trained, result, monkeypatch
+):
     rows = []
     scores = _Question.scores
-    monkeypatch.setattr(_Question, "scores", lambda self, prompts, keep: rows.append(len(prompts)) or scores(self, prompts, keep))
+    monkeypatch.setattr(
+        _Question,
+        "scores",
+        lambda self, prompts, keep: rows.append(len(prompts)) or scores(self, prompts, keep),
+    )
     quick = left_out(model, vocabulary, trained, TEXT, LABELS)
     assert sum(rows) == trained.length + 1
     assert quick.answer == result.answer

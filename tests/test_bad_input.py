@@ -1,4 +1,6 @@
-"""Vocabularies and prompts that nobody hopes for: every reading of vectors has a defined result, says so in a sentence, and zeros have no neighbors."""
+"""Vocabularies and prompts that nobody hopes for: every reading of vectors has a defined result, says so in a
+sentence, and zeros have no neighbors.
+"""
 
 import json
 from collections.abc import Callable
@@ -23,7 +25,14 @@ from explorer.analysis.redundancy import Redundancy, redundancy
 from explorer.analysis.trajectory import neighbor_changes
 from explorer.choices import METRICS
 from explorer.cli.output import records
-from explorer.figures import clusters_figure, label_heatmap, map_figure, norm_figure, redundancy_heatmap, similarity_figure
+from explorer.figures import (
+    clusters_figure,
+    label_heatmap,
+    map_figure,
+    norm_figure,
+    redundancy_heatmap,
+    similarity_figure,
+)
 from explorer.prompt import RowSource, SoftPrompt
 from explorer.results import Readings, Result
 from explorer.vocabulary import Vocabulary
@@ -42,7 +51,12 @@ class Spoken(Vocabulary):
 
 def spoken(rows: np.ndarray) -> Spoken:
     """Rows `▁word0` …"""
-    return Spoken(np.asarray(rows, np.float32), tuple(f"▁word{n}" for n in range(len(rows))), np.ones(len(rows), bool), "planted")
+    return Spoken(
+        np.asarray(rows, np.float32),
+        tuple(f"▁word{n}" for n in range(len(rows))),
+        np.ones(len(rows), bool),
+        "planted",
+    )
 
 
 def some(rows: int, seed: int = 0) -> np.ndarray:
@@ -79,13 +93,21 @@ def on_a_map(prompt: SoftPrompt, vocabulary: Vocabulary) -> MapReading:
     """Placed on a map that has one of several equal rows."""
     ids = np.unique(np.unique(vocabulary.embedding, axis=0, return_index=True)[1])
     drawn = VocabularyMap(ids, some(len(ids))[:, :2].astype(np.float32), vocabulary.fingerprint, 15, 0.1, 0)
-    return MapReading(drawn, (place_prompt(prompt, vocabulary, drawn),), {prompt.name: place_trajectory(prompt, vocabulary, drawn)})
+    return MapReading(
+        drawn,
+        (place_prompt(prompt, vocabulary, drawn),),
+        {prompt.name: place_trajectory(prompt, vocabulary, drawn)},
+    )
 
 
 READINGS: dict[str, Callable[[SoftPrompt, Vocabulary], Result]] = {
     **{f"neighbors, {metric}": neighbors_by(metric) for metric in METRICS},
-    "neighbors, variants merged": lambda prompt, vocabulary: nearest_neighbors(prompt, vocabulary, TOO_MANY, merge_variants=True, nulls=30),
-    "neighbors, special too": lambda prompt, vocabulary: nearest_neighbors(prompt, vocabulary, TOO_MANY, "whitened", include_special=True, nulls=30),
+    "neighbors, variants merged": lambda prompt, vocabulary: nearest_neighbors(
+        prompt, vocabulary, TOO_MANY, merge_variants=True, nulls=30
+    ),
+    "neighbors, special too": lambda prompt, vocabulary: nearest_neighbors(
+        prompt, vocabulary, TOO_MANY, "whitened", include_special=True, nulls=30
+    ),
     "neighbors, centered": lambda prompt, vocabulary: centered_neighbors(prompt, vocabulary, TOO_MANY),
     "clusters": lambda prompt, vocabulary: clusters(prompt, vocabulary, TOO_MANY, nulls=30),
     "decompose": lambda prompt, vocabulary: decompose(prompt, vocabulary, 5, nulls=30),
@@ -94,14 +116,21 @@ READINGS: dict[str, Callable[[SoftPrompt, Vocabulary], Result]] = {
     "redundancy": lambda prompt, vocabulary: redundancy(prompt, vocabulary, TOO_MANY, nulls=5),
     "changes": neighbor_changes,
     "map": on_a_map,
-    "compare": lambda prompt, vocabulary: compare([prompt, replace(prompt, name="again")], vocabulary, "prompt", TOO_MANY, nulls=30),
+    "compare": lambda prompt, vocabulary: compare(
+        [prompt, replace(prompt, name="again")], vocabulary, "prompt", TOO_MANY, nulls=30
+    ),
 }
 
 
 def trained(kind: str) -> SoftPrompt:
     """The prompt of a kind, begun as a label and as something else."""
     vectors = PROMPTS[kind].astype(np.float32)
-    return planted.trained(some(len(vectors), 8).astype(np.float32), vectors, (RowSource(label="word0"),) * len(vectors), labels=("word0",))
+    return planted.trained(
+        some(len(vectors), 8).astype(np.float32),
+        vectors,
+        (RowSource(label="word0"),) * len(vectors),
+        labels=("word0",),
+    )
 
 
 @pytest.mark.parametrize("kind", PROMPTS)
@@ -139,7 +168,16 @@ def test_a_token_of_zeros_has_no_group_no_rank_no_words_and_no_place(kind):
     vocabulary, prompt, zero = VOCABULARIES["duplicate rows"], trained(kind), ZERO[kind]
     group, labels, sums = (READINGS[name](prompt, vocabulary) for name in ("clusters", "labels", "decompose"))
     assert [not words for words in group.groups] == zero.tolist()
-    for values in (group.statistic, group.p, group.q, group.coherence, group.percentile, group.group_variants, labels.p[:, 0], sums.energy[:, -1]):
+    for values in (
+        group.statistic,
+        group.p,
+        group.q,
+        group.coherence,
+        group.percentile,
+        group.group_variants,
+        labels.p[:, 0],
+        sums.energy[:, -1],
+    ):
         assert (np.isnan(values) == zero).all()
     assert ((labels.rank[:, 0] == 0) == zero).all()
     assert labels.to_frame()["rank"].isna().tolist() == zero.tolist()
@@ -174,7 +212,9 @@ def test_identical_tokens_read_alike():
 def test_equal_rows_stand_in_the_order_of_their_ids():
     vocabulary = VOCABULARIES["duplicate rows"]
     for metric in METRICS:
-        ids = nearest_neighbors(planted.prompt(some(4, 3)), vocabulary, 60, metric, nulls=0).token_ids.reshape(4, 20, 3)
+        ids = nearest_neighbors(
+            planted.prompt(some(4, 3)), vocabulary, 60, metric, nulls=0
+        ).token_ids.reshape(4, 20, 3)
         assert (np.diff(ids, axis=2) == 1).all(), metric
 
 
@@ -182,7 +222,9 @@ def test_one_dominating_direction_hides_no_word_from_the_whitened_space():
     """All rows are alike by cosine; in the whitened space a row is still nearest to itself, by far."""
     vocabulary = VOCABULARIES["one dominating direction"]
     prompt = planted.prompt(vocabulary.embedding[:10])
-    raw, white = (nearest_neighbors(prompt, vocabulary, 2, metric, nulls=0) for metric in ("cosine", "whitened"))
+    raw, white = (
+        nearest_neighbors(prompt, vocabulary, 2, metric, nulls=0) for metric in ("cosine", "whitened")
+    )
     assert white.token_ids[:, 0].tolist() == list(range(10))
     assert raw.similarity[:, 1].min() > 0.999
     assert white.similarity[:, 1].max() < 0.9

@@ -1,4 +1,6 @@
-"""The app in a real Chromium: it draws, downloads the command line's bytes, keeps a choice, and goes back. That every page opens: test_pages_browser.py."""
+"""The app in a real Chromium: it draws, downloads the command line's bytes, keeps a choice, and goes back.
+That every page opens: test_pages_browser.py.
+"""
 
 import re
 import shutil
@@ -83,8 +85,12 @@ def test_a_click_on_a_token_shows_its_neighbors(page, address):
 
 def test_a_region_drawn_on_the_map_lists_its_words_and_tokens(page, address):
     open_page(page, address, "map", "?prompts=sentiment/random-0&near=false")
-    page.locator(".st-key-map .updatemenu-button", has_text="Lasso").click()  # a button on the map: it needs no new chart
-    page.wait_for_function("() => document.querySelector('.js-plotly-plot')?._fullLayout?.dragmode === 'lasso'")
+    page.locator(
+        ".st-key-map .updatemenu-button", has_text="Lasso"
+    ).click()  # a button on the map: it needs no new chart
+    page.wait_for_function(
+        "() => document.querySelector('.js-plotly-plot')?._fullLayout?.dragmode === 'lasso'"
+    )
     plot = page.locator(".js-plotly-plot").first
     plot.locator("canvas").first.wait_for()
     plot.scroll_into_view_if_needed()
@@ -106,7 +112,9 @@ def test_the_report_downloads_what_the_command_line_writes(page, address, house,
     written = tmp_path / "written"
     command = [sys.executable, "-m", "explorer", "report", *prompts, "--out", str(written)]
     shell = house | {"PYTHONPATH": str(ROOT)}
-    subprocess.run(command, cwd=house["EXPLORER_PROMPTS"], env=shell, check=True, capture_output=True, timeout=300)
+    subprocess.run(
+        command, cwd=house["EXPLORER_PROMPTS"], env=shell, check=True, capture_output=True, timeout=300
+    )
     with zipfile.ZipFile(download.value.path()) as archive:
         assert sorted(archive.namelist()) == sorted(f"report/{file.name}" for file in written.iterdir())
         for file in written.glob("*.csv"):
@@ -114,7 +122,9 @@ def test_the_report_downloads_what_the_command_line_writes(page, address, house,
 
 
 def test_a_read_only_dashboard_below_a_path_takes_no_files_and_runs_no_model(page, house, tmp_path):
-    with served(house | {"EXPLORER_READ_ONLY": "1"}, tmp_path / "log.txt", "--server.baseUrlPath", "soft/prompts") as address:
+    with served(
+        house | {"EXPLORER_READ_ONLY": "1"}, tmp_path / "log.txt", "--server.baseUrlPath", "soft/prompts"
+    ) as address:
         open_page(page, address)
         assert page.url.endswith("/soft/prompts/")
         assert page.get_by_text("Open your own prompt").count() == 0
@@ -128,8 +138,12 @@ def test_a_read_only_dashboard_below_a_path_takes_no_files_and_runs_no_model(pag
         page.get_by_text("Page not found").first.wait_for()
 
 
-@pytest.mark.parametrize(("query", "options"), [("", []), ("&metric=l2&k=3", ["--metric", "l2", "-k", "3"])], ids=["cosine", "l2"])
-def test_the_neighbor_table_downloads_what_the_command_line_writes(page, address, house, tiny_prompts, tmp_path, query, options):
+@pytest.mark.parametrize(
+    ("query", "options"), [("", []), ("&metric=l2&k=3", ["--metric", "l2", "-k", "3"])], ids=["cosine", "l2"]
+)
+def test_the_neighbor_table_downloads_what_the_command_line_writes(
+    page, address, house, tiny_prompts, tmp_path, query, options
+):
     open_page(page, address, "neighbors", f"?prompts=sentiment/class-label-1{query}")
     page.get_by_test_id("stPopover").get_by_role("button", name="CSV").click()
     button = page.get_by_role("button", name="One row each")
@@ -178,7 +192,9 @@ def test_the_slider_moves_the_tokens_through_training(page, address):
     page.get_by_role("slider").first.focus()
     page.keyboard.press("Home")
     page.get_by_role("heading", name="Nearest words at step 0").wait_for()
-    page.wait_for_function("() => document.querySelector('.js-plotly-plot').layout.title.text.includes('at step 0<')")
+    page.wait_for_function(
+        "() => document.querySelector('.js-plotly-plot').layout.title.text.includes('at step 0<')"
+    )
     assert "at=0" in page.url
 
 
@@ -212,8 +228,14 @@ def test_a_bad_upload_is_told_and_the_page_lives(page, address, tmp_path):
         archive.writestr("../outside.npy", b"x")
     np.save(tmp_path / "<img src=x onerror=alert(1)>.npy", np.ones((3, 768), np.float32))
     _upload(page, address, *sorted(tmp_path.iterdir()))
-    page.wait_for_function("() => document.querySelectorAll('[data-testid=stExpander] [data-testid=stAlertContentError]').length === 2", timeout=PATIENCE)
-    page.get_by_text(re.compile("it probably belongs to T5 base, by its width")).first.wait_for(timeout=PATIENCE)
+    page.wait_for_function(
+        "() => document.querySelectorAll('[data-testid=stExpander] "
+        "[data-testid=stAlertContentError]').length === 2",
+        timeout=PATIENCE,
+    )
+    page.get_by_text(re.compile("it probably belongs to T5 base, by its width")).first.wait_for(
+        timeout=PATIENCE
+    )
     assert page.locator("h1").inner_text() == "What did these prompts learn?"
     assert page.locator('[data-testid="stException"]').count() == 0
     assert page.locator("img[src='x']").count() == 0
@@ -227,7 +249,9 @@ def test_a_checkbox_of_the_run_table_puts_a_prompt_into_the_choice(page, address
     box = table.bounding_box()
     page.mouse.click(box["x"] + 16, box["y"] + 35 * 1.5 + 35)  # the second row: the first is chosen already
     page.wait_for_function("() => location.search.split('prompts=').length === 3")
-    page.wait_for_function("() => document.querySelectorAll('[data-testid=stSidebar] span[title^=\"sentiment/\"]').length === 2")
+    page.wait_for_function(
+        "() => document.querySelectorAll('[data-testid=stSidebar] span[title^=\"sentiment/\"]').length === 2"
+    )
     chosen = page.get_by_test_id("stSidebar").locator("span[title^='sentiment/']").all_inner_texts()
     assert chosen[0] == "sentiment/class-label-0"
 
@@ -286,7 +310,9 @@ def test_back_goes_back_one_page_whatever_was_changed_on_it(page, address):
 def test_the_scripts_of_charts_and_tables_are_fetched_before_there_are_any(page, address):
     open_page(page, address, "compare", "?prompts=sentiment/class-label-0&scope=chosen+only")
     for script in SCRIPTS:
-        page.wait_for_function(f"() => performance.getEntriesByType('resource').some(one => one.name.includes('/{script}.'))")
+        page.wait_for_function(
+            f"() => performance.getEntriesByType('resource').some(one => one.name.includes('/{script}.'))"
+        )
     assert page.locator(".js-plotly-plot, [data-testid=stDataFrame]").count() == 0
 
 
@@ -306,13 +332,20 @@ def test_streamlits_toolbar_covers_no_button(page, address):
     bar = toolbar.bounding_box()
     for button in page.get_by_role("button", name="CSV").all():
         box = button.bounding_box()
-        apart = bar["x"] >= box["x"] + box["width"] or bar["x"] + bar["width"] <= box["x"] or bar["y"] >= box["y"] + box["height"]
+        apart = (
+            bar["x"] >= box["x"] + box["width"]
+            or bar["x"] + bar["width"] <= box["x"]
+            or bar["y"] >= box["y"] + box["height"]
+        )
         assert apart or bar["y"] + bar["height"] <= box["y"]
 
 
 def test_the_token_in_focus_stands_above_the_fold(page, address):
     open_page(page, address, "neighbors")
-    for control in (page.get_by_role("combobox", name="In detail"), page.get_by_role("combobox", name="Token in focus")):
+    for control in (
+        page.get_by_role("combobox", name="In detail"),
+        page.get_by_role("combobox", name="Token in focus"),
+    ):
         box = control.bounding_box()
         assert box["y"] + box["height"] <= 900
 

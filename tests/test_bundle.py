@@ -1,4 +1,6 @@
-"""A bundle: its tables are the commands' own, its page needs nobody, its record says with what it was made."""
+"""A bundle: its tables are the commands' own, its page needs nobody, its record says with what it was
+made.
+"""
 
 import io
 import json
@@ -14,11 +16,11 @@ from test_cli import run
 from test_cli_errors import fails
 
 from explorer.errors import ExplorerError
-from explorer.files import safe_csv
 from explorer.formats import find_prompts
 from explorer.report.bundle import PAGE, RECORD, Recipe, bundle
 from explorer.resolve import Loader
 from explorer.session import Session, Settings
+from explorer.system.files import safe_csv
 
 
 def line(recipe: Recipe) -> str:
@@ -61,7 +63,9 @@ def test_every_table_is_what_its_command_writes(out, paths, tmp_path):
             rows = commands.setdefault(table["command"], json.loads(run(*words[3:]).stdout))[table["key"]]
             assert len(rows) == table["rows"]
             again = pd.read_csv(io.StringIO(safe_csv(pd.DataFrame(rows, columns=table["columns"]))))
-            pd.testing.assert_frame_equal(pd.read_csv(out / table["file"]), again, check_dtype=False, rtol=1e-6)
+            pd.testing.assert_frame_equal(
+                pd.read_csv(out / table["file"]), again, check_dtype=False, rtol=1e-6
+            )
         else:
             again = tmp_path / table["file"]
             run(*words[3:-1], again)
@@ -73,7 +77,15 @@ def test_every_table_is_what_its_command_writes(out, paths, tmp_path):
 
 def test_the_record_says_with_what_it_was_made(out, vocabulary, paths):
     record = json.loads((out / RECORD).read_text())
-    assert record["settings"] == {"k": 4, "metric": "cosine", "nulls": 50, "seed": 3, "labels": None, "template": None, "model": None}
+    assert record["settings"] == {
+        "k": 4,
+        "metric": "cosine",
+        "nulls": 50,
+        "seed": 3,
+        "labels": None,
+        "template": None,
+        "model": None,
+    }
     assert record["model"]["fingerprint"] == vocabulary.fingerprint
     assert [one["given"] for one in record["prompts"]] == paths
     assert len({one["fingerprint"] for one in record["prompts"]}) == 2
@@ -110,7 +122,11 @@ def test_where_no_model_can_run_the_rest_is_there(tiny_prompts, vocabulary):
             raise ExplorerError("runs no model")
 
     told, prompt = [], next(prompt for _, prompt in find_prompts(tiny_prompts))
-    files = bundle(Session([prompt], vocabulary.name, Settings(k=3, nulls=20), ReadOnly(), told.append), [prompt.name], line)
+    files = bundle(
+        Session([prompt], vocabulary.name, Settings(k=3, nulls=20), ReadOnly(), told.append),
+        [prompt.name],
+        line,
+    )
     assert "left out: what the decoder makes of the prompts (runs no model)" in told
     assert "decoder.csv" not in files
     assert b"was left out." in files[PAGE]
@@ -121,7 +137,9 @@ def test_text_of_a_checkpoint_is_text(tiny_prompts, tmp_path, vocabulary):
 
     prompt = next(prompt for _, prompt in find_prompts(tiny_prompts))
     evil = "<img src=x onerror=alert(1)>"
-    prompt = replace(prompt, name=evil, origin=replace(prompt.origin, task=evil, warnings=(evil,), initialization=evil))
+    prompt = replace(
+        prompt, name=evil, origin=replace(prompt.origin, task=evil, warnings=(evil,), initialization=evil)
+    )
     page = bundle(Session([prompt], vocabulary.name, Settings(k=3, nulls=20)), [evil], line)[PAGE].decode()
     assert "<img" not in re.sub(r"<script.*?</script>", "", page, flags=re.S)
     assert "&lt;img" in page
@@ -150,18 +168,40 @@ def test_what_is_there_is_not_overwritten(out, paths, tmp_path):
 
 
 def test_two_prompts_of_one_name_are_refused(paths, tmp_path):
-    assert "is given twice; expected different prompts" in fails("report", paths[0], paths[0], "--out", tmp_path / "r")
+    assert "is given twice; expected different prompts" in fails(
+        "report", paths[0], paths[0], "--out", tmp_path / "r"
+    )
     assert not (tmp_path / "r").exists()
 
 
 def test_commands_name_every_setting_that_was_typed(paths, tmp_path):
-    run("report", paths[0], *QUICK, "--metric", "csls", "--labels", "warm,so so", "--model", "mini-t5", "--out", tmp_path / "r")
+    run(
+        "report",
+        paths[0],
+        *QUICK,
+        "--metric",
+        "csls",
+        "--labels",
+        "warm,so so",
+        "--model",
+        "mini-t5",
+        "--out",
+        tmp_path / "r",
+    )
     record = json.loads((tmp_path / "r" / RECORD).read_text())
     settings = "-k 4 --metric csls --nulls 50 --seed 3"
-    assert record["command"] == f"python -m explorer report {paths[0]} {settings} --labels 'warm,so so' --model mini-t5 --out report"
+    assert record["command"] == (
+        f"python -m explorer report {paths[0]} {settings} --labels 'warm,so so' --model mini-t5 --out report"
+    )
     made = {table["file"]: table["command"] for table in record["tables"]}
-    assert made["neighbors.csv"] == f"python -m explorer neighbors {paths[0]} {settings} --model mini-t5 --csv neighbors.csv"
-    assert made["persistence.csv"] == f"python -m explorer labels {paths[0]} --nulls 50 --seed 3 --labels 'warm,so so' --model mini-t5 --json"
+    assert (
+        made["neighbors.csv"]
+        == f"python -m explorer neighbors {paths[0]} {settings} --model mini-t5 --csv neighbors.csv"
+    )
+    assert made["persistence.csv"] == (
+        f"python -m explorer labels {paths[0]} --nulls 50 --seed 3 --labels 'warm,so so' --model "
+        "mini-t5 --json"
+    )
 
 
 def test_given_labels_reach_every_table_that_has_them(tmp_path, paths):

@@ -1,4 +1,6 @@
-"""What ships in `checkpoints/`: every bundled prompt is whole, true to its record, and read alike by PEFT and by us."""
+"""What ships in `checkpoints/`: every bundled prompt is whole, true to its record, and read alike by PEFT and
+by us.
+"""
 
 import hashlib
 import json
@@ -17,12 +19,12 @@ from explorer.analysis.vectors import whitening
 from explorer.choices import INITIALIZATIONS, METRICS
 from explorer.errors import ExplorerError
 from explorer.evaluation.scoring import evaluate
-from explorer.files import EXAMPLES, MODELS, PROMPTS, STUDY
 from explorer.formats import find_prompts
 from explorer.kept import PROBABILITIES, Kept, KeptModel
 from explorer.models.loading import DEFAULT_MODEL
 from explorer.session import DRAWS, ORDERS, POINTS
-from explorer.tasks import read_task
+from explorer.system.files import EXAMPLES, MODELS, PROMPTS, STUDY
+from explorer.texts.tasks import read_task
 from explorer.tuning.batches import drawn
 from explorer.tuning.initialization import initialize, sentence_rows
 from explorer.vocabulary import Vocabulary
@@ -40,18 +42,36 @@ VARIED = [prompt for prompt in BUNDLED if prompt.origin.seed == 0]
 
 def test_the_bundle_is_complete():
     assert len(ALL) == len(FOUND)
-    grid = {(p.origin.task, p.origin.initialization, p.origin.seed) for p in BUNDLED if p.length == 20 and p.origin.read_as is None}
+    grid = {
+        (p.origin.task, p.origin.initialization, p.origin.seed)
+        for p in BUNDLED
+        if p.length == 20 and p.origin.read_as is None
+    }
     assert grid == {(task, init, seed) for task in TASKS for init in INITIALIZATIONS for seed in range(3)}
-    lengths = {(p.origin.task, p.origin.initialization, p.origin.seed, p.length) for p in BUNDLED if p.length != 20}
-    assert lengths == {("subjectivity", "class-label", seed, length) for seed in range(3) for length in (1, 5, 100)}
+    lengths = {
+        (p.origin.task, p.origin.initialization, p.origin.seed, p.length) for p in BUNDLED if p.length != 20
+    }
+    assert lengths == {
+        ("subjectivity", "class-label", seed, length) for seed in range(3) for length in (1, 5, 100)
+    }
     assert "sentiment/wayward-0" in NAMES
-    others = {(p.origin.base_model, p.origin.task, p.origin.initialization, p.origin.seed, p.length) for p in ALL if p not in BUNDLED}
-    assert others == {(model, task, "class-label", seed, 20) for model in SIBLINGS for task in TASKS for seed in range(3)}
+    others = {
+        (p.origin.base_model, p.origin.task, p.origin.initialization, p.origin.seed, p.length)
+        for p in ALL
+        if p not in BUNDLED
+    }
+    assert others == {
+        (model, task, "class-label", seed, 20) for model in SIBLINGS for task in TASKS for seed in range(3)
+    }
 
 
 @pytest.mark.parametrize(
     ("task", "folder", "asked", "gained"),
-    [("sentiment", "mr", 0.70, 0.05), ("subjectivity", "subj", 0.83, 0.30), ("question-type", "trec", 0.62, 0.30)],
+    [
+        ("sentiment", "mr", 0.70, 0.05),
+        ("subjectivity", "subj", 0.83, 0.30),
+        ("question-type", "trec", 0.62, 0.30),
+    ],
 )
 def test_a_prompt_answers_its_dev_texts_as_well_as_its_record_says(task, folder, asked, gained, model):
     file = SHARED / "data" / "tasks" / folder / "dev.tsv"
@@ -63,7 +83,9 @@ def test_a_prompt_answers_its_dev_texts_as_well_as_its_record_says(task, folder,
     digest = hashlib.sha256(json.dumps([dev.texts, dev.answers]).encode()).hexdigest()
     assert digest == recorded["sha256"], "these are the texts that its best step was chosen on"
     (accuracy,) = evaluate(model, [prompt], dev, generate=False).accuracy
-    assert accuracy == pytest.approx(prompt.origin.dev_accuracy, abs=0.02), "measured again; tuning may have run in bfloat16"
+    assert accuracy == pytest.approx(prompt.origin.dev_accuracy, abs=0.02), (
+        "measured again; tuning may have run in bfloat16"
+    )
     assert accuracy >= asked
     (alone,) = evaluate(model, [None], dev, generate=False).accuracy
     assert alone == pytest.approx(prompt.origin.without_prompt, abs=0.02)
@@ -103,7 +125,9 @@ def test_each_prompt_says_where_it_comes_from(prompt):
 def test_recorded_initial_vectors_are_what_the_strategy_says(prompt):
     origin, vocabulary = prompt.origin, own_vocabulary(prompt.origin.base_model)
     if origin.read_as is None:
-        vectors, rows = initialize(origin.initialization, vocabulary, prompt.length, origin.labels, origin.seed)
+        vectors, rows = initialize(
+            origin.initialization, vocabulary, prompt.length, origin.labels, origin.seed
+        )
     else:
         vectors, rows = sentence_rows(origin.read_as, vocabulary, prompt.length)
     np.testing.assert_array_equal(prompt.initial, vectors)
@@ -121,7 +145,11 @@ def test_recorded_initial_vectors_are_what_the_strategy_says(prompt):
 def test_a_wayward_prompt_reads_as_its_sentence_and_does_its_task_like_the_others(prompt, vocabulary):
     first = nearest_neighbors(prompt, vocabulary, k=1).token_ids[:, 0].tolist()
     assert first == vocabulary.encode(prompt.origin.read_as)
-    peers = [p.origin.dev_accuracy for p in BUNDLED if (p.origin.task, p.length) == (prompt.origin.task, prompt.length)]
+    peers = [
+        p.origin.dev_accuracy
+        for p in BUNDLED
+        if (p.origin.task, p.length) == (prompt.origin.task, prompt.length)
+    ]
     assert prompt.origin.dev_accuracy > np.median(peers) - 0.03
 
 
@@ -140,16 +168,22 @@ def test_neighbors_equal_brute_force(metric, vocabulary):
         white = whitening(vocabulary).matrix.astype(np.float64)
         turned, base = queries @ white, table @ white
         whitened = turned @ base.T / np.linalg.norm(turned, axis=1)[:, None] / np.linalg.norm(base, axis=1)
-        scores = {"cosine": cosines, "whitened": whitened, "dot": dots, "l2": -np.sqrt(norms + squares - 2 * dots), "csls": 2 * cosines - crowding - own}[
-            metric
-        ]
+        scores = {
+            "cosine": cosines,
+            "whitened": whitened,
+            "dot": dots,
+            "l2": -np.sqrt(norms + squares - 2 * dots),
+            "csls": 2 * cosines - crowding - own,
+        }[metric]
         best = np.sort(scores, axis=1)[:, ::-1][:, :10]
         np.testing.assert_allclose(found.similarity, -best if metric == "l2" else best, rtol=1e-4, atol=1e-4)
         places = np.searchsorted(ids, found.token_ids)
         np.testing.assert_allclose(np.take_along_axis(scores, places, axis=1), best, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")  # PEFT asks transformers for it
+@pytest.mark.filterwarnings(
+    "ignore:.is_gradient_checkpointing. is deprecated:FutureWarning"
+)  # PEFT asks transformers for it
 def test_peft_loads_every_prompt_and_agrees(model):
     peft = pytest.importorskip("peft")
     import torch
@@ -163,7 +197,13 @@ def test_peft_loads_every_prompt_and_agrees(model):
         np.testing.assert_array_equal(tuned.get_prompt(batch_size=1)[0].detach().numpy(), prompt.vectors)
         if prompt in VARIED:
             expected = np.array(
-                [[_score(tuned, tokenizer(text, return_tensors="pt"), model.label_ids(label)) for label in prompt.origin.labels] for text in texts]
+                [
+                    [
+                        _score(tuned, tokenizer(text, return_tensors="pt"), model.label_ids(label))
+                        for label in prompt.origin.labels
+                    ]
+                    for text in texts
+                ]
             )
             ours = model.label_log_probabilities([prompt], texts, prompt.origin.labels)[0]
             np.testing.assert_allclose(ours, expected, rtol=1e-3, atol=1e-3)
@@ -198,21 +238,37 @@ def test_the_study_is_of_these_prompts():
         assert dev[prompt.name] == pytest.approx(prompt.origin.dev_accuracy)
     shift = json.loads((STUDY / "shift.json").read_text())
     assert set(shift) == {"command", "prompts", "summary", "differences"}
-    assert {row["target"] for row in shift["summary"]} == {"mr", "cr", "amazon-books", "amazon-dvd", "amazon-electronics", "amazon-kitchen"}
+    assert {row["target"] for row in shift["summary"]} == {
+        "mr",
+        "cr",
+        "amazon-books",
+        "amazon-dvd",
+        "amazon-electronics",
+        "amazon-kitchen",
+    }
 
 
 def test_what_a_page_shows_first_was_answered_before_and_is_what_the_model_answers(model, vocabulary):
     kept = Kept(MODELS / "mini-t5")
     examples = {
-        task: read_task(EXAMPLES / f"{file}.tsv") for task, file in (("sentiment", "films"), ("subjectivity", "opinions"), ("question-type", "questions"))
+        task: read_task(EXAMPLES / f"{file}.tsv")
+        for task, file in (
+            ("sentiment", "films"),
+            ("subjectivity", "opinions"),
+            ("question-type", "questions"),
+        )
     }
     for prompt in [p for p in VARIED if p.length == 20]:
         task = replace(examples[prompt.origin.task], labels=prompt.origin.labels)
         options = task.texts, task.labels
         assert kept.has(PROBABILITIES, prompt, options), prompt.name
         assert kept.has("faithfulness", prompt, (prompt.name, task, DRAWS, POINTS, 0)), prompt.name
-        assert kept.has("attribution", prompt, (prompt.name, task.texts[:1], task.labels, None, ORDERS, 0)), prompt.name
-        found = KeptModel(kept, lambda: pytest.fail("the model is asked")).label_probabilities([prompt, None], *options)
+        assert kept.has("attribution", prompt, (prompt.name, task.texts[:1], task.labels, None, ORDERS, 0)), (
+            prompt.name
+        )
+        found = KeptModel(kept, lambda: pytest.fail("the model is asked")).label_probabilities(
+            [prompt, None], *options
+        )
         np.testing.assert_allclose(found, model.label_probabilities([prompt, None], *options), atol=2e-3)
 
 

@@ -1,4 +1,6 @@
-"""Bad input in the shell: one line that says what was found, what was expected and what to do; never a traceback."""
+"""Bad input in the shell: one line that says what was found, what was expected and what to do; never a
+traceback.
+"""
 
 import json
 import os
@@ -11,17 +13,22 @@ import pytest
 from typer.testing import CliRunner
 
 from explorer.cli import app
-from explorer.files import MODELS
 from explorer.formats import find_prompts
+from explorer.system.files import MODELS
 
 ROOT = Path(__file__).resolve().parent.parent
-IN_SHELL = "import runpy, signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); runpy.run_module('explorer', run_name='__main__')"
+IN_SHELL = (
+    "import runpy, signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "runpy.run_module('explorer', run_name='__main__')"
+)
 """`python -m explorer` with Ctrl-C working even where the tests run in the background"""
 
 
 def fails(*arguments: object, code: int = 1, stdin: str | None = None) -> str:
     """What a command that must fail says on stderr; it says nothing on stdout and does not crash."""
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments], input=stdin, prog_name="explorer")
+    result = CliRunner().invoke(
+        app, [str(argument) for argument in arguments], input=stdin, prog_name="explorer"
+    )
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     assert result.exit_code == code, result.output
@@ -40,7 +47,12 @@ def misused(*arguments: object, stdin: str | None = None) -> str:
 def start(*arguments: object, **settings: object) -> subprocess.Popen:
     """A command in a process of its own."""
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    return subprocess.Popen([sys.executable, "-c", IN_SHELL, *map(str, arguments)], stderr=subprocess.PIPE, env=environment, **settings)
+    return subprocess.Popen(
+        [sys.executable, "-c", IN_SHELL, *map(str, arguments)],
+        stderr=subprocess.PIPE,
+        env=environment,
+        **settings,
+    )
 
 
 @pytest.fixture
@@ -66,7 +78,10 @@ READERS = ("inspect", "neighbors", "clusters", "labels", "map")
 
 @pytest.mark.parametrize("command", READERS)
 def test_a_prompt_that_is_not_there(command):
-    assert "no-such-prompt: no such file, folder or bundled prompt (`python -m explorer prompts` lists" in fails(command, "no-such-prompt")
+    assert (
+        "no-such-prompt: no such file, folder or bundled prompt (`python -m explorer prompts` lists"
+        in fails(command, "no-such-prompt")
+    )
 
 
 def test_a_misspelled_name_gets_the_nearest_one(tmp_path):
@@ -77,7 +92,10 @@ def test_a_misspelled_name_gets_the_nearest_one(tmp_path):
 
 def test_a_folder_of_prompts_names_some_of_them(tiny_prompts):
     message = fails("neighbors", "sentiment")
-    assert "sentiment: a folder with prompts below it; expected one of them, such as sentiment/class-label-0, sentiment/class-label-1," in message
+    assert (
+        "sentiment: a folder with prompts below it; expected one of them, such as "
+        "sentiment/class-label-0, sentiment/class-label-1,"
+    ) in message
     assert message.endswith(", …")
     assert f"such as {tiny_prompts}/sentiment/class-label-0, " in fails("inspect", tiny_prompts)
 
@@ -90,7 +108,9 @@ def test_prompts_of_one_name_in_different_places_are_told_apart(tmp_path):
         np.save(tmp_path / run / "best.npy", np.ones((1, 256), np.float32))
     found = as_json("neighbors", tmp_path / "first" / "best.npy", tmp_path / "second" / "best.npy", "-k", 1)
     assert [row["prompt"] for row in found] == ["first/best.npy", "second/best.npy"]
-    assert "best is given twice; expected different prompts" in fails("neighbors", tmp_path / "first" / "best.npy", tmp_path / "first" / "best.npy")
+    assert "best is given twice; expected different prompts" in fails(
+        "neighbors", tmp_path / "first" / "best.npy", tmp_path / "first" / "best.npy"
+    )
 
 
 @pytest.mark.parametrize("command", ["inspect", "neighbors"])
@@ -101,7 +121,9 @@ def test_a_folder_that_is_no_prompt(command, tmp_path):
 
 def test_a_prompt_with_nan(tmp_path):
     np.save(tmp_path / "nan.npy", np.array([[1.0, np.nan], [1.0, 2.0]], np.float32))
-    assert "1 of 2 prompt tokens hold NaN or infinity; training has probably diverged" in fails("neighbors", tmp_path / "nan.npy")
+    assert "1 of 2 prompt tokens hold NaN or infinity; training has probably diverged" in fails(
+        "neighbors", tmp_path / "nan.npy"
+    )
 
 
 def test_a_name_that_steers_the_terminal_is_printed_harmlessly():
@@ -115,9 +137,15 @@ def test_names_and_texts_that_are_not_utf_8(prompt, tmp_path):
     shutil.copytree(prompt, tmp_path / "\udcff")
     from test_cli import as_json
 
-    assert {row["prompt"] for row in as_json("neighbors", tmp_path / "\udcff", "-k", 1)} == {"\\udcff"}, "a name is escaped"
-    assert "text 1 is not Unicode text (character 4); change it" in fails("predict", prompt, "--text", "caf\udce9")
-    assert "which is not UTF-8; rename the file or change the text" in fails("labels", prompt, "--labels", "caf\udce9")
+    assert {row["prompt"] for row in as_json("neighbors", tmp_path / "\udcff", "-k", 1)} == {"\\udcff"}, (
+        "a name is escaped"
+    )
+    assert "text 1 is not Unicode text (character 4); change it" in fails(
+        "predict", prompt, "--text", "caf\udce9"
+    )
+    assert "which is not UTF-8; rename the file or change the text" in fails(
+        "labels", prompt, "--labels", "caf\udce9"
+    )
 
 
 def test_a_name_longer_than_any_file_s():
@@ -135,7 +163,10 @@ def test_vectors_of_another_width_than_the_model_name_both_widths(command, wide)
 
 def test_vectors_of_another_width_than_the_fallback_name_both_widths(wide):
     message = fails("neighbors", wide)
-    assert "vectors of width 768, records no base model, and the bundled mini-t5 has embeddings of width 256; give the prompt's own model (--model)" in message
+    assert (
+        "vectors of width 768, records no base model, and the bundled mini-t5 has embeddings of "
+        "width 256; give the prompt's own model (--model)"
+    ) in message
 
 
 @pytest.mark.parametrize(
@@ -145,7 +176,9 @@ def test_vectors_of_another_width_than_the_fallback_name_both_widths(wide):
 )
 def test_a_model_that_is_not_there(arguments, prompt):
     given = [prompt if argument == "PROMPT" else argument for argument in arguments]
-    assert "./nowhere: no such folder; expected a model folder, a name under checkpoints/models" in fails(*given, "--model", "./nowhere")
+    assert "./nowhere: no such folder; expected a model folder, a name under checkpoints/models" in fails(
+        *given, "--model", "./nowhere"
+    )
 
 
 def test_a_folder_that_is_no_model(prompt, tmp_path):
@@ -155,7 +188,9 @@ def test_a_folder_that_is_no_model(prompt, tmp_path):
 def test_a_model_without_weights(prompt, tmp_path):
     (tmp_path / "config.json").write_text("{}")
     (tmp_path / "tokenizer.json").write_bytes((MODELS / "mini-t5" / "tokenizer.json").read_bytes())
-    assert "no model.safetensors; expected weights as safetensors" in fails("neighbors", prompt, "--model", tmp_path)
+    assert "no model.safetensors; expected weights as safetensors" in fails(
+        "neighbors", prompt, "--model", tmp_path
+    )
 
 
 def test_prompts_of_a_folder_that_is_not_there():
@@ -171,14 +206,22 @@ def test_no_neighbors_at_all(command, prompt):
 
 
 def test_a_metric_that_does_not_exist(prompt):
-    assert "'manhattan' is not one of 'cosine', 'whitened', 'l2', 'dot', 'csls'" in misused("neighbors", prompt, "--metric", "manhattan")
+    assert "'manhattan' is not one of 'cosine', 'whitened', 'l2', 'dot', 'csls'" in misused(
+        "neighbors", prompt, "--metric", "manhattan"
+    )
 
 
 @pytest.mark.parametrize(
     ("typed", "said"),
     [
-        (("--metric", "cos"), "'cos' is not one of 'cosine', 'whitened', 'l2', 'dot', 'csls'; did you mean 'cosine'?"),
-        (("--metric", "Cosine"), "'Cosine' is not one of 'cosine', 'whitened', 'l2', 'dot', 'csls'; did you mean 'cosine'?"),
+        (
+            ("--metric", "cos"),
+            "'cos' is not one of 'cosine', 'whitened', 'l2', 'dot', 'csls'; did you mean 'cosine'?",
+        ),
+        (
+            ("--metric", "Cosine"),
+            "'Cosine' is not one of 'cosine', 'whitened', 'l2', 'dot', 'csls'; did you mean 'cosine'?",
+        ),
         (("-k", "ten"), "found 'ten'; expected a valid integer"),
         (("-k", "0"), "'-k'"),
     ],
@@ -191,7 +234,11 @@ def test_a_wrong_value_is_said_in_plain_words(prompt, typed, said):
     assert "Input should" not in told
 
 
-@pytest.mark.parametrize("arguments", [("clusters", "--nulls", "0"), ("clusters", "--nulls", "many"), ("labels", "--seed", "-1")], ids=" ".join)
+@pytest.mark.parametrize(
+    "arguments",
+    [("clusters", "--nulls", "0"), ("clusters", "--nulls", "many"), ("labels", "--seed", "-1")],
+    ids=" ".join,
+)
 def test_numbers_out_of_range(arguments, prompt):
     assert arguments[1] in misused(arguments[0], prompt, *arguments[1:])
 
@@ -202,13 +249,19 @@ def test_an_unknown_command_and_an_unknown_option(prompt):
 
 
 def test_two_results_for_one_stdout(prompt):
-    assert "only one of --json, --csv - and --html - can go to stdout" in misused("neighbors", prompt, "--json", "--csv", "-")
+    assert "only one of --json, --csv - and --html - can go to stdout" in misused(
+        "neighbors", prompt, "--json", "--csv", "-"
+    )
     assert "can go to stdout" in misused("decode", prompt, "--json", "--label-mass", "-")
-    assert "found a.csv for two results" in misused("decode", prompt, "--csv", "a.csv", "--label-mass", "a.csv")
+    assert "found a.csv for two results" in misused(
+        "decode", prompt, "--csv", "a.csv", "--label-mass", "a.csv"
+    )
 
 
 def test_a_target_that_is_the_source(prompt):
-    assert "found a file twice" in misused("shift", prompt, "--source", "examples/films.tsv", "--target", "examples/films.tsv")
+    assert "found a file twice" in misused(
+        "shift", prompt, "--source", "examples/films.tsv", "--target", "examples/films.tsv"
+    )
 
 
 def test_comparing_one_prompt(prompt):
@@ -216,8 +269,12 @@ def test_comparing_one_prompt(prompt):
 
 
 def test_repeated_or_empty_labels(prompt):
-    assert "expected different values with commas between them" in misused("labels", prompt, "--labels", "good,good")
-    assert "expected different values with commas between them" in misused("labels", prompt, "--labels", "good,,bad")
+    assert "expected different values with commas between them" in misused(
+        "labels", prompt, "--labels", "good,good"
+    )
+    assert "expected different values with commas between them" in misused(
+        "labels", prompt, "--labels", "good,,bad"
+    )
 
 
 def test_a_label_without_a_piece_in_the_vocabulary(tmp_path):
@@ -227,7 +284,9 @@ def test_a_label_without_a_piece_in_the_vocabulary(tmp_path):
 
     save_file({"shared.weight": np.eye(3, dtype=np.float32)}, tmp_path / "model.safetensors")
     (tmp_path / "config.json").write_text("{}")
-    Tokenizer(WordLevel({"<unk>": 0, "good": 1, "bad": 2}, unk_token="<unk>")).save(str(tmp_path / "tokenizer.json"))
+    Tokenizer(WordLevel({"<unk>": 0, "good": 1, "bad": 2}, unk_token="<unk>")).save(
+        str(tmp_path / "tokenizer.json")
+    )
     np.save(tmp_path / "prompt.npy", np.eye(3, dtype=np.float32))
     message = fails("labels", tmp_path / "prompt.npy", "--model", tmp_path, "--labels", "good,zzz")
     assert "label 'zzz' has no piece in the vocabulary" in message
@@ -235,7 +294,9 @@ def test_a_label_without_a_piece_in_the_vocabulary(tmp_path):
 
 def test_labels_of_a_prompt_that_records_none(tmp_path):
     np.save(tmp_path / "bare.npy", np.ones((2, 256), np.float32))
-    assert "bare records no class labels; name them, such as negative and positive (--labels)" in fails("labels", tmp_path / "bare.npy")
+    assert "bare records no class labels; name them, such as negative and positive (--labels)" in fails(
+        "labels", tmp_path / "bare.npy"
+    )
 
 
 # running prompts
@@ -261,18 +322,28 @@ def test_predict_without_a_text(prompt):
 
 def test_predict_of_an_empty_text(prompt, data):
     assert "text 2 is empty" in fails("predict", prompt, "--text", "fine", "--text", "  ")
-    assert "texts.txt, line 2 is empty; expected a text on every line" in fails("predict", prompt, "--text-file", data("a\n\nb\n", "texts.txt"))
-    assert "texts.txt: no lines; expected texts, one a line" in fails("predict", prompt, "--text-file", data("", "texts.txt"))
+    assert "texts.txt, line 2 is empty; expected a text on every line" in fails(
+        "predict", prompt, "--text-file", data("a\n\nb\n", "texts.txt")
+    )
+    assert "texts.txt: no lines; expected texts, one a line" in fails(
+        "predict", prompt, "--text-file", data("", "texts.txt")
+    )
 
 
 def test_predict_of_a_file_that_cannot_be_read(prompt, tmp_path):
-    assert "gone.txt: cannot be read (No such file or directory); expected texts" in fails("predict", prompt, "--text-file", tmp_path / "gone.txt")
+    assert "gone.txt: cannot be read (No such file or directory); expected texts" in fails(
+        "predict", prompt, "--text-file", tmp_path / "gone.txt"
+    )
     (tmp_path / "bytes.txt").write_bytes(b"caf\xe9\xfa\xfb\xfc\n")
-    assert "bytes.txt: cannot be read (row 1 is not UTF-8, nor clearly another encoding)" in fails("predict", prompt, "--text-file", tmp_path / "bytes.txt")
+    assert "bytes.txt: cannot be read (row 1 is not UTF-8, nor clearly another encoding)" in fails(
+        "predict", prompt, "--text-file", tmp_path / "bytes.txt"
+    )
 
 
 def test_predict_with_one_label(prompt):
-    assert "found the label good; expected at least two (--labels)" in fails("predict", prompt, "--text", "fine", "--labels", "good")
+    assert "found the label good; expected at least two (--labels)" in fails(
+        "predict", prompt, "--text", "fine", "--labels", "good"
+    )
 
 
 @pytest.mark.parametrize("option", ["device", "dtype"])
@@ -285,7 +356,9 @@ def test_a_device_that_is_not_there(prompt):
 
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
-    assert "torch sees no GPU; use cpu (--device)" in fails("predict", prompt, "--text", "fine", "--device", "cuda")
+    assert "torch sees no GPU; use cpu (--device)" in fails(
+        "predict", prompt, "--text", "fine", "--device", "cuda"
+    )
 
 
 def test_prompts_of_different_tasks_in_one_batch(prompt, tmp_path):
@@ -294,7 +367,9 @@ def test_prompts_of_different_tasks_in_one_batch(prompt, tmp_path):
     shutil.copytree(prompt, tmp_path / "other")
     record = json.loads((tmp_path / "other" / "explorer.json").read_text())
     (tmp_path / "other" / "explorer.json").write_text(json.dumps(record | {"labels": ["yes", "no"]}))
-    assert "other has yes, no; expected one task: choose others or name the labels (--labels)" in fails("predict", prompt, tmp_path / "other", "--text", "fine")
+    assert "other has yes, no; expected one task: choose others or name the labels (--labels)" in fails(
+        "predict", prompt, tmp_path / "other", "--text", "fine"
+    )
 
 
 def test_prompts_of_different_models_in_one_batch(prompt, wide):
@@ -310,11 +385,16 @@ def test_evaluate_needs_data(prompt):
 @pytest.mark.parametrize(
     ("content", "name", "expected"),
     [
-        (None, "gone.tsv", "gone.tsv: no such file; expected TSV, CSV or JSONL with the columns text and label"),
+        (
+            None,
+            "gone.tsv",
+            "gone.tsv: no such file; expected TSV, CSV or JSONL with the columns text and label",
+        ),
         (
             "review\tstars\nfine\t5\n",
             "a.tsv",
-            "found the columns review, stars; expected label: name the column, or give the data a header with label (--label-column)",
+            "found the columns review, stars; expected label: name the column, or give the data a "
+            "header with label (--label-column)",
         ),
         ("text\tlabel\n", "a.tsv", "no rows; expected the columns text and label"),
         (GOOD, "a.txt", "found the suffix .txt; expected .tsv, .csv or .jsonl"),
@@ -334,11 +414,17 @@ def test_data_that_cannot_be_used(content, name, expected, prompt, data, tmp_pat
 
 def test_faithfulness_and_attribution_name_what_they_cannot_use(data, tmp_path):
     prompt = "sentiment/class-label-0"
-    assert "found the label 'mixed'" in fails("faithfulness", prompt, "--data", data("text\tlabel\nfine\tmixed\n"))
+    assert "found the label 'mixed'" in fails(
+        "faithfulness", prompt, "--data", data("text\tlabel\nfine\tmixed\n")
+    )
     assert "gone.tsv: no such file" in fails("faithfulness", prompt, "--data", tmp_path / "gone.tsv")
     assert "expected either --text or --data" in misused("attribution", prompt)
-    assert "expected either --text or --data" in misused("attribution", prompt, "--text", "fine", "--data", data(GOOD))
-    assert "found the label 'mixed'; expected one of negative, positive" in fails("attribution", prompt, "--text", "fine", "--label", "mixed")
+    assert "expected either --text or --data" in misused(
+        "attribution", prompt, "--text", "fine", "--data", data(GOOD)
+    )
+    assert "found the label 'mixed'; expected one of negative, positive" in fails(
+        "attribution", prompt, "--text", "fine", "--label", "mixed"
+    )
     assert "text 1 is empty" in fails("attribution", prompt, "--text", " ")
 
 
@@ -353,21 +439,46 @@ def test_train_names_what_it_cannot_use(data, tmp_path):
     assert "found 0.0; expected a positive number" in misused(*train, "--lr", 0)
     assert "found --init and --read-as" in misused(*train, "--read-as", "bake the bread", "--init", "random")
     assert "found inf; expected 0 or more" in misused(*train, "--read-as", "bake the bread", "--pull", "inf")
-    assert "2 examples; expected at least 10 to hold some out, or dev texts in a file of their own (--dev)" in fails(*train)
+    assert (
+        "2 examples; expected at least 10 to hold some out, or dev texts in a file of their own (--dev)"
+        in fails(*train)
+    )
     assert "found the label 'mixed'" in fails(*train, "--dev", data("text\tlabel\nfine\tmixed\n", "dev.tsv"))
     assert not (tmp_path / "out").exists()
     dev = ("--dev", data(GOOD, "dev.tsv"))
-    assert "the sentence has 3 pieces, the prompt 2 tokens" in fails(*train, *dev, "--read-as", "the film was", "--length", 2)
+    assert "the sentence has 3 pieces, the prompt 2 tokens" in fails(
+        *train, *dev, "--read-as", "the film was", "--length", 2
+    )
 
 
 def test_train_with_a_model_that_is_not_there(data, tmp_path):
-    message = fails("train", "--model", "./nowhere", "--data", data(GOOD), "--dev", data(GOOD, "dev.tsv"), "--out", tmp_path / "out")
+    message = fails(
+        "train",
+        "--model",
+        "./nowhere",
+        "--data",
+        data(GOOD),
+        "--dev",
+        data(GOOD, "dev.tsv"),
+        "--out",
+        tmp_path / "out",
+    )
     assert "./nowhere: no such folder" in message
 
 
 def test_train_into_a_file(data, tmp_path):
     (tmp_path / "out").write_text("mine")
-    message = fails("train", "--model", "mini-t5", "--data", data(GOOD), "--dev", data(GOOD, "dev.tsv"), "--out", tmp_path / "out")
+    message = fails(
+        "train",
+        "--model",
+        "mini-t5",
+        "--data",
+        data(GOOD),
+        "--dev",
+        data(GOOD, "dev.tsv"),
+        "--out",
+        tmp_path / "out",
+    )
     assert "out: is a file; expected a folder for the prompts" in message
 
 
@@ -375,8 +486,12 @@ def test_train_into_a_file(data, tmp_path):
 
 
 def test_app_with_nothing_to_show(tmp_path):
-    assert "nowhere: no such folder; expected a folder with trained prompts" in fails("app", "--prompts", "nowhere")
-    assert "found no prompt that can be read; expected PEFT adapter folders" in fails("app", "--prompts", tmp_path)
+    assert "nowhere: no such folder; expected a folder with trained prompts" in fails(
+        "app", "--prompts", "nowhere"
+    )
+    assert "found no prompt that can be read; expected PEFT adapter folders" in fails(
+        "app", "--prompts", tmp_path
+    )
     assert "'--port'" in misused("app", "--port", 70000)
 
 
@@ -386,7 +501,9 @@ def test_app_with_nothing_to_show(tmp_path):
 @pytest.mark.parametrize("option", ["--csv", "--html"])
 def test_targets_that_cannot_be_written(option, prompt, tmp_path):
     (tmp_path / "taken").write_text("mine")
-    assert "exists already; choose another name or overwrite it (--overwrite)" in fails("map", prompt, option, tmp_path / "taken")
+    assert "exists already; choose another name or overwrite it (--overwrite)" in fails(
+        "map", prompt, option, tmp_path / "taken"
+    )
     assert "is a folder; expected the name of a file" in fails("map", prompt, option, tmp_path)
     assert "there is no folder" in fails("map", prompt, option, tmp_path / "no" / "where.out")
     assert (tmp_path / "taken").read_text() == "mine"
@@ -432,10 +549,14 @@ def test_a_full_disk_under_a_file_leaves_nothing_partial(prompt, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "arguments", [("neighbors", "PROMPT", "-k", "2000", "--csv", "-"), ("neighbors", "PROMPT"), ("--help",)], ids=["long", "short", "help"]
+    "arguments",
+    [("neighbors", "PROMPT", "-k", "2000", "--csv", "-"), ("neighbors", "PROMPT"), ("--help",)],
+    ids=["long", "short", "help"],
 )
 def test_a_reader_that_leaves_early(arguments, prompt):
-    process = start(*(prompt if argument == "PROMPT" else argument for argument in arguments), stdout=subprocess.PIPE)
+    process = start(
+        *(prompt if argument == "PROMPT" else argument for argument in arguments), stdout=subprocess.PIPE
+    )
     if "--csv" in arguments:
         assert process.stdout.read(10) == b"prompt,pos"
     process.stdout.close()
@@ -460,9 +581,32 @@ def test_ctrl_c_says_one_line_and_exits_with_130(prompt, tmp_path):
 def test_ctrl_c_while_training_keeps_what_is_done(tiny_t5_folder, data, tmp_path):
     import signal
 
-    sizes = ("--length", 2, "--steps", 1_000_000, "--evaluate-every", 1, "--batch-size", 2, "--init", "random", "--seeds", 0)
+    sizes = (
+        "--length",
+        2,
+        "--steps",
+        1_000_000,
+        "--evaluate-every",
+        1,
+        "--batch-size",
+        2,
+        "--init",
+        "random",
+        "--seeds",
+        0,
+    )
     texts = data(GOOD), "--dev", data(GOOD, "dev.tsv")
-    process = start("train", "--model", tiny_t5_folder, "--data", *texts, "--out", tmp_path / "out", *sizes, stdout=subprocess.PIPE)
+    process = start(
+        "train",
+        "--model",
+        tiny_t5_folder,
+        "--data",
+        *texts,
+        "--out",
+        tmp_path / "out",
+        *sizes,
+        stdout=subprocess.PIPE,
+    )
     said = b""
     while said.count(b"dev=") < 2:  # a measurement has been made and kept
         said += process.stderr.read1() or pytest.fail(said.decode())

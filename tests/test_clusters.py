@@ -1,4 +1,6 @@
-"""The cluster test sees planted groups and nothing else, on each token and on the whole prompt; coherence describes."""
+"""The cluster test sees planted groups and nothing else, on each token and on the whole prompt; coherence
+describes.
+"""
 
 from dataclasses import fields
 
@@ -6,7 +8,14 @@ import numpy as np
 import planted
 import pytest
 
-from explorer.analysis.clusters import GROUP, clusters, group_statistic, higher_criticism, null_statistic, with_k
+from explorer.analysis.clusters import (
+    GROUP,
+    clusters,
+    group_statistic,
+    higher_criticism,
+    null_statistic,
+    with_k,
+)
 from explorer.analysis.hubness import null_neighbors
 from explorer.analysis.nulls import gaussian_vectors, null_vectors, p_values
 from explorer.analysis.search import search
@@ -29,11 +38,18 @@ def test_the_statistic_is_the_mean_over_pairs_by_brute_force():
     vocabulary = planted.vocabulary()
     vectors = np.random.default_rng(0).standard_normal((6, 16)).astype(np.float32)
     statistic, ids = group_statistic(vectors, vocabulary)
-    table, queries = unit(unit(vocabulary.embedding) @ whitening(vocabulary).matrix), whitening(vocabulary)(vectors)
+    table, queries = (
+        unit(unit(vocabulary.embedding) @ whitening(vocabulary).matrix),
+        whitening(vocabulary)(vectors),
+    )
     for query, found, value in zip(queries, ids, statistic, strict=True):
         near = table[vocabulary.searchable_ids] @ query
         assert found.tolist() == vocabulary.searchable_ids[np.argsort(-near)[:GROUP]].tolist()
-        pairs = [(query @ table[a]) * (query @ table[b]) * (table[a] @ table[b]) for n, a in enumerate(found) for b in found[n + 1 :]]
+        pairs = [
+            (query @ table[a]) * (query @ table[b]) * (table[a] @ table[b])
+            for n, a in enumerate(found)
+            for b in found[n + 1 :]
+        ]
         np.testing.assert_allclose(value, np.mean(pairs), atol=1e-5)
 
 
@@ -57,7 +73,9 @@ def test_p_is_uniform_for_prompts_drawn_from_the_null_itself():
 
 
 def _calibration(correlated: bool, prompts: int = 400, length: int = 10) -> np.ndarray:
-    """p of whole prompts drawn from the vocabulary's Gaussian; correlated: with a part that all positions share."""
+    """p of whole prompts drawn from the vocabulary's Gaussian; correlated: with a part that all positions
+    share.
+    """
     vocabulary, _ = planted.clustered(width=24)
     found = []
     for number in range(prompts):
@@ -76,7 +94,9 @@ def test_the_test_of_the_whole_prompt_keeps_its_level(correlated, monkeypatch):
 
 
 def test_the_whole_prompt_sees_few_weak_groups():
-    """Three of twenty positions at a third of the way to a group: together they are significant more often than the level."""
+    """Three of twenty positions at a third of the way to a group: together they are significant more often
+    than the level.
+    """
     vocabulary, centers = planted.clustered(clusters=4)
     generator, hits = np.random.default_rng(3), []
     for number in range(30):
@@ -88,7 +108,9 @@ def test_the_whole_prompt_sees_few_weak_groups():
 
 def test_higher_criticism_by_hand():
     p = np.array([0.01, 0.4, 0.6, 0.9])
-    by_hand = max(np.sqrt(4) * (1 / 4 - 0.01) / np.sqrt(0.01 * 0.99), np.sqrt(4) * (2 / 4 - 0.4) / np.sqrt(0.4 * 0.6))
+    by_hand = max(
+        np.sqrt(4) * (1 / 4 - 0.01) / np.sqrt(0.01 * 0.99), np.sqrt(4) * (2 / 4 - 0.4) / np.sqrt(0.4 * 0.6)
+    )
     np.testing.assert_allclose(higher_criticism(p), by_hand)
     np.testing.assert_allclose(higher_criticism(np.array([0.01, np.nan, 0.6, 0.4])), by_hand)
 
@@ -108,7 +130,12 @@ def test_a_lexical_group_is_told_from_a_semantic_one():
     """Two bundles as tight: one of variants of a word, one of different words."""
     generator = np.random.default_rng(0)
     centers = generator.standard_normal((2, 24))
-    rows = np.concatenate([np.repeat(centers, 6, axis=0) + 0.1 * generator.standard_normal((12, 24)), generator.standard_normal((500, 24))])
+    rows = np.concatenate(
+        [
+            np.repeat(centers, 6, axis=0) + 0.1 * generator.standard_normal((12, 24)),
+            generator.standard_normal((500, 24)),
+        ]
+    )
     variants = ("▁Word", "word", "▁word", "WORD", "▁WORD", "Word")
     words = ("▁tea", "▁coffee", "▁milk", "▁juice", "▁water", "▁beer")
     vocabulary = planted.from_rows(rows, (*variants, *words, *(f"▁x{n}q" for n in range(500))))
@@ -119,11 +146,34 @@ def test_a_lexical_group_is_told_from_a_semantic_one():
 
 
 def test_a_group_of_some_forms_of_one_word_is_mixed_however_surprising_it_is():
-    """The kind is the share of pairs that are forms of one word, whatever p is: three forms among five words are three of ten pairs, two are one."""
+    """The kind is the share of pairs that are forms of one word, whatever p is: three forms among five words
+    are three of ten pairs, two are one.
+    """
     generator = np.random.default_rng(1)
     centers = generator.standard_normal((3, 24))
-    rows = np.concatenate([np.repeat(centers, 5, axis=0) + 0.1 * generator.standard_normal((15, 24)), generator.standard_normal((500, 24))])
-    bundles = ("▁film", "film", "▁Films", "▁actor", "▁scene", "▁rain", "rain", "▁wind", "▁snow", "▁storm", "▁walk", "walking", "▁Walked", "▁walks", "▁road")
+    rows = np.concatenate(
+        [
+            np.repeat(centers, 5, axis=0) + 0.1 * generator.standard_normal((15, 24)),
+            generator.standard_normal((500, 24)),
+        ]
+    )
+    bundles = (
+        "▁film",
+        "film",
+        "▁Films",
+        "▁actor",
+        "▁scene",
+        "▁rain",
+        "rain",
+        "▁wind",
+        "▁snow",
+        "▁storm",
+        "▁walk",
+        "walking",
+        "▁Walked",
+        "▁walks",
+        "▁road",
+    )
     vocabulary = planted.from_rows(rows, (*bundles, *(f"▁x{n}q" for n in range(500))))
     result = clusters(planted.prompt(centers), vocabulary)
     assert result.kind == ["mixed", "semantic", "lexical"]
@@ -161,10 +211,14 @@ def test_merged_coherence_is_brute_force_over_first_words():
     result = clusters(planted.prompt(rows[:1]), vocabulary, k=6, nulls=10)
     ids, seen = search(np.asarray(rows[:1], np.float32), vocabulary, 6)[0][0], []
     for token_id in ids:
-        if pieces[token_id].strip("▁").casefold() not in [pieces[other].strip("▁").casefold() for other in seen]:
+        if pieces[token_id].strip("▁").casefold() not in [
+            pieces[other].strip("▁").casefold() for other in seen
+        ]:
             seen.append(token_id)
     kept = unit(vocabulary.embedding[seen])
-    np.testing.assert_allclose(result.coherence_merged[0], (kept @ kept.T)[np.triu_indices(len(seen), 1)].mean(), atol=1e-6)
+    np.testing.assert_allclose(
+        result.coherence_merged[0], (kept @ kept.T)[np.triu_indices(len(seen), 1)].mean(), atol=1e-6
+    )
 
 
 def test_enough_null_vectors_that_one_position_can_be_significant():
@@ -194,9 +248,13 @@ def test_a_smaller_k_of_a_null_is_the_head_of_a_larger_one_and_exact(null):
 
 
 def test_rotations_of_a_prompt_keep_its_gram_matrix(monkeypatch):
-    """Repeated tokens count in the null as they count in the prompt: twenty copies of one direction are one finding."""
+    """Repeated tokens count in the null as they count in the prompt: twenty copies of one direction are one
+    finding.
+    """
     vocabulary, centers = planted.clustered(clusters=4)
-    one, copies = (clusters(planted.prompt(np.repeat(centers[:1], count, axis=0)), vocabulary) for count in (1, 20))
+    one, copies = (
+        clusters(planted.prompt(np.repeat(centers[:1], count, axis=0)), vocabulary) for count in (1, 20)
+    )
     assert copies.higher_criticism > 2 * one.higher_criticism
     assert copies.prompt_p >= 0.5 * one.prompt_p
 
@@ -212,7 +270,10 @@ def test_degenerate_prompts_have_a_defined_result():
     assert single.q.shape == (1,)
     assert "of 1 token lie" in single.conclusion
     as_near = int((single.rotations >= single.higher_criticism).sum())
-    assert f"{as_near} ({as_near / 399:.1%}) of 399 random prompts of this shape lie as near to such groups." in single.conclusion
+    assert (
+        f"{as_near} ({as_near / 399:.1%}) of 399 random prompts of this shape lie as near to such groups."
+        in single.conclusion
+    )
     assert zeros.conclusion == "All 3 tokens are zero: no word is near, and no group."
     assert zeros.groups == ((),) * 3
     assert np.isnan([*zeros.coherence, *zeros.percentile, *zeros.variant_share, *zeros.group_variants]).all()
@@ -222,11 +283,17 @@ def test_degenerate_vocabularies_have_a_defined_result():
     generator = np.random.default_rng(2)
     few = planted.from_rows(generator.standard_normal((10, 32)))  # fewer rows than dimensions
     twice = planted.from_rows(np.repeat(generator.standard_normal((40, 16)), 2, axis=0))  # duplicate rows
-    one = planted.from_rows(generator.standard_normal((80, 16)) + 50 * np.eye(16)[0])  # one dominating direction
-    zero = planted.from_rows(np.concatenate([generator.standard_normal((40, 16)), np.zeros((3, 16))]))  # zero rows
+    one = planted.from_rows(
+        generator.standard_normal((80, 16)) + 50 * np.eye(16)[0]
+    )  # one dominating direction
+    zero = planted.from_rows(
+        np.concatenate([generator.standard_normal((40, 16)), np.zeros((3, 16))])
+    )  # zero rows
     tiny = planted.vocabulary(rows=4, special=1)  # fewer rows than a group
     for vocabulary in (few, twice, one, zero, tiny):
-        result = clusters(planted.prompt(generator.standard_normal((5, vocabulary.dimension))), vocabulary, k=100, nulls=60)
+        result = clusters(
+            planted.prompt(generator.standard_normal((5, vocabulary.dimension))), vocabulary, k=100, nulls=60
+        )
         assert np.isfinite([*result.statistic, *result.p, *result.q]).all()
         assert result.k <= len(vocabulary.searchable_ids)
     assert np.isfinite(stored_rows(index_of(few, "whitened"))).all()
@@ -279,13 +346,18 @@ def test_one_neighbor_has_no_coherence_and_k_is_clipped():
 
 def test_fewer_null_vectors_than_asked_for_are_never_taken():
     vocabulary = planted.vocabulary()
-    assert len(p_values(np.zeros(3), clusters(planted.prompt(np.ones((3, 16))), vocabulary, nulls=500).null)) == 3
+    assert (
+        len(p_values(np.zeros(3), clusters(planted.prompt(np.ones((3, 16))), vocabulary, nulls=500).null))
+        == 3
+    )
     assert len(clusters(planted.prompt(np.ones((3, 16))), vocabulary, nulls=500).null) == 500
 
 
 def test_the_conclusion_says_which_groups_tokens_began_in():
     vocabulary, centers = planted.clustered(clusters=4)
-    stayed, moved = (clusters(planted.trained(initial, centers), vocabulary) for initial in (centers + 0.01, centers[::-1]))
+    stayed, moved = (
+        clusters(planted.trained(initial, centers), vocabulary) for initial in (centers + 0.01, centers[::-1])
+    )
     assert "; all began at a word of their group)" in stayed.conclusion
     assert "; none began at a word of their group)" in moved.conclusion
     assert "began" not in clusters(planted.prompt(centers), vocabulary).conclusion

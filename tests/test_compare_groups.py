@@ -1,4 +1,6 @@
-"""Comparisons: each column is that of the single reading, intervals are honest about one prompt, groups by what is recorded."""
+"""Comparisons: each column is that of the single reading, intervals are honest about one prompt, groups by
+what is recorded.
+"""
 
 from dataclasses import replace
 
@@ -16,7 +18,17 @@ from explorer.formats import find_prompts
 from explorer.prompt import RowSource
 
 COLUMNS = [
-    *("prompt", "group", "task", "seed", "length", "dev_accuracy", "coherence", "significant_share", "label_persistence"),
+    *(
+        "prompt",
+        "group",
+        "task",
+        "seed",
+        "length",
+        "dev_accuracy",
+        "coherence",
+        "significant_share",
+        "label_persistence",
+    ),
     *("own_label_rank", "dispersion", "norm_ratio", "drift_cosine"),
 ]
 
@@ -37,7 +49,12 @@ def test_every_measure_is_that_of_the_single_reading(prompts, vocabulary, compar
     for prompt, (_, row) in zip(prompts, frame.iterrows(), strict=True):
         clusters, norms = read_clusters(prompt, vocabulary, nulls=100), read_norms(prompt, vocabulary)
         labels = read_labels(prompt, vocabulary, nulls=100)
-        assert (row["prompt"], row["group"], row["seed"], row["length"]) == (prompt.name, prompt.origin.initialization, prompt.origin.seed, 6)
+        assert (row["prompt"], row["group"], row["seed"], row["length"]) == (
+            prompt.name,
+            prompt.origin.initialization,
+            prompt.origin.seed,
+            6,
+        )
         assert row["dev_accuracy"] == prompt.origin.dev_accuracy
         assert row["coherence"] == clusters.coherence.mean()
         assert row["significant_share"] == (clusters.q <= 0.05).mean()
@@ -48,7 +65,9 @@ def test_every_measure_is_that_of_the_single_reading(prompts, vocabulary, compar
 
 def test_only_class_label_prompts_have_label_persistence(compared):
     frame = compared.to_frame().set_index("group")
-    assert frame.loc[["random", "sampled-vocab"], ["label_persistence", "own_label_rank"]].isna().all(axis=None)
+    assert (
+        frame.loc[["random", "sampled-vocab"], ["label_persistence", "own_label_rank"]].isna().all(axis=None)
+    )
     assert (frame.loc["class-label", "label_persistence"] == 1).all()  # these prompts hardly moved
     assert (frame.loc["class-label", "own_label_rank"] == 1).all()
 
@@ -56,7 +75,9 @@ def test_only_class_label_prompts_have_label_persistence(compared):
 def test_a_label_that_another_overtook_does_not_persist(vocabulary):
     negative, positive = vocabulary.text_vector("negative"), vocabulary.text_vector("positive")
     rows = (RowSource(label="negative"), RowSource(label="positive"), RowSource())
-    prompt = planted.prompt(np.stack([positive, positive, positive]), labels=("negative", "positive"), rows=rows)
+    prompt = planted.prompt(
+        np.stack([positive, positive, positive]), labels=("negative", "positive"), rows=rows
+    )
     (row,) = compare([prompt], vocabulary, nulls=20).rows
     assert row.label_persistence == 0.5
     assert row.own_label_rank > 1
@@ -90,7 +111,10 @@ def test_one_prompt_gives_no_interval(prompts, vocabulary):
 def interval(values: np.ndarray, seed: int) -> tuple[float, float]:
     """Low and high of one group's mean dev accuracy, of prompts that record nothing else."""
     unknown = dict.fromkeys(MEASURES, float("nan"))
-    rows = tuple(ComparedPrompt(f"p{n}", "group", "", n, 3, **unknown | {"dev_accuracy": float(value)}) for n, value in enumerate(values))
+    rows = tuple(
+        ComparedPrompt(f"p{n}", "group", "", n, 3, **unknown | {"dev_accuracy": float(value)})
+        for n, value in enumerate(values)
+    )
     row = Comparison(rows, "task", seed).summary().set_index("measure").loc["dev_accuracy"]
     return row["low"], row["high"]
 
@@ -98,7 +122,10 @@ def interval(values: np.ndarray, seed: int) -> tuple[float, float]:
 @pytest.mark.parametrize("prompts", [3, 5, 40])
 def test_the_interval_covers_the_mean_as_often_as_it_says(prompts):
     generator = np.random.default_rng(0)
-    hits = [low <= 0 <= high for low, high in (interval(generator.standard_normal(prompts), seed) for seed in range(250))]
+    hits = [
+        low <= 0 <= high
+        for low, high in (interval(generator.standard_normal(prompts), seed) for seed in range(250))
+    ]
     assert 0.92 <= np.mean(hits) <= 0.98
 
 
@@ -118,8 +145,18 @@ def test_the_interval_is_that_of_scipy_and_moves_with_scale():
 
 
 def test_groups_are_what_the_prompts_record(prompts, vocabulary):
-    chosen = [prompts[0], replace(prompts[1], origin=replace(prompts[1].origin, initialization=None, labels=None, task="films"), trajectory=None)]
-    groups = {by: [row.group for row in compare(chosen, vocabulary, by=by, nulls=20).rows] for by in ("initialization", "task", "length", "prompt")}
+    chosen = [
+        prompts[0],
+        replace(
+            prompts[1],
+            origin=replace(prompts[1].origin, initialization=None, labels=None, task="films"),
+            trajectory=None,
+        ),
+    ]
+    groups = {
+        by: [row.group for row in compare(chosen, vocabulary, by=by, nulls=20).rows]
+        for by in ("initialization", "task", "length", "prompt")
+    }
     assert groups == {
         "initialization": [prompts[0].origin.initialization, "unknown"],
         "task": ["sentiment", "films"],
@@ -138,11 +175,17 @@ def test_progress_names_every_prompt(prompts, vocabulary):
 
 def test_a_seed_that_is_not_recorded_stays_unknown():
     row = ComparedPrompt("a", "b", "", None, 3, *[float("nan")] * len(MEASURES))
-    assert Comparison((row, replace(row, seed=2)), "prompt", 0).to_frame()["seed"].isna().tolist() == [True, False]
+    assert Comparison((row, replace(row, seed=2)), "prompt", 0).to_frame()["seed"].isna().tolist() == [
+        True,
+        False,
+    ]
 
 
 def test_what_bad_calls_say(prompts, vocabulary):
-    with pytest.raises(ExplorerError, match="found the grouping 'model'; expected one of initialization, task, length, prompt"):
+    with pytest.raises(
+        ExplorerError,
+        match="found the grouping 'model'; expected one of initialization, task, length, prompt",
+    ):
         compare(prompts, vocabulary, by="model")
     with pytest.raises(ExplorerError, match="no prompts to compare"):
         compare([], vocabulary)

@@ -1,4 +1,6 @@
-"""Prompt against prompt: the matching is the best there is, and similarity without a shared layout is not significant."""
+"""Prompt against prompt: the matching is the best there is, and similarity without a shared layout is not
+significant.
+"""
 
 from itertools import permutations
 
@@ -37,11 +39,15 @@ def test_a_shuffled_prompt_is_found_again():
 def test_similarities_are_those_of_the_definition():
     vocabulary = planted.vocabulary()
     generator = np.random.default_rng(0)
-    one, two = (planted.prompt(generator.standard_normal((n, 16)), name) for n, name in ((4, "one"), (6, "two")))
+    one, two = (
+        planted.prompt(generator.standard_normal((n, 16)), name) for n, name in ((4, "one"), (6, "two"))
+    )
     (row,) = pairs([one, two], vocabulary).to_dict("records")
     mean = unit(np.stack([one.vectors.mean(axis=0), two.vectors.mean(axis=0)]))
     assert row["mean_token_cosine"] == pytest.approx(mean[0] @ mean[1], abs=1e-6)
-    assert row["mean_pairwise_cosine"] == pytest.approx((unit(one.vectors) @ unit(two.vectors).T).mean(), abs=1e-6)
+    assert row["mean_pairwise_cosine"] == pytest.approx(
+        (unit(one.vectors) @ unit(two.vectors).T).mean(), abs=1e-6
+    )
     assert (row["prompt_a"], row["prompt_b"]) == ("one", "two")
     square = mean_token_similarity([one, two, one])
     np.testing.assert_allclose(np.diag(square), 1, atol=1e-6)
@@ -49,9 +55,14 @@ def test_similarities_are_those_of_the_definition():
     assert square[0, 2] == pytest.approx(1)
 
 
-@pytest.mark.parametrize(("one", "other", "length"), [("rows", "rows", 20), ("gaussian", "gaussian", 20), ("rows", "gaussian", 20), ("rows", "rows", 5)])
+@pytest.mark.parametrize(
+    ("one", "other", "length"),
+    [("rows", "rows", 20), ("gaussian", "gaussian", 20), ("rows", "gaussian", 20), ("rows", "rows", 5)],
+)
 def test_unrelated_prompts_are_alike_as_often_as_chance_says(one, other, length):
-    """On a table whose first direction holds half of the energy, where rows have close relatives: rotations call 99 % of them."""
+    """On a table whose first direction holds half of the energy, where rows have close relatives: rotations
+    call 99 % of them.
+    """
     vocabulary = anisotropic()
     kinds = drawers(vocabulary, np.random.default_rng(length))
     p = np.array([pair_p(kinds[one](length), kinds[other](length), vocabulary, 39, n) for n in range(80)])
@@ -59,25 +70,40 @@ def test_unrelated_prompts_are_alike_as_often_as_chance_says(one, other, length)
 
 
 def test_prompts_of_other_tasks_are_alike_by_chance_and_those_of_one_task_are_not():
-    """Other tasks and seeds before training: no more than chance; one task, other seeds, and a prompt half way: nearly always. After training other tasks are
-    alike more often (docs/method.md has how often): training adds something that all tasks share."""
+    """Other tasks and seeds before training: no more than chance; one task, other seeds, and a prompt half
+    way: nearly always. After training other tasks are alike more often (docs/method.md has how often):
+    training adds something that all tasks share.
+    """
     chance = ("question-type and sentiment, 0% of training", "sentiment and subjectivity, 0% of training")
-    alike = ("one task, other seeds", "a prompt and itself half way", "other tasks, same initial rows, before training")
+    alike = (
+        "one task, other seeds",
+        "a prompt and itself half way",
+        "other tasks, same initial rows, before training",
+    )
     found, vocabulary = dict(trained_pairs(np.random.default_rng(0))), Vocabulary.load()
-    share = {kind: np.mean([pair_p(*two, vocabulary, 39, n) <= 0.05 for n, two in enumerate(found[kind][::2])]) for kind in (*chance, *alike)}
+    share = {
+        kind: np.mean([pair_p(*two, vocabulary, 39, n) <= 0.05 for n, two in enumerate(found[kind][::2])])
+        for kind in (*chance, *alike)
+    }
     assert all(share[kind] <= 0.12 for kind in chance)
     assert all(share[kind] >= 0.85 for kind in alike)
 
 
 def test_an_offset_alone_is_not_significant_and_a_common_layout_is():
-    """50 pairs of prompts around one far offset: called no more often than chance says; with a common layout p is the smallest."""
+    """50 pairs of prompts around one far offset: called no more often than chance says; with a common layout
+    p is the smallest.
+    """
     vocabulary, generator = planted.vocabulary(width=32), np.random.default_rng(0)
     offset = 3 * generator.standard_normal(32)
-    p = np.array([pair_p(*(offset + generator.standard_normal((2, 6, 32))), vocabulary, 49, n) for n in range(50)])
+    p = np.array(
+        [pair_p(*(offset + generator.standard_normal((2, 6, 32))), vocabulary, 49, n) for n in range(50)]
+    )
     assert (p <= 0.05).mean() <= 0.1
     assert 0.35 < p.mean() < 0.75
     layout = generator.standard_normal((6, 32))
-    alike = [planted.prompt(offset + layout + 0.3 * generator.standard_normal((6, 32)), name) for name in "ab"]
+    alike = [
+        planted.prompt(offset + layout + 0.3 * generator.standard_normal((6, 32)), name) for name in "ab"
+    ]
     row = pairs(alike, vocabulary, draws=49).iloc[0]
     assert row["p"] == row["q"] == 1 / 50
     assert row["p_mean"] <= 0.05, "an offset of their own, beyond the vocabulary's"
@@ -86,13 +112,29 @@ def test_an_offset_alone_is_not_significant_and_a_common_layout_is():
 def test_the_conclusion_counts_and_names_the_alike():
     vocabulary, generator = planted.vocabulary(width=32), np.random.default_rng(0)
     vectors = generator.standard_normal((6, 32))
-    three = [planted.prompt(tokens, name) for tokens, name in ((vectors, "one"), (vectors[::-1] + 0.1, "two"), (generator.standard_normal((6, 32)), "three"))]
+    three = [
+        planted.prompt(tokens, name)
+        for tokens, name in (
+            (vectors, "one"),
+            (vectors[::-1] + 0.1, "two"),
+            (generator.standard_normal((6, 32)), "three"),
+        )
+    ]
     said = alike_in_words(pairs(three, vocabulary))
-    assert said.startswith("1 of 3 pairs of prompts is alike beyond chance: one and two, whose tokens, matched one to one, have cosine 0.9")
+    assert said.startswith(
+        "1 of 3 pairs of prompts is alike beyond chance: one and two, whose tokens, matched one to "
+        "one, have cosine 0.9"
+    )
     apart = pairs([three[0], three[2]], vocabulary)
-    assert alike_in_words(apart) == "0 of 1 pair of prompts is alike beyond chance; 0 have p ≤ 0.05, where chance gives about 0.1."
+    assert (
+        alike_in_words(apart)
+        == "0 of 1 pair of prompts is alike beyond chance; 0 have p ≤ 0.05, where chance gives about 0.1."
+    )
     single = planted.prompt(vectors[:1], "single")
-    assert alike_in_words(pairs([three[0], single], vocabulary)) == "No pair of prompts can be judged: one prompt of each has a single token."
+    assert (
+        alike_in_words(pairs([three[0], single], vocabulary))
+        == "No pair of prompts can be judged: one prompt of each has a single token."
+    )
 
 
 def test_long_and_many_prompts_have_fewer_draws(monkeypatch):
@@ -102,7 +144,9 @@ def test_long_and_many_prompts_have_fewer_draws(monkeypatch):
     frame = pairs([planted.prompt(vectors, name) for name in "abc"], vocabulary)
     np.testing.assert_allclose(frame["p"], 1 / 41)
     monkeypatch.setattr(matching, "CELLS", 1)
-    np.testing.assert_allclose(pairs([planted.prompt(vectors, name) for name in "ab"], vocabulary)["p"], 1 / 20)
+    np.testing.assert_allclose(
+        pairs([planted.prompt(vectors, name) for name in "ab"], vocabulary)["p"], 1 / 20
+    )
 
 
 def test_prompts_of_one_token_and_equal_ones_are_defined():
@@ -116,7 +160,9 @@ def test_prompts_of_one_token_and_equal_ones_are_defined():
 def test_what_bad_calls_say():
     vocabulary = planted.vocabulary()
     one = planted.prompt(vocabulary.embedding[:2])
-    with pytest.raises(ExplorerError, match="found 1 prompt and 999 draws; expected at least two prompts and one draw"):
+    with pytest.raises(
+        ExplorerError, match="found 1 prompt and 999 draws; expected at least two prompts and one draw"
+    ):
         pairs([one], vocabulary)
     with pytest.raises(PromptError, match="vectors of width 3"):
         pairs([one, planted.prompt(np.ones((2, 3)))], vocabulary)

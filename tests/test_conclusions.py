@@ -1,4 +1,6 @@
-"""Every reading says what to conclude, first and in one sentence: on real prompts, on one token and on zeros."""
+"""Every reading says what to conclude, first and in one sentence: on real prompts, on one token and on
+zeros.
+"""
 
 import importlib
 import pkgutil
@@ -35,7 +37,9 @@ def every_result() -> set[type[Result]]:
 
 def is_one_sentence(text: str) -> bool:
     """Not empty, on one line, ended, nothing unknown in it, and no p or q to understand."""
-    return bool(re.fullmatch(r"\S.*\.", text)) and not re.search(r"\bnan\b|\binf\b|[.!?] [A-Z]|\b[pq] [=≤0-9]|  ", text)
+    return bool(re.fullmatch(r"\S.*\.", text)) and not re.search(
+        r"\bnan\b|\binf\b|[.!?] [A-Z]|\b[pq] [=≤0-9]|  ", text
+    )
 
 
 def test_every_result_has_a_conclusion():
@@ -46,7 +50,15 @@ def test_every_result_has_a_conclusion():
 
 
 def test_what_is_no_sentence_is_found():
-    for bad in ("", "no end", "Two. Sentences.", "two\nlines.", "nan of 4 tokens.", "near (p 0.03).", "p ≤ 0.05."):
+    for bad in (
+        "",
+        "no end",
+        "Two. Sentences.",
+        "two\nlines.",
+        "nan of 4 tokens.",
+        "near (p 0.03).",
+        "p ≤ 0.05.",
+    ):
         assert not is_one_sentence(bad)
 
 
@@ -76,7 +88,11 @@ def test_each_reading_of_vectors_says_one_sentence_a_prompt(reading, session):
     assert list(found.conclusions) == [prompt.name for prompt in session.prompts]
     assert found.conclusion.splitlines() == [f"{one.prompt}: {one.conclusion}" for one in found]
     assert "zero" in found["planted/zeros"].conclusion or reading == "norms"
-    assert reading == "norms" or "1 token of zeros has no" in found["planted/mixed"].conclusion or reading == "decompose"
+    assert (
+        reading == "norms"
+        or "1 token of zeros has no" in found["planted/mixed"].conclusion
+        or reading == "decompose"
+    )
 
 
 @pytest.mark.parametrize("metric", ["whitened", "dot", "l2", "csls"])
@@ -87,12 +103,19 @@ def test_neighbors_by_every_metric_say_it(metric, session):
 
 
 def test_joint_readings_say_one_sentence(session, vocabulary):
-    for one in (session.map(), session.only("planted/zeros").map(), session.compare(), session.compare("prompt"), hubness(vocabulary)):
+    for one in (
+        session.map(),
+        session.only("planted/zeros").map(),
+        session.compare(),
+        session.compare("prompt"),
+        hubness(vocabulary),
+    ):
         assert is_one_sentence(one.conclusion), one.conclusion
     trained = session.only(*(prompt.name for prompt in session.prompts if prompt.trajectory is not None))
     assert all(map(is_one_sentence, trained.changes().conclusions.values()))
     assert trained.changes()["planted/trained"].conclusion == (
-        "0 of 1 token of the kept prompt (of step 100) is still nearest to the piece that it began nearest to (1 change of nearest piece, the last seen at "
+        "0 of 1 token of the kept prompt (of step 100) is still nearest to the piece that it began "
+        "nearest to (1 change of nearest piece, the last seen at "
         "step 100; 2 saved steps)."
     )
     for prompt in session.prompts:
@@ -108,14 +131,19 @@ def test_answers_say_it():
     def of_one_text(**sure: float) -> str:
         """What is said of prompts that give the first label this probability."""
         shares = np.array([[[share, 1 - share]] for share in sure.values()], np.float32)
-        return Predictions(tuple(name.replace("_", " ") for name in sure), ("x",), LABELS, shares, None).conclusion
+        return Predictions(
+            tuple(name.replace("_", " ") for name in sure), ("x",), LABELS, shares, None
+        ).conclusion
 
     assert of_one_text(a=0.9) == "a answers negative (probability 0.90)."
     assert of_one_text(no_prompt=0.2) == "Without a prompt the model answers positive (probability 0.80)."
-    assert of_one_text(a=0.9, no_prompt=0.8) == "a answers negative (probability 0.90); so does the model without a prompt (0.80)."
     assert (
-        of_one_text(a=0.9, b=0.7, no_prompt=0.2)
-        == "Both prompts answer negative (probability 0.70 to 0.90); the model answers positive without a prompt (0.80)."
+        of_one_text(a=0.9, no_prompt=0.8)
+        == "a answers negative (probability 0.90); so does the model without a prompt (0.80)."
+    )
+    assert of_one_text(a=0.9, b=0.7, no_prompt=0.2) == (
+        "Both prompts answer negative (probability 0.70 to 0.90); the model answers positive without "
+        "a prompt (0.80)."
     )
     assert of_one_text(a=0.9, b=0.7, c=0.1) == "The 3 prompts do not agree: negative 2 and positive 1."
 
@@ -124,7 +152,10 @@ def test_the_map_names_the_groups_that_the_cluster_test_finds(session):
     """The verdict is that of `clusters`, token by token; the figure writes it."""
     reading, figure = session.map(), None
     for placement, found in zip(reading.placements, session.clusters(), strict=False):
-        expected = tuple(words if significant else () for words, significant in zip(found.groups, found.significant, strict=True))
+        expected = tuple(
+            words if significant else ()
+            for words, significant in zip(found.groups, found.significant, strict=True)
+        )
         assert placement.groups == expected
         assert placement.to_frame()["group"].tolist() == [", ".join(words) for words in expected]
     grouped = [placement for placement in reading.placements if any(placement.groups)]

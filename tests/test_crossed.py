@@ -1,4 +1,6 @@
-"""Intervals over runs and texts, against the textbook where one of the two does not vary; and what an interval lets one say."""
+"""Intervals over runs and texts, against the textbook where one of the two does not vary; and what an
+interval lets one say.
+"""
 
 import numpy as np
 import pytest
@@ -35,7 +37,9 @@ def test_more_seeds_narrow_it_and_their_spread_widens_it():
 
     def width(runs: int, deviation: float) -> float:
         offsets = deviation * stats.norm.ppf((np.arange(runs) + 0.5) / runs)
-        low, high = crossed_interval([[(generator.random((runs, 400)) < 0.5 + offsets[:, None]).astype(float)]])
+        low, high = crossed_interval(
+            [[(generator.random((runs, 400)) < 0.5 + offsets[:, None]).astype(float)]]
+        )
         return high - low
 
     assert width(3, 0.1) > 2 * width(3, 0)

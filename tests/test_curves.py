@@ -1,14 +1,26 @@
-"""Deletion and insertion: false alarms where the answer is a random function of the mask, power where tokens matter, and what each text is ordered by."""
+"""Deletion and insertion: false alarms where the answer is a random function of the mask, power where tokens
+matter, and what each text is ordered by.
+"""
 
 import numpy as np
 import pytest
 
 from explorer.analysis.nulls import cauchy_combination
 from explorer.evaluation.curves import curves, leave_one_out
-from research.answering import additive_answer, own_tokens, random_answer, random_for_all, random_for_each, rejections, same_tokens
+from research.answering import (
+    additive_answer,
+    own_tokens,
+    random_answer,
+    random_for_all,
+    random_for_each,
+    rejections,
+    same_tokens,
+)
 
 
-@pytest.mark.parametrize(("make", "texts"), [(random_for_each, 1), (random_for_each, 10), (random_for_all, 4)])
+@pytest.mark.parametrize(
+    ("make", "texts"), [(random_for_each, 1), (random_for_each, 10), (random_for_all, 4)]
+)
 def test_false_alarms_are_five_in_a_hundred(make, texts):
     """When the order was tested on the texts it came from: 11 in a hundred for one text, 41 for ten."""
     found = rejections(make, texts, draws=500, seed=3)
@@ -26,7 +38,9 @@ def test_tokens_that_matter_are_found(texts):
 
 
 def test_one_half_is_ordered_by_the_other():
-    """Token 0 matters in the first half, token 1 in the other; each text is asked with the other's token masked first."""
+    """Token 0 matters in the first half, token 1 in the other; each text is asked with the other's token
+    masked first.
+    """
     masked_first = {}
 
     def asked(number: int, keep: np.ndarray) -> np.ndarray:
@@ -39,7 +53,9 @@ def test_one_half_is_ordered_by_the_other():
 
 
 def test_masks_that_leave_one_out_used_are_not_in_the_area():
-    """An answer that falls as soon as anything at all is masked, one token or more, says nothing of any order."""
+    """An answer that falls as soon as anything at all is masked, one token or more, says nothing of any
+    order.
+    """
     quiet = np.log([0.9, 0.1, 0.5])
 
     def answer(keep: np.ndarray) -> np.ndarray:

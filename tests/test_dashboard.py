@@ -1,4 +1,6 @@
-"""The dashboard in AppTest: every page with no prompt, one, several and a broken one; what it says before any number."""
+"""The dashboard in AppTest: every page with no prompt, one, several and a broken one; what it says before any
+number.
+"""
 
 import gc
 import importlib.util
@@ -24,12 +26,12 @@ from explorer.errors import ExplorerError, ModelError
 from explorer.evaluation.ensemble import ensemble
 from explorer.formats import find_prompts, peft, read_prompt
 from explorer.models.encoder_decoder import FrozenT5
-from explorer.pieces import readable
 from explorer.prompt import SoftPrompt
 from explorer.resolve import Loader
 from explorer.session import Session
-from explorer.tasks import read_task
+from explorer.texts.tasks import read_task
 from explorer.vocabulary import Vocabulary
+from explorer.words.pieces import readable
 
 ROOT = Path(__file__).resolve().parent.parent
 NAMES = ["sentiment/class-label-0", "sentiment/random-0", "sentiment/sampled-vocab-0"]
@@ -86,7 +88,9 @@ def test_a_page_without_prompts_says_what_makes_some(house, page):
     app = open_page(page)
     assert not app.exception
     assert not app.error
-    assert "explorer train" in texts(app.info) if page == "prompts" else "no prompts here yet" in texts(app.info)
+    assert (
+        "explorer train" in texts(app.info) if page == "prompts" else "no prompts here yet" in texts(app.info)
+    )
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -232,11 +236,25 @@ def test_the_first_choice_is_of_the_task_that_prompts_gained_most_on():
 
     def made(name, model, task, initialization, dev, alone, read_as=None):
         record = {"read_as": read_as} if read_as else {}
-        origin = Origin("test", None, base_model=model, task=task, initialization=initialization, seed=0, step=1, history=(Evaluation(1, None, dev),))
-        return SoftPrompt(np.ones((2, 4), np.float32), name, replace(origin, without_prompt=alone, hyperparameters=record))
+        origin = Origin(
+            "test",
+            None,
+            base_model=model,
+            task=task,
+            initialization=initialization,
+            seed=0,
+            step=1,
+            history=(Evaluation(1, None, dev),),
+        )
+        return SoftPrompt(
+            np.ones((2, 4), np.float32), name, replace(origin, without_prompt=alone, hyperparameters=record)
+        )
 
     small = [made("small", "nano", "b", "class-label", 0.9, 0.1)]
-    plain = [made("a-random", "big", "a", "random", 0.7, 0.6), made("a-label", "big", "a", "class-label", 0.7, 0.6)]
+    plain = [
+        made("a-random", "big", "a", "random", 0.7, 0.6),
+        made("a-label", "big", "a", "class-label", 0.7, 0.6),
+    ]
     gained = [
         made("b-random", "big", "b", "random", 0.8, 0.5),
         made("b-label", "big", "b", "class-label", 0.8, 0.5),
@@ -246,7 +264,9 @@ def test_the_first_choice_is_of_the_task_that_prompts_gained_most_on():
     assert _default([*wayward, *small, *plain, *gained]) == ["b-random", "b-label"]
     assert _default([*small, *plain]) == ["a-random", "a-label"]
     assert _default(wayward) == ["wayward"]
-    unknown = [replace(prompt, origin=replace(prompt.origin, without_prompt=None)) for prompt in (*plain, *gained)]
+    unknown = [
+        replace(prompt, origin=replace(prompt.origin, without_prompt=None)) for prompt in (*plain, *gained)
+    ]
     assert _default(unknown) == ["a-random", "a-label"], "nothing recorded: the first kind"
     assert _default([]) == []
 
@@ -311,7 +331,9 @@ def test_a_chosen_point_shows_its_neighbors_and_leaves_the_figure_alone(put, cus
     put(1)
     app = open_page("map")
     before = app.get("plotly_chart")[0].proto.spec
-    app.session_state["map"] = {"selection": {"points": [{"customdata": customdata}], "point_indices": [0], "box": [], "lasso": []}}
+    app.session_state["map"] = {
+        "selection": {"points": [{"customdata": customdata}], "point_indices": [0], "box": [], "lasso": []}
+    }
     app.run()
     assert not app.exception
     assert title in texts(app.subheader)
@@ -483,14 +505,18 @@ def test_text_of_a_checkpoint_is_never_markup(put, house):
 
 def test_the_first_pages_import_nothing_heavy(tiny_prompts):
     code = (
-        "import sys\nfrom streamlit.testing.v1 import AppTest\nfrom explorer.dashboard import preload\npreload.HEAD_START = 1e6\n"
+        "import sys\nfrom streamlit.testing.v1 import AppTest\nfrom explorer.dashboard import "
+        "preload\npreload.HEAD_START = 1e6\n"
         f"app = AppTest.from_file({str(ROOT / 'app.py')!r}, default_timeout=120).run()\n"
         "app.switch_page('explorer/dashboard/pages/neighbors.py').run()\n"
         "assert not app.exception and app.dataframe\n"
-        "print(*{name.split('.')[0] for name in sys.modules} & {'torch', 'transformers', 'umap', 'sklearn', 'numba'})\n"
+        "print(*{name.split('.')[0] for name in sys.modules} & {'torch', 'transformers', 'umap', "
+        "'sklearn', 'numba'})\n"
     )
     environment = {"EXPLORER_PROMPTS": str(tiny_prompts), "PATH": "", "PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, cwd=ROOT, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, cwd=ROOT, timeout=120
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.split() == []
 
@@ -601,7 +627,9 @@ def test_prompts_stay_the_same_objects_until_a_file_changes(put, house):
 
 
 def test_a_comparison_holds_up_nobody(vocabulary, tiny_prompts):
-    """Somebody reads neighbors, known ones and others, while another visitor's comparison is in the middle."""
+    """Somebody reads neighbors, known ones and others, while another visitor's comparison is in the
+    middle.
+    """
     prompts = [replace(prompt, name=f"{prompt.name}-held") for _, prompt in find_prompts(tiny_prompts)]
     begun, go_on = threading.Event(), threading.Event()
 
@@ -725,7 +753,9 @@ def test_every_page_says_which_prompts_do_no_better_than_none(house, put):
     record = house / "sentiment" / "class-label-0" / "explorer.json"
     record.write_text(record.read_text().replace('"without_prompt": 0.55', '"without_prompt": 0.7'))
     app = open_page("neighbors")
-    assert "sentiment/class-label-0: the model does as well on the dev set without a prompt" in texts(app.warning)
+    assert "sentiment/class-label-0: the model does as well on the dev set without a prompt" in texts(
+        app.warning
+    )
 
 
 def test_a_prompt_that_fits_no_model_leaves_the_list_of_prompts_on_the_first_page(house):
@@ -789,7 +819,10 @@ def test_the_training_slider_moves_map_words_and_curve_together(put):
     assert f"Nearest words at step {steps[0]:,.0f}" in texts(app.subheader)
     after = [chart.proto.spec for chart in app.get("plotly_chart")]
     assert all(now != then for now, then in zip(after, before, strict=True))
-    seen = [[json.loads(spec[0])["layout"][axis]["range"] for axis in ("xaxis", "yaxis")] for spec in (before, after)]
+    seen = [
+        [json.loads(spec[0])["layout"][axis]["range"] for axis in ("xaxis", "yaxis")]
+        for spec in (before, after)
+    ]
     assert seen[0] == seen[1], "the map stands still while its tokens move"
     words = app.dataframe[0].value
     assert {"then", "similarity"} <= set(words)

@@ -1,4 +1,6 @@
-"""Every command that runs a model, with prompts of a decoder-only one: trained here, read by PEFT, asked within their template."""
+"""Every command that runs a model, with prompts of a decoder-only one: trained here, read by PEFT, asked
+within their template.
+"""
 
 import json
 
@@ -25,14 +27,49 @@ def made(tmp_path_factory):
     home = tmp_path_factory.mktemp("decoder")
     model = decoder_folder(home / "tiny-llama", "llama")
     data = home / "kinds.tsv"
-    rows = [f"{text} {number}\t{label}" for number in range(4) for label, texts in (("good", GOOD), ("bad", BAD)) for text in texts]
+    rows = [
+        f"{text} {number}\t{label}"
+        for number in range(4)
+        for label, texts in (("good", GOOD), ("bad", BAD))
+        for text in texts
+    ]
     for file in (data, data.with_name("other.tsv")):
         file.write_text("\n".join(["text\tlabel", *rows]) + "\n")
-    shape = ("--length", "4", "--steps", "6", "--evaluate-every", "3", "--batch-size", "8", "--lr", "0.1", "--dtype", "float32")
-    run(
-        "train", "--model", model, "--data", data, "--out", home / "out", "--init", "class-label,random", "--seeds", "0", *shape, "--template", r"{text}\nKind:"
+    shape = (
+        "--length",
+        "4",
+        "--steps",
+        "6",
+        "--evaluate-every",
+        "3",
+        "--batch-size",
+        "8",
+        "--lr",
+        "0.1",
+        "--dtype",
+        "float32",
     )
-    return model, data, [home / "out" / "kinds" / name for name in ("class-label-0-length-4", "random-0-length-4")]
+    run(
+        "train",
+        "--model",
+        model,
+        "--data",
+        data,
+        "--out",
+        home / "out",
+        "--init",
+        "class-label,random",
+        "--seeds",
+        "0",
+        *shape,
+        "--template",
+        r"{text}\nKind:",
+    )
+    return (
+        model,
+        data,
+        [home / "out" / "kinds" / name for name in ("class-label-0-length-4", "random-0-length-4")],
+    )
 
 
 def test_a_tuned_prompt_records_its_template_and_kind(made):
@@ -51,20 +88,52 @@ def test_peft_loads_what_was_tuned_and_agrees(made):
 
     model, _, folders = made
     frozen, tokenizer = load_frozen(model).templated(TEMPLATE), AutoTokenizer.from_pretrained(model)
-    adapted = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32), folders[0]).eval()
+    adapted = PeftModel.from_pretrained(
+        AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32), folders[0]
+    ).eval()
     prompt, label = read_prompt(folders[0]), frozen.label_ids("good")
     ids = tokenizer("a good film\nKind:")["input_ids"]
     with torch.no_grad():
         scores = adapted(input_ids=torch.tensor([ids + label])).logits[0].log_softmax(-1)
     start = len(scores) - len(label) - 1
     expected = sum(float(scores[start + place, piece]) for place, piece in enumerate(label))
-    assert frozen.label_log_probabilities([prompt], ["a good film"], ["good"])[0, 0, 0] == pytest.approx(expected, abs=1e-4)
+    assert frozen.label_log_probabilities([prompt], ["a good film"], ["good"])[0, 0, 0] == pytest.approx(
+        expected, abs=1e-4
+    )
 
 
 def test_tuning_lowers_the_loss_and_together_is_as_alone(made, tmp_path):
     model, data, folders = made
-    shape = ("--length", "4", "--steps", "6", "--evaluate-every", "3", "--batch-size", "8", "--lr", "0.1", "--dtype", "float32")
-    run("train", "--model", model, "--data", data, "--out", tmp_path, "--init", "random", "--seeds", "0", *shape, "--template", r"{text}\nKind:")
+    shape = (
+        "--length",
+        "4",
+        "--steps",
+        "6",
+        "--evaluate-every",
+        "3",
+        "--batch-size",
+        "8",
+        "--lr",
+        "0.1",
+        "--dtype",
+        "float32",
+    )
+    run(
+        "train",
+        "--model",
+        model,
+        "--data",
+        data,
+        "--out",
+        tmp_path,
+        "--init",
+        "random",
+        "--seeds",
+        "0",
+        *shape,
+        "--template",
+        r"{text}\nKind:",
+    )
     alone, together = read_prompt(tmp_path / "kinds" / "random-0-length-4"), read_prompt(folders[1])
     assert np.allclose(alone.vectors, together.vectors, atol=1e-5)
     losses = [one.loss for one in together.origin.history if one.loss is not None]
@@ -76,8 +145,12 @@ def test_answers_are_those_of_python(made):
     (answered,) = json.loads(run("predict", folders[0], "--text", "a good film", "--json").stdout)
     frozen = load_frozen(model).templated(TEMPLATE)
     found = frozen.label_probabilities([read_prompt(folders[0])], ["a good film"], ["bad", "good"])[0, 0]
-    assert answered["probabilities"] == pytest.approx(dict(zip(("bad", "good"), found.tolist(), strict=True)), abs=1e-5)
-    other = json.loads(run("predict", folders[0], "--text", "a good film", "--template", "{text} is", "--json").stdout)
+    assert answered["probabilities"] == pytest.approx(
+        dict(zip(("bad", "good"), found.tolist(), strict=True)), abs=1e-5
+    )
+    other = json.loads(
+        run("predict", folders[0], "--text", "a good film", "--template", "{text} is", "--json").stdout
+    )
     assert other[0]["probabilities"] != answered["probabilities"]
 
 
@@ -99,7 +172,10 @@ def test_answers_are_those_of_python(made):
 )
 def test_every_command_serves_prompts_of_a_decoder(made, arguments):
     _, data, (first, second) = made
-    given = [one.format(first=first, second=second, data=data, other=data.with_name("other.tsv")) for one in arguments]
+    given = [
+        one.format(first=first, second=second, data=data, other=data.with_name("other.tsv"))
+        for one in arguments
+    ]
     assert run(*given).stdout.strip()
     assert json.loads(run(*given, "--json").stdout)
 
@@ -111,7 +187,19 @@ def test_what_tokens_are_taken_for_is_a_table(made, tmp_path):
     said = words(run("decode", folders[0], "--verbalization", tmp_path / "words.csv").stdout)
     assert "of real words in their place it repeats" in said
     table = pd.read_csv(tmp_path / "words.csv")
-    assert list(table.columns) == ["prompt", "position", "rank", "token_id", "piece", "token", "probability", "by_chance", "divergence", "p", "q"]
+    assert list(table.columns) == [
+        "prompt",
+        "position",
+        "rank",
+        "token_id",
+        "piece",
+        "token",
+        "probability",
+        "by_chance",
+        "divergence",
+        "p",
+        "q",
+    ]
     assert (table.groupby("position").size() == 5).all()
     assert table["p"].between(0, 1).all()
 
@@ -151,7 +239,11 @@ def read_width(folder) -> int:
 
 def test_bad_templates_are_one_line(made):
     _, data, folders = made
-    for command in (("predict", folders[0], "--text", "a"), ("evaluate", folders[0], "--data", data), ("decode", folders[0])):
+    for command in (
+        ("predict", folders[0], "--text", "a"),
+        ("evaluate", folders[0], "--data", data),
+        ("decode", folders[0]),
+    ):
         result = run(*command, "--template", "no place for it", code=1)
         assert "found no {text} in 'no place for it'; expected {text} once" in words(result.stderr)
         assert "(--template)" in result.stderr
@@ -162,7 +254,9 @@ def test_prompts_of_two_templates_are_not_asked_together(made, tmp_path):
 
     _, data, folders = made
     prompt = read_prompt(folders[1])
-    replace(prompt, name="other", origin=replace(prompt.origin, template="{text} =>")).save(tmp_path / "other")
+    replace(prompt, name="other", origin=replace(prompt.origin, template="{text} =>")).save(
+        tmp_path / "other"
+    )
     result = run("evaluate", folders[0], tmp_path / "other", "--data", data, code=1)
     assert "expected one template" in words(result.stderr)
     assert run("evaluate", folders[0], tmp_path / "other", "--data", data, "--template", TEMPLATE).stdout
@@ -170,15 +264,38 @@ def test_prompts_of_two_templates_are_not_asked_together(made, tmp_path):
 
 def test_whole_models_are_tuned_of_the_t5_family_alone(made, tmp_path):
     model, data, _ = made
-    result = run("train", "--model", model, "--data", data, "--out", tmp_path / "out", "--tune", "model", "--seeds", "0", "--steps", "1", code=1)
+    result = run(
+        "train",
+        "--model",
+        model,
+        "--data",
+        data,
+        "--out",
+        tmp_path / "out",
+        "--tune",
+        "model",
+        "--seeds",
+        "0",
+        "--steps",
+        "1",
+        code=1,
+    )
     assert "is no T5" in words(result.stderr)
 
 
 def test_a_t5_may_have_a_template_too(tiny_prompts):
-    label_prompt = next(path for path, prompt in find_prompts(tiny_prompts) if prompt.origin.initialization == "class-label")
+    label_prompt = next(
+        path for path, prompt in find_prompts(tiny_prompts) if prompt.origin.initialization == "class-label"
+    )
     plain = json.loads(run("predict", label_prompt, "--text", "a good film", "--json").stdout)
-    same = json.loads(run("predict", label_prompt, "--text", "a good film", "--template", "{text}", "--json").stdout)
-    longer = json.loads(run("predict", label_prompt, "--text", "a good film", "--template", "the film : {text}", "--json").stdout)
+    same = json.loads(
+        run("predict", label_prompt, "--text", "a good film", "--template", "{text}", "--json").stdout
+    )
+    longer = json.loads(
+        run(
+            "predict", label_prompt, "--text", "a good film", "--template", "the film : {text}", "--json"
+        ).stdout
+    )
     assert plain == same
     assert plain[0]["probabilities"] != longer[0]["probabilities"]
     assert template_for(None, None) == "{text}"

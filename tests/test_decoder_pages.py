@@ -16,7 +16,9 @@ LABELS = ("negative", "positive")
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    return decoder_folder(tmp_path_factory.mktemp("decoder") / "tiny-llama", "llama", max_position_embeddings=512)
+    return decoder_folder(
+        tmp_path_factory.mktemp("decoder") / "tiny-llama", "llama", max_position_embeddings=512
+    )
 
 
 @pytest.fixture
@@ -47,7 +49,9 @@ def prompts(model, tmp_path, monkeypatch, components_sought_once):
             history=(Evaluation(0, None, 0.5), Evaluation(5, 0.6, 0.7)),
             without_prompt=0.5,
         )
-        SoftPrompt(moved, f"sentiment/{name}", origin, Trajectory(np.stack([start, moved]), np.array([0, 5]))).save(folder / "sentiment" / name)
+        SoftPrompt(
+            moved, f"sentiment/{name}", origin, Trajectory(np.stack([start, moved]), np.array([0, 5]))
+        ).save(folder / "sentiment" / name)
     return folder
 
 

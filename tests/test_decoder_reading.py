@@ -1,4 +1,6 @@
-"""What the decoder makes of a prompt: words bring words of their kind, batches change nothing, nothing minus nothing is nothing."""
+"""What the decoder makes of a prompt: words bring words of their kind, batches change nothing, nothing minus
+nothing is nothing.
+"""
 
 from dataclasses import replace
 
@@ -43,7 +45,10 @@ def test_first_pieces_are_those_of_transformers(tiny, tiny_t5_folder, prompts):
     import torch
     from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
-    whole, tokenizer = AutoModelForSeq2SeqLM.from_pretrained(tiny_t5_folder).eval(), AutoTokenizer.from_pretrained(tiny_t5_folder)
+    whole, tokenizer = (
+        AutoModelForSeq2SeqLM.from_pretrained(tiny_t5_folder).eval(),
+        AutoTokenizer.from_pretrained(tiny_t5_folder),
+    )
     found = tiny.first_pieces([prompts[1], None], [ALONE, *TEXTS])
     for row, front in zip(found, (torch.from_numpy(prompts[1].vectors), torch.zeros(0, 16)), strict=True):
         for text, mine in zip((ALONE, *TEXTS), row, strict=True):
@@ -57,7 +62,11 @@ def test_first_pieces_are_those_of_transformers(tiny, tiny_t5_folder, prompts):
 
 def test_a_prompt_of_a_texts_own_words_is_that_text(model, vocabulary):
     front = vocabulary.embedding[vocabulary.encode("the film was")]
-    np.testing.assert_allclose(model.first_pieces([front], ["very good"])[0], model.first_pieces([None], ["the film was very good"])[0], atol=1e-3)
+    np.testing.assert_allclose(
+        model.first_pieces([front], ["very good"])[0],
+        model.first_pieces([None], ["the film was very good"])[0],
+        atol=1e-3,
+    )
 
 
 def test_nothing_minus_nothing_is_nothing(tiny, prompts):
@@ -104,14 +113,29 @@ def test_the_figures_are_those_of_the_distributions(tiny, tiny_vocabulary, promp
     assert found.divergence[2] == pytest.approx((np.exp(p) * (p - q)).sum(axis=1).mean(), abs=1e-5)
     assert (found.divergence > 0).all()
     frame = found.to_frame()
-    assert list(frame) == ["prompt", "text", "rank", "token_id", "piece", "token", "probability", "without_prompt", "gain", "evidence", "divergence"]
+    assert list(frame) == [
+        "prompt",
+        "text",
+        "rank",
+        "token_id",
+        "piece",
+        "token",
+        "probability",
+        "without_prompt",
+        "gain",
+        "evidence",
+        "divergence",
+    ]
     assert frame["rank"].tolist() == [1, 2, 3, 4] * 3
     assert frame["text"].tolist()[::4] == list(found.texts)
 
 
 def test_special_pieces_are_listed_only_when_asked(tiny, tiny_vocabulary, prompts):
     plain, whole = (
-        read_decoder(tiny, tiny_vocabulary, prompts, TEXTS, k=len(tiny_vocabulary), include_special=special)[0].to_frame() for special in (False, True)
+        read_decoder(tiny, tiny_vocabulary, prompts, TEXTS, k=len(tiny_vocabulary), include_special=special)[
+            0
+        ].to_frame()
+        for special in (False, True)
     )
     assert tiny_vocabulary.searchable[plain["token_id"]].all()
     assert {"<pad>", "</s>", GAP} <= set(whole["piece"])
@@ -120,7 +144,9 @@ def test_special_pieces_are_listed_only_when_asked(tiny, tiny_vocabulary, prompt
 
 
 def test_words_bring_words_of_their_kind(model, vocabulary):
-    """Half of the words of a kind as a prompt: the other half stands high, and not behind prompts of random words (fresh seed)."""
+    """Half of the words of a kind as a prompt: the other half stands high, and not behind prompts of random
+    words (fresh seed).
+    """
     found = words_control(model, vocabulary, random=6, seed=11).set_index("read")
     assert (found["percentile"] > 94).all()
     assert (found["percentile_random"] < 75).all()
@@ -132,7 +158,9 @@ def test_words_bring_words_of_their_kind(model, vocabulary):
 
 
 def test_the_conclusion_names_what_the_decoder_rather_writes(model, vocabulary):
-    words = planted.prompt(vocabulary.embedding[[vocabulary.encode(word)[0] for word in ["song", "band", "album", "music"]]])
+    words = planted.prompt(
+        vocabulary.embedding[[vocabulary.encode(word)[0] for word in ["song", "band", "album", "music"]]]
+    )
     ((found,), _) = read_decoder(model, vocabulary, [words])
     assert found.conclusion.startswith("The decoder begins more often than without the prompt, alone: ")
     assert "; in a gap: song, album" in found.conclusion or "; in a gap: album, song" in found.conclusion
@@ -152,9 +180,14 @@ def test_only_pieces_that_come_more_often_are_named(model, vocabulary):
 
 def test_one_text_is_called_by_itself_and_its_gap_is_filled(model, vocabulary):
     prompt = read_prompt("subjectivity/class-label-0")
-    gap, plain = (read_decoder(model, vocabulary, [prompt], [text])[0][0] for text in ("I saw <extra_id_0> today.", "I saw it today."))
+    gap, plain = (
+        read_decoder(model, vocabulary, [prompt], [text])[0][0]
+        for text in ("I saw <extra_id_0> today.", "I saw it today.")
+    )
     assert gap.texts[2] == "I saw <extra_id_0> today."
-    assert "before 'I saw it today.': subject, objective, " in plain.conclusion, "the first piece of subjective is subject"
+    assert "before 'I saw it today.': subject, objective, " in plain.conclusion, (
+        "the first piece of subjective is subject"
+    )
     assert plain.probability[2, 0] > 0.5 > gap.probability[2, 0]
 
 
@@ -165,7 +198,10 @@ def test_a_prompt_of_zeros_is_read(model, vocabulary):
 
 
 def test_a_model_without_sentinels_has_no_gap(tiny, tiny_vocabulary, prompts):
-    tokenizer = replace(tiny.tokenizer, pieces=tuple("~" if (piece or "").startswith("<extra") else piece for piece in tiny.tokenizer.pieces))
+    tokenizer = replace(
+        tiny.tokenizer,
+        pieces=tuple("~" if (piece or "").startswith("<extra") else piece for piece in tiny.tokenizer.pieces),
+    )
     found, _ = read_decoder(replace(tiny, tokenizer=tokenizer), tiny_vocabulary, prompts, ["a film"])
     assert found[0].texts == (ALONE, "a film")
 
@@ -175,7 +211,10 @@ def test_a_model_without_sentinels_has_no_gap(tiny, tiny_vocabulary, prompts):
 
 def test_bad_input_is_said_in_one_line(model, vocabulary):
     prompt = read_prompt("sentiment/random-0")
-    with pytest.raises(PromptError, match="vectors of width 3, but mini-t5 has embeddings of width 256; give the prompt's own base model"):
+    with pytest.raises(
+        PromptError,
+        match="vectors of width 3, but mini-t5 has embeddings of width 256; give the prompt's own base model",
+    ):
         read_decoder(model, vocabulary, [planted.prompt(np.ones((2, 3)))])
     with pytest.raises(DataError, match="found no texts; expected at least one to put behind the prompts"):
         read_decoder(model, vocabulary, [prompt], [])
@@ -205,6 +244,8 @@ def test_the_session_reads_with_its_settings(model, vocabulary):
     special = session.change(include_special=True, k=len(vocabulary)).decode().to_frame()
     assert "</s>" in set(special["piece"])
     bare = open_session(planted.prompt(vocabulary.embedding[100:104]))
-    with pytest.raises(DataError, match="planted/prompt records no class labels; name them, such as negative and positive"):
+    with pytest.raises(
+        DataError, match="planted/prompt records no class labels; name them, such as negative and positive"
+    ):
         bare.label_mass()
     assert bare.change(labels=["good", "bad"]).label_mass().tasks == ("good / bad",)

@@ -38,12 +38,16 @@ def _by_peft(folder, prompt: np.ndarray, text: str, label_ids: list[int], templa
 
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
-    config = PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=len(prompt), num_transformer_submodules=1)
+    config = PromptTuningConfig(
+        task_type="CAUSAL_LM", num_virtual_tokens=len(prompt), num_transformer_submodules=1
+    )
     adapted = get_peft_model(model, config).eval()
     adapted.prompt_encoder["default"].embedding.weight.data.copy_(torch.from_numpy(prompt))
     ids = tokenizer(template.replace("{text}", text))["input_ids"] + label_ids
     with torch.no_grad():
-        logits = adapted(input_ids=torch.tensor([ids]), attention_mask=torch.ones(1, len(ids), dtype=torch.long)).logits[0]
+        logits = adapted(
+            input_ids=torch.tensor([ids]), attention_mask=torch.ones(1, len(ids), dtype=torch.long)
+        ).logits[0]
     scores = logits.float().log_softmax(-1)
     places = range(len(logits) - len(label_ids) - 1, len(logits) - 1)
     return float(sum(scores[place, piece] for place, piece in zip(places, label_ids, strict=True)))
@@ -74,7 +78,9 @@ def test_without_a_prompt_they_are_those_of_transformers(folder):
         ids = tokenizer(f"{text}\nLabel:")["input_ids"]
         with torch.no_grad():
             logits = network(torch.tensor([ids + label])).logits[0].log_softmax(-1)
-        assert score == pytest.approx(float(sum(logits[len(ids) - 1 + place, piece] for place, piece in enumerate(label))), abs=1e-4)
+        assert score == pytest.approx(
+            float(sum(logits[len(ids) - 1 + place, piece] for place, piece in enumerate(label))), abs=1e-4
+        )
 
 
 def test_generated_text_is_that_of_transformers(folder):
@@ -85,14 +91,21 @@ def test_generated_text_is_that_of_transformers(folder):
     written = model.generate([None, *_prompts(2)], TEXTS, max_new_tokens=6)
     for text, one in zip(TEXTS, written[0], strict=True):
         ids = torch.tensor([tokenizer(f"{text}\nLabel:")["input_ids"]])
-        alone = network.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=6, do_sample=False, pad_token_id=1)[0, ids.shape[1] :]
+        alone = network.generate(
+            ids, attention_mask=torch.ones_like(ids), max_new_tokens=6, do_sample=False, pad_token_id=1
+        )[0, ids.shape[1] :]
         assert one == tokenizer.decode(alone, skip_special_tokens=True)
 
 
 def test_keys_of_a_prompt_are_shared_by_the_texts_behind_it(folder):
-    """What tuning does: each prompt goes through the model once, its texts behind it, with the same scores and gradients."""
+    """What tuning does: each prompt goes through the model once, its texts behind it, with the same scores
+    and gradients.
+    """
     model = load_frozen(folder)
-    network, fronts = model.network, torch.from_numpy(np.stack([_prompts(8)[3], _prompts(8)[7]])).requires_grad_()
+    network, fronts = (
+        model.network,
+        torch.from_numpy(np.stack([_prompts(8)[3], _prompts(8)[7]])).requires_grad_(),
+    )
     ids = torch.tensor(model.text_ids([TEXTS[0]] * 4))
     which, mask = torch.tensor([0, 1, 1, 0]), torch.ones(4, fronts.shape[1] + ids.shape[1], dtype=torch.long)
     mask[1:, -2:] = 0  # as texts that are shorter
@@ -128,7 +141,9 @@ def test_what_is_masked_inside_a_row_leaves_its_place_empty(folder):
 
 
 def test_rows_of_the_table_are_what_the_model_reads(folder):
-    """Gemma multiplies embeddings by √H on their way in: a prompt lies among the multiplied ones, and so do the vocabulary's rows."""
+    """Gemma multiplies embeddings by √H on their way in: a prompt lies among the multiplied ones, and so do
+    the vocabulary's rows.
+    """
     from explorer.vocabulary import Vocabulary
 
     model, vocabulary = load_frozen(folder), Vocabulary.load(folder)
@@ -153,7 +168,10 @@ def test_labels_follow_the_template(llama):
     joined = model.tokenizer.encode("a\nLabel: positive")
     assert model.tokenizer.encode("a\nLabel:") + model.label_ids("positive") == joined
     trailing = model.templated("{text}\nLabel: ")  # the space belongs to the label
-    assert (trailing.label_ids("positive"), trailing.text_ids(["a"])) == (model.label_ids("positive"), model.text_ids(["a"]))
+    assert (trailing.label_ids("positive"), trailing.text_ids(["a"])) == (
+        model.label_ids("positive"),
+        model.text_ids(["a"]),
+    )
     new_line = model.templated("{text}\nLabel:\n")
     assert new_line.tokenizer.decode(new_line.label_ids("positive")) == "positive"
     with pytest.raises(DataError, match="has no piece"):
@@ -180,13 +198,21 @@ def test_long_texts_are_cut_before_the_template_ends(llama):
 
 def test_a_text_beyond_the_context_is_refused_in_one_line(llama):
     model = load_frozen(llama)
-    with pytest.raises(DataError, match=r"reads 128 pieces at once; found .* together: read fewer pieces") as error:
+    with pytest.raises(
+        DataError, match=r"reads 128 pieces at once; found .* together: read fewer pieces"
+    ) as error:
         model.label_probabilities([_prompts(4)[3]], ["good food " * 90], LABELS)
     assert error.value.setting == "max-length"
 
 
 @pytest.mark.parametrize(
-    ("template", "said"), [("Label:", "no {text}"), ("{text} {text}", "2 times"), ("{text}" + "x" * 3000, "characters"), ("chat", "no chat")]
+    ("template", "said"),
+    [
+        ("Label:", "no {text}"),
+        ("{text} {text}", "2 times"),
+        ("{text}" + "x" * 3000, "characters"),
+        ("chat", "no chat"),
+    ],
 )
 def test_templates_that_cannot_be_used(llama, template, said):
     with pytest.raises(DataError, match=said.replace("{", r"\{")) as error:
@@ -195,7 +221,10 @@ def test_templates_that_cannot_be_used(llama, template, said):
 
 
 def test_a_chat_model_offers_its_template(tmp_path):
-    chat = "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}\n{% endfor %}{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
+    chat = (
+        "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}\n{% endfor %}{% if "
+        "add_generation_prompt %}<|assistant|>\n{% endif %}"
+    )
     made = decoder_folder(tmp_path / "chat", "llama", chat=chat)
     assert "template chat" in load_frozen(made).doubts[0]
     assert template_for("chat", made) == "<|user|>{text}\n<|assistant|>\n"
@@ -205,13 +234,20 @@ def test_a_chat_model_offers_its_template(tmp_path):
 def test_which_model_a_folder_holds(llama, tiny_t5_folder, tmp_path):
     assert family_of(llama) == "decoder-only"
     assert isinstance(load_frozen(tiny_t5_folder), FrozenT5)
-    for kind, classes in (("bert", ["BertForMaskedLM"]), ("bart", ["BartForConditionalGeneration"]), ("nonsense", ["NonsenseForCausalLM"])):
+    for kind, classes in (
+        ("bert", ["BertForMaskedLM"]),
+        ("bart", ["BartForConditionalGeneration"]),
+        ("nonsense", ["NonsenseForCausalLM"]),
+    ):
         other = tmp_path / kind
         other.mkdir()
         (other / "config.json").write_text(
-            f'{{"model_type": "{kind}", "architectures": ["{classes[0]}"], "is_encoder_decoder": {str(kind == "bart").lower()}}}'
+            f'{{"model_type": "{kind}", "architectures": ["{classes[0]}"], "is_encoder_decoder": '
+            f"{str(kind == 'bart').lower()}}}"
         )
-        with pytest.raises(ModelError, match=rf"found a {kind} model \({classes[0]}\); expected one of the T5 family"):
+        with pytest.raises(
+            ModelError, match=rf"found a {kind} model \({classes[0]}\); expected one of the T5 family"
+        ):
             family_of(other)
     with pytest.raises(ModelError, match="found a llama model; expected one of the T5 family"):
         FrozenT5.load(llama)
@@ -246,7 +282,9 @@ def test_first_pieces_are_a_distribution_also_where_nothing_stands_before(llama)
 
 
 def test_a_label_is_the_word_behind_a_space(llama, tiny_t5_folder):
-    """Where labels stand in running text: a byte-level tokenizer has pieces of their own there, SentencePiece the same everywhere."""
+    """Where labels stand in running text: a byte-level tokenizer has pieces of their own there, SentencePiece
+    the same everywhere.
+    """
     from explorer.vocabulary import Vocabulary
 
     vocabulary = Vocabulary.load(llama)
@@ -258,14 +296,22 @@ def test_a_label_is_the_word_behind_a_space(llama, tiny_t5_folder):
 
 
 def test_a_prompt_that_does_not_fit_is_not_tuned(llama):
-    from explorer.tasks import Task
+    from explorer.texts.tasks import Task
     from explorer.tuning.settings import Run, TuningConfig
     from explorer.tuning.tune import tune
     from explorer.vocabulary import Vocabulary
 
     task = Task(("good food", "bad food"), ("good", "bad"), ("bad", "good"), "food")
     with pytest.raises(DataError, match="reads 128 pieces at once"):
-        tune(load_frozen(llama), Vocabulary.load(llama), task, task, [Run("random", 0)], TuningConfig(length=120, steps=1), "food")
+        tune(
+            load_frozen(llama),
+            Vocabulary.load(llama),
+            task,
+            task,
+            [Run("random", 0)],
+            TuningConfig(length=120, steps=1),
+            "food",
+        )
 
 
 def test_a_model_without_keys_and_values_is_refused(tmp_path):
@@ -275,7 +321,9 @@ def test_a_model_without_keys_and_values_is_refused(tmp_path):
     from tests.decoders import byte_tokenizer
 
     tokenizer = byte_tokenizer()
-    MambaForCausalLM(MambaConfig(vocab_size=len(tokenizer), hidden_size=16, num_hidden_layers=1, state_size=4)).save_pretrained(tmp_path / "mamba")
+    MambaForCausalLM(
+        MambaConfig(vocab_size=len(tokenizer), hidden_size=16, num_hidden_layers=1, state_size=4)
+    ).save_pretrained(tmp_path / "mamba")
     tokenizer.save_pretrained(tmp_path / "mamba")
     with pytest.raises(ModelError, match="a mamba model, which keeps no keys and values"):
         load_frozen(tmp_path / "mamba")

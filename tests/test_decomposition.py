@@ -1,4 +1,6 @@
-"""Sparse decomposition: weights of 0 or more, energy that never falls, planted combinations found, chance beside it."""
+"""Sparse decomposition: weights of 0 or more, energy that never falls, planted combinations found, chance
+beside it.
+"""
 
 import numpy as np
 import planted
@@ -46,8 +48,18 @@ def test_planted_unrelated_words_are_found_better_than_by_neighbors(vocabulary):
     noise = unit(noise - (noise * mean).sum(axis=1, keepdims=True) * mean)
     for cosine, least in ((0.7, 0.85), (0.5, 0.2)):
         vectors = cosine * mean + np.sqrt(1 - cosine**2) * noise
-        recall = np.mean([np.isin(true, found).mean() for true, found in zip(words, pursue(vectors, vocabulary, 5)[0], strict=True)])
-        nearest = np.mean([np.isin(true, found).mean() for true, found in zip(words, search(vectors, vocabulary, 5)[0], strict=True)])
+        recall = np.mean(
+            [
+                np.isin(true, found).mean()
+                for true, found in zip(words, pursue(vectors, vocabulary, 5)[0], strict=True)
+            ]
+        )
+        nearest = np.mean(
+            [
+                np.isin(true, found).mean()
+                for true, found in zip(words, search(vectors, vocabulary, 5)[0], strict=True)
+            ]
+        )
         assert recall >= least
         assert recall > nearest
 
@@ -69,7 +81,11 @@ def test_vectors_made_anew_from_their_words():
     errors = [np.linalg.norm(vectors - made[words]) for words in (1, 5, 20)]
     assert errors[0] > errors[1] > errors[2]
     energy = pursue(vectors, vocabulary, 5)[2][:, -1]
-    np.testing.assert_allclose(1 - (np.linalg.norm(vectors - made[5], axis=1) / np.linalg.norm(vectors, axis=1)) ** 2, energy, atol=1e-5)
+    np.testing.assert_allclose(
+        1 - (np.linalg.norm(vectors - made[5], axis=1) / np.linalg.norm(vectors, axis=1)) ** 2,
+        energy,
+        atol=1e-5,
+    )
 
 
 def test_zeros_and_short_vocabularies():
@@ -79,7 +95,10 @@ def test_zeros_and_short_vocabularies():
     assert (result.token_ids[0] == -1).all()
     assert np.isnan(result.energy[0]).all()
     assert result.to_frame()["position"].unique().tolist() == [1]
-    assert "nothing to decompose" in decompose(planted.prompt(np.zeros((2, 16))), vocabulary, nulls=20).conclusion
+    assert (
+        "nothing to decompose"
+        in decompose(planted.prompt(np.zeros((2, 16))), vocabulary, nulls=20).conclusion
+    )
 
 
 def test_the_frame_and_what_bad_calls_say():

@@ -1,4 +1,6 @@
-"""Domain shift: the figures are scikit-learn's on each domain, means are over seeds, and a planted gap is found."""
+"""Domain shift: the figures are scikit-learn's on each domain, means are over seeds, and a planted gap is
+found.
+"""
 
 from dataclasses import replace
 
@@ -20,7 +22,7 @@ from explorer.evaluation.domain_shift import (
     mapped,
 )
 from explorer.prompt import Origin, SoftPrompt
-from explorer.tasks import Task
+from explorer.texts.tasks import Task
 from research.answering import coverage
 
 LABELS = ("bad", "good")
@@ -33,7 +35,12 @@ def tasks():
     words = ["alpha", "mine", "sort", "me"]
 
     def drawn(name: str, n: int) -> Task:
-        return Task(tuple(" ".join(generator.choice(words, 3)) for _ in range(n)), tuple(generator.choice(LABELS, n).tolist()), LABELS, name)
+        return Task(
+            tuple(" ".join(generator.choice(words, 3)) for _ in range(n)),
+            tuple(generator.choice(LABELS, n).tolist()),
+            LABELS,
+            name,
+        )
 
     return [drawn(name, n) for name, n in sizes.items()]
 
@@ -41,7 +48,14 @@ def tasks():
 @pytest.fixture(scope="module")
 def prompts():
     generator = np.random.default_rng(1)
-    return [SoftPrompt(generator.standard_normal((3, 16)) * 3, f"p{seed}", Origin(format="npy", initialization="random", seed=seed)) for seed in range(3)]
+    return [
+        SoftPrompt(
+            generator.standard_normal((3, 16)) * 3,
+            f"p{seed}",
+            Origin(format="npy", initialization="random", seed=seed),
+        )
+        for seed in range(3)
+    ]
 
 
 def planted(method: str, seed: int, source: float, target: float, n: int = 400) -> Answered:
@@ -60,7 +74,9 @@ def test_each_row_is_what_scikit_learn_says(tiny, tasks, prompts):
         vectors = {prompt.name: prompt.vectors for prompt in prompts}.get(row["prompt"])
         given = [LABELS[i] for i in tiny.label_probabilities([vectors], task.texts, LABELS)[0].argmax(axis=1)]
         assert row["accuracy"] == pytest.approx(accuracy_score(task.answers, given))
-        assert row["macro_f1"] == pytest.approx(f1_score(task.answers, given, labels=LABELS, average="macro", zero_division=0))
+        assert row["macro_f1"] == pytest.approx(
+            f1_score(task.answers, given, labels=LABELS, average="macro", zero_division=0)
+        )
         assert (row["n"], row["source"]) == (len(task), "source")
         assert 0 <= row["invalid_rate"] <= 1
     assert frame["seed"].tolist()[-1] is not None
@@ -79,8 +95,15 @@ def test_means_and_deviations_are_over_seeds(tiny, tasks, prompts):
     result = DomainShift(("source", "target"), tuple(answer(tiny, prompts, tasks, generate=False)))
     frame, summary = result.to_frame(), result.summary()
     for target in ("source", "target"):
-        values, row = frame.loc[frame["target"] == target, "accuracy"], summary[summary["target"] == target].iloc[0]
-        assert (row["accuracy"], row["deviation"], row["runs"]) == (pytest.approx(values.mean()), pytest.approx(values.std(ddof=1)), 3)
+        values, row = (
+            frame.loc[frame["target"] == target, "accuracy"],
+            summary[summary["target"] == target].iloc[0],
+        )
+        assert (row["accuracy"], row["deviation"], row["runs"]) == (
+            pytest.approx(values.mean()),
+            pytest.approx(values.std(ddof=1)),
+            3,
+        )
     assert np.isnan(summary["invalid_rate"]).all()
     assert result.differences().empty, "nothing to compare with"
 
@@ -109,13 +132,18 @@ def test_a_planted_gap_is_found_and_none_is_not():
 
 @pytest.mark.parametrize(("deviation", "own"), [(0, 0.8), (0.015, 0.2), (0.03, 0.8)])
 def test_intervals_hold_the_truth_with_three_seeds(deviation, own):
-    """Over texts alone, the drop's and the difference's held it in 0.94, 0.84 and 0.74, and in 0.95, 0.82 and 0.44, of such draws of 1,000 texts."""
+    """Over texts alone, the drop's and the difference's held it in 0.94, 0.84 and 0.74, and in 0.95, 0.82 and
+    0.44, of such draws of 1,000 texts.
+    """
     for held in coverage(3, 300, deviation, own, draws=200, seed=1):
         assert held >= 0.92
 
 
 def test_an_interval_says_what_it_is_over():
-    several, one = [planted(PROMPT_TUNING, seed, 0.8, 0.7) for seed in range(3)], planted(MODEL_TUNING, 0, 0.8, 0.6)
+    several, one = (
+        [planted(PROMPT_TUNING, seed, 0.8, 0.7) for seed in range(3)],
+        planted(MODEL_TUNING, 0, 0.8, 0.6),
+    )
     result = DomainShift(("source", "target"), (*several, one))
     assert result.summary()["over"].tolist() == [SEEDS_AND_TEXTS] * 2 + [TEXTS] * 2
     assert result.differences()["over"].tolist() == [SOME_SEEDS] * 2
@@ -129,9 +157,16 @@ def test_the_conclusion_says_a_drop_no_drop_or_neither():
         return DomainShift(("films", "meals"), (*prompts, *others)).conclusion
 
     models = [planted(MODEL_TUNING, seed, 0.8, 0.5) for seed in range(3)]
-    assert said(0.6, 400).startswith("Accuracy is clearly lower than on films in 1 of 1 comparison, most for prompt tuning on meals, -0.")
-    assert said(0.8, 30_000).startswith("No drop from films of more than 2 points on any target; the largest change: prompt tuning on meals,")
-    assert said(0.8, 60).startswith("Cannot tell whether accuracy falls from films: no drop is clearly above zero, nor all within ±2 points;")
+    assert said(0.6, 400).startswith(
+        "Accuracy is clearly lower than on films in 1 of 1 comparison, most for prompt tuning on meals, -0."
+    )
+    assert said(0.8, 30_000).startswith(
+        "No drop from films of more than 2 points on any target; the largest change: prompt tuning on meals,"
+    )
+    assert said(0.8, 60).startswith(
+        "Cannot tell whether accuracy falls from films: no drop is clearly above zero, nor all "
+        "within ±2 points;"
+    )
     assert "Prompt tuning loses less than model tuning on meals" in said(0.75, 400, *models)
     assert "cannot be told (model's drop minus prompt's on meals" in said(0.5, 400, *models)
     assert "over seeds and texts" in said(0.6, 400)
@@ -139,7 +174,9 @@ def test_the_conclusion_says_a_drop_no_drop_or_neither():
 
 def test_all_right_on_few_texts_is_no_proof_of_no_drop():
     """Every prompt answers all ten texts: the interval has no width, and shows nothing."""
-    result = DomainShift(("films", "meals"), tuple(planted(PROMPT_TUNING, seed, 1.1, 1.1, 10) for seed in range(3)))
+    result = DomainShift(
+        ("films", "meals"), tuple(planted(PROMPT_TUNING, seed, 1.1, 1.1, 10) for seed in range(3))
+    )
     assert result.summary()[["drop_low", "drop_high"]].to_numpy().tolist() == [[0, 0], [0, 0]]
     assert result.conclusion.startswith("Cannot tell")
 
@@ -147,5 +184,11 @@ def test_all_right_on_few_texts_is_no_proof_of_no_drop():
 def test_labels_are_renamed_and_unknown_ones_named(tasks):
     task = Task(("a", "b"), ("pos", "bad"), ("bad", "pos"), "other")
     assert mapped(task, {"pos": "good"}, LABELS).answers == ("good", "bad")
-    with pytest.raises(DataError, match=r"other: found the label 'pos'; the source has bad, good: say what it stands for, such as pos=bad"):
+    with pytest.raises(
+        DataError,
+        match=(
+            r"other: found the label 'pos'; the source has bad, good: say what it stands for, such as "
+            r"pos=bad"
+        ),
+    ):
         mapped(task, {}, LABELS)

@@ -1,4 +1,6 @@
-"""Ensembles: one batch is N separate passes, the vote follows from the members' answers, and the figures are those of the books."""
+"""Ensembles: one batch is N separate passes, the vote follows from the members' answers, and the figures are
+those of the books.
+"""
 
 from collections import Counter
 
@@ -9,16 +11,24 @@ from sklearn.metrics import accuracy_score, cohen_kappa_score, f1_score
 from explorer.errors import DataError
 from explorer.evaluation.ensemble import Ensemble, calibration_error, ensemble, fleiss_kappa, pass_times
 from explorer.prompt import Origin, SoftPrompt
-from explorer.tasks import Task
+from explorer.texts.tasks import Task
 
 LABELS = ("bad", "good", "sort")
-TEXTS = tuple(f"{article} {adjective} {noun}" for article in ("a", "the") for adjective in ("good", "bad", "old", "slow") for noun in ("film", "story"))
+TEXTS = tuple(
+    f"{article} {adjective} {noun}"
+    for article in ("a", "the")
+    for adjective in ("good", "bad", "old", "slow")
+    for noun in ("film", "story")
+)
 
 
 @pytest.fixture(scope="module")
 def prompts():
     generator = np.random.default_rng(0)
-    return [SoftPrompt(generator.standard_normal((length, 16)) * 2, f"p{length}", Origin(format="npy")) for length in (2, 9, 5)]
+    return [
+        SoftPrompt(generator.standard_normal((length, 16)) * 2, f"p{length}", Origin(format="npy"))
+        for length in (2, 9, 5)
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +38,9 @@ def task():
 
 @pytest.fixture
 def planted():
-    """Four members on three texts: a clear vote, a tie that the larger sum of logarithms decides, and full agreement."""
+    """Four members on three texts: a clear vote, a tie that the larger sum of logarithms decides, and full
+    agreement.
+    """
     task = Task(("one", "two", "three"), ("good", "bad", "good"), ("bad", "good"), "planted")
     good = np.array([[0.9, 0.9, 0.6], [0.6, 0.6, 0.7], [0.4, 0.01, 0.8], [0.8, 0.4, 0.9]])
     return Ensemble(("a", "b", "c", "d"), task, np.stack([1 - good, good], axis=2).astype(np.float32))
@@ -51,7 +63,10 @@ def test_progress_is_a_sentence_and_a_share(tiny, prompts, task):
 
 def test_the_vote_and_its_ties(planted):
     assert planted.votes.tolist() == [[1, 3], [2, 2], [0, 4]]
-    assert planted.majority.tolist() == [1, 0, 1], "log .1 + log .4 + log .99 + log .6 of `bad` is more than log .9 + log .6 + log .01 + log .4 of `good`"
+    assert planted.majority.tolist() == [1, 0, 1], (
+        "log .1 + log .4 + log .99 + log .6 of `bad` is more than log .9 + log .6 + log .01 + log .4 "
+        "of `good`"
+    )
     assert planted.tied == pytest.approx(1 / 3)
     assert planted.mean_probabilities[:, 1] == pytest.approx([0.675, 0.4775, 0.75])
     assert planted.disagreement == pytest.approx(2 / 3)
@@ -72,7 +87,9 @@ def test_figures_follow_from_the_members_answers(tiny, prompts, task):
         assert counted[vote] == max(counted.values())
     assert record["ensemble"] == pytest.approx(accuracy_score(right, record["majority"]))
     assert record["together"][2]["accuracy"] == record["ensemble"]
-    assert record["together"][3]["accuracy"] == pytest.approx(accuracy_score(right, record["mean_probability"]))
+    assert record["together"][3]["accuracy"] == pytest.approx(
+        accuracy_score(right, record["mean_probability"])
+    )
     expected = [[np.mean([x == y for x, y in zip(a, b, strict=True)]) for b in answers] for a in answers]
     np.testing.assert_allclose(record["agreement"], expected)
 
@@ -87,24 +104,43 @@ def test_a_difference_of_the_vote_from_itself_is_nothing(planted):
 
 def voting(answers: np.ndarray) -> Ensemble:
     """Members that are right [N, B] where told so, on texts that are all good."""
-    task = Task(tuple(f"text {number}" for number in range(answers.shape[1])), ("good",) * answers.shape[1], ("bad", "good"), "planted")
+    task = Task(
+        tuple(f"text {number}" for number in range(answers.shape[1])),
+        ("good",) * answers.shape[1],
+        ("bad", "good"),
+        "planted",
+    )
     good = np.where(answers, 0.9, 0.1)
-    return Ensemble(tuple(f"m{number}" for number in range(len(answers))), task, np.stack([1 - good, good], axis=2).astype(np.float32))
+    return Ensemble(
+        tuple(f"m{number}" for number in range(len(answers))),
+        task,
+        np.stack([1 - good, good], axis=2).astype(np.float32),
+    )
 
 
 def test_the_conclusion_says_whether_the_vote_beats_its_average_member():
     generator = np.random.default_rng(0)
     right = generator.random((5, 400)) < 0.7
     assert "; it beats its average member (+0." in voting(right).conclusion
-    assert "; it does not beat its average member but is worse (-0." in voting(generator.random((5, 400)) < 0.3).conclusion
+    assert (
+        "; it does not beat its average member but is worse (-0."
+        in voting(generator.random((5, 400)) < 0.3).conclusion
+    )
     alike = np.repeat(right[:1], 3, axis=0)
-    assert "; it does not beat its average member: they are equal within ±2 points (+0.000, 95 %: +0.000 to +0.000)" in voting(alike).conclusion
-    assert "; whether it beats its average member cannot be told (" in voting(alike[:, :100]).conclusion, "a hundred texts are too few to say so"
+    assert (
+        "; it does not beat its average member: they are equal within ±2 points (+0.000, 95 %: "
+        "+0.000 to +0.000)"
+    ) in voting(alike).conclusion
+    assert "; whether it beats its average member cannot be told (" in voting(alike[:, :100]).conclusion, (
+        "a hundred texts are too few to say so"
+    )
     assert voting(right).to_record()["conclusion"] == voting(right).conclusion
 
 
 def test_kappa_of_the_textbook():
-    """Fourteen raters, ten subjects, five categories: Fleiss's own kind of example, worked on many pages as 0.210."""
+    """Fourteen raters, ten subjects, five categories: Fleiss's own kind of example, worked on many pages as
+    0.210.
+    """
     table = [[0, 0, 0, 0, 14], [0, 2, 6, 4, 2], [0, 0, 3, 5, 6], [0, 3, 9, 2, 0], [2, 2, 8, 1, 1]]
     table += [[7, 7, 0, 0, 0], [3, 2, 6, 3, 0], [2, 5, 3, 2, 2], [6, 5, 2, 1, 0], [0, 2, 2, 3, 7]]
     assert fleiss_kappa(np.array(table)) == pytest.approx(0.210, abs=5e-4)

@@ -1,4 +1,6 @@
-"""The examples: texts that are enough, balanced, distinct and readable as a task; a notebook and commands that run."""
+"""The examples: texts that are enough, balanced, distinct and readable as a task; a notebook and commands
+that run.
+"""
 
 import csv
 import os
@@ -15,14 +17,17 @@ import pytest
 from typer.testing import CliRunner
 
 from explorer.cli import app
-from explorer.tasks import read_task
+from explorer.texts.tasks import read_task
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "examples"
 DOMAINS = ("films", "restaurants", "products")
 """of one task, sentiment"""
 FILES = dict.fromkeys(DOMAINS, ("negative", "positive"))
-FILES |= {"opinions": ("objective", "subjective"), "questions": ("abbreviation", "description", "entity", "human", "location", "number")}
+FILES |= {
+    "opinions": ("objective", "subjective"),
+    "questions": ("abbreviation", "description", "entity", "human", "location", "number"),
+}
 """name -> its labels, in the order of the alphabet"""
 
 
@@ -101,17 +106,26 @@ def test_the_tour_runs_from_top_to_bottom_and_shows_tables(tmp_path):
     notebook = nbformat.read(tmp_path / "examples" / "tour.ipynb", as_version=4)
     assert all(not cell.get("outputs") for cell in notebook.cells), "the notebook is kept without outputs"
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "JUPYTER_PLATFORM_DIRS": "1"}
-    client = NotebookClient(notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(tmp_path / "examples")}})
+    client = NotebookClient(
+        notebook,
+        timeout=120,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(tmp_path / "examples")}},
+    )
     client.execute(env=environment)
     results = [cell.outputs[-1]["data"] for cell in notebook.cells if cell.cell_type == "code"]
     assert all("<table" in data["text/html"] for data in results)
     assert all(len(data["text/plain"].splitlines()) <= 3 for data in results)
-    left = {path.name for path in (tmp_path / "examples").iterdir()} - {path.name for path in EXAMPLES.iterdir()}
+    left = {path.name for path in (tmp_path / "examples").iterdir()} - {
+        path.name for path in EXAMPLES.iterdir()
+    }
     assert left <= {"out"}
 
 
 def test_examples_that_write_do_so_in_an_ignored_folder_and_run_twice(tmp_path, monkeypatch):
-    lines = re.search(r"```sh\n(.*?)```", (EXAMPLES / "README.md").read_text(encoding="utf-8"), re.DOTALL)[1].splitlines()
+    lines = re.search(r"```sh\n(.*?)```", (EXAMPLES / "README.md").read_text(encoding="utf-8"), re.DOTALL)[
+        1
+    ].splitlines()
     writing = [shlex.split(line)[1:] for line in lines if " out/" in line]
     assert len(writing) >= 2
     (tmp_path / "examples").symlink_to(EXAMPLES)
@@ -122,5 +136,7 @@ def test_examples_that_write_do_so_in_an_ignored_folder_and_run_twice(tmp_path, 
             result = CliRunner().invoke(app, arguments)
             assert result.exit_code == 0, result.output[-2000:]
     assert {path.name for path in tmp_path.iterdir()} == {"examples", "out"}
-    ignored = subprocess.run(["git", "check-ignore", "out/x", "examples/out/x"], cwd=ROOT, capture_output=True, text=True)
+    ignored = subprocess.run(
+        ["git", "check-ignore", "out/x", "examples/out/x"], cwd=ROOT, capture_output=True, text=True
+    )
     assert not (ROOT / ".git").exists() or ignored.stdout.split() == ["out/x", "examples/out/x"]

@@ -1,4 +1,6 @@
-"""Replacing a prompt by its nearest words: what is replaced by itself answers the same, and the figures follow from the answers."""
+"""Replacing a prompt by its nearest words: what is replaced by itself answers the same, and the figures
+follow from the answers.
+"""
 
 from dataclasses import replace
 
@@ -6,13 +8,27 @@ import numpy as np
 import pytest
 
 from explorer.errors import ExplorerError, PromptError
-from explorer.evaluation.faithfulness import NORM_KEPT, SPARSE_WORDS, Faithfulness, Reading, discretized, faithfulness, mirrored
+from explorer.evaluation.faithfulness import (
+    NORM_KEPT,
+    SPARSE_WORDS,
+    Faithfulness,
+    Reading,
+    discretized,
+    faithfulness,
+    mirrored,
+)
 from explorer.formats import read_prompt
 from explorer.prompt import Origin, SoftPrompt
-from explorer.tasks import Task
+from explorer.texts.tasks import Task
 
 TASK = Task(
-    ("a charming, funny film", "dull and far too long", "i loved every minute", "the plot makes no sense", "a waste of time"),
+    (
+        "a charming, funny film",
+        "dull and far too long",
+        "i loved every minute",
+        "the plot makes no sense",
+        "a waste of time",
+    ),
     ("positive", "negative", "positive", "negative", "negative"),
     ("negative", "positive"),
     "films",
@@ -46,8 +62,14 @@ def result(model, vocabulary, trained):
 def test_every_reading_is_taken_and_the_soft_prompt_is_itself(result):
     frame = result.to_frame().set_index("reading")
     assert [name for name in frame.index if not name.endswith(NORM_KEPT)] == READINGS
-    assert (frame.loc["soft", "agreement"], frame.loc["soft", "kl"], frame.loc["soft", "difference"]) == (1, 0, 0)
-    assert (frame.loc["soft", "difference_low"], frame.loc["soft", "difference_high"]) == (0, 0), "the bootstrap is paired"
+    assert (frame.loc["soft", "agreement"], frame.loc["soft", "kl"], frame.loc["soft", "difference"]) == (
+        1,
+        0,
+        0,
+    )
+    assert (frame.loc["soft", "difference_low"], frame.loc["soft", "difference_high"]) == (0, 0), (
+        "the bootstrap is paired"
+    )
     assert frame.loc["random-words", "draws"] == 3
     assert (frame["kl"] >= 0).all()
     assert frame["accuracy"].between(0, 1).all()
@@ -62,8 +84,12 @@ def test_figures_follow_from_separate_answers(result, model, vocabulary, trained
     frame = result.to_frame().set_index("reading")
     for name, found in (("cosine", cosine), ("none", none)):
         assert frame.loc[name, "accuracy"] == pytest.approx((found.argmax(axis=1) == gold).mean())
-        assert frame.loc[name, "agreement"] == pytest.approx((found.argmax(axis=1) == soft.argmax(axis=1)).mean())
-        assert frame.loc[name, "kl"] == pytest.approx((soft * np.log(soft / found)).sum(axis=1).mean(), abs=1e-5)
+        assert frame.loc[name, "agreement"] == pytest.approx(
+            (found.argmax(axis=1) == soft.argmax(axis=1)).mean()
+        )
+        assert frame.loc[name, "kl"] == pytest.approx(
+            (soft * np.log(soft / found)).sum(axis=1).mean(), abs=1e-5
+        )
         flipped = [TASK.texts[b] for b in np.flatnonzero(found.argmax(axis=1) != soft.argmax(axis=1))]
         assert result.flips_frame(name)["text"].tolist() == flipped
         assert frame.loc[name, "flips"] == len(flipped)
@@ -79,7 +105,9 @@ def test_the_curve_runs_from_the_prompt_to_its_words(result):
 
 def answering(n: int, **right: tuple[float, ...]) -> Faithfulness:
     """Readings that are right on the first share of n texts, one share a draw."""
-    task = Task(tuple(f"text {number}" for number in range(n)), ("positive",) * n, ("negative", "positive"), "planted")
+    task = Task(
+        tuple(f"text {number}" for number in range(n)), ("positive",) * n, ("negative", "positive"), "planted"
+    )
     readings = []
     for name, shares in right.items():
         yes = np.array([np.where(np.arange(n) < share * n, 0.9, 0.1) for share in shares], np.float32)
@@ -90,17 +118,31 @@ def answering(n: int, **right: tuple[float, ...]) -> Faithfulness:
 def test_the_conclusion_says_what_survives_and_what_cannot_be_told():
     others = {"none": (0.5,), "random_words": (0.5, 0.5)}
     lost = answering(400, soft=(0.8,), cosine=(0.6,), **others).conclusion
-    assert lost.startswith("The nearest words do not do what the prompt does (accuracy 0.600 against 0.800, 95 %: -0.")
+    assert lost.startswith(
+        "The nearest words do not do what the prompt does (accuracy 0.600 against 0.800, 95 %: -0."
+    )
     assert lost.endswith("(0.500 without a prompt, 0.500 with random words).")
-    assert "do as well as the prompt, within ±2 points (accuracy 0.800 against 0.800" in answering(400, soft=(0.8,), cosine=(0.8,), **others).conclusion
-    assert "These texts cannot tell whether" in answering(100, soft=(0.8,), cosine=(0.8,), **others).conclusion
-    assert "The nearest words do better than the prompt (" in answering(400, soft=(0.6,), cosine=(0.8,), **others).conclusion
+    assert (
+        "do as well as the prompt, within ±2 points (accuracy 0.800 against 0.800"
+        in answering(400, soft=(0.8,), cosine=(0.8,), **others).conclusion
+    )
+    assert (
+        "These texts cannot tell whether" in answering(100, soft=(0.8,), cosine=(0.8,), **others).conclusion
+    )
+    assert (
+        "The nearest words do better than the prompt ("
+        in answering(400, soft=(0.6,), cosine=(0.8,), **others).conclusion
+    )
     assert answering(400, soft=(0.5,), cosine=(0.5,), **others)
 
 
 def test_random_words_have_an_interval_over_draws_too():
     def width(*shares: float) -> float:
-        frame = answering(400, soft=(0.8,), cosine=(0.8,), none=(0.5,), random_words=shares).to_frame().set_index("reading")
+        frame = (
+            answering(400, soft=(0.8,), cosine=(0.8,), none=(0.5,), random_words=shares)
+            .to_frame()
+            .set_index("reading")
+        )
         low, high = frame.loc["random-words", ["low", "high"]]
         assert low <= np.mean(shares) <= high
         return high - low
@@ -110,7 +152,11 @@ def test_random_words_have_an_interval_over_draws_too():
 
 
 def test_a_prompt_of_words_loses_nothing_by_being_read(model, vocabulary):
-    prompt = SoftPrompt(vocabulary.embedding[vocabulary.encode("a charming film of great beauty")], "words", Origin(format="planted"))
+    prompt = SoftPrompt(
+        vocabulary.embedding[vocabulary.encode("a charming film of great beauty")],
+        "words",
+        Origin(format="planted"),
+    )
     frame = faithfulness(model, vocabulary, prompt, TASK, draws=1, points=2).to_frame().set_index("reading")
     for reading in ("cosine", "whitened", "l2", "csls", "cosine" + NORM_KEPT, "sparse-1", "sparse-5"):
         assert (frame.loc[reading, "agreement"], frame.loc[reading, "flips"]) == (1, 0)
@@ -121,7 +167,9 @@ def test_a_prompt_of_words_loses_nothing_by_being_read(model, vocabulary):
 def test_kept_norms_are_the_prompts_own_and_directions_the_words(vocabulary, trained):
     found = discretized(trained, vocabulary)
     kept, own = found["cosine" + NORM_KEPT][0], found["cosine"][0]
-    np.testing.assert_allclose(np.linalg.norm(kept, axis=1), np.linalg.norm(trained.vectors, axis=1), rtol=1e-5)
+    np.testing.assert_allclose(
+        np.linalg.norm(kept, axis=1), np.linalg.norm(trained.vectors, axis=1), rtol=1e-5
+    )
     cosine = (kept * own).sum(axis=1) / np.linalg.norm(kept, axis=1) / np.linalg.norm(own, axis=1)
     np.testing.assert_allclose(cosine, 1, rtol=1e-5)
 
@@ -133,7 +181,9 @@ def test_the_wayward_prompt_reads_as_its_sentence(vocabulary, trained):
 
 def test_progress_is_a_sentence_and_a_share(model, vocabulary, trained):
     said, shares = [], []
-    faithfulness(model, vocabulary, trained, TASK, draws=1, points=2, share=shares.append, progress=said.append)
+    faithfulness(
+        model, vocabulary, trained, TASK, draws=1, points=2, share=shares.append, progress=said.append
+    )
     assert said == ["sentiment/class-label-0: 5 texts with the prompt and with 23 stand-ins for it"]
     assert (shares[-1], shares) == (1, sorted(shares))
 
@@ -152,4 +202,9 @@ def test_what_cannot_be_run_is_named(result, model, vocabulary, trained):
     with pytest.raises(ExplorerError, match="found 0 draws and 11 points; expected at least 1 and 2"):
         faithfulness(model, vocabulary, trained, TASK, draws=0)
     with pytest.raises(PromptError, match="vectors of width 3"):
-        faithfulness(model, vocabulary, SoftPrompt(np.ones((2, 3), np.float32), "narrow", Origin(format="planted")), TASK)
+        faithfulness(
+            model,
+            vocabulary,
+            SoftPrompt(np.ones((2, 3), np.float32), "narrow", Origin(format="planted")),
+            TASK,
+        )

@@ -30,9 +30,9 @@ from explorer.figures.map import FAINTEST, SMALLEST
 from explorer.figures.map_names import Name, write_names
 from explorer.figures.style import COLORS, SYMBOLS, looks, without_common_folder
 from explorer.formats import find_prompts
-from explorer.pieces import readable
 from explorer.prompt import Origin, SoftPrompt
-from explorer.tasks import Task
+from explorer.texts.tasks import Task
+from explorer.words.pieces import readable
 
 EVIL = "<b>evil</b> & <a href='x'>link</a>"
 HARMLESS = "&lt;b&gt;evil&lt;/b&gt; &amp; &lt;a href='x'&gt;link&lt;/a&gt;"
@@ -123,7 +123,13 @@ def test_label_heatmap_has_similarity_ranks_and_a_frame_for_each_label_token(pro
 
 
 def test_probability_bars_cut_each_prompt_into_its_labels():
-    predictions = Predictions(("a", "no prompt"), ("text",), ("no", "yes"), np.array([[[0.25, 0.75]], [[0.5, 0.5]]], np.float32), None)
+    predictions = Predictions(
+        ("a", "no prompt"),
+        ("text",),
+        ("no", "yes"),
+        np.array([[[0.25, 0.75]], [[0.5, 0.5]]], np.float32),
+        None,
+    )
     bars = figures.probability_bars(predictions).data
     assert np.allclose(sum(np.array(bar.x) for bar in bars), 1)
     assert len({bar.marker.pattern.shape for bar in bars}) == len(bars)
@@ -147,7 +153,10 @@ def test_comparison_figure_says_when_nothing_is_recorded(prompts, vocabulary):
 
 def _whole_map(prompts, vocabulary, planted_map, **more) -> go.Figure:
     placements = [place_prompt(prompt, vocabulary, planted_map) for prompt in prompts]
-    placements += [replace(placements[0], kind="initial"), place_labels(("negative", "positive"), vocabulary, planted_map)]
+    placements += [
+        replace(placements[0], kind="initial"),
+        place_labels(("negative", "positive"), vocabulary, planted_map),
+    ]
     return figures.map_figure(
         planted_map,
         vocabulary,
@@ -165,7 +174,13 @@ def test_map_is_webgl_small_and_names_points_by_id(prompts, vocabulary, planted_
     cloud = figure.data[0]
     assert cloud.text is None
     assert np.array_equal(cloud.customdata, planted_map.token_ids)
-    marked = [tuple(point[:3]) for trace in figure.data if trace.customdata is not None for point in trace.customdata if np.ndim(point)]
+    marked = [
+        tuple(point[:3])
+        for trace in figure.data
+        if trace.customdata is not None
+        for point in trace.customdata
+        if np.ndim(point)
+    ]
     assert ("prompt", prompts[0].name, 0) in marked
     assert ("label", "", 1) in marked
 
@@ -175,14 +190,22 @@ def test_a_sketched_map_needs_no_webgl_and_shows_the_same(prompts, vocabulary, p
     sketch = figures.sketched(_whole_map(prompts, vocabulary, planted_map, told=True), (800, 400))
     (picture,), (key, *marks) = sketch.layout.images, sketch.data
     assert {mark.type for mark in sketch.data} == {"scatter"}
-    assert (sketch.layout.xaxis, sketch.layout.yaxis, sketch.layout.annotations) == (whole.layout.xaxis, whole.layout.yaxis, whole.layout.annotations)
+    assert (sketch.layout.xaxis, sketch.layout.yaxis, sketch.layout.annotations) == (
+        whole.layout.xaxis,
+        whole.layout.yaxis,
+        whole.layout.annotations,
+    )
     assert [mark.name for mark in (key, *marks)] == [mark.name for mark in whole.data]
     for drawn, mark in zip(marks, whole.data[1:], strict=True):
         np.testing.assert_array_equal(drawn.x, mark.x)
         assert drawn.hovertemplate == mark.hovertemplate
     (left, right), (low, high) = whole.layout.xaxis.range, whole.layout.yaxis.range
-    np.testing.assert_allclose((picture.x, picture.y, picture.sizex, picture.sizey), (left, high, right - left, high - low))
-    alpha = np.asarray(Image.open(io.BytesIO(base64.b64decode(picture.source.removeprefix("data:image/png;base64,")))))[..., 3]
+    np.testing.assert_allclose(
+        (picture.x, picture.y, picture.sizex, picture.sizey), (left, high, right - left, high - low)
+    )
+    alpha = np.asarray(
+        Image.open(io.BytesIO(base64.b64decode(picture.source.removeprefix("data:image/png;base64,"))))
+    )[..., 3]
     words = np.zeros((400, 800), int)
     for x, y in planted_map.xy.astype(float):
         if left <= x <= right and low <= y <= high:
@@ -199,7 +222,10 @@ def test_map_names_every_piece_on_demand_and_stays_below_a_megabyte(prompts, voc
 
 
 def test_the_less_a_place_is_trusted_the_fainter_its_token(prompts, vocabulary, planted_map):
-    placement = replace(place_prompt(prompts[0], vocabulary, planted_map), trust=np.linspace(0, 1, prompts[0].length, dtype=np.float32))
+    placement = replace(
+        place_prompt(prompts[0], vocabulary, planted_map),
+        trust=np.linspace(0, 1, prompts[0].length, dtype=np.float32),
+    )
     figure = figures.map_figure(planted_map, vocabulary, [placement])
     (trace,) = [trace for trace in figure.data if trace.name == placement.prompt and not trace.showlegend]
     opacity = np.asarray(trace.marker.opacity)
@@ -222,9 +248,13 @@ def test_text_from_checkpoints_is_shown_letter_by_letter(prompts, vocabulary, pl
         figures.norm_figure([norms]),
         figures.norm_boxes([norms], {EVIL: EVIL}),
         figures.redundancy_heatmap(redundancy(prompt, vocabulary, k=3, nulls=2)),
-        figures.comparison_figure(compare([prompt, prompts[1]], vocabulary, by="prompt", k=3, nulls=10), "coherence"),
+        figures.comparison_figure(
+            compare([prompt, prompts[1]], vocabulary, by="prompt", k=3, nulls=10), "coherence"
+        ),
         figures.map_figure(planted_map, vocabulary, [placed], neighbors=[found]),
-        figures.probability_bars(Predictions((EVIL,), ("t",), (EVIL, "x"), np.full((1, 1, 2), 0.5, np.float32), None)),
+        figures.probability_bars(
+            Predictions((EVIL,), ("t",), (EVIL, "x"), np.full((1, 1, 2), 0.5, np.float32), None)
+        ),
     ]
     for figure in drawn:
         shown = [text for text in _shown(json.loads(figure.to_json())) if "evil" in text]
@@ -236,7 +266,12 @@ def test_text_from_checkpoints_is_shown_letter_by_letter(prompts, vocabulary, pl
 def _shown(value, key: str = "") -> list[str]:
     """Every text of a figure that Plotly draws: not what identifies points and groups."""
     if isinstance(value, dict):
-        return [text for name, item in value.items() if name not in ("customdata", "legendgroup", "bdata") for text in _shown(item, name)]
+        return [
+            text
+            for name, item in value.items()
+            if name not in ("customdata", "legendgroup", "bdata")
+            for text in _shown(item, name)
+        ]
     if isinstance(value, list):
         return [text for item in value for text in _shown(item, key)]
     return [value] if isinstance(value, str) else []
@@ -254,7 +289,10 @@ def test_looks_differ_in_symbol_where_colors_repeat():
     assert len({(look.color, look.symbol) for look in many.values()}) == len(COLORS) * len(SYMBOLS)
 
 
-@pytest.mark.parametrize(("piece", "text"), [("▁great", "great"), ("ing", "·ing"), ("▁", "␣"), ("<extra_id_0>", "<extra_id_0>"), ("Ġgood", "good")])
+@pytest.mark.parametrize(
+    ("piece", "text"),
+    [("▁great", "great"), ("ing", "·ing"), ("▁", "␣"), ("<extra_id_0>", "<extra_id_0>"), ("Ġgood", "good")],
+)
 def test_pieces_read_like_words(piece, text):
     assert readable(piece) == text
 
@@ -275,14 +313,27 @@ def test_tokens_grow_with_their_weight(planted_map, vocabulary, prompts):
 
 @pytest.fixture(scope="module")
 def stand_ins(model, vocabulary, prompts):
-    task = Task(("fine", "dull", "warm and funny"), ("positive", "negative", "positive"), ("negative", "positive"), "films")
+    task = Task(
+        ("fine", "dull", "warm and funny"),
+        ("positive", "negative", "positive"),
+        ("negative", "positive"),
+        "films",
+    )
     return faithfulness(model, vocabulary, prompts[0], task, draws=2, points=3)
 
 
 def test_the_stand_ins_are_drawn_with_their_accuracy_and_interval(stand_ins):
-    frame = stand_ins.to_frame().assign(title=lambda frame: frame["reading"].map(figures.reading_title)).set_index("title")
+    frame = (
+        stand_ins.to_frame()
+        .assign(title=lambda frame: frame["reading"].map(figures.reading_title))
+        .set_index("title")
+    )
     traces = figures.faithfulness_figure(stand_ins).data
-    drawn = {title: (x, plus) for trace in traces for title, x, plus in zip(trace.y, trace.x, trace.error_x.array, strict=True)}
+    drawn = {
+        title: (x, plus)
+        for trace in traces
+        for title, x, plus in zip(trace.y, trace.x, trace.error_x.array, strict=True)
+    }
     assert set(drawn) == set(frame.index)
     for title, (x, plus) in drawn.items():
         assert (x, x + plus) == pytest.approx((frame.loc[title, "accuracy"], frame.loc[title, "high"]))
@@ -296,7 +347,9 @@ def test_attribution_is_drawn_token_by_token_with_signs(model, vocabulary, promp
     for measure in ("leave_one_out", "gate", "integrated_gradients"):
         (bars,) = figures.attribution_figure(result, [EVIL] * prompts[0].length, measure).data
         np.testing.assert_allclose(bars.y, getattr(result, measure))
-        assert [shape == "/" for shape in bars.marker.pattern.shape] == (getattr(result, measure) < 0).tolist()
+        assert [shape == "/" for shape in bars.marker.pattern.shape] == (
+            getattr(result, measure) < 0
+        ).tolist()
         assert all("<b>" not in name for name in bars.x)
     away, added = figures.deletion_figure(result).data
     assert (list(away.y), list(added.y)) == (result.deletion.tolist(), result.insertion.tolist())
@@ -318,21 +371,42 @@ def test_names_lose_the_folder_that_all_have():
 
 
 def test_names_on_the_map_are_not_written_over_more_important_ones():
-    """A name is moved aside first (tests/test_map_groups.py); where it has no other place it is left out, unless it is that of a label."""
+    """A name is moved aside first (tests/test_map_groups.py); where it has no other place it is left out,
+    unless it is that of a label.
+    """
     named = (("landmark", 0.5), ("group", 0.505), ("landmark", 0.1), ("label", 0.5), ("label", 0.501))
     figure = go.Figure()
-    write_names(figure, [Name(kind, f"{kind} {x}", ((x, 0.5, 0.0, 0.0),)) for kind, x in named], np.zeros(2), np.ones(2), np.zeros((0, 2)))
+    write_names(
+        figure,
+        [Name(kind, f"{kind} {x}", ((x, 0.5, 0.0, 0.0),)) for kind, x in named],
+        np.zeros(2),
+        np.ones(2),
+        np.zeros((0, 2)),
+    )
     written = [re.sub("<[^>]*>", "", note.text) for note in figure.layout.annotations]
     assert written == ["label 0.5", "label 0.501", "landmark 0.1"], "labels are always written"
 
 
 def test_size_figure_has_a_panel_for_each_task_and_a_line_for_each_method():
     runs = [("nano", 1, "nano-t5"), ("mini", 9, "mini-t5")]
-    rows = [(name, size * 10**6, task, method, size / 20 + shift) for _, size, name in runs for task in "ab" for method, shift in (("x", 0.1), ("y", 0.3))]
-    measured = pd.DataFrame([*rows, ("mini-t5", 9 * 10**6, "a", "x", 0.75)], columns=["model", "parameters", "task", "method", "test"])
+    rows = [
+        (name, size * 10**6, task, method, size / 20 + shift)
+        for _, size, name in runs
+        for task in "ab"
+        for method, shift in (("x", 0.1), ("y", 0.3))
+    ]
+    measured = pd.DataFrame(
+        [*rows, ("mini-t5", 9 * 10**6, "a", "x", 0.75)],
+        columns=["model", "parameters", "task", "method", "test"],
+    )
     figure = figures.size_figure(measured)
     lines = [trace for trace in figure.data if trace.mode == "lines+markers"]
-    assert [(trace.name, trace.showlegend) for trace in lines] == [("x", True), ("y", True), ("x", False), ("y", False)]
+    assert [(trace.name, trace.showlegend) for trace in lines] == [
+        ("x", True),
+        ("y", True),
+        ("x", False),
+        ("y", False),
+    ]
     assert list(lines[0].x) == [10**6, 9 * 10**6]
     assert list(lines[0].y) == pytest.approx([0.15, 0.65])
     assert [annotation.text for annotation in figure.layout.annotations] == ["a", "b"]

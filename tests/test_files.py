@@ -1,4 +1,6 @@
-"""Files: whole or not at all, nothing replaced unasked, CSV that is safe to open, and where bundled data and caches lie."""
+"""Files: whole or not at all, nothing replaced unasked, CSV that is safe to open, and where bundled data and
+caches lie.
+"""
 
 import csv
 import io
@@ -14,9 +16,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from explorer import files
 from explorer.errors import WriteError
-from explorer.files import FORMULA_STARTS, cache_folder, check_folder, check_target, csv_bytes, locked, safe_csv, write_file, write_folder, written_whole
+from explorer.system import files
+from explorer.system.files import (
+    FORMULA_STARTS,
+    cache_folder,
+    check_folder,
+    check_target,
+    csv_bytes,
+    locked,
+    safe_csv,
+    write_file,
+    write_folder,
+    written_whole,
+)
 
 AS_ROOT = pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 
@@ -38,7 +51,9 @@ def test_a_file_is_replaced_only_when_asked_and_keeps_its_mode(tmp_path):
     path = tmp_path / "a.csv"
     path.write_bytes(b"old")
     path.chmod(0o640)
-    with pytest.raises(WriteError, match=r"a\.csv exists already; choose another name or overwrite it") as caught:
+    with pytest.raises(
+        WriteError, match=r"a\.csv exists already; choose another name or overwrite it"
+    ) as caught:
         write_file(path, b"new")
     assert (caught.value.setting, path.read_bytes()) == ("overwrite", b"old")
     write_file(path, b"new", overwrite=True)
@@ -60,7 +75,10 @@ def test_a_full_disk_leaves_what_was_there(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(WriteError, match=r"a: cannot be written \(No space left on device\); make room or choose another place"):
+    with pytest.raises(
+        WriteError,
+        match=r"a: cannot be written \(No space left on device\); make room or choose another place",
+    ):
         write_file(tmp_path / "a", b"new", overwrite=True)
     assert (names(tmp_path), (tmp_path / "a").read_bytes()) == (["a"], b"old")
 
@@ -122,7 +140,9 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path):
 
 def test_a_folder_that_is_there_is_filled_only_when_asked_and_others_files_stay(tmp_path):
     (tmp_path / "mine").write_bytes(b"mine")
-    with pytest.raises(WriteError, match="exists already and is not empty; choose another name or overwrite it"):
+    with pytest.raises(
+        WriteError, match="exists already and is not empty; choose another name or overwrite it"
+    ):
         write_folder(tmp_path, {"a": b"1"})
     write_folder(tmp_path, {"a": b"1"}, overwrite=True)
     assert names(tmp_path) == ["a", "mine"]
@@ -165,10 +185,17 @@ def test_a_folder_that_is_overwritten_changes_only_when_the_disk_took_all_of_it(
     monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(WriteError, match="No space left on device"):
         write_folder(tmp_path / "out", {"a": b"new", "b": b"new"}, overwrite=True, obsolete=["c"])
-    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == {"a": b"old", "b": b"old", "c": b"of the old"}
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == {
+        "a": b"old",
+        "b": b"old",
+        "c": b"of the old",
+    }
     monkeypatch.undo()
     write_folder(tmp_path / "out", {"a": b"new", "b": b"new"}, overwrite=True, obsolete=["c"])
-    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == {"a": b"new", "b": b"new"}
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == {
+        "a": b"new",
+        "b": b"new",
+    }
 
 
 def test_a_folder_that_a_killed_process_moved_aside_is_moved_back(tmp_path):
@@ -185,12 +212,21 @@ def test_a_folder_that_a_killed_process_moved_aside_is_moved_back(tmp_path):
 
 # Locks
 
-HOLD = "import sys; from pathlib import Path; from explorer.files import locked\nwith locked(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
+HOLD = (
+    "import sys; from pathlib import Path; from explorer.system.files import locked\nwith "
+    "locked(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
+)
 
 
 def holder(file) -> subprocess.Popen:
     """Another process that holds a lock until it is killed or its stdin is closed."""
-    process = subprocess.Popen([sys.executable, "-c", HOLD, str(file)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=files.PACKAGE.parent)
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(file)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=files.PACKAGE.parent,
+    )
     assert process.stdout.readline() == "held\n"
     return process
 
@@ -198,7 +234,16 @@ def holder(file) -> subprocess.Popen:
 def test_what_another_process_holds_is_refused_and_a_killed_one_locks_nobody_out(tmp_path):
     lock = tmp_path / "out" / ".lock"
     with holder(lock) as other:
-        with pytest.raises(WriteError, match=rf"out: process {other.pid} is at work in this folder; wait until it has ended, or choose another"), locked(lock):
+        with (
+            pytest.raises(
+                WriteError,
+                match=(
+                    rf"out: process {other.pid} is at work in this folder; wait until it has ended, or "
+                    r"choose another"
+                ),
+            ),
+            locked(lock),
+        ):
             pass
         other.kill()
     assert lock.exists(), "left behind"
@@ -217,7 +262,9 @@ def test_what_is_waited_for_is_told_and_then_held(tmp_path):
             other.stdin.close()
 
         with locked(tmp_path / "lock", waiting):
-            assert (tmp_path / "lock").read_text() == f"{os.getpid()}\n", "a file of its own: the other removed the first"
+            assert (tmp_path / "lock").read_text() == f"{os.getpid()}\n", (
+                "a file of its own: the other removed the first"
+            )
     assert said == [f"process {other.pid}"]
 
 
@@ -226,7 +273,10 @@ def test_a_lock_leaves_no_folder_behind_and_says_where_none_can_be_made(tmp_path
         pass
     assert names(tmp_path) == []
     (tmp_path / "file").write_text("")
-    with pytest.raises(WriteError, match=r"file: cannot be written \(File exists\); choose another place"), locked(tmp_path / "file" / "lock"):
+    with (
+        pytest.raises(WriteError, match=r"file: cannot be written \(File exists\); choose another place"),
+        locked(tmp_path / "file" / "lock"),
+    ):
         pass
 
 
@@ -234,18 +284,29 @@ def test_a_lock_leaves_no_folder_behind_and_says_where_none_can_be_made(tmp_path
 
 
 def test_a_cell_that_would_run_as_a_formula_gets_an_apostrophe_and_numbers_stay():
-    frame = pd.DataFrame({"piece": [f"{start}1+1" for start in FORMULA_STARTS] + ["plain"], "similarity": np.arange(-1.0, len(FORMULA_STARTS))})
+    frame = pd.DataFrame(
+        {
+            "piece": [f"{start}1+1" for start in FORMULA_STARTS] + ["plain"],
+            "similarity": np.arange(-1.0, len(FORMULA_STARTS)),
+        }
+    )
     rows = list(csv.reader(io.StringIO(safe_csv(frame), newline="")))
     assert [row[0] for row in rows[1:]] == [f"'{start}1+1" for start in FORMULA_STARTS] + ["plain"]
     assert rows[1][1] == "-1.0"
 
 
-@given(st.lists(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])), min_size=1, max_size=5))
+@given(
+    st.lists(
+        st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])), min_size=1, max_size=5
+    )
+)
 def test_any_text_survives_but_for_the_apostrophe(texts):
     content = csv_bytes(pd.DataFrame({"piece": texts, "rank": range(len(texts))})).decode()
     assert content.count("\r\n") == sum(text.count("\r\n") for text in texts), "rows end in a line feed"
     rows = list(csv.reader(io.StringIO(content, newline="")))
-    assert [row[0] for row in rows[1:]] == [f"'{text}" if text.startswith(FORMULA_STARTS) else text for text in texts]
+    assert [row[0] for row in rows[1:]] == [
+        f"'{text}" if text.startswith(FORMULA_STARTS) else text for text in texts
+    ]
 
 
 # Places
@@ -271,4 +332,6 @@ def test_what_a_killed_process_left_behind_is_removed_and_nothing_else(tmp_path)
     for path in (left, mine, running, other):
         path.write_text("begun")
     write_file(tmp_path / "a.pt", b"whole")
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["a.pt", mine.name, running.name, other.name])
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        ["a.pt", mine.name, running.name, other.name]
+    )

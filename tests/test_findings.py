@@ -1,4 +1,6 @@
-"""What a prompt learned in ten seconds: reading and learning are told apart, and neither is claimed without evidence."""
+"""What a prompt learned in ten seconds: reading and learning are told apart, and neither is claimed without
+evidence.
+"""
 
 from dataclasses import replace
 
@@ -13,7 +15,13 @@ from explorer.session import Session
 def origin(vocabulary, dev=0.8, alone=0.5, texts=500):
     """A record of a prompt that reached `dev`."""
     history = (Evaluation(0, None, alone), Evaluation(9, 0.1, dev))
-    record = Origin(base_model=vocabulary.name, base_fingerprint=vocabulary.fingerprint, step=9, history=history, without_prompt=alone)
+    record = Origin(
+        base_model=vocabulary.name,
+        base_fingerprint=vocabulary.fingerprint,
+        step=9,
+        history=history,
+        without_prompt=alone,
+    )
     return replace(record, data={"dev": {"examples": texts}})
 
 
@@ -37,7 +45,12 @@ def test_reading_and_learning_are_four_findings(vocabulary, words, noise):
         "neither": SoftPrompt(noise, "d", origin(vocabulary, 0.51)),
     }
     found = dict(zip(made, findings(Session(list(made.values()))), strict=True))
-    assert [(one.reads, one.learned) for one in found.values()] == [(True, True), (True, False), (False, True), (False, False)]
+    assert [(one.reads, one.learned) for one in found.values()] == [
+        (True, True),
+        (True, False),
+        (False, True),
+        (False, False),
+    ]
     assert found["read, learned"].conclusion == "Reads as words and learned 30 points over no prompt."
     assert found["read only"].conclusion == "Reads as words, but learned nothing that 500 texts can show."
     assert found["learned only"].conclusion == "Reads as noise and learned 30 points over no prompt."
@@ -84,6 +97,16 @@ def test_words_of_grouped_tokens_come_first_and_none_twice(vocabulary, words, no
 
 
 def test_tokens_of_zeros_have_no_words(vocabulary):
-    (found,) = findings(Session([SoftPrompt(np.zeros((2, vocabulary.dimension), np.float32), "zeros", Origin(base_model=vocabulary.name))]))
+    (found,) = findings(
+        Session(
+            [
+                SoftPrompt(
+                    np.zeros((2, vocabulary.dimension), np.float32),
+                    "zeros",
+                    Origin(base_model=vocabulary.name),
+                )
+            ]
+        )
+    )
     assert found.words == ()
     assert not found.reads

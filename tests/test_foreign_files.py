@@ -1,4 +1,6 @@
-"""Traps of strangers' files and of the hub's cache: what is read is what the writer meant, or one line says why not."""
+"""Traps of strangers' files and of the hub's cache: what is read is what the writer meant, or one line says
+why not.
+"""
 
 import json
 import shutil
@@ -29,7 +31,11 @@ def cached(tmp_path, monkeypatch):
     for part in ("blobs", "refs", f"snapshots/{COMMIT}"):
         (folder / part).mkdir(parents=True)
     (folder / "refs" / "main").write_text(COMMIT)
-    (folder / "blobs" / "0").write_text(json.dumps({"peft_type": "PROMPT_TUNING", "num_virtual_tokens": 6, "prompt_tuning_init": "SAMPLE_VOCAB"}))
+    (folder / "blobs" / "0").write_text(
+        json.dumps(
+            {"peft_type": "PROMPT_TUNING", "num_virtual_tokens": 6, "prompt_tuning_init": "SAMPLE_VOCAB"}
+        )
+    )
     save_file({"prompt_embeddings": V}, folder / "blobs" / "1")
     for blob, name in enumerate(("adapter_config.json", "adapter_model.safetensors")):
         (folder / "snapshots" / COMMIT / name).symlink_to(f"../../blobs/{blob}")
@@ -39,7 +45,12 @@ def cached(tmp_path, monkeypatch):
 
 
 def test_an_adapter_of_the_hub_is_read_from_the_cache_and_named_after_its_repository(cached):
-    for given in ("user/my-prompt", cached, f"user/my-prompt@{COMMIT}", cached / "snapshots" / COMMIT / "adapter_model.safetensors"):
+    for given in (
+        "user/my-prompt",
+        cached,
+        f"user/my-prompt@{COMMIT}",
+        cached / "snapshots" / COMMIT / "adapter_model.safetensors",
+    ):
         prompt = read_prompt(given)
         assert (prompt.name, prompt.origin.initialization) == ("user/my-prompt", "sampled-vocab")
     assert [prompt.name for _, prompt in find_prompts(cached.parent)] == ["user/my-prompt"]
@@ -47,7 +58,10 @@ def test_an_adapter_of_the_hub_is_read_from_the_cache_and_named_after_its_reposi
     assert read_prompt("user/my-prompt").length == read_prompt(cached).length == 6
     with pytest.raises(PromptError, match="without the revision v9; found the snapshots aaaaaaaaaaaa"):
         read_prompt(cached, revision="v9")
-    with pytest.raises(PromptError, match="user/other: no such file, folder or bundled prompt, nor to be had from the Hugging Face hub"):
+    with pytest.raises(
+        PromptError,
+        match="user/other: no such file, folder or bundled prompt, nor to be had from the Hugging Face hub",
+    ):
         read_prompt("user/other")
     shutil.rmtree(cached / "snapshots" / COMMIT)
     with pytest.raises(PromptError, match="found the snapshots none: download it again"):
@@ -66,13 +80,24 @@ def test_halves_outside_an_adapter_are_doubted_and_tables_before_their_mlp_refus
 
 
 def test_advice_names_prompts_first_and_no_array_of_a_model(tmp_path):
-    save_file({"shared.weight": V, "a": V, "soft": V, "encoder.block.0.layer.0.SelfAttention.q.weight": V}, tmp_path / "x.safetensors")
+    save_file(
+        {"shared.weight": V, "a": V, "soft": V, "encoder.block.0.layer.0.SelfAttention.q.weight": V},
+        tmp_path / "x.safetensors",
+    )
     with pytest.raises(PromptError, match=r"found soft \(6, 4\), a \(6, 4\); .*such as x\.safetensors#soft"):
         read_prompt(tmp_path / "x.safetensors")
 
 
 @pytest.mark.parametrize(
-    "key", ["decoder.embed_tokens", "model.decoder.embed_tokens", "wte", "transformer.word_embeddings", "gpt_neox.embed_in", "module.shared"]
+    "key",
+    [
+        "decoder.embed_tokens",
+        "model.decoder.embed_tokens",
+        "wte",
+        "transformer.word_embeddings",
+        "gpt_neox.embed_in",
+        "module.shared",
+    ],
 )
 def test_places_of_the_table(key, tmp_path):
     save_file({f"{key}.weight": V}, tmp_path / "model.safetensors")
@@ -104,6 +129,8 @@ def test_special_pieces_of_mt5():
 
 
 def test_another_base_model_of_equal_width_is_one_note(vocabulary):
-    prompt = SoftPrompt(np.ones((2, vocabulary.dimension), np.float32), "a", Origin(base_model="google/other"))
+    prompt = SoftPrompt(
+        np.ones((2, vocabulary.dimension), np.float32), "a", Origin(base_model="google/other")
+    )
     (note,) = open_session(prompt, model="mini-t5").notes
     assert "its base model is google/other" in str(note)

@@ -13,18 +13,22 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from explorer.errors import ExplorerError, PromptError, WriteError
-from explorer.files import PROMPTS
 from explorer.formats import arrays, find_prompts, peft, prompt_name, read_prompt
 from explorer.prompt import Origin, SoftPrompt
 from explorer.report.tables import list_prompts
+from explorer.system.files import PROMPTS
 
-IGNORE_PEFT = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")  # PEFT asks transformers for it
+IGNORE_PEFT = pytest.mark.filterwarnings(
+    "ignore:.is_gradient_checkpointing. is deprecated:FutureWarning"
+)  # PEFT asks transformers for it
 
 
 @pytest.fixture
 def folder(tiny_prompts, tmp_path):
     """One written prompt that a test may damage."""
-    return shutil.copytree(tiny_prompts / "sentiment" / "class-label-1", tmp_path / "prompts" / "sentiment" / "class-label-1")
+    return shutil.copytree(
+        tiny_prompts / "sentiment" / "class-label-1", tmp_path / "prompts" / "sentiment" / "class-label-1"
+    )
 
 
 def edit(path, **changes):
@@ -59,15 +63,32 @@ def test_a_written_prompt_is_read_back_whole(vocabulary, tmp_path):
         assert getattr(read.origin, field) == getattr(written.origin, field), field
     assert read.origin.dev_accuracy == written.origin.dev_accuracy
     assert read.origin.gain == pytest.approx(written.origin.dev_accuracy - 0.55)
-    assert (read.origin.format, read.origin.key, read.origin.dtype, read.origin.dropped_rows) == ("explorer", "prompt_embeddings", "float32", 0)
+    assert (read.origin.format, read.origin.key, read.origin.dtype, read.origin.dropped_rows) == (
+        "explorer",
+        "prompt_embeddings",
+        "float32",
+        0,
+    )
 
 
 def test_the_record_has_the_keys_that_other_programs_rely_on(tiny_prompts):
     record = json.loads((tiny_prompts / "sentiment" / "class-label-1" / "explorer.json").read_text())
-    assert {"task", "labels", "initialization", "seed", "length", "base_model", "rows", "steps", "history"} <= set(record)
+    assert {
+        "task",
+        "labels",
+        "initialization",
+        "seed",
+        "length",
+        "base_model",
+        "rows",
+        "steps",
+        "history",
+    } <= set(record)
     assert record["rows"][0] == {"label": "negative"}
     assert record["history"][0] == {"step": 0, "loss": None, "dev_accuracy": 0.5}
-    assert json.loads((tiny_prompts / "sentiment" / "random-0" / "explorer.json").read_text())["rows"][0] is None
+    assert (
+        json.loads((tiny_prompts / "sentiment" / "random-0" / "explorer.json").read_text())["rows"][0] is None
+    )
 
 
 def test_nothing_is_overwritten_unless_asked(folder):
@@ -106,9 +127,15 @@ def test_peft_itself_writes_two_halves_and_only_the_first_is_kept(initialization
     assert len(stored) == 10
     prompt = read_prompt(tmp_path / "theirs")
     np.testing.assert_array_equal(prompt.vectors, stored[:5])
-    assert (prompt.origin.format, prompt.origin.dropped_rows, prompt.origin.base_model) == ("peft", 5, str(tiny_t5_folder))
+    assert (prompt.origin.format, prompt.origin.dropped_rows, prompt.origin.base_model) == (
+        "peft",
+        5,
+        str(tiny_t5_folder),
+    )
     assert prompt.origin.warnings == ("5 of 10 rows dropped: PEFT never uses nor trains the decoder's half",)
-    assert prompt.origin.initialization == ("text: good food and bad music" if initialization == "TEXT" else "random")
+    assert prompt.origin.initialization == (
+        "text: good food and bad music" if initialization == "TEXT" else "random"
+    )
 
 
 @IGNORE_PEFT
@@ -116,7 +143,9 @@ def test_a_lora_adapter_is_refused_by_name(tiny_t5_folder, tmp_path):
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForSeq2SeqLM
 
-    network = get_peft_model(AutoModelForSeq2SeqLM.from_pretrained(tiny_t5_folder), LoraConfig(task_type="SEQ_2_SEQ_LM", r=2))
+    network = get_peft_model(
+        AutoModelForSeq2SeqLM.from_pretrained(tiny_t5_folder), LoraConfig(task_type="SEQ_2_SEQ_LM", r=2)
+    )
     network.save_pretrained(tmp_path / "lora")
     with pytest.raises(PromptError, match="found a LORA adapter; expected peft_type PROMPT_TUNING"):
         read_prompt(tmp_path / "lora")
@@ -128,7 +157,12 @@ def test_plain_arrays_are_read(tmp_path):
     np.savez(tmp_path / "two.npz", prompt=vectors, steps=np.arange(3))
     save_file({"soft": vectors.astype(ml_dtypes.bfloat16)}, tmp_path / "three.safetensors")
     np.save(tmp_path / "four.npy", vectors.astype(np.float16))
-    expected = {"one.npy": (None, "float32"), "two.npz": ("prompt", "float32"), "three.safetensors": ("soft", "bfloat16"), "four.npy": (None, "float16")}
+    expected = {
+        "one.npy": (None, "float32"),
+        "two.npz": ("prompt", "float32"),
+        "three.safetensors": ("soft", "bfloat16"),
+        "four.npy": (None, "float16"),
+    }
     for name, (key, dtype) in expected.items():
         prompt = read_prompt(tmp_path / name)
         assert (prompt.origin.key, prompt.origin.dtype, prompt.vectors.dtype) == (key, dtype, np.float32)
@@ -170,12 +204,16 @@ def damage_integers(folder):
 
 
 def damage_trajectory(folder):
-    save_file({"vectors": np.zeros((3, 2, 2), np.float32), "steps": np.arange(3)}, folder / "trajectory.safetensors")
+    save_file(
+        {"vectors": np.zeros((3, 2, 2), np.float32), "steps": np.arange(3)}, folder / "trajectory.safetensors"
+    )
 
 
 def damage_trajectory_steps(folder):
     tensors = load_file(folder / "trajectory.safetensors")
-    save_file({"vectors": tensors["vectors"], "steps": np.array([0, 9, 4])}, folder / "trajectory.safetensors")
+    save_file(
+        {"vectors": tensors["vectors"], "steps": np.array([0, 9, 4])}, folder / "trajectory.safetensors"
+    )
 
 
 @pytest.mark.parametrize(
@@ -191,31 +229,64 @@ def damage_trajectory_steps(folder):
         (damage_trajectory, r"vectors of shape \(3, 2, 2\); expected \[S, 6, "),
         (damage_trajectory_steps, "expected ascending steps"),
         (lambda folder: (folder / "adapter_model.safetensors").unlink(), r"no adapter_model\.safetensors"),
-        (lambda folder: (folder / "adapter_config.json").write_text("[1, 2]"), "found a JSON list; expected an object"),
+        (
+            lambda folder: (folder / "adapter_config.json").write_text("[1, 2]"),
+            "found a JSON list; expected an object",
+        ),
         (lambda folder: (folder / "adapter_config.json").write_text("{"), "cannot be read as JSON"),
-        (lambda folder: (folder / "adapter_config.json").write_bytes(b"\xff\xfe\x00"), "cannot be read as JSON"),
+        (
+            lambda folder: (folder / "adapter_config.json").write_bytes(b"\xff\xfe\x00"),
+            "cannot be read as JSON",
+        ),
         (lambda folder: (folder / "adapter_config.json").write_text("[" * 100_000), "cannot be read as JSON"),
         (lambda folder: (folder / "adapter_config.json").write_text("{}"), "found a nameless adapter"),
-        (lambda folder: edit(folder / "adapter_config.json", num_virtual_tokens=7), "names 7 virtual tokens, the weights hold 6"),
-        (lambda folder: edit(folder / "adapter_config.json", num_virtual_tokens=-1), "names -1 virtual tokens"),
-        (lambda folder: edit(folder / "adapter_config.json", num_virtual_tokens="6"), "names '6' virtual tokens"),
+        (
+            lambda folder: edit(folder / "adapter_config.json", num_virtual_tokens=7),
+            "names 7 virtual tokens, the weights hold 6",
+        ),
+        (
+            lambda folder: edit(folder / "adapter_config.json", num_virtual_tokens=-1),
+            "names -1 virtual tokens",
+        ),
+        (
+            lambda folder: edit(folder / "adapter_config.json", num_virtual_tokens="6"),
+            "names '6' virtual tokens",
+        ),
         (lambda folder: edit(folder / "explorer.json", rows=["label"]), "not as this project writes it"),
-        (lambda folder: edit(folder / "explorer.json", history=[{"loss": 1}]), "not as this project writes it"),
+        (
+            lambda folder: edit(folder / "explorer.json", history=[{"loss": 1}]),
+            "not as this project writes it",
+        ),
         (lambda folder: edit(folder / "explorer.json", history={"step": 1}), "not as this project writes it"),
         (lambda folder: edit(folder / "explorer.json", labels=3), "not as this project writes it"),
         (lambda folder: edit(folder / "explorer.json", labels="ab"), "not as this project writes it"),
         (lambda folder: edit(folder / "explorer.json", seed="zero"), "not as this project writes it"),
-        (lambda folder: edit(folder / "explorer.json", rows=[{"piece": 3}] * 6), "not as this project writes it"),
+        (
+            lambda folder: edit(folder / "explorer.json", rows=[{"piece": 3}] * 6),
+            "not as this project writes it",
+        ),
         (
             lambda folder: edit(folder / "explorer.json", step=True),
             r"\(Expected `int \| null`, got `bool` - at `\$\.step`\); delete the file",
         ),
-        (lambda folder: edit(folder / "explorer.json", data=[]), r"Expected `object \| null`, got `array` - at `\$\.data`"),
+        (
+            lambda folder: edit(folder / "explorer.json", data=[]),
+            r"Expected `object \| null`, got `array` - at `\$\.data`",
+        ),
         (lambda folder: edit(folder / "explorer.json", seed=2**64), "takes more than 64 bits"),
-        (lambda folder: edit(folder / "explorer.json", history=[{"step": 10**400}]), "takes more than 64 bits"),
-        (lambda folder: edit(folder / "explorer.json", history=[{"step": 1, "loss": 10**400}]), "takes more than 64 bits"),
+        (
+            lambda folder: edit(folder / "explorer.json", history=[{"step": 10**400}]),
+            "takes more than 64 bits",
+        ),
+        (
+            lambda folder: edit(folder / "explorer.json", history=[{"step": 1, "loss": 10**400}]),
+            "takes more than 64 bits",
+        ),
         (lambda folder: edit(folder / "explorer.json", task="\ud800"), "cannot be read as JSON"),
-        (lambda folder: edit(folder / "explorer.json", rows=[None]), "6 prompt tokens, but the origin of 1 is recorded"),
+        (
+            lambda folder: edit(folder / "explorer.json", rows=[None]),
+            "6 prompt tokens, but the origin of 1 is recorded",
+        ),
     ],
 )
 def test_damage_gets_one_line(damage, message, folder):
@@ -265,7 +336,9 @@ def test_hostile_arrays_get_one_line(tmp_path):
     np.save(whole, np.zeros((10, 10), np.float32))
     (tmp_path / "short.npy").write_bytes(whole.getvalue()[:-8])
     huge = whole.getvalue().replace(b"(10, 10)", b"(99999999, 99999999)")
-    (tmp_path / "huge.npy").write_bytes(huge[:8] + (int.from_bytes(huge[8:10], "little") + 12).to_bytes(2, "little") + huge[10:])
+    (tmp_path / "huge.npy").write_bytes(
+        huge[:8] + (int.from_bytes(huge[8:10], "little") + 12).to_bytes(2, "little") + huge[10:]
+    )
     for name, message in {
         "line.npy": r"found array \(3,\); expected exactly one array",
         "several.npz": r"found a \(2, 3\), b \(4, 3\); expected exactly one array",
@@ -296,8 +369,13 @@ def test_finding_prompts_goes_on_past_broken_ones(tiny_prompts, tmp_path):
     assert len(found) == 7
     broken = {path.name for path, result in found if isinstance(result, ExplorerError)}
     assert broken == {"random-0"}
-    assert {result.name for _, result in found if isinstance(result, SoftPrompt)} >= {"plain", "sentiment/class-label-0"}
-    assert [path for path, _ in find_prompts(root / "sentiment" / "class-label-0")] == [root / "sentiment" / "class-label-0"]
+    assert {result.name for _, result in found if isinstance(result, SoftPrompt)} >= {
+        "plain",
+        "sentiment/class-label-0",
+    }
+    assert [path for path, _ in find_prompts(root / "sentiment" / "class-label-0")] == [
+        root / "sentiment" / "class-label-0"
+    ]
     with pytest.raises(PromptError, match="no such folder; expected a folder with trained prompts"):
         list(find_prompts(root / "nowhere"))
 

@@ -1,4 +1,6 @@
-"""Files of strangers: whatever they hold, one line and nothing executed, no crash, no hang, no memory beyond the file's size and a little."""
+"""Files of strangers: whatever they hold, one line and nothing executed, no crash, no hang, no memory beyond
+the file's size and a little.
+"""
 
 import bz2
 import gzip
@@ -68,7 +70,10 @@ def forget_peak() -> int | None:
 @pytest.mark.parametrize("protocol", range(6))
 def test_pickles_of_every_protocol_are_not_run(protocol, tmp_path):
     (tmp_path / "prompt.pkl").write_bytes(pickle.dumps(Bomb(), protocol=protocol))
-    refused(tmp_path / "prompt.pkl", "a Python pickle, which is never executed" if protocol >= 2 else "not a prompt checkpoint")
+    refused(
+        tmp_path / "prompt.pkl",
+        "a Python pickle, which is never executed" if protocol >= 2 else "not a prompt checkpoint",
+    )
 
 
 @pytest.mark.parametrize("name", ["prompt.pt", "model.ckpt", "adapter_model.bin"])
@@ -84,7 +89,11 @@ def test_old_torch_files_are_not_run(tmp_path):
 
     torch.save({"prompt": torch.ones(2, 3)}, tmp_path / "old.pt", _use_new_zipfile_serialization=False)
     assert "2 vectors of width 3" in run("inspect", tmp_path / "old.pt").output
-    torch.save({"prompt": torch.ones(2, 3), "bomb": Bomb()}, tmp_path / "old.pt", _use_new_zipfile_serialization=False)
+    torch.save(
+        {"prompt": torch.ones(2, 3), "bomb": Bomb()},
+        tmp_path / "old.pt",
+        _use_new_zipfile_serialization=False,
+    )
     refused(tmp_path / "old.pt", "no pickle is executed")
 
 
@@ -109,7 +118,9 @@ def test_prompts_kept_as_json_are_refused(tmp_path):
 # archives
 
 
-@pytest.mark.parametrize("name", ["../outside.npy", "/etc/outside.npy", "a/../../outside.npy", "..\\outside.npy", "C:/outside.npy"])
+@pytest.mark.parametrize(
+    "name", ["../outside.npy", "/etc/outside.npy", "a/../../outside.npy", "..\\outside.npy", "C:/outside.npy"]
+)
 def test_members_that_would_lie_outside(name, tmp_path):
     with zipfile.ZipFile(tmp_path / "evil.npz", "w") as archive:
         archive.writestr(name, b"x")
@@ -137,9 +148,14 @@ def test_links_in_archives(tmp_path):
 
 def test_bombs_are_not_unpacked(tmp_path):
     zeros = bytes(2**20)
-    with zipfile.ZipFile(tmp_path / "bomb.npz", "w", zipfile.ZIP_DEFLATED) as archive, archive.open("prompt.npy", "w", force_zip64=True) as member:
+    with (
+        zipfile.ZipFile(tmp_path / "bomb.npz", "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("prompt.npy", "w", force_zip64=True) as member,
+    ):
         header = io.BytesIO()
-        np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": (2**18, 2**9)})
+        np.lib.format.write_array_header_1_0(
+            header, {"descr": "<f4", "fortran_order": False, "shape": (2**18, 2**9)}
+        )
         member.write(header.getvalue())
         for _ in range(512):
             member.write(zeros)
@@ -184,7 +200,9 @@ def test_unusual_compression(tmp_path):
 def test_headers_that_lie(tmp_path):
     for number, shape in enumerate([(6, 17), (9, 16), (-6, -16), (6, 16, 2**9), (2**40, 2**40)]):
         with (tmp_path / f"{number}.npy").open("wb") as file:
-            np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
+            np.lib.format.write_array_header_1_0(
+                file, {"descr": "<f4", "fortran_order": False, "shape": shape}
+            )
             file.write(VECTORS.tobytes())
         refused(tmp_path / f"{number}.npy", "cannot be read as a NumPy array")
     (tmp_path / "lie.safetensors").write_bytes(struct.pack("<Q", 2**40) + b"{}")
@@ -203,7 +221,9 @@ def test_a_tensor_that_is_one_number_seen_many_times(tmp_path):
 
 def test_a_whole_model_is_no_prompt(tmp_path):
     with (tmp_path / "table.npy").open("wb") as file:  # sparse: nothing of it is read
-        np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": (250_112, 4096)})
+        np.lib.format.write_array_header_1_0(
+            file, {"descr": "<f4", "fortran_order": False, "shape": (250_112, 4096)}
+        )
         file.truncate(file.tell() + 250_112 * 4096 * 4)
     refused(tmp_path / "table.npy", "is this a whole model?")
 
@@ -265,7 +285,9 @@ def test_files_that_may_not_be_read(tmp_path):
     refused(tmp_path / "prompt.npy", "cannot be read")
 
 
-@pytest.mark.parametrize("content", [b"[1]", b"3", b'"text"', b"null", b"{", b"\xff", b"[" * 100_000, b"{" + b'"a":{' * 50_000])
+@pytest.mark.parametrize(
+    "content", [b"[1]", b"3", b'"text"', b"null", b"{", b"\xff", b"[" * 100_000, b"{" + b'"a":{' * 50_000]
+)
 def test_configurations_that_are_no_object(content, tmp_path):
     place = foreign.peft(tmp_path, VECTORS)
     (place / "adapter_config.json").write_bytes(content)
@@ -291,11 +313,29 @@ def test_long_configurations_are_not_read(tmp_path):
 def recorded(folder: Path) -> Path:
     """A prompt with our own record and trajectory."""
     moved = Trajectory(np.stack([0 * VECTORS, VECTORS]), np.array([0, 10]))
-    origin = Origin(task="films", labels=("bad", "good"), seed=3, step=10, history=(Evaluation(0, None, 0.5), Evaluation(10, 0.4, 0.8)))
+    origin = Origin(
+        task="films",
+        labels=("bad", "good"),
+        seed=3,
+        step=10,
+        history=(Evaluation(0, None, 0.5), Evaluation(10, 0.4, 0.8)),
+    )
     return SoftPrompt(VECTORS, "recorded", origin, moved).save(folder / "recorded")
 
 
-@pytest.mark.parametrize("error", [ValueError, TypeError, AttributeError, OverflowError, RecursionError, MemoryError, NotImplementedError, ZeroDivisionError])
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError,
+        TypeError,
+        AttributeError,
+        OverflowError,
+        RecursionError,
+        MemoryError,
+        NotImplementedError,
+        ZeroDivisionError,
+    ],
+)
 def test_whatever_a_reader_raises_is_the_error_of_that_file(error, tmp_path, monkeypatch):
     foreign.npy(tmp_path, VECTORS)
     foreign.safetensors(tmp_path, VECTORS)
@@ -303,7 +343,11 @@ def test_whatever_a_reader_raises_is_the_error_of_that_file(error, tmp_path, mon
     def fail(*_: object) -> None:
         raise error("one\ntwo")
 
-    monkeypatch.setattr(arrays, "read", lambda path, name, key=None: fail() if path.suffix == ".npy" else real(path, name, key))
+    monkeypatch.setattr(
+        arrays,
+        "read",
+        lambda path, name, key=None: fail() if path.suffix == ".npy" else real(path, name, key),
+    )
     found = dict(find_prompts(tmp_path))
     assert "\n" not in str(found[tmp_path / "prompt.npy"])
     assert isinstance(found[tmp_path / "prompt.npy"], PromptError)
@@ -347,14 +391,19 @@ NPY_HEADERS = {
 def test_headers_of_numpy_files(kind, tmp_path):
     text = repr({"descr": "<f4", "fortran_order": False, "shape": (6, 16)} | NPY_HEADERS[kind]).encode()
     text += b" " * (-(len(text) + 11) % 64) + b"\n"
-    (tmp_path / "odd.npy").write_bytes(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text + VECTORS.tobytes())
+    (tmp_path / "odd.npy").write_bytes(
+        b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text + VECTORS.tobytes()
+    )
     refused(tmp_path / "odd.npy")
     (tmp_path / "none.npy").write_bytes(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text)
     refused(tmp_path / "none.npy")
 
 
 def test_a_header_of_gigabytes_is_not_unpacked(tmp_path):
-    with zipfile.ZipFile(tmp_path / "bomb.npz", "w", zipfile.ZIP_DEFLATED) as archive, archive.open("prompt.npy", "w", force_zip64=True) as member:
+    with (
+        zipfile.ZipFile(tmp_path / "bomb.npz", "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("prompt.npy", "w", force_zip64=True) as member,
+    ):
         member.write(b"\x93NUMPY\x02\x00" + struct.pack("<I", 2**29))
         for _ in range(256):
             member.write(b" " * 2**20)
@@ -364,19 +413,29 @@ def test_a_header_of_gigabytes_is_not_unpacked(tmp_path):
         assert peak() - before < 64 * 2**20
 
 
-@pytest.mark.parametrize(("compress", "megabytes"), [(gzip.compress, 150), (lzma.compress, 4), (bz2.compress, 4)], ids=["gzip", "xz", "bzip2"])
+@pytest.mark.parametrize(
+    ("compress", "megabytes"),
+    [(gzip.compress, 150), (lzma.compress, 4), (bz2.compress, 4)],
+    ids=["gzip", "xz", "bzip2"],
+)
 @pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME], ids=["pax", "longname"])
 def test_headers_in_packed_tar_files_are_bounded(compress, megabytes, kind, tmp_path):
     member = tarfile.TarInfo("x")
     member.type, member.size = kind, 2**34
-    (tmp_path / "bomb.nemo").write_bytes(compress(member.tobuf(tarfile.GNU_FORMAT) + bytes(megabytes * 2**20)))
+    (tmp_path / "bomb.nemo").write_bytes(
+        compress(member.tobuf(tarfile.GNU_FORMAT) + bytes(megabytes * 2**20))
+    )
     start = time.monotonic()
     refused(tmp_path / "bomb.nemo")
     assert time.monotonic() - start < LONGEST
 
 
 def test_tar_and_zip_files_of_very_many_members(tmp_path):
-    (tmp_path / "many.nemo").write_bytes(gzip.compress(b"".join(tarfile.TarInfo(str(number)).tobuf() for number in range(10_001)) + bytes(1024)))
+    (tmp_path / "many.nemo").write_bytes(
+        gzip.compress(
+            b"".join(tarfile.TarInfo(str(number)).tobuf() for number in range(10_001)) + bytes(1024)
+        )
+    )
     refused(tmp_path / "many.nemo", "more than 10,000 files")
     with zipfile.ZipFile(tmp_path / "many.npz", "w") as archive:
         for number in range(26_000):
@@ -421,15 +480,24 @@ def test_records_that_this_project_does_not_write(kind, tmp_path):
 def test_numbers_that_are_none_are_not_recorded(tmp_path):
     place, odd = recorded(tmp_path), float("nan")
     record = json.loads((place / "explorer.json").read_text())
-    history = [{"step": 0, "loss": odd, "dev_accuracy": odd}, {"step": 10, "loss": -float("inf"), "dev_accuracy": 0.8}]
-    (place / "explorer.json").write_text(json.dumps(record | {"history": history, "without_prompt": odd, "hyperparameters": {"rates": [odd, 0.3]}}))
+    history = [
+        {"step": 0, "loss": odd, "dev_accuracy": odd},
+        {"step": 10, "loss": -float("inf"), "dev_accuracy": 0.8},
+    ]
+    (place / "explorer.json").write_text(
+        json.dumps(
+            record | {"history": history, "without_prompt": odd, "hyperparameters": {"rates": [odd, 0.3]}}
+        )
+    )
     prompt = read_prompt(place)
     assert prompt.origin.history == (Evaluation(0, None, None), Evaluation(10, None, 0.8))
     assert (prompt.origin.without_prompt, prompt.origin.hyperparameters) == (None, {"rates": [None, 0.3]})
     assert "NaN" not in (prompt.save(tmp_path / "copy") / "explorer.json").read_text()
 
 
-@pytest.mark.parametrize("steps", [np.array([0.5, 1.2], np.float32), np.array([np.nan, 1]), np.array([False, True])])
+@pytest.mark.parametrize(
+    "steps", [np.array([0.5, 1.2], np.float32), np.array([np.nan, 1]), np.array([False, True])]
+)
 def test_steps_that_are_no_whole_numbers(steps, tmp_path):
     from safetensors.numpy import save_file
 
@@ -450,7 +518,10 @@ def test_keys_of_very_many_digits(format, tmp_path):
     if format == "google":
         place = foreign.google(tmp_path, VECTORS)
     elif format == "multitask":
-        parts = {"prefix_task_cols": np.ones((2, 12, 1), np.float32), "prefix_task_rows": np.ones((2, 1, 16), np.float32)}
+        parts = {
+            "prefix_task_cols": np.ones((2, 12, 1), np.float32),
+            "prefix_task_rows": np.ones((2, 1, 16), np.float32),
+        }
         place = foreign.peft(tmp_path, VECTORS, kind="MULTITASK_PROMPT_TUNING", **parts)
     else:
         place = foreign.peft(tmp_path, VECTORS)
@@ -501,7 +572,9 @@ def test_quantized_vectors_are_refused_by_name(dtype, name, tmp_path):
     refused(place, "which are quantized; expected float32, float16 or bfloat16: save it as one of these")
 
 
-@pytest.mark.parametrize("name", ["__MACOSX/._prompt.npy", "._prompt.npy", "inside/._prompt.npy", ".DS_Store"])
+@pytest.mark.parametrize(
+    "name", ["__MACOSX/._prompt.npy", "._prompt.npy", "inside/._prompt.npy", ".DS_Store"]
+)
 def test_what_macos_puts_into_a_zip_is_passed_over(name, tmp_path):
     np.savez(tmp_path / "prompt.npz", prompt=VECTORS)
     with zipfile.ZipFile(tmp_path / "prompt.npz", "a") as archive:
@@ -571,26 +644,49 @@ def test_tuples_that_share_tuples_are_not_hashed(tmp_path):
     import torch
 
     torch.save({"prompt": torch.ones(2, 3)}, tmp_path / "plain.pt")
-    nested = b"(" + b"t" + b"".join(b"q" + bytes([n]) + b"h" + bytes([n]) + b"\x86" for n in range(60))  # each holds the one before it twice
-    with zipfile.ZipFile(tmp_path / "plain.pt") as plain, zipfile.ZipFile(tmp_path / "tuples.pt", "w") as evil:
+    nested = (
+        b"(" + b"t" + b"".join(b"q" + bytes([n]) + b"h" + bytes([n]) + b"\x86" for n in range(60))
+    )  # each holds the one before it twice
+    with (
+        zipfile.ZipFile(tmp_path / "plain.pt") as plain,
+        zipfile.ZipFile(tmp_path / "tuples.pt", "w") as evil,
+    ):
         for info in plain.infolist():
-            evil.writestr(info.filename, b"\x80\x02}" + nested + b"K\x01s." if info.filename.endswith("data.pkl") else plain.read(info))
+            evil.writestr(
+                info.filename,
+                b"\x80\x02}" + nested + b"K\x01s."
+                if info.filename.endswith("data.pkl")
+                else plain.read(info),
+            )
     refused(tmp_path / "tuples.pt", "tuples in tuples")
 
 
-@pytest.mark.parametrize("body", [b"](" + b"N" * (4 * 2**20 - 20) + b"e", b"N" + b"2" * (4 * 2**20 - 20), b"N" + b"q\0h\0" * 2**19])
+@pytest.mark.parametrize(
+    "body", [b"](" + b"N" * (4 * 2**20 - 20) + b"e", b"N" + b"2" * (4 * 2**20 - 20), b"N" + b"q\0h\0" * 2**19]
+)
 def test_pickles_of_very_many_steps_are_refused_soon(body, tmp_path):
     import torch
 
     torch.save({"prompt": torch.ones(2, 3)}, tmp_path / "plain.pt")
     with zipfile.ZipFile(tmp_path / "plain.pt") as plain, zipfile.ZipFile(tmp_path / "steps.pt", "w") as evil:
         for info in plain.infolist():
-            evil.writestr(info.filename, b"\x80\x02" + body + b"." if info.filename.endswith("data.pkl") else plain.read(info))
+            evil.writestr(
+                info.filename,
+                b"\x80\x02" + body + b"." if info.filename.endswith("data.pkl") else plain.read(info),
+            )
     refused(tmp_path / "steps.pt", "a pickle of more than 500,000 steps")
 
 
 @pytest.mark.parametrize(
-    "name", [b"\xff\xfe.npy", ("字" * 83 + ".npy").encode(), b"a" * 251 + b".npy", b"<img src=x>.npy", b"line\nbreak.npy", "\u202egnp.npy".encode()]
+    "name",
+    [
+        b"\xff\xfe.npy",
+        ("字" * 83 + ".npy").encode(),
+        b"a" * 251 + b".npy",
+        b"<img src=x>.npy",
+        b"line\nbreak.npy",
+        "\u202egnp.npy".encode(),
+    ],
 )
 def test_names_of_files(name, tmp_path):
     np.save(tmp_path / "prompt.npy", VECTORS)
@@ -632,7 +728,12 @@ edits = st.lists(
     st.tuples(
         st.sampled_from(["flip", "cut", "insert", "overwrite", "repeat", "zero"]),
         st.floats(0, 1),
-        st.one_of(st.binary(min_size=1, max_size=12), st.sampled_from([b"\xff" * 8, b"\x7f\xff\xff\xff", b"\xdd\xff\xff\xff\xff", b"99999999", b"\x90" * 64])),
+        st.one_of(
+            st.binary(min_size=1, max_size=12),
+            st.sampled_from(
+                [b"\xff" * 8, b"\x7f\xff\xff\xff", b"\xdd\xff\xff\xff\xff", b"99999999", b"\x90" * 64]
+            ),
+        ),
     ),
     min_size=1,
     max_size=6,
@@ -659,7 +760,12 @@ def mutated(content: bytes, changes: list[tuple[str, float, bytes]]) -> bytes:
 
 
 @pytest.mark.parametrize("format", [*foreign.WRITERS, "t5x-zarr", "peft-bin", "explorer"])
-@settings(max_examples=FUZZ, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(
+    max_examples=FUZZ,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(number=st.integers(0, 9), changes=edits)
 def test_mutated_files_are_read_or_refused(format, number, changes, tmp_path_factory):
     folder = tmp_path_factory.mktemp("mutated")
@@ -689,10 +795,23 @@ def test_mutated_files_are_read_or_refused(format, number, changes, tmp_path_fac
         assert peak() - before < MOST_MEMORY + len(content)
 
 
-OPENINGS = [b"", b"\x93NUMPY\x01\x00", b"PK\x03\x04", b"\x80\x04", b"\x10\0\0\0\0\0\0\0{", b"\x1f\x8b\x08", b"GGUF"]
+OPENINGS = [
+    b"",
+    b"\x93NUMPY\x01\x00",
+    b"PK\x03\x04",
+    b"\x80\x04",
+    b"\x10\0\0\0\0\0\0\0{",
+    b"\x1f\x8b\x08",
+    b"GGUF",
+]
 
 
-@settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=200,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(content=st.binary(max_size=300), opening=st.sampled_from(OPENINGS))
 def test_random_bytes_are_refused(content, opening, tmp_path_factory):
     path = tmp_path_factory.mktemp("random") / "file"

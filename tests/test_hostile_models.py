@@ -1,4 +1,6 @@
-"""Models of strangers: whatever their folders hold, one line, no code of theirs, and no memory taken before it is known that they can be run."""
+"""Models of strangers: whatever their folders hold, one line, no code of theirs, and no memory taken before
+it is known that they can be run.
+"""
 
 import json
 import shutil
@@ -55,7 +57,9 @@ CONFIGS: dict[str, dict[str, object]] = {
     "no distance": {"relative_attention_max_distance": 1},
     "quantized by a list": {"quantization_config": [8]},
     "quantized by nobody": {"quantization_config": {"quant_method": "evil"}},
-    "quantized without its library": {"quantization_config": {"quant_method": "bitsandbytes", "load_in_8bit": True}},
+    "quantized without its library": {
+        "quantization_config": {"quant_method": "bitsandbytes", "load_in_8bit": True}
+    },
     "quantized by GPTQ": {"quantization_config": {"quant_method": "gptq", "bits": 4}},
 }
 
@@ -118,9 +122,22 @@ def test_code_of_a_folder_is_never_run_and_nobody_is_asked(kind, fast, folder, m
     monkeypatch.setattr("builtins.input", lambda *_: "y")
     monkeypatch.setenv("HF_MODULES_CACHE", str(folder.parent / "modules"))
     ran = folder.parent / "ran"
-    (folder / "evil.py").write_text(f"from pathlib import Path\nPath({str(ran)!r}).touch()\nclass Config: pass\nclass Model: pass\nclass Tokenizer: pass\n")
-    auto = {"AutoConfig": "evil.Config", "AutoModelForSeq2SeqLM": "evil.Model", "AutoTokenizer": ["evil.Tokenizer", None]}
-    change(folder / "config.json", model_type=kind, auto_map=auto, feed_forward_proj="gated-evil", dense_act_fn="evil")
+    (folder / "evil.py").write_text(
+        f"from pathlib import Path\nPath({str(ran)!r}).touch()\nclass Config: pass\nclass Model: "
+        "pass\nclass Tokenizer: pass\n"
+    )
+    auto = {
+        "AutoConfig": "evil.Config",
+        "AutoModelForSeq2SeqLM": "evil.Model",
+        "AutoTokenizer": ["evil.Tokenizer", None],
+    }
+    change(
+        folder / "config.json",
+        model_type=kind,
+        auto_map=auto,
+        feed_forward_proj="gated-evil",
+        dense_act_fn="evil",
+    )
     change(folder / "tokenizer_config.json", tokenizer_class="Tokenizer", auto_map=auto)
     if not fast:
         (folder / "tokenizer.json").unlink()

@@ -11,7 +11,10 @@ from explorer.analysis.vectors import unit
 
 
 def test_unit_rows_have_length_one_at_any_scale_and_zeros_stay():
-    rows = np.random.default_rng(0).standard_normal((6, 5)).astype(np.float32) * np.array([1e-30, 1e-3, 1, 1e3, 1e30, 0], np.float32)[:, None]
+    rows = (
+        np.random.default_rng(0).standard_normal((6, 5)).astype(np.float32)
+        * np.array([1e-30, 1e-3, 1, 1e3, 1e30, 0], np.float32)[:, None]
+    )
     np.testing.assert_allclose(np.linalg.norm(unit(rows), axis=1), [1, 1, 1, 1, 1, 0], rtol=1e-6)
 
 
@@ -35,14 +38,20 @@ def test_even_neighbors_have_no_skewness():
 def test_row_crowding_is_the_mean_cosine_to_the_ten_nearest_draws():
     vocabulary = planted.vocabulary()
     cosine = unit(vocabulary.embedding) @ unit(gaussian_vectors(vocabulary, 1000, CSLS_SEED)).T
-    np.testing.assert_allclose(row_crowding(vocabulary), np.sort(cosine, axis=1)[:, -10:].mean(axis=1), atol=1e-5)
+    np.testing.assert_allclose(
+        row_crowding(vocabulary), np.sort(cosine, axis=1)[:, -10:].mean(axis=1), atol=1e-5
+    )
 
 
 def test_csls_makes_hubs_rarer():
     """Rows near the mean direction of an off-center vocabulary are everybody's neighbors in cosine."""
     generator = np.random.default_rng(1)
-    vocabulary = planted.from_rows(generator.standard_normal((800, 30)) * generator.uniform(0.3, 2, (800, 1)) + 0.4)
+    vocabulary = planted.from_rows(
+        generator.standard_normal((800, 30)) * generator.uniform(0.3, 2, (800, 1)) + 0.4
+    )
     queries = gaussian_vectors(vocabulary, 500, 7)
-    cosine, csls = (k_occurrence(search(queries, vocabulary, 10, metric)[0], vocabulary) for metric in ("cosine", "csls"))
+    cosine, csls = (
+        k_occurrence(search(queries, vocabulary, 10, metric)[0], vocabulary) for metric in ("cosine", "csls")
+    )
     assert csls.skewness < 0.8 * cosine.skewness
     assert csls.hub_share < cosine.hub_share

@@ -8,7 +8,20 @@ import pytest
 from explorer.cli import COMMANDS
 from explorer.formats import find_prompts
 
-HEAVY = ("torch", "transformers", "umap", "sklearn", "scipy", "numba", "streamlit", "plotly", "datasets", "peft", "huggingface_hub", "rich")
+HEAVY = (
+    "torch",
+    "transformers",
+    "umap",
+    "sklearn",
+    "scipy",
+    "numba",
+    "streamlit",
+    "plotly",
+    "datasets",
+    "peft",
+    "huggingface_hub",
+    "rich",
+)
 LIGHT = ("numpy", "pandas", "faiss", "safetensors", "tokenizers")
 
 
@@ -49,13 +62,18 @@ def test_help_imports_not_even_numpy(command):
 
 def test_the_public_package_imports_nothing_before_it_is_used():
     code = "import sys, explorer; dir(explorer); print(*sys.modules)"
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60).stdout.split()
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    ).stdout.split()
     assert not {name.split(".")[0] for name in loaded} & {*HEAVY, *LIGHT}
 
 
 def test_a_session_reads_vectors_without_torch(prompt):
     code = (
-        "import sys, explorer; s = explorer.open(sys.argv[1]); repr(s), repr(s.neighbors()), repr(s.clusters()), repr(s.labels()), s.notes;print(*sys.modules)"
+        "import sys, explorer; s = explorer.open(sys.argv[1]); repr(s), repr(s.neighbors()), "
+        "repr(s.clusters()), repr(s.labels()), s.notes;print(*sys.modules)"
     )
-    loaded = subprocess.run([sys.executable, "-c", code, prompt], capture_output=True, text=True, check=True, timeout=120).stdout.split()
+    loaded = subprocess.run(
+        [sys.executable, "-c", code, prompt], capture_output=True, text=True, check=True, timeout=120
+    ).stdout.split()
     assert not {name.split(".")[0] for name in loaded} & {*HEAVY} - {"scipy"}

@@ -1,4 +1,6 @@
-"""The three initialization strategies: what each says of its vectors is true, and a seed decides everything."""
+"""The three initialization strategies: what each says of its vectors is true, and a seed decides
+everything.
+"""
 
 import numpy as np
 import pytest
@@ -49,8 +51,14 @@ def test_sampled_rows_are_common_pieces_each_once(vocabulary):
     assert len(set(ids)) == 100
     assert set(ids) <= set(vocabulary.searchable_ids[:COMMON_PIECES].tolist())
     np.testing.assert_array_equal(vectors, vocabulary.embedding[ids])
-    drawn = {row.piece for seed in range(40) for row in initialize("sampled-vocab", vocabulary, 100, LABELS, seed)[1]}
-    assert len(drawn) == pytest.approx(COMMON_PIECES * (1 - (1 - 100 / COMMON_PIECES) ** 40), rel=0.05)  # every piece has the same chance
+    drawn = {
+        row.piece
+        for seed in range(40)
+        for row in initialize("sampled-vocab", vocabulary, 100, LABELS, seed)[1]
+    }
+    assert len(drawn) == pytest.approx(
+        COMMON_PIECES * (1 - (1 - 100 / COMMON_PIECES) ** 40), rel=0.05
+    )  # every piece has the same chance
 
 
 def test_special_rows_are_never_drawn(tiny_t5_folder):
@@ -65,7 +73,9 @@ def test_label_tokens_are_the_means_of_their_pieces(vocabulary):
     vectors, rows = initialize("class-label", vocabulary, 10, labels, 0)
     for index, label in enumerate(labels):
         assert rows[index] == RowSource(label=label)
-        np.testing.assert_allclose(vectors[index], vocabulary.embedding[vocabulary.encode(label)].mean(axis=0), atol=1e-6)
+        np.testing.assert_allclose(
+            vectors[index], vocabulary.embedding[vocabulary.encode(label)].mean(axis=0), atol=1e-6
+        )
     for vector, row in zip(vectors[3:], rows[3:], strict=True):
         np.testing.assert_array_equal(vector, vocabulary.embedding[vocabulary.pieces.index(row.piece)])
 
@@ -77,7 +87,10 @@ def test_as_many_tokens_as_labels_is_enough(vocabulary):
 
 
 def test_what_cannot_be_drawn_is_named(vocabulary, tiny_t5_folder):
-    with pytest.raises(PromptError, match="unknown initialization 'zeros'; expected one of random, sampled-vocab, class-label"):
+    with pytest.raises(
+        PromptError,
+        match="unknown initialization 'zeros'; expected one of random, sampled-vocab, class-label",
+    ):
         initialize("zeros", vocabulary, 5, LABELS, 0)
     with pytest.raises(PromptError, match="unknown random range 'wide'; expected one of symmetric, released"):
         initialize("random", vocabulary, 5, LABELS, 0, "wide")

@@ -10,10 +10,12 @@ from explorer.formats import read_prompt
 from explorer.kept import Keeping, Kept, KeptModel
 from explorer.resolve import Loader
 from explorer.session import Session
-from explorer.tasks import Task
+from explorer.texts.tasks import Task
 
 LABELS = ("negative", "positive")
-TASK = Task(("a good film", "an awful meal", "a happy end"), ("positive", "negative", "positive"), LABELS, "texts")
+TASK = Task(
+    ("a good film", "an awful meal", "a happy end"), ("positive", "negative", "positive"), LABELS, "texts"
+)
 OPTIONS = (1, "two", TASK)
 
 
@@ -23,7 +25,14 @@ def prompts(tiny):
     from explorer.prompt import Origin, SoftPrompt
 
     draw = np.random.default_rng(0)
-    return [SoftPrompt(draw.standard_normal((3, 16)).astype(np.float32), f"p{n}", Origin(task="t", labels=LABELS, base_model=str(tiny.folder))) for n in (0, 1)]
+    return [
+        SoftPrompt(
+            draw.standard_normal((3, 16)).astype(np.float32),
+            f"p{n}",
+            Origin(task="t", labels=LABELS, base_model=str(tiny.folder)),
+        )
+        for n in (0, 1)
+    ]
 
 
 class Loading(Loader):
@@ -47,11 +56,17 @@ def readings(prompts, loader):
     session = Session(prompts, loader=loader)
     return {
         "ensemble": session.ensemble(TASK).probabilities,
-        "shift": np.array([one.right for one in session.shift((TASK, TASK), no_prompt=True, generate=False).answered]),
-        "faithfulness": np.concatenate([one.probabilities for result in session.faithfulness(TASK) for one in result.readings]),
+        "shift": np.array(
+            [one.right for one in session.shift((TASK, TASK), no_prompt=True, generate=False).answered]
+        ),
+        "faithfulness": np.concatenate(
+            [one.probabilities for result in session.faithfulness(TASK) for one in result.readings]
+        ),
         "clusters": np.stack([one.statistic for one in session.clusters()]),
         "groups": np.array([len(groups) for groups in session.significant_groups()]),
-        "attribution": np.stack([one.integrated_gradients for one in session.attribution("a good film", orders=100)]),
+        "attribution": np.stack(
+            [one.integrated_gradients for one in session.attribution("a good film", orders=100)]
+        ),
     }
 
 
@@ -115,7 +130,11 @@ def test_another_kind_prompt_start_text_or_number_is_computed_anew(kept, prompts
     assert not found(kept, "other", first)
     assert not found(kept, "kind", None)
     assert not found(kept, "kind", replace(first, vectors=first.vectors + np.float32(1e-6)))
-    for options in ((2, "two", TASK), (1, "two", replace(TASK, texts=("a good film!", *TASK.texts[1:]))), (1, "two", replace(TASK, labels=LABELS[::-1]))):
+    for options in (
+        (2, "two", TASK),
+        (1, "two", replace(TASK, texts=("a good film!", *TASK.texts[1:]))),
+        (1, "two", replace(TASK, labels=LABELS[::-1])),
+    ):
         assert not found(kept, "kind", first, options)
 
 
@@ -158,11 +177,20 @@ def test_only_prompts_that_are_missing_are_run(tiny, prompts, tmp_path):
             return tiny.label_probabilities(given, *rest)
 
     model, done = KeptModel(Kept(tiny.folder, tmp_path), Watched), []
-    scores = model.label_probabilities([prompts[1], prompts[0], None, prompts[1]], TASK.texts, LABELS, done.append)
+    scores = model.label_probabilities(
+        [prompts[1], prompts[0], None, prompts[1]], TASK.texts, LABELS, done.append
+    )
     assert asked == [prompts[1], None, prompts[1]]
     assert sum(done) == 4 * len(TASK)
-    np.testing.assert_allclose(scores, tiny.label_probabilities([prompts[1], prompts[0], None, prompts[1]], TASK.texts, LABELS), atol=1e-6)
-    assert evaluate(model, prompts, TASK, generate=False).accuracy == evaluate(tiny, prompts, TASK, generate=False).accuracy
+    np.testing.assert_allclose(
+        scores,
+        tiny.label_probabilities([prompts[1], prompts[0], None, prompts[1]], TASK.texts, LABELS),
+        atol=1e-6,
+    )
+    assert (
+        evaluate(model, prompts, TASK, generate=False).accuracy
+        == evaluate(tiny, prompts, TASK, generate=False).accuracy
+    )
 
 
 def test_a_written_prompt_is_known_again(tiny, prompts, tmp_path):

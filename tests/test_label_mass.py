@@ -1,4 +1,6 @@
-"""Labels among the decoder's first pieces: trained prompts bring their own task's, random prompts do not; prompts are permuted, never tokens."""
+"""Labels among the decoder's first pieces: trained prompts bring their own task's, random prompts do not;
+prompts are permuted, never tokens.
+"""
 
 import re
 from dataclasses import replace
@@ -13,7 +15,11 @@ from explorer.evaluation.decoder_reading import read_decoder
 from explorer.evaluation.label_mass import ALL, DRAWS, LabelMass, relabelings
 from explorer.formats import read_prompt
 
-TASKS = {"sentiment": ("negative", "positive"), "subjectivity": ("objective", "subjective"), "question-type": ("entity", "human", "location", "number")}
+TASKS = {
+    "sentiment": ("negative", "positive"),
+    "subjectivity": ("objective", "subjective"),
+    "question-type": ("entity", "human", "location", "number"),
+}
 STARTS = ("random", "class-label", "sampled-vocab")
 
 
@@ -37,11 +43,16 @@ def test_trained_prompts_bring_the_labels_of_their_own_task(found):
         assert rows.loc[list(TASKS), "p"].tolist() == pytest.approx([1 / 84] * 3)
     assert (frame.loc["mean of 4 texts"].loc[list(TASKS), "without_prompt"] < 0.001).all()
     assert re.search(r"with probability 0\.[89]", found.conclusion)
-    assert "labels of other tasks with less than 0.001; a difference as large comes with p 0.0006" in found.conclusion
+    assert (
+        "labels of other tasks with less than 0.001; a difference as large comes with p 0.0006"
+        in found.conclusion
+    )
 
 
 def test_prompts_of_exchanged_tasks_bring_the_labels_of_others(found):
-    frame = replace(found, own=np.roll(found.own, 3)).to_frame().query("text != '<extra_id_0>'")  # in a gap hardly any label is written
+    frame = (
+        replace(found, own=np.roll(found.own, 3)).to_frame().query("text != '<extra_id_0>'")
+    )  # in a gap hardly any label is written
     assert (frame["difference"] < 0).all()
     assert (frame["p"] > 0.5).all()
 
@@ -62,14 +73,20 @@ def test_p_is_that_of_every_exchange_counted_by_hand():
     generator = np.random.default_rng(5)
     own = np.array([0, 0, 1, 1, 2])
     mass = generator.random((5, 1, 3))
-    frame = LabelMass(tuple("abcde"), ("",), ("x", "y", "z"), (("1", "2"),) * 3, ((),) * 3, own, mass, np.zeros((1, 3))).to_frame()
+    frame = LabelMass(
+        tuple("abcde"), ("",), ("x", "y", "z"), (("1", "2"),) * 3, ((),) * 3, own, mass, np.zeros((1, 3))
+    ).to_frame()
 
     def difference(tasks, only=None):
-        scores = [mass[n, 0, t] - np.delete(mass[n, 0], t).mean() for n, t in enumerate(tasks) if only in (None, t)]
+        scores = [
+            mass[n, 0, t] - np.delete(mass[n, 0], t).mean() for n, t in enumerate(tasks) if only in (None, t)
+        ]
         return np.mean(scores)
 
     for row, only in enumerate((0, 1, 2, None)):
-        counted = [difference(tasks, only) >= difference(own, only) - 1e-12 for tasks in permutations(own.tolist())]
+        counted = [
+            difference(tasks, only) >= difference(own, only) - 1e-12 for tasks in permutations(own.tolist())
+        ]
         assert frame["p"][row] == pytest.approx(np.mean(counted))
         assert frame["difference"][row] == pytest.approx(difference(own, only))
     assert frame["least_p"].tolist() == pytest.approx([1 / 10, 1 / 10, 1 / 5, 1 / 30])
@@ -88,21 +105,33 @@ def test_few_relabelings_are_all_and_many_are_drawn():
 
 
 def test_random_prompts_are_called_as_often_as_asked(model, vocabulary, monkeypatch):
-    """Prompts that know no task, given tasks at random: p ≤ .05 in about 5 % of 300 draws of nine, whichever test."""
+    """Prompts that know no task, given tasks at random: p ≤ .05 in about 5 % of 300 draws of nine, whichever
+    test.
+    """
     generator = np.random.default_rng(8)
     rows = vocabulary.searchable_ids
     prompts = [
-        planted.prompt(vocabulary.embedding[generator.choice(rows, generator.integers(1, 9))], f"p{n}", labels=labels)
+        planted.prompt(
+            vocabulary.embedding[generator.choice(rows, generator.integers(1, 9))], f"p{n}", labels=labels
+        )
         for n, labels in zip(range(90), 30 * list(TASKS.values()), strict=True)
     ]
     whole = read_decoder(model, vocabulary, prompts, ["This is it."])[1]
     own = np.repeat([0, 1, 2], 3)
     given = relabelings(own)
-    monkeypatch.setattr("explorer.evaluation.label_mass.relabelings", lambda *_: given)  # the same in every draw
+    monkeypatch.setattr(
+        "explorer.evaluation.label_mass.relabelings", lambda *_: given
+    )  # the same in every draw
     p = []
     for _ in range(300):
         chosen = generator.choice(90, 9, replace=False)
-        part = replace(whole, texts=whole.texts[:1], prompts=tuple(prompts[n].name for n in chosen), own=own, mass=whole.mass[chosen][:, :1])
+        part = replace(
+            whole,
+            texts=whole.texts[:1],
+            prompts=tuple(prompts[n].name for n in chosen),
+            own=own,
+            mass=whole.mass[chosen][:, :1],
+        )
         p.append(part.to_frame()["p"].to_numpy())
     called = (np.array(p) <= 0.05).mean(axis=0)
     assert ((called > 0.02) & (called < 0.09)).all(), called
@@ -127,7 +156,9 @@ def test_given_labels_are_one_task_of_all_prompts(model, vocabulary, trained):
 
 def test_prompts_without_labels_are_left_out_and_orders_are_one_task(model, vocabulary, trained):
     bare = planted.prompt(np.ones((2, vocabulary.dimension)), "bare")
-    turned = replace(trained[0], name="turned", origin=replace(trained[0].origin, labels=("positive", "negative")))
+    turned = replace(
+        trained[0], name="turned", origin=replace(trained[0].origin, labels=("positive", "negative"))
+    )
     renamed = replace(trained[3], name="renamed", origin=replace(trained[3].origin, task=None))
     found = read_decoder(model, vocabulary, [bare, trained[0], turned, renamed])[1]
     assert found.prompts == (trained[0].name, "turned", "renamed")

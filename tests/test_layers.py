@@ -10,9 +10,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 FLOORS = (
-    ("errors", "choices", "wording", "pieces", "arguments", "encodings"),
-    ("files", "hub", "bounded", "interruption", "results"),
-    ("prompt", "tasks", "label_files", "delimited", "models"),
+    ("errors", "choices", "words", "arguments"),
+    ("system", "results"),
+    ("prompt", "texts", "models"),
     ("vocabulary", "kept"),
     ("formats", "analysis", "resolve"),
     ("tuning", "evaluation"),
@@ -24,7 +24,12 @@ FLOORS = (
 FLOOR_OF = {part: floor for floor, parts in enumerate(FLOORS) for part in parts}
 OUTSIDE = ("__init__", "__main__")
 """the public API and the entry point stand outside the floors"""
-STEPS_UP = {("explorer/prompt.py", "formats"): "SoftPrompt.save writes through the format that PEFT reads, imported when it is called"}
+STEPS_UP = {
+    (
+        "explorer/prompt.py",
+        "formats",
+    ): "SoftPrompt.save writes through the format that PEFT reads, imported when it is called"
+}
 """arrows that run up all the same, and why"""
 ACROSS = {
     ("explorer/cli/app.py", "dashboard"): "the command starts the pages",
@@ -34,12 +39,39 @@ ACROSS = {
 LOADERS = ("explorer/resolve.py", "explorer/dashboard/cache.py")
 """where a loader is: nobody else decides which model reads a prompt"""
 SUBJECTS = {
-    *("neighbors", "clusters", "decomposition", "labels", "map", "findings", "compare", "prompts", "words", "trajectory", "training"),
+    *(
+        "neighbors",
+        "clusters",
+        "decomposition",
+        "labels",
+        "map",
+        "findings",
+        "compare",
+        "prompts",
+        "words",
+        "trajectory",
+        "training",
+    ),
     *("attribution", "domain_shift", "ensemble", "faithfulness", "predict", "shift"),
     *("report", "session", "tables", "errors"),
 }
-"""what a module may be named after in more than one part: a reading, a command, or what every part has of its own"""
-HEAVY = {"torch", "transformers", "umap", "sklearn", "streamlit", "plotly", "datasets", "peft", "accelerate", "tokenizers", "huggingface_hub", "numba"}
+"""what a module may be named after in more than one part: a reading, a command, or what every part has of its
+own
+"""
+HEAVY = {
+    "torch",
+    "transformers",
+    "umap",
+    "sklearn",
+    "streamlit",
+    "plotly",
+    "datasets",
+    "peft",
+    "accelerate",
+    "tokenizers",
+    "huggingface_hub",
+    "numba",
+}
 FLAG = re.compile(r"[\"'`( ]--[a-z]")
 SHELL_LINE = re.compile(r"python -m explorer|prompt-explorer [a-z]")
 
@@ -100,8 +132,12 @@ def _imports(path: Path) -> list[tuple[str, bool, int]]:
     return _Imports(path).found
 
 
-def _breaches(forbidden: set[str], inside: tuple[str, ...] | None = None, outside: tuple[str, ...] = ()) -> list[str]:
-    """Places that import a forbidden package, in the parts `inside` (all, if None) but not in the parts `outside`."""
+def _breaches(
+    forbidden: set[str], inside: tuple[str, ...] | None = None, outside: tuple[str, ...] = ()
+) -> list[str]:
+    """Places that import a forbidden package, in the parts `inside` (all, if None) but not in the parts
+    `outside`.
+    """
     return [
         f"{name}:{line} imports {module}"
         for name, path in _sources().items()
@@ -124,7 +160,9 @@ def test_no_arrow_runs_back_up(name):
         pieces = module.split(".")
         if pieces[0] == "explorer" and len(pieces) > 1 and pieces[1] in FLOOR_OF:
             allowed = (name, pieces[1]) in STEPS_UP and not at_module_level
-            assert allowed or FLOOR_OF[pieces[1]] <= FLOOR_OF[part], f"{name}:{line}: {part} imports {pieces[1]}, which is a floor above"
+            assert allowed or FLOOR_OF[pieces[1]] <= FLOOR_OF[part], (
+                f"{name}:{line}: {part} imports {pieces[1]}, which is a floor above"
+            )
 
 
 def test_analysis_knows_no_model_and_no_screen():
@@ -142,7 +180,9 @@ def test_plotly_lives_in_figures_only():
 def test_of_analysis_only_kept_maps_know_files():
     for name, path in _sources().items():
         if _part(path) == "analysis" and name != "explorer/analysis/map/store.py":
-            assert not any(module.startswith("explorer.files") for module, _, _ in _imports(path)), f"{name} imports explorer.files"
+            assert not any(module.startswith("explorer.system.files") for module, _, _ in _imports(path)), (
+                f"{name} imports explorer.system.files"
+            )
             assert "open(" not in path.read_text(encoding="utf-8"), f"{name} opens a file"
 
 
@@ -151,7 +191,9 @@ def test_nothing_imports_the_command_line_or_the_dashboard():
         for module, _, line in _imports(path):
             pieces = module.split(".")
             if pieces[0] == "explorer" and len(pieces) > 1 and pieces[1] in ("cli", "dashboard"):
-                assert _part(path) in (pieces[1], "__main__") or (name, pieces[1]) in ACROSS, f"{name}:{line} imports {module}"
+                assert _part(path) in (pieces[1], "__main__") or (name, pieces[1]) in ACROSS, (
+                    f"{name}:{line} imports {module}"
+                )
 
 
 def _told(pattern: re.Pattern, outside: tuple[str, ...]) -> list[str]:
@@ -180,7 +222,9 @@ def test_only_loaders_load_models_and_vocabularies():
         for name, path in _sources().items()
         if name not in LOADERS
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Attribute) and node.attr == "load" and ast.unparse(node.value).split(".")[-1] in ("Vocabulary", "FrozenT5")
+        if isinstance(node, ast.Attribute)
+        and node.attr == "load"
+        and ast.unparse(node.value).split(".")[-1] in ("Vocabulary", "FrozenT5")
     ]
     assert not found
 
@@ -208,7 +252,7 @@ LAZY = (
     *OUTSIDE,
     *(part for floor in FLOORS[:2] for part in floor),
     "prompt",
-    "tasks",
+    "texts",
     "vocabulary",
     "formats",
     "analysis",
@@ -232,14 +276,27 @@ def test_heavy_imports_happen_where_they_are_needed():
 
 
 def test_the_command_line_imports_only_the_standard_library_typer_and_its_own_at_module_level():
-    allowed = ("explorer.cli", "explorer.errors", "explorer.choices", "explorer.files", "explorer.wording")
+    allowed = (
+        "explorer.cli",
+        "explorer.errors",
+        "explorer.choices",
+        "explorer.system.files",
+        "explorer.words.wording",
+    )
     for name, path in _sources().items():
         if _part(path) not in ("cli", "__main__"):
             continue
         for module, at_module_level, line in _imports(path):
             first = module.split(".")[0]
-            fine = first in sys.stdlib_module_names or first == "typer" or module == "explorer" or module.startswith(allowed)
-            assert fine or not at_module_level, f"{name}:{line} imports {module} at module level: --help would pay for it"
+            fine = (
+                first in sys.stdlib_module_names
+                or first == "typer"
+                or module == "explorer"
+                or module.startswith(allowed)
+            )
+            assert fine or not at_module_level, (
+                f"{name}:{line} imports {module} at module level: --help would pay for it"
+            )
 
 
 def test_the_rules_find_what_they_are_there_to_find(tmp_path, monkeypatch):
@@ -251,7 +308,7 @@ def test_the_rules_find_what_they_are_there_to_find(tmp_path, monkeypatch):
         "from typing import TYPE_CHECKING\n"
         "if TYPE_CHECKING:\n    import plotly\n"
         "from ..cli import output\n"
-        "from explorer import files\n"
+        "from explorer.system import files\n"
         "from explorer.models.encoder_decoder import FrozenT5\n"
         "MESSAGE = 'give it with --model, as in `python -m explorer map`'\n"
         "def late():\n    import umap\n    import_module('streamlit')\n    return FrozenT5.load()\n"
@@ -261,7 +318,13 @@ def test_the_rules_find_what_they_are_there_to_find(tmp_path, monkeypatch):
     (tmp_path / "explorer" / "formats" / "__init__.py").write_text("")
     monkeypatch.setattr(sys.modules[__name__], "ROOT", tmp_path)
     found = {(module, level) for module, level, _ in _imports(package / "planted.py")}
-    assert {("torch", True), ("umap", False), ("streamlit", False), ("explorer.cli", True), ("explorer.cli.output", True)} <= found
+    assert {
+        ("torch", True),
+        ("umap", False),
+        ("streamlit", False),
+        ("explorer.cli", True),
+        ("explorer.cli.output", True),
+    } <= found
     assert not any(module == "plotly" for module, _ in found)
     for rule in (
         test_analysis_knows_no_model_and_no_screen,

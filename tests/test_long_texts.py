@@ -1,4 +1,6 @@
-"""Texts beyond the model's limit are cut and counted on every surface; labels come from the data where no prompt records any."""
+"""Texts beyond the model's limit are cut and counted on every surface; labels come from the data where no
+prompt records any.
+"""
 
 from dataclasses import replace
 
@@ -9,7 +11,7 @@ from typer.testing import CliRunner
 from explorer import open as open_prompts
 from explorer.cli import app
 from explorer.formats import read_prompt
-from explorer.tasks import Task
+from explorer.texts.tasks import Task
 
 LONG, SHORT = "a charming film " * 300, "dull and far too long"
 PROMPT = "sentiment/random-0"
@@ -34,7 +36,11 @@ def run(*words):
         ("evaluate", (), "2 of 3 texts were cut at 512 pieces"),
         ("evaluate", ("--max-length", 4), "3 of 3 texts were cut at 4 pieces"),
         ("evaluate", ("--max-length", 5000), None),
-        ("faithfulness", ("--draws", 1, "--points", 2, "--max-length", 20), "2 of 3 texts were cut at 20 pieces"),
+        (
+            "faithfulness",
+            ("--draws", 1, "--points", 2, "--max-length", 20),
+            "2 of 3 texts were cut at 20 pieces",
+        ),
     ],
 )
 def test_commands_count_what_they_cut_once(name, more, said, data):
@@ -60,7 +66,10 @@ def test_labels_of_the_data_are_ranked_where_no_prompt_records_any():
     prompt = read_prompt(PROMPT)
     bare = replace(prompt, origin=replace(prompt.origin, labels=None))
     task = Task((SHORT, "a good film"), ("negative", "positive"), ("negative", "positive"), "mine")
-    assert open_prompts(bare).evaluate(task, generate=False).accuracy == open_prompts(prompt).evaluate(task, generate=False).accuracy
+    assert (
+        open_prompts(bare).evaluate(task, generate=False).accuracy
+        == open_prompts(prompt).evaluate(task, generate=False).accuracy
+    )
 
 
 def test_evaluate_says_that_labels_are_the_datas(data, tmp_path):
@@ -73,4 +82,6 @@ def test_evaluate_says_that_labels_are_the_datas(data, tmp_path):
 def test_labels_in_another_case_are_hinted_at():
     errors = run("predict", PROMPT, "--text", SHORT, "--labels", "Negative,Positive").stderr
     assert "in another case (Negative for negative, Positive for positive); case matters" in errors
-    assert "case matters" not in run("predict", PROMPT, "--text", SHORT, "--labels", "negative,positive").stderr
+    assert (
+        "case matters" not in run("predict", PROMPT, "--text", SHORT, "--labels", "negative,positive").stderr
+    )

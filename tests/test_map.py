@@ -1,4 +1,6 @@
-"""The map: the same seed gives the same map, rows land near themselves, files are whole, plain and of the right vocabulary."""
+"""The map: the same seed gives the same map, rows land near themselves, files are whole, plain and of the
+right vocabulary.
+"""
 
 import os
 import pickle
@@ -13,7 +15,14 @@ import pytest
 
 from explorer.analysis.map import fit, layout, store
 from explorer.analysis.map.fit import VocabularyMap, fit_map, nearest_among, principal
-from explorer.analysis.map.place import memberships, place, place_initial, place_labels, place_prompt, place_trajectory
+from explorer.analysis.map.place import (
+    memberships,
+    place,
+    place_initial,
+    place_labels,
+    place_prompt,
+    place_trajectory,
+)
 from explorer.analysis.map.store import kept_file, load_map, read_map, save_map
 from explorer.analysis.vectors import unit
 from explorer.errors import ExplorerError, PromptError
@@ -24,7 +33,9 @@ from explorer.vocabulary import Vocabulary
 def small() -> Vocabulary:
     """600 rows in 20 loose bundles, with duplicates and special rows."""
     generator = np.random.default_rng(0)
-    embedding = np.repeat(generator.standard_normal((20, 24)), 30, axis=0) + 0.4 * generator.standard_normal((600, 24))
+    embedding = np.repeat(generator.standard_normal((20, 24)), 30, axis=0) + 0.4 * generator.standard_normal(
+        (600, 24)
+    )
     embedding[[100, 200, 300]] = embedding[50]
     return planted.from_rows(embedding, special=4)
 
@@ -62,11 +73,15 @@ def test_bundles_lie_together_on_the_map(fitted):
 def test_a_row_placed_as_new_lands_on_itself_and_its_duplicates_with_it(small, fitted):
     places = place(3 * small.embedding[fitted.token_ids], small, fitted)
     assert np.median(np.linalg.norm(places.xy - fitted.xy, axis=1)) == 0
-    np.testing.assert_array_equal(place(small.embedding[[200]], small, fitted).xy[0], fitted.xy[fitted.token_ids == 50][0])
+    np.testing.assert_array_equal(
+        place(small.embedding[[200]], small, fitted).xy[0], fitted.xy[fitted.token_ids == 50][0]
+    )
 
 
 def test_a_vector_near_a_row_lands_near_it(small, fitted):
-    moved = small.embedding[fitted.token_ids] + 0.1 * np.random.default_rng(1).standard_normal((len(fitted.token_ids), 24))
+    moved = small.embedding[fitted.token_ids] + 0.1 * np.random.default_rng(1).standard_normal(
+        (len(fitted.token_ids), 24)
+    )
     places = place(moved, small, fitted)
     assert np.median(np.linalg.norm(places.xy - fitted.xy, axis=1)) < 0.05 * extent(fitted)
     assert places.trust.min() >= 0
@@ -109,7 +124,9 @@ def test_small_vocabularies_can_be_drawn():
     assert fit_map(planted.vocabulary(rows=40, special=0)).xy.shape == (40, 2)
     with pytest.raises(ExplorerError, match="planted: 3 different rows stand for text; expected at least 4"):
         fit_map(planted.vocabulary(rows=5, special=2))
-    with pytest.raises(ExplorerError, match=r"found n_neighbors 1, min_dist 0.1, seed 0; expected at least 2"):
+    with pytest.raises(
+        ExplorerError, match=r"found n_neighbors 1, min_dist 0.1, seed 0; expected at least 2"
+    ):
         fit_map(planted.vocabulary(), n_neighbors=1)
 
 
@@ -120,7 +137,12 @@ def test_a_map_is_written_whole_and_read_back(tmp_path, fitted):
     again = read_map(path)
     np.testing.assert_array_equal(again.xy, fitted.xy)
     np.testing.assert_array_equal(again.token_ids, fitted.token_ids)
-    assert (again.fingerprint, again.n_neighbors, again.min_dist, again.seed) == (fitted.fingerprint, 15, 0.1, 0)
+    assert (again.fingerprint, again.n_neighbors, again.min_dist, again.seed) == (
+        fitted.fingerprint,
+        15,
+        0.1,
+        0,
+    )
 
 
 def test_an_interrupted_write_leaves_the_old_map(tmp_path, fitted, monkeypatch):
@@ -146,7 +168,13 @@ class Trap:
 
 def test_no_pickle_in_a_map_is_executed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    np.savez("pickled.npz", token_ids=np.array([Trap()], object), xy=np.zeros((1, 2)), fingerprint=np.array("x"), settings=np.zeros(3))
+    np.savez(
+        "pickled.npz",
+        token_ids=np.array([Trap()], object),
+        xy=np.zeros((1, 2)),
+        fingerprint=np.array("x"),
+        settings=np.zeros(3),
+    )
     Path("bare.npz").write_bytes(pickle.dumps(Trap()))
     for name in ("pickled.npz", "bare.npz"):
         with pytest.raises(ExplorerError, match=f"{name}: cannot be read as a map .* delete it"):
@@ -165,8 +193,17 @@ def test_damaged_maps_are_named(tmp_path, fitted):
     np.savez(path, xy=np.zeros((2, 2)))
     with pytest.raises(ExplorerError, match="cannot be read as a map"):
         read_map(path)
-    np.savez(path, token_ids=np.arange(3), xy=np.zeros((2, 2)), fingerprint=np.array("x"), settings=np.array([15, 0.1, 0]))
-    with pytest.raises(ExplorerError, match=r"ids of shape \(3,\) and places of shape \(2, 2\); expected \[M\] integers and \[M, 2\]"):
+    np.savez(
+        path,
+        token_ids=np.arange(3),
+        xy=np.zeros((2, 2)),
+        fingerprint=np.array("x"),
+        settings=np.array([15, 0.1, 0]),
+    )
+    with pytest.raises(
+        ExplorerError,
+        match=r"ids of shape \(3,\) and places of shape \(2, 2\); expected \[M\] integers and \[M, 2\]",
+    ):
         read_map(path)
     with pytest.raises(ExplorerError, match="places that are no finite numbers"):
         replace(fitted, xy=fitted.xy * np.float32(np.nan))
@@ -250,12 +287,21 @@ def test_what_another_process_fits_is_waited_for_and_what_a_killed_one_began_is_
     environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path)}
 
     def started(seconds: str) -> subprocess.Popen:
-        return subprocess.Popen([sys.executable, "-c", FIT_SLOWLY, seconds], stdout=subprocess.PIPE, text=True, cwd=root, env=environment)
+        return subprocess.Popen(
+            [sys.executable, "-c", FIT_SLOWLY, seconds],
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=root,
+            env=environment,
+        )
 
     with started("1000") as killed:
         assert killed.stdout.readline() == "fits\n"
         with started("0") as waits:
-            assert waits.stdout.readline() == f"waiting for process {killed.pid}, which fits the map of planted\n"
+            assert (
+                waits.stdout.readline()
+                == f"waiting for process {killed.pid}, which fits the map of planted\n"
+            )
             killed.kill()
             assert waits.stdout.read().splitlines() == ["fits", "reads 395"], "the first one never ended"
     with started("1000") as third:
@@ -290,7 +336,9 @@ def test_what_bad_calls_say(small, fitted):
         place(np.ones((2, 3)), small, fitted)
     with pytest.raises(ExplorerError, match="the map belongs to another vocabulary than planted"):
         place(np.ones((2, 24)), planted.vocabulary(width=24), fitted)
-    with pytest.raises(PromptError, match=r"planted/prompt has no saved trajectory; expected trajectory.safetensors"):
+    with pytest.raises(
+        PromptError, match=r"planted/prompt has no saved trajectory; expected trajectory.safetensors"
+    ):
         place_trajectory(planted.prompt(np.ones((2, 24))), small, fitted)
     with pytest.raises(PromptError, match="no labels to place"):
         place_labels([], small, fitted)
@@ -298,12 +346,17 @@ def test_what_bad_calls_say(small, fitted):
 
 def test_placing_imports_no_umap():
     program = (
-        "import sys, numpy as np; sys.path.insert(0, 'tests'); import planted; from explorer.analysis.map.place import *;"
-        "v = planted.vocabulary(); m = VocabularyMap(v.searchable_ids, v.embedding[v.searchable, :2], v.fingerprint, 15, 0.1, 0);"
-        "place_prompt(planted.prompt(v.embedding[:3]), v, m); print([n for n in ('umap', 'numba', 'sklearn', 'torch') if n in sys.modules])"
+        "import sys, numpy as np; sys.path.insert(0, 'tests'); import planted; from "
+        "explorer.analysis.map.place import *;"
+        "v = planted.vocabulary(); m = VocabularyMap(v.searchable_ids, v.embedding[v.searchable, "
+        ":2], v.fingerprint, 15, 0.1, 0);"
+        "place_prompt(planted.prompt(v.embedding[:3]), v, m); print([n for n in ('umap', 'numba', "
+        "'sklearn', 'torch') if n in sys.modules])"
     )
     root = Path(__file__).resolve().parent.parent
-    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=root)
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=root
+    )
     assert result.stdout.strip() == "[]"
 
 
@@ -322,7 +375,9 @@ def test_large_vocabularies_are_reduced_without_losing_their_neighbors(vocabular
 
 
 def test_candidates_among_components_hold_the_neighbors(vocabulary, monkeypatch):
-    """The neighbors of a large table are sought in two steps; nearly all are found, their distances are exact."""
+    """The neighbors of a large table are sought in two steps; nearly all are found, their distances are
+    exact.
+    """
     rows = unit(vocabulary.embedding[vocabulary.searchable_ids[:3000]])
     true_distances, true = nearest_among(rows, 15)
     monkeypatch.setattr(fit, "LARGEST_COMPARED", 1000)
@@ -346,7 +401,9 @@ def test_a_reduced_vocabulary_is_mapped_the_same_way(monkeypatch):
 
 
 def test_forces_are_the_slopes_of_memberships_in_the_plane():
-    """Pulling: the slope of log(1 / (1 + a d^2b)); pushing: that of log(1 - that), as UMAP's objective has them."""
+    """Pulling: the slope of log(1 / (1 + a d^2b)); pushing: that of log(1 - that), as UMAP's objective has
+    them.
+    """
     a, b = 1.577, 0.895
     pull, push = layout.forces(a, b)
     bins = np.arange(len(pull)) + ((127 + layout.SMALLEST_POWER) << layout.BINS_A_POWER)
@@ -358,4 +415,6 @@ def test_forces_are_the_slopes_of_memberships_in_the_plane():
     slope = (np.log(near(distance + small)) - np.log(near(distance - small))) / (2 * small)
     np.testing.assert_allclose(pull[:-1][usual] * distance, slope, rtol=0.01)
     apart = (np.log(1 - near(distance + small)) - np.log(1 - near(distance - small))) / (2 * small)
-    np.testing.assert_allclose(push[:-1][usual] * distance * (0.001 + distance**2) / distance**2, apart, rtol=0.01)
+    np.testing.assert_allclose(
+        push[:-1][usual] * distance * (0.001 + distance**2) / distance**2, apart, rtol=0.01
+    )

@@ -1,4 +1,6 @@
-"""The map in a real Chromium: a workspace that stays as the visitor left it, with a panel beside it so that nothing moves under the cursor."""
+"""The map in a real Chromium: a workspace that stays as the visitor left it, with a panel beside it so that
+nothing moves under the cursor.
+"""
 
 import re
 
@@ -47,14 +49,20 @@ def _zoom_in(page) -> dict:
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     for _ in range(3):  # plotly takes a tenth off the range at a time
         page.mouse.wheel(0, -300)
-    page.wait_for_function(f"([low, high]) => {{ const now = {STATE}; return now && now.x[1] - now.x[0] < 0.8 * (high - low); }}", arg=before)
+    page.wait_for_function(
+        f"([low, high]) => {{ const now = {STATE}; return now && now.x[1] - now.x[0] < 0.8 * (high - "
+        "low); }",
+        arg=before,
+    )
     _heard(page)
     return _state(page)
 
 
 def _heard(page) -> None:
     """Wait until the server has heard what is in view."""
-    page.wait_for_function(f"() => {PLOT}.dataset.told === JSON.stringify((({{x, y, drag}}) => ({{x, y, drag}}))({STATE}))")
+    page.wait_for_function(
+        f"() => {PLOT}.dataset.told === JSON.stringify((({{x, y, drag}}) => ({{x, y, drag}}))({STATE}))"
+    )
     _settled(page)
 
 
@@ -70,7 +78,9 @@ def _same_view(page, before: dict) -> None:
 def _without_landmarks(page) -> None:
     """Switch the landmarks off, and wait for the chart that is drawn without them."""
     page.get_by_text("Landmarks", exact=True).click()
-    page.wait_for_function(f"() => {STATE} && !({PLOT}._fullLayout.annotations || []).some(note => note.name === 'landmark')")
+    page.wait_for_function(
+        f"() => {STATE} && !({PLOT}._fullLayout.annotations || []).some(note => note.name === 'landmark')"
+    )
     _settled(page)
 
 
@@ -101,8 +111,14 @@ def _go_away_and_back(page) -> None:
 def test_the_plot_is_large_and_a_click_opens_the_token_beside_it_without_a_jump(page, address):
     _map(page, address, "&near=false")
     plot, panel = page.locator(".st-key-map .js-plotly-plot"), page.locator(".st-key-map-panel")
-    before, block = plot.bounding_box(), page.evaluate("document.querySelector('[data-testid=stVerticalBlock]:has(.st-key-map)').clientWidth")
-    inner = page.evaluate("(e => e.clientWidth - parseFloat(getComputedStyle(e).paddingLeft) * 2)(document.querySelector('.stMainBlockContainer'))")
+    before, block = (
+        plot.bounding_box(),
+        page.evaluate("document.querySelector('[data-testid=stVerticalBlock]:has(.st-key-map)').clientWidth"),
+    )
+    inner = page.evaluate(
+        "(e => e.clientWidth - parseFloat(getComputedStyle(e).paddingLeft) * "
+        "2)(document.querySelector('.stMainBlockContainer'))"
+    )
     assert before["height"] >= 700
     assert before["width"] >= 0.75 * inner >= 0.75 * block * 0.9
     x, y, name, token = page.evaluate(TOKEN)
@@ -140,10 +156,18 @@ def test_region_and_drag_mode_hold_and_the_outline_covers_nothing(page, address)
     assert (drawn["drag"], drawn["regions"]) == ("lasso", 1)
     panel = page.locator(".st-key-map-panel")
     title = panel.get_by_role("heading", name=re.compile("in the region")).inner_text()
-    fills = page.evaluate(f"[...{PLOT}.querySelectorAll('.selectionlayer path')].map(path => getComputedStyle(path)).map(s => [s.fill, s.fillOpacity])")
+    fills = page.evaluate(
+        f"[...{PLOT}.querySelectorAll('.selectionlayer path')].map(path => "
+        "getComputedStyle(path)).map(s => [s.fill, s.fillOpacity])"
+    )
     assert fills
-    assert all(fill == "none" or float(opacity) == 0 or fill.endswith(", 0)") for fill, opacity in fills), fills
-    sizes = page.evaluate(f"{PLOT}._fullData.slice(0, 1).map(trace => [trace.selected?.marker?.size ?? trace.marker.size, trace.marker.size])")
+    assert all(fill == "none" or float(opacity) == 0 or fill.endswith(", 0)") for fill, opacity in fills), (
+        fills
+    )
+    sizes = page.evaluate(
+        f"{PLOT}._fullData.slice(0, 1).map(trace => [trace.selected?.marker?.size ?? "
+        "trace.marker.size, trace.marker.size])"
+    )
     assert all(chosen == usual for chosen, usual in sizes), "what is selected is no larger"
     _without_landmarks(page)
     _same_view(page, drawn)
@@ -212,7 +236,9 @@ def test_a_searched_word_is_pointed_at_and_its_neighbors_stand_beside(page, addr
     start = _state(page)
     page.get_by_role("textbox", name="Find a word").fill("good")
     page.get_by_role("textbox", name="Find a word").press("Enter")
-    page.locator(".st-key-map-panel").get_by_role("heading", name=re.compile("^Neighbors of the word “")).wait_for()
+    page.locator(".st-key-map-panel").get_by_role(
+        "heading", name=re.compile("^Neighbors of the word “")
+    ).wait_for()
     page.locator(".st-key-map .annotation-arrow-g").first.wait_for()
     _settled(page)
     now = _state(page)
@@ -234,7 +260,9 @@ def test_a_typed_text_is_asked_prompt_by_prompt(page, address):
     page.get_by_role("button", name="Answer").click()
     panel = page.locator(".st-key-map-panel")
     for name in ("sentiment/class-label-0", "sentiment/random-0"):
-        panel.get_by_text(re.compile(rf"{name}: (negative|positive) \(\d+%\), most moved by token \d+")).wait_for()
+        panel.get_by_text(
+            re.compile(rf"{name}: (negative|positive) \(\d+%\), most moved by token \d+")
+        ).wait_for()
     _settled(page)
     said = " ".join(page.evaluate("window.told"))
     assert re.search(r"Prompt [12] of 2", said)

@@ -25,13 +25,17 @@ def planted_words():
     others = np.random.default_rng(0).uniform(0, 10, (200, 2)).astype(np.float32)
     names = (*PIECES, *(f"▁other{number}" for number in range(len(others))))
     vocabulary = planted.from_rows(np.random.default_rng(1).standard_normal((len(names), 4)), names)
-    return VocabularyMap(np.arange(len(names)), np.concatenate([PLACES, others]), vocabulary.fingerprint, 5, 0.1, 0), vocabulary
+    return VocabularyMap(
+        np.arange(len(names)), np.concatenate([PLACES, others]), vocabulary.fingerprint, 5, 0.1, 0
+    ), vocabulary
 
 
 def _placed(prompt: str, *groups: tuple[str, ...]) -> Placement:
     count = len(groups)
     xy = np.tile(np.float32([[0.1, 0.1]]), (count, 1))
-    return Placement(prompt, "prompt", ("good",) * count, np.arange(count), xy, np.ones(count, np.float32), groups)
+    return Placement(
+        prompt, "prompt", ("good",) * count, np.arange(count), xy, np.ones(count, np.float32), groups
+    )
 
 
 def test_an_outline_goes_round_the_words_that_lie_together(planted_words):
@@ -45,7 +49,10 @@ def test_an_outline_goes_round_the_words_that_lie_together(planted_words):
 
 def test_groups_that_share_words_are_one_and_the_larger_comes_first(planted_words):
     drawn, vocabulary = planted_words
-    first, second = _placed("a", ("good", "great"), ("red", "blue", "green")), _placed("b", ("great", "good", "fine"))
+    first, second = (
+        _placed("a", ("good", "great"), ("red", "blue", "green")),
+        _placed("b", ("great", "good", "fine")),
+    )
     larger, smaller = drawn_groups([first, second], drawn, vocabulary)
     assert (set(larger.words), larger.prompts, larger.tokens) == ({"good", "great", "fine"}, ("a", "b"), 2)
     assert (set(smaller.words), smaller.prompts, smaller.tokens) == ({"red", "blue", "green"}, ("a",), 1)
@@ -73,7 +80,9 @@ def _boxes(figure: go.Figure, low: np.ndarray, high: np.ndarray) -> list[tuple[n
     pixels, boxes = np.array(VIEW) / (high - low), []
     for note in figure.layout.annotations:
         shift = (note.ax or 0, -(note.ay or 0)) if note.showarrow else (note.xshift or 0, note.yshift or 0)
-        boxes.append((np.array([note.x, note.y]) * pixels + shift, np.array([LETTER * len(_text(note)), LINE - 1]) / 2))
+        boxes.append(
+            (np.array([note.x, note.y]) * pixels + shift, np.array([LETTER * len(_text(note)), LINE - 1]) / 2)
+        )
     return boxes
 
 
@@ -81,7 +90,14 @@ def _boxes(figure: go.Figure, low: np.ndarray, high: np.ndarray) -> list[tuple[n
 def test_no_name_covers_a_star_or_another_name(seed):
     generator = np.random.default_rng(seed)
     stars = (0.5 + generator.normal(0, 0.04, (8, 2))).astype(np.float32)  # all in one place
-    labels = Placement("", "label", tuple(f"label {number}" for number in range(8)), np.arange(8), stars, np.ones(8, np.float32))
+    labels = Placement(
+        "",
+        "label",
+        tuple(f"label {number}" for number in range(8)),
+        np.arange(8),
+        stars,
+        np.ones(8, np.float32),
+    )
     spots = generator.uniform(0.2, 0.8, (30, 2))
     names = [Name("landmark", "town", ((x, y, 0.0, 0.0),)) for x, y in spots] + label_names(labels)
     figure, low, high = go.Figure(), np.zeros(2), np.ones(2)
@@ -113,11 +129,21 @@ def test_the_first_view_is_the_central_98_percent_and_a_button_shows_the_islands
     start, all_of_it = center(drawn), whole(drawn, [])
     assert start[1].max() < 12
     assert all_of_it[1].min() > 499
-    figure = view_buttons(map_figure(drawn, vocabulary, [_placed("a", ())], view=start), {"Center": start, "Whole map": all_of_it})
+    figure = view_buttons(
+        map_figure(drawn, vocabulary, [_placed("a", ())], view=start),
+        {"Center": start, "Whole map": all_of_it},
+    )
     assert tuple(figure.layout.xaxis.range) == (start[0][0], start[1][0])
-    button = next(button for menu in figure.layout.updatemenus for button in menu.buttons if button.label == "Whole map")
+    button = next(
+        button for menu in figure.layout.updatemenus for button in menu.buttons if button.label == "Whole map"
+    )
     assert button.args[0]["xaxis.range"][1] > 499
-    assert {button.label for menu in figure.layout.updatemenus for button in menu.buttons} == {"Center", "Whole map", "Move", "Lasso"}
+    assert {button.label for menu in figure.layout.updatemenus for button in menu.buttons} == {
+        "Center",
+        "Whole map",
+        "Move",
+        "Lasso",
+    }
 
 
 def test_a_region_is_a_line_and_covers_nothing():

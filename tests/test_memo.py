@@ -1,4 +1,6 @@
-"""The memo: one lock for each key, each value computed once, errors forgotten, bounded by bytes, gone with its vocabulary and its prompts."""
+"""The memo: one lock for each key, each value computed once, errors forgotten, bounded by bytes, gone with
+its vocabulary and its prompts.
+"""
 
 import gc
 import threading
@@ -38,7 +40,14 @@ def test_other_keys_do_not_wait_for_one_that_is_being_made():
     with ThreadPoolExecutor(2) as pool:
         waiting = pool.submit(kept.get, "slow", slow)
         assert slow.begun.wait(LONG)
-        answers = pool.submit(lambda: (kept.get("known", lambda: 2), kept.get("another", lambda: 3), kept.known("slow"), kept.known("another")))
+        answers = pool.submit(
+            lambda: (
+                kept.get("known", lambda: 2),
+                kept.get("another", lambda: 3),
+                kept.known("slow"),
+                kept.known("another"),
+            )
+        )
         assert answers.result(LONG) == (1, 3, False, True)
         assert not waiting.done()
         slow.go_on.set()
@@ -135,7 +144,14 @@ def test_one_value_may_be_made_of_others():
     """Also of one that this thread is not the only one to ask for."""
     vocabulary = planted.vocabulary()
     with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(lambda seed: nearest_neighbors(planted.prompt(vocabulary.embedding[:3]), vocabulary, metric="csls", seed=seed % 2), range(16)))
+        found = list(
+            pool.map(
+                lambda seed: nearest_neighbors(
+                    planted.prompt(vocabulary.embedding[:3]), vocabulary, metric="csls", seed=seed % 2
+                ),
+                range(16),
+            )
+        )
     assert len({one.null.tobytes() for one in found}) == 2
 
 
@@ -151,7 +167,11 @@ def test_it_is_forgotten_with_its_vocabulary():
 
 def test_vocabularies_share_nothing():
     one, two = planted.vocabulary(), planted.vocabulary()
-    assert [remembered(one, "key", lambda: 1), remembered(two, "key", lambda: 2), remembered(one, "key", lambda: 3)] == [1, 2, 1]
+    assert [
+        remembered(one, "key", lambda: 1),
+        remembered(two, "key", lambda: 2),
+        remembered(one, "key", lambda: 3),
+    ] == [1, 2, 1]
 
 
 def test_a_prompt_in_a_key_is_not_kept_alive():

@@ -40,7 +40,9 @@ def brute_force(queries: np.ndarray, vocabulary: Vocabulary, metric: str) -> np.
 def test_neighbors_are_those_of_brute_force(vocabulary, metric):
     generator = np.random.default_rng(1)
     near = vocabulary.embedding[generator.choice(vocabulary.searchable_ids, 12)]
-    queries = np.concatenate([near + generator.normal(0, 0.5, near.shape), generator.normal(0, 3, near.shape)]).astype(np.float32)
+    queries = np.concatenate(
+        [near + generator.normal(0, 0.5, near.shape), generator.normal(0, 3, near.shape)]
+    ).astype(np.float32)
     ids, scores = search(queries, vocabulary, 10, metric)
     truth = brute_force(queries, vocabulary, metric)
     order = np.argsort(-truth, axis=1, kind="stable")[:, :10]
@@ -57,7 +59,9 @@ def test_a_vocabulary_row_is_its_own_first_neighbor(vocabulary, metric):
     ids = np.random.default_rng(2).choice(vocabulary.searchable_ids, 300, replace=False)
     found, scores = search(vocabulary.embedding[ids], vocabulary, 1, metric)
     share = (found[:, 0] == ids).mean()
-    assert share == 1 or (metric == "csls" and share > 0.99)  # a hub's own crowding may push it below another row
+    assert share == 1 or (
+        metric == "csls" and share > 0.99
+    )  # a hub's own crowding may push it below another row
     if metric == "l2":
         assert (scores == 0).all()
     if metric == "cosine":
@@ -113,12 +117,29 @@ def test_the_frame_holds_every_rank_of_every_token():
     vocabulary = planted.vocabulary()
     result = nearest_neighbors(planted.prompt(vocabulary.embedding[[7, 3]]), vocabulary, k=4, metric="l2")
     frame = result.to_frame()
-    assert list(frame.columns)[:8] == ["prompt", "position", "rank", "token_id", "piece", "token", "similarity", "metric"]
+    assert list(frame.columns)[:8] == [
+        "prompt",
+        "position",
+        "rank",
+        "token_id",
+        "piece",
+        "token",
+        "similarity",
+        "metric",
+    ]
     assert list(frame.columns)[8:] == ["percentile", "p", "q", "hub"]
     assert frame["position"].tolist() == [0] * 4 + [1] * 4
     assert frame["rank"].tolist() == [1, 2, 3, 4] * 2
-    assert frame.loc[0, ["token_id", "piece", "token", "similarity", "metric"]].tolist() == [7, "▁word7", " word7", 0.0, "l2"]
-    assert (frame.groupby("position")["similarity"].diff().dropna() >= 0).all()  # distances: smaller is closer
+    assert frame.loc[0, ["token_id", "piece", "token", "similarity", "metric"]].tolist() == [
+        7,
+        "▁word7",
+        " word7",
+        0.0,
+        "l2",
+    ]
+    assert (
+        frame.groupby("position")["similarity"].diff().dropna() >= 0
+    ).all()  # distances: smaller is closer
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -136,7 +157,11 @@ def test_k_beyond_the_vocabulary_gives_all_of_it():
     result = nearest_neighbors(planted.prompt(np.ones((1, 16))), vocabulary, k=50)
     assert sorted(result.token_ids[0]) == list(range(10))
     assert np.isnan(result.margin).all()
-    assert sorted(nearest_neighbors(planted.prompt(np.ones((1, 16))), vocabulary, k=50, include_special=True).token_ids[0]) == list(range(12))
+    assert sorted(
+        nearest_neighbors(planted.prompt(np.ones((1, 16))), vocabulary, k=50, include_special=True).token_ids[
+            0
+        ]
+    ) == list(range(12))
 
 
 def test_special_rows_are_found_only_when_asked_for():
@@ -152,14 +177,30 @@ def test_merging_variants_leaves_one_piece_of_each_word():
     generator = np.random.default_rng(10)
     embedding = generator.standard_normal((40, 8)) * 0.01
     embedding[:8] += np.eye(8)[0]
-    pieces = ("▁good", "▁Good", "good", "GOOD", "▁fine", "Fine", "▁great", "▁nice", *(f"▁filler{n}" for n in range(32)))
+    pieces = (
+        "▁good",
+        "▁Good",
+        "good",
+        "GOOD",
+        "▁fine",
+        "Fine",
+        "▁great",
+        "▁nice",
+        *(f"▁filler{n}" for n in range(32)),
+    )
     vocabulary = planted.from_rows(embedding, pieces)
     result = nearest_neighbors(planted.prompt(np.eye(8)[:1]), vocabulary, k=4, merge_variants=True)
     assert {piece.strip("▁").casefold() for piece in result.pieces[0]} == {"good", "fine", "great", "nice"}
     every = nearest_neighbors(planted.prompt(np.eye(8)[:1]), vocabulary, k=40).pieces[0]
-    first = [piece for n, piece in enumerate(every) if piece.strip("▁").casefold() not in {p.strip("▁").casefold() for p in every[:n]}]
+    first = [
+        piece
+        for n, piece in enumerate(every)
+        if piece.strip("▁").casefold() not in {p.strip("▁").casefold() for p in every[:n]}
+    ]
     assert result.pieces[0] == tuple(first[:4])
-    assert nearest_neighbors(planted.prompt(np.eye(8)[:1]), vocabulary, k=99, merge_variants=True).pieces[0] == tuple(first)
+    assert nearest_neighbors(planted.prompt(np.eye(8)[:1]), vocabulary, k=99, merge_variants=True).pieces[
+        0
+    ] == tuple(first)
 
 
 def test_a_zero_vector_is_as_near_to_everything():
@@ -178,11 +219,19 @@ def test_huge_vectors_are_read_by_cosine_and_refused_by_l2():
 
 def test_what_bad_calls_say():
     vocabulary, prompt = planted.vocabulary(), planted.prompt(np.ones((2, 16)))
-    with pytest.raises(PromptError, match=r"planted/prompt: vectors of width 8, but planted has embeddings of width 16; give the prompt's own base model"):
+    with pytest.raises(
+        PromptError,
+        match=(
+            r"planted/prompt: vectors of width 8, but planted has embeddings of width 16; give the "
+            r"prompt's own base model"
+        ),
+    ):
         nearest_neighbors(planted.prompt(np.ones((2, 8))), vocabulary)
     with pytest.raises(ExplorerError, match="found k = 0; expected 1 or more"):
         nearest_neighbors(prompt, vocabulary, k=0)
-    with pytest.raises(ExplorerError, match="found the metric 'euclid'; expected one of cosine, whitened, l2, dot, csls"):
+    with pytest.raises(
+        ExplorerError, match="found the metric 'euclid'; expected one of cosine, whitened, l2, dot, csls"
+    ):
         nearest_neighbors(prompt, vocabulary, metric="euclid")
     with pytest.raises(PromptError, match="1 of 2 vectors to search for hold NaN"):
         search(np.array([[1.0] * 16, [np.nan] * 16]), vocabulary, 3)
@@ -202,8 +251,15 @@ def test_what_is_derived_from_a_vocabulary_is_kept_once_and_forgotten_with_it(mo
 
 def test_neighbors_import_nothing_heavy():
     heavy = "torch umap sklearn scipy transformers streamlit plotly numba"
-    program = f"import sys, explorer.analysis.neighbors; print([m for m in '{heavy}'.split() if m in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    program = (
+        f"import sys, explorer.analysis.neighbors; print([m for m in '{heavy}'.split() if m in sys.modules])"
+    )
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        == "[]"
+    )
 
 
 @pytest.mark.parametrize("metric", COMPARABLE)
@@ -211,7 +267,9 @@ def test_similarity_is_significant_no_more_often_than_chance_for_vectors_of_the_
     """Calibration over 1,000 fresh positions: p at most 0.05 for 5 % of them, at every rank."""
     vocabulary, _ = planted.clustered()
     fresh = int(np.random.default_rng().integers(1, 2**31))
-    result = nearest_neighbors(planted.prompt(gaussian_vectors(vocabulary, 1000, fresh)), vocabulary, k=3, metric=metric, nulls=2000)
+    result = nearest_neighbors(
+        planted.prompt(gaussian_vectors(vocabulary, 1000, fresh)), vocabulary, k=3, metric=metric, nulls=2000
+    )
     share = (result.p <= 0.05).mean(axis=0)
     assert (share >= 0.02).all(), f"seed {fresh}"
     assert (share <= 0.09).all(), f"seed {fresh}"
@@ -264,7 +322,9 @@ def test_zero_and_duplicate_rows_give_a_defined_result():
         result = nearest_neighbors(planted.prompt(rows[[3, 5]]), planted.from_rows(rows), k=60, metric=metric)
         assert result.token_ids.shape == (2, 50)
         assert np.isfinite(result.similarity[1]).all()
-        assert (result.token_ids[0] >= 0).all() == (metric == "l2"), "a token of zeros has no neighbors but by distance"
+        assert (result.token_ids[0] >= 0).all() == (metric == "l2"), (
+            "a token of zeros has no neighbors but by distance"
+        )
         assert np.isfinite(result.similarity[0]).all() == (metric == "l2")
         if metric in ("cosine", "l2"):
             assert result.token_ids[1, :2].tolist() == [4, 5], "equal rows in the order of their ids"
@@ -274,8 +334,17 @@ def test_the_conclusion_says_which_neighbors_training_need_not_have_taught():
     vocabulary = planted.vocabulary(rows=400)
     rows, elsewhere = vocabulary.embedding[[30, 40, 50]], vocabulary.embedding[[60, 40, 50]]
     assert nearest_neighbors(planted.trained(rows, 2 * rows), vocabulary).conclusion.startswith(
-        "3 of 3 tokens are nearer to a piece than random vectors are, but all of them were nearest to the same piece before training; nearest of all is token "
+        "3 of 3 tokens are nearer to a piece than random vectors are, but all of them were nearest "
+        "to the same piece before training; nearest of all is token "
     )
-    assert ", but 2 of them were nearest to the same piece" in nearest_neighbors(planted.trained(elsewhere, rows), vocabulary).conclusion
-    assert ", none of them nearest to the piece that it began" in nearest_neighbors(planted.trained(elsewhere[:1], rows[:1]), vocabulary).conclusion
-    assert "before training" not in nearest_neighbors(planted.prompt(rows), vocabulary).conclusion, "what they began as is not known"
+    assert (
+        ", but 2 of them were nearest to the same piece"
+        in nearest_neighbors(planted.trained(elsewhere, rows), vocabulary).conclusion
+    )
+    assert (
+        ", none of them nearest to the piece that it began"
+        in nearest_neighbors(planted.trained(elsewhere[:1], rows[:1]), vocabulary).conclusion
+    )
+    assert "before training" not in nearest_neighbors(planted.prompt(rows), vocabulary).conclusion, (
+        "what they began as is not known"
+    )

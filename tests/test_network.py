@@ -5,7 +5,14 @@ import logging
 import numpy as np
 import pytest
 import torch
-from transformers import MT5Config, MT5ForConditionalGeneration, T5Config, T5ForConditionalGeneration, UMT5Config, UMT5ForConditionalGeneration
+from transformers import (
+    MT5Config,
+    MT5ForConditionalGeneration,
+    T5Config,
+    T5ForConditionalGeneration,
+    UMT5Config,
+    UMT5ForConditionalGeneration,
+)
 
 from explorer.errors import ModelError
 from explorer.models.architecture import HEAD, SHARED, architecture, read_architecture
@@ -13,13 +20,27 @@ from explorer.models.fallback import TransformersNetwork
 from explorer.models.network import Network, position_buckets
 from explorer.models.passes import attention_mask
 
-SIZES = {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 3, "num_decoder_layers": 2, "num_heads": 2, "dropout_rate": 0.1}
+SIZES = {
+    "d_model": 16,
+    "d_kv": 8,
+    "d_ff": 32,
+    "num_layers": 3,
+    "num_decoder_layers": 2,
+    "num_heads": 2,
+    "dropout_rate": 0.1,
+}
 SIZES |= {"vocab_size": 60, "decoder_start_token_id": 0}
 FAMILY = {
     "t5": (T5ForConditionalGeneration, T5Config(**SIZES, feed_forward_proj="relu")),
-    "t5-1.1": (T5ForConditionalGeneration, T5Config(**SIZES, feed_forward_proj="gated-gelu", tie_word_embeddings=False)),
+    "t5-1.1": (
+        T5ForConditionalGeneration,
+        T5Config(**SIZES, feed_forward_proj="gated-gelu", tie_word_embeddings=False),
+    ),
     "gated-silu": (T5ForConditionalGeneration, T5Config(**SIZES, feed_forward_proj="gated-silu")),
-    "few-buckets": (T5ForConditionalGeneration, T5Config(**SIZES, relative_attention_num_buckets=6, relative_attention_max_distance=9)),
+    "few-buckets": (
+        T5ForConditionalGeneration,
+        T5Config(**SIZES, relative_attention_num_buckets=6, relative_attention_max_distance=9),
+    ),
     "mt5": (MT5ForConditionalGeneration, MT5Config(**SIZES)),
     "umt5": (UMT5ForConditionalGeneration, UMT5Config(**SIZES)),
 }
@@ -34,7 +55,12 @@ def reference(request):
     torch.manual_seed(0)
     module = made(config)
     with torch.no_grad():
-        for name, weight in module.named_parameters():  # fresh norms are all ones and fresh biases small: neither would be seen
+        for (
+            name,
+            weight,
+        ) in (
+            module.named_parameters()
+        ):  # fresh norms are all ones and fresh biases small: neither would be seen
             if weight.ndim == 1 or "relative" in name:
                 weight.uniform_(0.5, 2.0)
         if request.param != "t5":  # heads of their own, as all later kinds have
@@ -48,7 +74,11 @@ def batch():
     """Inputs [4, 12, 16] of unequal length, their mask, and targets [4, 3]."""
     generator = torch.Generator().manual_seed(1)
     embeds = torch.randn(4, 12, 16, generator=generator, requires_grad=True)
-    return embeds, attention_mask(torch.tensor([12, 7, 9, 1]), 12), torch.randint(1, 60, (4, 3), generator=generator)
+    return (
+        embeds,
+        attention_mask(torch.tensor([12, 7, 9, 1]), 12),
+        torch.randint(1, 60, (4, 3), generator=generator),
+    )
 
 
 def answers(forward, embeds, mask, targets):
@@ -93,19 +123,34 @@ def test_logits_without_gradients_are_the_same(reference, batch):
     with torch.inference_mode():
         network = reference.cast(torch.float32)
         logits = network.target_logits(network.encode(embeds, mask), mask, targets)
-        torch.testing.assert_close(logits, reference.target_logits(reference.encode(embeds, mask), mask, targets), atol=2e-5, rtol=1e-5)
+        torch.testing.assert_close(
+            logits,
+            reference.target_logits(reference.encode(embeds, mask), mask, targets),
+            atol=2e-5,
+            rtol=1e-5,
+        )
 
 
 def test_greedy_text_is_that_of_transformers(reference):
     """Step by step with kept keys and values, on rows that end at different steps."""
     generator = torch.Generator().manual_seed(2)
-    embeds, mask = torch.randn(40, 12, 16, generator=generator), attention_mask(torch.randint(1, 13, (40,), generator=generator), 12)
+    embeds, mask = (
+        torch.randn(40, 12, 16, generator=generator),
+        attention_mask(torch.randint(1, 13, (40,), generator=generator), 12),
+    )
     with torch.inference_mode():
-        found, expected = reference.cast(torch.float32).generate(embeds, mask, 9), reference.generate(embeds, mask, 9)
-        ids = reference.module.generate(inputs_embeds=embeds, attention_mask=mask, max_new_tokens=9, do_sample=False, num_beams=1).tolist()
+        found, expected = (
+            reference.cast(torch.float32).generate(embeds, mask, 9),
+            reference.generate(embeds, mask, 9),
+        )
+        ids = reference.module.generate(
+            inputs_embeds=embeds, attention_mask=mask, max_new_tokens=9, do_sample=False, num_beams=1
+        ).tolist()
     assert found == expected
     assert [row[: len(own)] for row, own in zip(([row[1:] for row in ids]), found, strict=True)] == found
-    assert all(piece == 0 for row, own in zip(ids, found, strict=True) for piece in row[1 + len(own) :]), "the rest is padding"
+    assert all(piece == 0 for row, own in zip(ids, found, strict=True) for piece in row[1 + len(own) :]), (
+        "the rest is padding"
+    )
     assert len({len(row) for row in found}) > 1, "rows end at different steps"
 
 
@@ -115,13 +160,20 @@ def test_position_biases_are_those_of_transformers(both_ways, buckets, longest):
     from transformers.models.t5.modeling_t5 import T5Attention
 
     distance = torch.arange(-300, 301)[None]
-    expected = T5Attention._relative_position_bucket(distance, bidirectional=both_ways, num_buckets=buckets, max_distance=longest)
+    expected = T5Attention._relative_position_bucket(
+        distance, bidirectional=both_ways, num_buckets=buckets, max_distance=longest
+    )
     assert torch.equal(position_buckets(distance, both_ways, buckets, longest), expected)
 
 
 def test_weights_are_shared_where_the_precision_is_the_same(reference):
     def storages(network):
-        tensors = [network.embedding, network.head, network.encoder.layers[0][0].query, network.decoder.layers[1][2].out]
+        tensors = [
+            network.embedding,
+            network.head,
+            network.encoder.layers[0][0].query,
+            network.decoder.layers[1][2].out,
+        ]
         return {tensor.data_ptr() for tensor in tensors}
 
     own = {weight.data_ptr() for weight in reference.module.parameters()}
@@ -135,13 +187,18 @@ def test_weights_are_shared_where_the_precision_is_the_same(reference):
 def test_what_a_checkpoint_must_have_is_what_transformers_has(reference):
     state = {name: tuple(weight.shape) for name, weight in reference.module.state_dict().items()}
     copies = {"encoder.embed_tokens.weight", "decoder.embed_tokens.weight", HEAD}
-    assert reference.architecture.shapes() == {name: shape for name, shape in state.items() if name not in copies}
+    assert reference.architecture.shapes() == {
+        name: shape for name, shape in state.items() if name not in copies
+    }
     assert state[SHARED] == state[HEAD]
 
 
 def test_bfloat16_is_near_float32(model, vocabulary):
     """On the bundled model: the gradients of a prompt point the same way."""
-    texts = [torch.tensor(ids) for ids in model.text_ids(["a charming film", "dull and far too long to sit through"])]
+    texts = [
+        torch.tensor(ids)
+        for ids in model.text_ids(["a charming film", "dull and far too long to sit through"])
+    ]
     gradients = []
     for dtype in (torch.float32, torch.bfloat16):
         network = model.network.cast(dtype)

@@ -1,4 +1,6 @@
-"""docs/deploy.md's nginx configuration, started as it stands there but for addresses and the certificate: a password, WebSockets, pages in Chromium."""
+"""docs/deploy.md's nginx configuration, started as it stands there but for addresses and the certificate: a
+password, WebSockets, pages in Chromium.
+"""
 
 import base64
 import hashlib
@@ -21,11 +23,15 @@ NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/loca
 NAME, PASSWORD = "me", "secret"
 BLOCK = re.compile(r"```nginx\n(.*?)```", re.DOTALL)
 
-pytestmark = pytest.mark.skipif(NGINX is None and not MUST, reason="no nginx; its configuration is tested where it is installed")
+pytestmark = pytest.mark.skipif(
+    NGINX is None and not MUST, reason="no nginx; its configuration is tested where it is installed"
+)
 
 
 def configured(text: str, port: int, dashboard: str, folder: Path) -> str:
-    """The document's configuration for this machine: other ports, no certificate, the password file of this test."""
+    """The document's configuration for this machine: other ports, no certificate, the password file of this
+    test.
+    """
     changes = {
         r"listen 443 ssl;": f"listen 127.0.0.1:{port};",
         r" *ssl_certificate.*\n": "",
@@ -35,9 +41,14 @@ def configured(text: str, port: int, dashboard: str, folder: Path) -> str:
     for old, new in changes.items():
         text, number = re.subn(old, new, text)
         assert number, f"docs/deploy.md has no {old}"
-    places = "\n".join(f"{kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+    places = "\n".join(
+        f"{kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
     user = "user root;" if os.geteuid() == 0 else ""
-    return f"{user}\ndaemon off;\npid {folder}/pid;\nerror_log stderr;\nevents {{}}\nhttp {{\naccess_log off;\n{places}\n{text}\n}}\n"
+    return (
+        f"{user}\ndaemon off;\npid {folder}/pid;\nerror_log stderr;\nevents {{}}\nhttp {{\naccess_log "
+        f"off;\n{places}\n{text}\n}}\n"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +64,9 @@ def proxied(house, tmp_path_factory) -> Iterator[str]:
     with served(house, folder / "log", "--server.baseUrlPath", "prompts") as address:
         (folder / "nginx.conf").write_text(configured(block, port, address.removesuffix("/prompts"), folder))
         with (folder / "said").open("wb") as said:
-            server = subprocess.Popen([str(NGINX), "-c", str(folder / "nginx.conf"), "-p", str(folder)], stdout=said, stderr=said)
+            server = subprocess.Popen(
+                [str(NGINX), "-c", str(folder / "nginx.conf"), "-p", str(folder)], stdout=said, stderr=said
+            )
         try:
             wait_for(port, server, folder / "said")
             yield f"http://127.0.0.1:{port}"
@@ -76,7 +89,11 @@ def wait_for(port: int, server: subprocess.Popen, said: Path) -> None:
 
 def asked(url: str, password: str | None = PASSWORD) -> tuple[int, dict[str, str]]:
     """Status and headers of an answer."""
-    known = {} if password is None else {"Authorization": f"Basic {base64.b64encode(f'{NAME}:{password}'.encode()).decode()}"}
+    known = (
+        {}
+        if password is None
+        else {"Authorization": f"Basic {base64.b64encode(f'{NAME}:{password}'.encode()).decode()}"}
+    )
     try:
         with urllib.request.urlopen(urllib.request.Request(url, headers=known), timeout=60) as answer:
             return answer.status, {name.lower(): value for name, value in answer.headers.items()}
@@ -100,7 +117,13 @@ def test_websockets_pass_with_the_password_only(proxied):
     known = base64.b64encode(f"{NAME}:{PASSWORD}".encode()).decode()
 
     def handshake(origin: str, *more: str) -> str:
-        lines = ["GET /prompts/_stcore/stream HTTP/1.1", f"Host: {address}", f"Origin: {origin}", "Upgrade: websocket", "Connection: Upgrade"]
+        lines = [
+            "GET /prompts/_stcore/stream HTTP/1.1",
+            f"Host: {address}",
+            f"Origin: {origin}",
+            "Upgrade: websocket",
+            "Connection: Upgrade",
+        ]
         lines += ["Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", *more, "", ""]
         host, _, port = address.partition(":")
         with socket.create_connection((host, int(port)), 60) as connection:

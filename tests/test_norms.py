@@ -37,7 +37,10 @@ def test_rows_lie_inside_their_own_span_and_random_directions_do_not():
 def test_scaling_changes_lengths_but_not_directions():
     vocabulary = planted.vocabulary()
     vectors = np.random.default_rng(1).standard_normal((5, 16))
-    one, three = read_norms(planted.prompt(vectors), vocabulary), read_norms(planted.prompt(3 * vectors), vocabulary)
+    one, three = (
+        read_norms(planted.prompt(vectors), vocabulary),
+        read_norms(planted.prompt(3 * vectors), vocabulary),
+    )
     np.testing.assert_allclose(three.norm, 3 * one.norm, rtol=1e-6)
     np.testing.assert_allclose(three.ratio, 3 * one.ratio, rtol=1e-6)
     np.testing.assert_allclose(three.outside, one.outside, atol=1e-6)
@@ -47,7 +50,10 @@ def test_drift_from_the_initial_vectors():
     vocabulary = planted.vocabulary(width=4)
     initial = np.array([[1, 0, 0, 0], [0, 2, 0, 0], [0, 0, 1, 0]], np.float32)
     final = np.array([[3, 0, 0, 0], [2, 0, 0, 0], [0, 0, -1, 0]], np.float32)
-    norms = read_norms(planted.trained(initial, final, (RowSource(label="yes"), RowSource(piece="▁no"), RowSource())), vocabulary)
+    norms = read_norms(
+        planted.trained(initial, final, (RowSource(label="yes"), RowSource(piece="▁no"), RowSource())),
+        vocabulary,
+    )
     np.testing.assert_allclose(norms.initial_norm, [1, 2, 1])
     np.testing.assert_allclose(norms.drift_cosine, [1, 0, -1], atol=1e-6)
     np.testing.assert_allclose(norms.drift_distance, [2, np.sqrt(8), 2])
@@ -58,7 +64,18 @@ def test_what_was_not_saved_is_unknown():
     norms = read_norms(planted.prompt(np.ones((2, 16))), planted.vocabulary())
     assert norms.initial_norm is norms.drift_cosine is norms.drift_distance is None
     frame = norms.to_frame()
-    expected = ["prompt", "position", "source", "norm", "ratio", "percentile", "outside", "initial_norm", "drift_cosine", "drift_distance"]
+    expected = [
+        "prompt",
+        "position",
+        "source",
+        "norm",
+        "ratio",
+        "percentile",
+        "outside",
+        "initial_norm",
+        "drift_cosine",
+        "drift_distance",
+    ]
     assert list(frame.columns)[:10] == expected
     assert frame["drift_cosine"].isna().all()
     assert frame["source"].tolist() == ["", ""]

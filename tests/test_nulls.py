@@ -1,4 +1,6 @@
-"""Laws of nulls: the Gaussian has the vocabulary's moments, p is uniform under its own null, and the correction is scipy's."""
+"""Laws of nulls: the Gaussian has the vocabulary's moments, p is uniform under its own null, and the
+correction is scipy's.
+"""
 
 import numpy as np
 import planted
@@ -52,13 +54,17 @@ def test_no_draws_is_refused():
 def test_p_counts_the_null_at_least_as_extreme():
     null = np.array([1.0, 2.0, 2.0, 3.0])
     np.testing.assert_allclose(p_values(np.array([0.0, 2.0, 2.5, 4.0]), null), [1, 4 / 5, 2 / 5, 1 / 5])
-    np.testing.assert_allclose(p_values(np.array([0.0, 2.0, 2.5, 4.0]), null, larger_is_extreme=False), [1 / 5, 4 / 5, 4 / 5, 1])
+    np.testing.assert_allclose(
+        p_values(np.array([0.0, 2.0, 2.5, 4.0]), null, larger_is_extreme=False), [1 / 5, 4 / 5, 4 / 5, 1]
+    )
     assert np.isnan(p_values(np.array([np.nan]), null)).all()
 
 
 def test_p_is_uniform_under_its_own_null():
     generator = np.random.default_rng(0)
-    p = np.array([p_values(generator.standard_normal(1), generator.standard_normal(199))[0] for _ in range(4000)])
+    p = np.array(
+        [p_values(generator.standard_normal(1), generator.standard_normal(199))[0] for _ in range(4000)]
+    )
     assert kstest(p, "uniform").statistic < 0.03
     assert abs((p <= 0.05).mean() - 0.05) < 0.012
 
@@ -80,7 +86,10 @@ def test_every_null_is_what_its_name_says():
     vocabulary, _ = planted.clustered()
     rows = vocabulary.embedding[vocabulary.searchable_ids]
     drawn = {name: null_vectors(vocabulary, name, 2000, 0) for name in NULLS}
-    assert all(vectors.shape == (2000, vocabulary.dimension) and vectors.dtype == np.float32 for vectors in drawn.values())
+    assert all(
+        vectors.shape == (2000, vocabulary.dimension) and vectors.dtype == np.float32
+        for vectors in drawn.values()
+    )
     np.testing.assert_array_equal(drawn["gaussian"], gaussian_vectors(vocabulary, 2000, 0))
     known = {row.tobytes() for row in rows}
     assert all(vector.tobytes() in known for vector in drawn["rows"])
@@ -96,7 +105,10 @@ def test_every_null_is_what_its_name_says():
 
 def test_what_bad_nulls_say():
     vocabulary = planted.vocabulary()
-    with pytest.raises(ExplorerError, match="found the null 'tea leaves'; expected one of gaussian, isotropic, rows, mixtures"):
+    with pytest.raises(
+        ExplorerError,
+        match="found the null 'tea leaves'; expected one of gaussian, isotropic, rows, mixtures",
+    ):
         null_vectors(vocabulary, "tea leaves", 10, 0)
     for name in NULLS:
         with pytest.raises(ExplorerError, match="found 0 null draws; expected at least 1"):
@@ -105,4 +117,6 @@ def test_what_bad_nulls_say():
 
 def test_percentiles_count_what_lies_below_and_half_of_ties():
     null = np.array([1.0, 2.0, 2.0, 3.0])
-    np.testing.assert_array_equal(percentiles(np.array([0.0, 2.0, 2.5, 9.0, np.nan]), null), [0, 50, 75, 100, np.nan])
+    np.testing.assert_array_equal(
+        percentiles(np.array([0.0, 2.0, 2.5, 9.0, np.nan]), null), [0, 50, 75, 100, np.nan]
+    )

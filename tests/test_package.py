@@ -1,4 +1,6 @@
-"""The package as others get it: built from its source archive, installed beside its libraries, used from another folder."""
+"""The package as others get it: built from its source archive, installed beside its libraries, used from
+another folder.
+"""
 
 import ast
 import json
@@ -43,9 +45,23 @@ def wheel(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def installed(wheel, tmp_path_factory) -> Path:
-    """A folder with the installed package and its console script; its libraries come from the environment of the tests."""
+    """A folder with the installed package and its console script; its libraries come from the environment of
+    the tests.
+    """
     folder = tmp_path_factory.mktemp("installed")
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--no-compile", "--target", str(folder), str(wheel)]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--no-index",
+        "--no-compile",
+        "--target",
+        str(folder),
+        str(wheel),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
     return folder
@@ -55,7 +71,12 @@ def installed(wheel, tmp_path_factory) -> Path:
 def elsewhere(installed, tmp_path) -> dict:
     """How to run something from an empty folder, with the installed package and an empty home."""
     (tmp_path / "work").mkdir()
-    environment = {**os.environ, "PYTHONPATH": str(installed), "HOME": str(tmp_path / "home"), "XDG_CACHE_HOME": str(tmp_path / "home" / "cache")}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(installed),
+        "HOME": str(tmp_path / "home"),
+        "XDG_CACHE_HOME": str(tmp_path / "home" / "cache"),
+    }
     return {"cwd": tmp_path / "work", "env": environment}
 
 
@@ -68,7 +89,11 @@ def _run(command: list[str], elsewhere: dict) -> str:
 @pytest.fixture(params=["prompt-explorer", "python -m explorer"])
 def command(request, installed) -> list[str]:
     """The two ways to start the command line."""
-    return [str(installed / "bin" / "prompt-explorer")] if request.param == "prompt-explorer" else [sys.executable, "-m", "explorer"]
+    return (
+        [str(installed / "bin" / "prompt-explorer")]
+        if request.param == "prompt-explorer"
+        else [sys.executable, "-m", "explorer"]
+    )
 
 
 def test_the_version(command, elsewhere):
@@ -77,20 +102,34 @@ def test_the_version(command, elsewhere):
 
 def test_prompts(command, elsewhere):
     listed = json.loads(_run([*command, "prompts", "--json"], elsewhere))
-    expected = {path.parent.relative_to(ROOT / "checkpoints" / "prompts").as_posix() for path in ROOT.glob("checkpoints/prompts/**/adapter_config.json")}
+    expected = {
+        path.parent.relative_to(ROOT / "checkpoints" / "prompts").as_posix()
+        for path in ROOT.glob("checkpoints/prompts/**/adapter_config.json")
+    }
     assert {row["name"] for row in listed} == expected
     assert all(BUNDLED in row["path"] for row in listed)
 
 
 def test_neighbors(command, elsewhere):
-    rows = json.loads(_run([*command, "neighbors", "sentiment/class-label-0", "-k", "3", "--json"], elsewhere))
-    here = explorer.open(ROOT / "checkpoints/prompts/sentiment/class-label-0", k=3, nulls=0).neighbors().to_frame()
+    rows = json.loads(
+        _run([*command, "neighbors", "sentiment/class-label-0", "-k", "3", "--json"], elsewhere)
+    )
+    here = (
+        explorer.open(ROOT / "checkpoints/prompts/sentiment/class-label-0", k=3, nulls=0)
+        .neighbors()
+        .to_frame()
+    )
     assert [row["token_id"] for row in rows] == here["token_id"].tolist()
 
 
 def test_predict(command, elsewhere):
     """The bundled model is found, weights included."""
-    (answer,) = json.loads(_run([*command, "predict", "sentiment/class-label-0", "--text", "a warm, funny film", "--json"], elsewhere))
+    (answer,) = json.loads(
+        _run(
+            [*command, "predict", "sentiment/class-label-0", "--text", "a warm, funny film", "--json"],
+            elsewhere,
+        )
+    )
     assert sum(answer["probabilities"].values()) == pytest.approx(1, abs=1e-4)
 
 
@@ -111,7 +150,9 @@ def _health(port: int) -> str | None:
 def test_app(installed, elsewhere):
     port = _free_port()
     command = [str(installed / "bin" / "prompt-explorer"), "app", "--no-browser", "--port", str(port)]
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **elsewhere)
+    server = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **elsewhere
+    )
     try:
         until = time.monotonic() + 60
         while (health := _health(port)) is None and server.poll() is None and time.monotonic() < until:
@@ -129,7 +170,7 @@ def test_the_first_page_is_drawn_in_the_theme(elsewhere):
     code = (
         "from streamlit import config\n"
         "from streamlit.testing.v1 import AppTest\n"
-        "from explorer.files import APP\n"
+        "from explorer.system.files import APP\n"
         "page = AppTest.from_file(APP, default_timeout=60).run()\n"
         "assert not page.exception, page.exception\n"
         "config._main_script_path = str(APP)\n"
@@ -144,8 +185,19 @@ def test_the_first_page_is_drawn_in_the_theme(elsewhere):
 
 def test_the_wheel_holds_what_runs_and_nothing_else(wheel):
     names = zipfile.ZipFile(wheel).namelist()
-    assert {name.split("/")[0] for name in names} == {"explorer", f"soft_prompt_explorer-{explorer.__version__}.dist-info"}
-    kept = [f"{BUNDLED}/{name}" for name in ("app.py", ".streamlit/config.toml", "examples/films.tsv", "checkpoints/models/mini-t5/model.safetensors")]
+    assert {name.split("/")[0] for name in names} == {
+        "explorer",
+        f"soft_prompt_explorer-{explorer.__version__}.dist-info",
+    }
+    kept = [
+        f"{BUNDLED}/{name}"
+        for name in (
+            "app.py",
+            ".streamlit/config.toml",
+            "examples/films.tsv",
+            "checkpoints/models/mini-t5/model.safetensors",
+        )
+    ]
     assert set(kept) <= set(names)
     assert not [name for name in names if "__pycache__" in name or name.endswith((".partial", ".tuning.pt"))]
 
@@ -164,7 +216,11 @@ def _lines(name: str) -> list[str]:
 
 
 def test_the_package_asks_for_ranges_and_requirements_txt_fits_them(wheel):
-    metadata = Parser().parsestr(zipfile.ZipFile(wheel).read(f"soft_prompt_explorer-{explorer.__version__}.dist-info/METADATA").decode())
+    metadata = Parser().parsestr(
+        zipfile.ZipFile(wheel)
+        .read(f"soft_prompt_explorer-{explorer.__version__}.dist-info/METADATA")
+        .decode()
+    )
     asked = _requirements([line for line in metadata.get_all("Requires-Dist") if "extra ==" not in line])
     optional = _requirements(_pyproject()["project"]["optional-dependencies"]["t5x"])
     tested = _requirements(_lines("requirements.txt"))
@@ -185,12 +241,20 @@ def test_every_package_that_is_imported_is_asked_for():
     trees = [ast.parse(path.read_text(encoding="utf-8")) for path in sources]
     nodes = [node for tree in trees for node in ast.walk(tree)]
     imported = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
-    imported |= {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module and not node.level}
-    packages = {name.split(".")[0] for name in imported} - set(sys.stdlib_module_names) - {"explorer"} - OPTIONAL
+    imported |= {
+        node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module and not node.level
+    }
+    packages = (
+        {name.split(".")[0] for name in imported} - set(sys.stdlib_module_names) - {"explorer"} - OPTIONAL
+    )
     project = _pyproject()["project"]
     asked = set(_requirements([*project["dependencies"], *project["optional-dependencies"]["t5x"]]))
     known = packages_distributions()
-    missing = {name for name in packages if not {re.sub(r"[-_.]+", "-", given).lower() for given in known.get(name, [])} & asked}
+    missing = {
+        name
+        for name in packages
+        if not {re.sub(r"[-_.]+", "-", given).lower() for given in known.get(name, [])} & asked
+    }
     assert not missing
 
 

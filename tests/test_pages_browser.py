@@ -1,4 +1,6 @@
-"""Every page in a real Chromium, in both themes: it opens, calls nobody outside, and has no serious accessibility fault."""
+"""Every page in a real Chromium, in both themes: it opens, calls nobody outside, and has no serious
+accessibility fault.
+"""
 
 from urllib.parse import urlsplit
 
@@ -29,10 +31,19 @@ def test_a_page_opens_in_its_theme_calls_nobody_and_has_no_serious_fault(themed,
     assert page.locator("[data-testid=stException]").all_inner_texts() == []
     assert page.locator("[data-testid=stAlertContentError]").all_inner_texts() == []
     assert asked - {""} == {"127.0.0.1"}
-    assert page.evaluate("getComputedStyle(document.querySelector('[data-testid=stApp]')).backgroundColor") == GROUND[theme]
-    grounds = page.evaluate("[...document.querySelectorAll('.js-plotly-plot')].map(plot => plot._fullLayout.paper_bgcolor)")
+    assert (
+        page.evaluate("getComputedStyle(document.querySelector('[data-testid=stApp]')).backgroundColor")
+        == GROUND[theme]
+    )
+    grounds = page.evaluate(
+        "[...document.querySelectorAll('.js-plotly-plot')].map(plot => plot._fullLayout.paper_bgcolor)"
+    )
     assert set(grounds) <= {"rgba(0,0,0,0)"}, "charts have no ground of their own"
     page.wait_for_timeout(300)  # what fades in has no contrast yet
-    serious = [fault for fault in Axe().run(page).response["violations"] if fault["impact"] in ("serious", "critical")]
+    serious = [
+        fault
+        for fault in Axe().run(page).response["violations"]
+        if fault["impact"] in ("serious", "critical")
+    ]
     assert [(fault["id"], [node["html"][:200] for node in fault["nodes"][:3]]) for fault in serious] == []
     page.close()

@@ -1,4 +1,6 @@
-"""Where a model runs and in which precision: decided from what the card can do and what is free, without a card."""
+"""Where a model runs and in which precision: decided from what the card can do and what is free, without a
+card.
+"""
 
 import numpy as np
 import pytest
@@ -14,7 +16,18 @@ from explorer.models.loading import stored_shapes
 from explorer.models.network import Network
 from explorer.models.placement import chosen_device, chosen_dtype, pass_takes, placement, weights_take
 
-RUNNING = ("predict", "evaluate", "shift", "ensemble", "faithfulness", "attribution", "decode", "report", "train", "app")
+RUNNING = (
+    "predict",
+    "evaluate",
+    "shift",
+    "ensemble",
+    "faithfulness",
+    "attribution",
+    "decode",
+    "report",
+    "train",
+    "app",
+)
 
 
 @pytest.fixture
@@ -24,7 +37,11 @@ def cards(monkeypatch):
     def plug_in(*capabilities: tuple[int, int], free: int = 0) -> None:
         monkeypatch.setattr(torch.cuda, "is_available", lambda: bool(capabilities))
         monkeypatch.setattr(torch.cuda, "device_count", lambda: len(capabilities))
-        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device=None: capabilities[torch.device(device).index or 0])
+        monkeypatch.setattr(
+            torch.cuda,
+            "get_device_capability",
+            lambda device=None: capabilities[torch.device(device).index or 0],
+        )
         monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device=None: (free, free))
 
     return plug_in
@@ -37,14 +54,22 @@ def test_every_command_that_runs_a_model_takes_a_device_and_a_precision():
 
 def test_bfloat16_only_where_every_card_computes_in_it(cards):
     cards()
-    assert (chosen_device("auto"), chosen_dtype("auto", "cpu"), chosen_dtype("auto", "split")) == ("cpu", torch.float32, torch.float32)
+    assert (chosen_device("auto"), chosen_dtype("auto", "cpu"), chosen_dtype("auto", "split")) == (
+        "cpu",
+        torch.float32,
+        torch.float32,
+    )
     with pytest.raises(ModelError, match="torch sees no GPU; use cpu"):
         chosen_device("cuda")
     with pytest.raises(ModelError, match="found the device 'gpu'; expected auto, cpu, cuda, split"):
         chosen_device("gpu")
     cards((7, 5), (8, 0))
     assert chosen_device("auto") == "cuda"
-    assert [chosen_dtype("auto", device) for device in ("cuda", "cuda:1", "split")] == [torch.float32, torch.bfloat16, torch.float32]
+    assert [chosen_dtype("auto", device) for device in ("cuda", "cuda:1", "split")] == [
+        torch.float32,
+        torch.bfloat16,
+        torch.float32,
+    ]
     assert chosen_dtype("bfloat16", "cuda") == torch.bfloat16, "what is asked for is done"
     cards((9, 0), (8, 6))
     assert chosen_dtype("auto", "split") == torch.bfloat16
@@ -70,9 +95,27 @@ def test_a_card_must_hold_the_weights_in_their_precision_and_a_pass(tiny_t5_fold
 
 
 def test_the_largest_t5_fits_a_card_of_40_gb_in_bfloat16_and_not_in_float32():
-    xxl = {"model_type": "t5", "vocab_size": 32128, "d_model": 4096, "d_kv": 64, "d_ff": 10240, "num_layers": 24, "num_heads": 64}
-    made = architecture({**xxl, "num_decoder_layers": 24, "feed_forward_proj": "gated-gelu", "tie_word_embeddings": False, "decoder_start_token_id": 0})
-    taken = [weights_take(made, dtype, True) + pass_takes(made, dtype) for dtype in (torch.bfloat16, torch.float32)]
+    xxl = {
+        "model_type": "t5",
+        "vocab_size": 32128,
+        "d_model": 4096,
+        "d_kv": 64,
+        "d_ff": 10240,
+        "num_layers": 24,
+        "num_heads": 64,
+    }
+    made = architecture(
+        {
+            **xxl,
+            "num_decoder_layers": 24,
+            "feed_forward_proj": "gated-gelu",
+            "tie_word_embeddings": False,
+            "decoder_start_token_id": 0,
+        }
+    )
+    taken = [
+        weights_take(made, dtype, True) + pass_takes(made, dtype) for dtype in (torch.bfloat16, torch.float32)
+    ]
     assert weights_take(made, torch.bfloat16, True) == pytest.approx(22.3e9, rel=0.01)
     assert taken[0] < 40 * 2**30 < taken[1]
 
@@ -84,21 +127,34 @@ def test_exact_logits_are_not_rounded_to_the_precision_of_the_weights(kind):
     module = made(config).to(torch.bfloat16)
     reference = TransformersNetwork(module, architecture(config.to_dict()))
     network = reference.cast(torch.bfloat16)
-    embeds, mask, targets = torch.randn(2, 5, SIZES["d_model"]).to(torch.bfloat16), torch.ones(2, 5, dtype=torch.long), torch.tensor([[5, 1], [7, 1]])
+    embeds, mask, targets = (
+        torch.randn(2, 5, SIZES["d_model"]).to(torch.bfloat16),
+        torch.ones(2, 5, dtype=torch.long),
+        torch.tensor([[5, 1], [7, 1]]),
+    )
     for one in (network, reference):
         encoded = one.encode(embeds, mask)
-        plain, exact = one.target_logits(encoded, mask, targets), one.target_logits(encoded, mask, targets, True)
+        plain, exact = (
+            one.target_logits(encoded, mask, targets),
+            one.target_logits(encoded, mask, targets, True),
+        )
         assert (plain.dtype, exact.dtype) == (torch.bfloat16, torch.float32)
         torch.testing.assert_close(exact, plain.float(), atol=0.02, rtol=0.02)
-        assert (exact.to(torch.bfloat16).float() != exact).float().mean() > 0.9, "more digits than bfloat16 has"
+        assert (exact.to(torch.bfloat16).float() != exact).float().mean() > 0.9, (
+            "more digits than bfloat16 has"
+        )
     assert isinstance(network, Network)
 
 
 def test_a_pass_is_embedded_in_one_transfer(tiny, monkeypatch):
     calls = []
     embed = encoder_decoder.FrozenT5.embed
-    monkeypatch.setattr(encoder_decoder.FrozenT5, "embed", lambda self, ids: calls.append(ids.shape) or embed(self, ids))
+    monkeypatch.setattr(
+        encoder_decoder.FrozenT5, "embed", lambda self, ids: calls.append(ids.shape) or embed(self, ids)
+    )
     vectors = np.zeros((3, tiny.dimension), np.float32)
-    tiny.label_probabilities([vectors, None], ["a good film", "the food was bad and slow", "bad"], ["negative", "positive"])
+    tiny.label_probabilities(
+        [vectors, None], ["a good film", "the food was bad and slow", "bad"], ["negative", "positive"]
+    )
     assert len(calls) == 1
     assert calls[0][0] == 6

@@ -1,4 +1,6 @@
-"""Pretraining: batches keep their promises, a tiny run makes a model that transformers loads, and it resumes."""
+"""Pretraining: batches keep their promises, a tiny run makes a model that transformers loads, and it
+resumes.
+"""
 
 import json
 from dataclasses import replace
@@ -31,13 +33,17 @@ def corpus(tmp_path_factory):
     folder = tmp_path_factory.mktemp("corpus")
     generator = np.random.default_rng(0)
     lines = [
-        f"The {generator.choice(ANIMALS)} {generator.choice(VERBS)} the {generator.choice(ANIMALS)} in the {generator.choice(PLACES)} "
+        f"The {generator.choice(ANIMALS)} {generator.choice(VERBS)} the {generator.choice(ANIMALS)} "
+        f"in the {generator.choice(PLACES)} "
         f"near {''.join(generator.choice(SYLLABLES, 3))} and {''.join(generator.choice(SYLLABLES, 2))}."
         for _ in range(3000)
     ]
     (folder / "text.txt").write_text("\n".join(lines))
     rows = [
-        f"The {animal} was {'lovely' if good else 'awful'}. It {verb} me.\t{'positive' if good else 'negative'}"
+        (
+            f"The {animal} was {'lovely' if good else 'awful'}. It {verb} "
+            f"me.\t{'positive' if good else 'negative'}"
+        )
         for animal in ANIMALS
         for verb in VERBS
         for good in (True, False)
@@ -124,9 +130,15 @@ def test_supervised_crops_end_with_the_label(config):
     mixture = load_supervised(config.supervised, tokenizer)
     batch = mixture.draw(256, 40, np.random.default_rng(0))
     texts = tokenizer.batch_decode(batch.inputs, skip_special_tokens=True)
-    answers = tokenizer.batch_decode(np.where(batch.targets < 0, PAD, batch.targets), skip_special_tokens=True)
+    answers = tokenizer.batch_decode(
+        np.where(batch.targets < 0, PAD, batch.targets), skip_special_tokens=True
+    )
     good = {"positive", "good", "great", "es"}  # the small vocabulary knows no y
-    told = [("lovel" in text, answer in good) for text, answer in zip(texts, answers, strict=True) if "lovel" in text or "awful" in text]
+    told = [
+        ("lovel" in text, answer in good)
+        for text, answer in zip(texts, answers, strict=True)
+        if "lovel" in text or "awful" in text
+    ]
     assert len(told) > 20
     assert {is_good for is_good, _ in told} == {True, False}
     assert all(is_good == said_good for is_good, said_good in told)
@@ -199,11 +211,20 @@ def test_training_lowers_the_loss_and_resumes_where_it_stopped(config, tmp_path)
 
 @pytest.fixture(scope="module")
 def matching():
-    """Label matching over a made-up vocabulary of 40 four-letter words in four families, two-letter beginnings and endings."""
+    """Label matching over a made-up vocabulary of 40 four-letter words in four families, two-letter
+    beginnings and endings.
+    """
     letters = [*zip("abcdefghij", "kkkkllllmm", "stuvstuvst", strict=True)]
-    words = {f"▁{''.join(three)}{'wxyz'[family]}": 600 + 10 * family + number for family in range(4) for number, three in enumerate(letters)}
+    words = {
+        f"▁{''.join(three)}{'wxyz'[family]}": 600 + 10 * family + number
+        for family in range(4)
+        for number, three in enumerate(letters)
+    }
     begins, ends = {"▁zu": 400}, {"ga": 401}
-    asks = {word: 300 + number for number, word in enumerate(("or", "?", ",", "Options:", ".", "Which word fits:"))}
+    asks = {
+        word: 300 + number
+        for number, word in enumerate(("or", "?", ",", "Options:", ".", "Which word fits:"))
+    }
 
     class Tokenizer:
         def get_vocab(self):
@@ -254,7 +275,9 @@ def test_muon_takes_the_matrices_and_caps_keep_them_small(config, tmp_path):
 
     from research.pretraining.loop import build_model
 
-    model = build_model(config, np.random.default_rng(0).standard_normal((config.rows, config.dimension)).astype(np.float32))
+    model = build_model(
+        config, np.random.default_rng(0).standard_normal((config.rows, config.dimension)).astype(np.float32)
+    )
     both = optimizers(model, 0.003, 0.001)
     muon = {id(parameter) for group in both.muon.param_groups for parameter in group["params"]}
     adamw = [group["params"] for group in both.adamw.param_groups]
@@ -262,7 +285,9 @@ def test_muon_takes_the_matrices_and_caps_keep_them_small(config, tmp_path):
     assert adamw[1] == [model.shared.weight]
     matrices, queries = both.muon.param_groups
     assert queries["lr"] == pytest.approx(matrices["lr"] / np.sqrt(config.dimension // config.heads))
-    kinds = {name.split(".")[-2]: parameter for name, parameter in model.named_parameters() if parameter.ndim == 2}
+    kinds = {
+        name.split(".")[-2]: parameter for name, parameter in model.named_parameters() if parameter.ndim == 2
+    }
     with torch.no_grad():
         for parameter in kinds.values():
             parameter.mul_(100)
@@ -282,7 +307,10 @@ def test_muon_takes_the_matrices_and_caps_keep_them_small(config, tmp_path):
 def test_the_mixture_follows_its_phases_and_spans_stay_to_the_end(config, tmp_path):
     (tmp_path / "spiece.model").write_bytes(_sentencepiece(config))
     tokenizer = t5_tokenizer(_sentencepiece(config))
-    streams, supervised = prepare_streams(config, tokenizer, tmp_path), load_supervised(config.supervised, tokenizer)
+    streams, supervised = (
+        prepare_streams(config, tokenizer, tmp_path),
+        load_supervised(config.supervised, tokenizer),
+    )
     matching = LabelMatching(tokenizer, np.random.default_rng(0).standard_normal((config.rows, 8)))
 
     def shares(tokens):
@@ -313,7 +341,10 @@ def test_related_pairs_need_both_directions():
         near[words[a], words[b]] = near[words[b], words[a]] = 0.9
     searchable = np.ones(len(words), bool)
     assert related_pairs_found(near, words, searchable, k=5) == (1.0, len(RELATED_WORDS))
-    assert related_pairs_found(np.random.default_rng(0).standard_normal(near.shape), words, searchable, k=5)[0] < 0.2
+    assert (
+        related_pairs_found(np.random.default_rng(0).standard_normal(near.shape), words, searchable, k=5)[0]
+        < 0.2
+    )
 
 
 def test_probe_reads_what_is_there():

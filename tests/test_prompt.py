@@ -20,7 +20,10 @@ def test_vectors_become_contiguous_single_precision():
 
 @pytest.mark.parametrize("shape", [(3,), (2, 3, 4), (0, 4), (4, 0), ()])
 def test_other_shapes_are_refused(shape):
-    with pytest.raises(PromptError, match=r"a/b: found an array of shape .*; expected prompt tokens × embedding size, \[P, H\]"):
+    with pytest.raises(
+        PromptError,
+        match=r"a/b: found an array of shape .*; expected prompt tokens × embedding size, \[P, H\]",
+    ):
         SoftPrompt(np.ones(shape, np.float32), "a/b", Origin("test"))
 
 
@@ -34,7 +37,9 @@ def test_other_types_are_refused(dtype):
 def test_values_that_are_not_finite_are_counted(value):
     vectors = np.ones((3, 4))
     vectors[1, 2] = value
-    with pytest.raises(PromptError, match="1 of 3 prompt tokens hold NaN or infinity; training has probably diverged"):
+    with pytest.raises(
+        PromptError, match="1 of 3 prompt tokens hold NaN or infinity; training has probably diverged"
+    ):
         SoftPrompt(vectors, "a", Origin("test"))
 
 
@@ -45,7 +50,10 @@ def test_a_trajectory_fits_its_prompt():
     earlier = prompt.at(0)
     np.testing.assert_array_equal(earlier.vectors, first)
     assert (earlier.name, earlier.origin.step, earlier.trajectory) == ("planted/trained@0", 0, None)
-    with pytest.raises(PromptError, match=r"shape \(4, 3\) with a trajectory of shape \(1, 2, 3\); expected \[P, H\] and \[S, P, H\]"):
+    with pytest.raises(
+        PromptError,
+        match=r"shape \(4, 3\) with a trajectory of shape \(1, 2, 3\); expected \[P, H\] and \[S, P, H\]",
+    ):
         SoftPrompt(np.ones((4, 3)), "a", Origin("test"), Trajectory(first[None], np.array([0])))
 
 
@@ -59,7 +67,11 @@ def test_a_prompt_without_a_trajectory_has_no_past():
 @pytest.mark.parametrize(
     ("vectors", "steps", "message"),
     [
-        (np.ones((2, 3)), [0, 1], r"trajectory of shape \(2, 3\) with \(2,\) steps; expected \[S, P, H\] and \[S\]"),
+        (
+            np.ones((2, 3)),
+            [0, 1],
+            r"trajectory of shape \(2, 3\) with \(2,\) steps; expected \[S, P, H\] and \[S\]",
+        ),
         (np.ones((2, 3, 4)), [0, 1, 2], r"with \(3,\) steps"),
         (np.ones((0, 3, 4)), [], "expected at least one step"),
         (np.ones((2, 3, 4)), [5, 5], "the steps 5, 5; expected ascending steps"),
@@ -72,16 +84,27 @@ def test_damaged_trajectories_are_refused(vectors, steps, message):
 
 
 def test_the_record_of_rows_has_one_for_each_token():
-    with pytest.raises(PromptError, match="a: 3 prompt tokens, but the origin of 1 is recorded; expected one each"):
+    with pytest.raises(
+        PromptError, match="a: 3 prompt tokens, but the origin of 1 is recorded; expected one each"
+    ):
         SoftPrompt(np.ones((3, 2)), "a", Origin("test", rows=(RowSource(),)))
 
 
 def test_what_a_token_was_initialized_from():
-    assert [str(row) for row in (RowSource(label="positive"), RowSource(piece="▁good"), RowSource())] == ["label positive", "▁good", "random"]
+    assert [str(row) for row in (RowSource(label="positive"), RowSource(piece="▁good"), RowSource())] == [
+        "label positive",
+        "▁good",
+        "random",
+    ]
 
 
 def test_dev_accuracy_is_that_of_the_step_of_the_vectors():
-    history = (Evaluation(0, None, 0.5), Evaluation(50, 1.0, 0.8), Evaluation(100, 0.9, 0.7), Evaluation(150, 0.9, None))
+    history = (
+        Evaluation(0, None, 0.5),
+        Evaluation(50, 1.0, 0.8),
+        Evaluation(100, 0.9, 0.7),
+        Evaluation(150, 0.9, None),
+    )
     assert Origin("test", step=50, history=history).dev_accuracy == 0.8
     assert Origin("test", step=150, history=history).dev_accuracy is None
     assert Origin("test", step=None, history=history).dev_accuracy is None

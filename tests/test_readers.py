@@ -1,4 +1,6 @@
-"""Other tools' checkpoints: each format as its own tool or libraries write it reads as the vectors that were written."""
+"""Other tools' checkpoints: each format as its own tool or libraries write it reads as the vectors that were
+written.
+"""
 
 import io
 import json
@@ -27,7 +29,17 @@ def test_every_format_reads_as_what_was_written(format, tmp_path):
     assert (prompt.origin.format, prompt.origin.dtype) == (format, DTYPES.get(format, "float32"))
     assert prompt.vectors.flags.writeable
     card = what_was_read(prompt)
-    assert {"format", "key", "length", "dimension", "dtype", "dropped_rows", "origin", "norms", "warnings"} <= set(card)
+    assert {
+        "format",
+        "key",
+        "length",
+        "dimension",
+        "dtype",
+        "dropped_rows",
+        "origin",
+        "norms",
+        "warnings",
+    } <= set(card)
     assert card_in_words(prompt)["shape"] == "5 tokens × 12"
 
 
@@ -64,7 +76,9 @@ def test_googles_steps_are_a_trajectory_that_starts_where_training_did(tmp_path)
     with pytest.raises(PromptError, match="no step 7; name one of those in the folder"):
         read_prompt(tmp_path / "run", key="7")
     peft.write(later, tmp_path / "kept", {})
-    assert read_prompt(tmp_path / "kept").initial is None, "a converted trajectory does not pass for one from the start"
+    assert read_prompt(tmp_path / "kept").initial is None, (
+        "a converted trajectory does not pass for one from the start"
+    )
 
 
 @pytest.mark.parametrize("chunks", [(5, 12), (2, 5), (5, 7)])
@@ -97,7 +111,10 @@ def test_orbax_is_refused_by_name(tmp_path):
 
 def test_several_arrays_are_named_and_chosen_by_key(tmp_path):
     np.savez(tmp_path / "two.npz", a=VECTORS, b=2 * VECTORS)
-    with pytest.raises(PromptError, match=r"found a \(5, 12\), b \(5, 12\); expected exactly one array .*name one, such as two\.npz#a"):
+    with pytest.raises(
+        PromptError,
+        match=r"found a \(5, 12\), b \(5, 12\); expected exactly one array .*name one, such as two\.npz#a",
+    ):
         read_prompt(tmp_path / "two.npz")
     np.testing.assert_array_equal(read_prompt(tmp_path / "two.npz", key="b").vectors, 2 * VECTORS)
     named = read_prompt(f"{tmp_path}/two.npz#b")
@@ -121,7 +138,9 @@ def test_pefts_untrained_half_is_a_control_that_can_be_read(weights, tmp_path):
     control = read_prompt(place, key="untrained")
     np.testing.assert_array_equal(control.vectors, np.full_like(VECTORS, 9))
     assert "never uses nor trains: a control, not a prompt" in control.origin.warnings[0]
-    assert read_prompt(place / weights).origin.dropped_rows == 5, "the file alone is read with the configuration beside it"
+    assert read_prompt(place / weights).origin.dropped_rows == 5, (
+        "the file alone is read with the configuration beside it"
+    )
     (place / "adapter_config.json").unlink()
     alone = read_prompt(place / weights)
     assert alone.length == 10
@@ -150,7 +169,9 @@ def test_peft_itself_writes_p_tuning_and_multitask(kind, tiny_t5_folder, tmp_pat
         read_prompt(tmp_path / "theirs")
     for task in (0, 1):
         used = model.get_prompt(batch_size=1, task_ids=torch.tensor([task]))[0].detach().numpy()
-        np.testing.assert_allclose(read_prompt(tmp_path / "theirs", key=str(task)).vectors, used[:4], rtol=1e-5)
+        np.testing.assert_allclose(
+            read_prompt(tmp_path / "theirs", key=str(task)).vectors, used[:4], rtol=1e-5
+        )
 
 
 @IGNORE_PEFT
@@ -160,7 +181,9 @@ def test_peft_loads_what_convert_writes(tiny_t5_folder, tmp_path):
 
     vectors = np.random.default_rng(1).standard_normal((5, 16)).astype(np.float32)
     peft.write(read_prompt(foreign.npy(tmp_path, vectors)), tmp_path / "adapter", {})
-    model = PeftModel.from_pretrained(AutoModelForSeq2SeqLM.from_pretrained(tiny_t5_folder), str(tmp_path / "adapter"))
+    model = PeftModel.from_pretrained(
+        AutoModelForSeq2SeqLM.from_pretrained(tiny_t5_folder), str(tmp_path / "adapter")
+    )
     np.testing.assert_array_equal(model.get_prompt(batch_size=1)[0].detach().numpy(), vectors)
 
 
@@ -169,13 +192,20 @@ def test_the_published_prompt(tmp_path):
     if not path.is_file():
         pytest.skip("the shared fixtures are not here")
     card = what_was_read(read_prompt(path))
-    assert (card["length"], card["dimension"], card["dtype"], card["likely_base"]) == (100, 768, "float32", "T5 base, by its width")
+    assert (card["length"], card["dimension"], card["dtype"], card["likely_base"]) == (
+        100,
+        768,
+        "float32",
+        "T5 base, by its width",
+    )
 
 
 def test_a_zip_of_something_else_says_what_to_do(tmp_path):
     with zipfile.ZipFile(tmp_path / "run.zip", "w") as archive:
         archive.writestr("run/adapter_config.json", json.dumps({}))
-    with pytest.raises(PromptError, match="a zip file without a prompt that could be told; unpack it and give the folder"):
+    with pytest.raises(
+        PromptError, match="a zip file without a prompt that could be told; unpack it and give the folder"
+    ):
         read_prompt(tmp_path / "run.zip")
 
 

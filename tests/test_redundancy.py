@@ -44,17 +44,26 @@ def test_positions_that_share_a_cluster_more_than_independent_ones_are_significa
     ordered, centers = planted.clustered(width=32)
     vocabulary = planted.from_rows(np.random.default_rng(7).permutation(ordered.embedding))
     generator = np.random.default_rng(5)
-    pairs = np.concatenate([centers[:6] + 0.35 * generator.standard_normal((6, 32)), centers[:6] + 0.35 * generator.standard_normal((6, 32))])
+    pairs = np.concatenate(
+        [
+            centers[:6] + 0.35 * generator.standard_normal((6, 32)),
+            centers[:6] + 0.35 * generator.standard_normal((6, 32)),
+        ]
+    )
     assert redundancy(planted.prompt(pairs), vocabulary, nulls=199).p < 0.05
 
 
 @pytest.mark.parametrize("kind", ["rows", "gaussian"])
 @pytest.mark.parametrize(("length", "least"), [(5, 0.0), (20, 0.01), (40, 0.01)])
 def test_independent_prompts_are_called_as_often_as_chance_says(kind, length, least):
-    """On a table whose first direction holds half of the energy. Most prompts of five tokens share nothing, so that p is 1 for them."""
+    """On a table whose first direction holds half of the energy. Most prompts of five tokens share nothing,
+    so that p is 1 for them.
+    """
     vocabulary = anisotropic(1000, 32)
     draw = drawers(vocabulary, np.random.default_rng(length))[kind]
-    p = np.array([redundancy(planted.prompt(draw(length)), vocabulary, k=5, nulls=39, seed=n).p for n in range(70)])
+    p = np.array(
+        [redundancy(planted.prompt(draw(length)), vocabulary, k=5, nulls=39, seed=n).p for n in range(70)]
+    )
     assert least <= (p <= 0.05).mean() <= 0.1
 
 
@@ -63,7 +72,9 @@ def test_several_tokens_near_one_category_are_found(vocabulary):
     for number in range(8):
         tokens = gaussian_vectors(vocabulary, 20, 100 + number)
         words = generator.choice(lines[generator.integers(len(lines))], 5, replace=False)
-        tokens[:3] = near(vocabulary, np.tile(words, (3, 1)), 0.7, number) * np.linalg.norm(tokens, axis=1).mean()
+        tokens[:3] = (
+            near(vocabulary, np.tile(words, (3, 1)), 0.7, number) * np.linalg.norm(tokens, axis=1).mean()
+        )
         found.append(redundancy(planted.prompt(tokens), vocabulary, nulls=39))
     assert np.mean([one.p <= 0.05 for one in found]) >= 0.7
     assert np.mean([one.p_shared_first <= 0.05 for one in found]) <= np.mean([one.p <= 0.05 for one in found])
@@ -72,11 +83,16 @@ def test_several_tokens_near_one_category_are_found(vocabulary):
 def test_the_conclusion_says_the_numbers(vocabulary):
     token = gaussian_vectors(vocabulary, 1, 5)[0]
     repeated = redundancy(planted.prompt(np.stack([token, 2 * token, 3 * token])), vocabulary, nulls=39)
-    assert repeated.conclusion.startswith("Two tokens share 100.0% of their neighbors on average, more than by chance (0.")
+    assert repeated.conclusion.startswith(
+        "Two tokens share 100.0% of their neighbors on average, more than by chance (0."
+    )
     assert repeated.conclusion.endswith("p 0.025); effective rank 1.0 of 3.")
     apart = redundancy(planted.prompt(gaussian_vectors(vocabulary, 3, 6)), vocabulary, nulls=39)
     assert "not clearly more than by chance (" in apart.conclusion
-    assert redundancy(planted.prompt(np.ones((1, vocabulary.dimension))), vocabulary).conclusion == "A single token has no other to repeat."
+    assert (
+        redundancy(planted.prompt(np.ones((1, vocabulary.dimension))), vocabulary).conclusion
+        == "A single token has no other to repeat."
+    )
     assert (
         redundancy(planted.prompt(np.zeros((2, vocabulary.dimension))), vocabulary, nulls=3).conclusion
         == "All 2 tokens are zero: there are no neighbors to share."

@@ -41,12 +41,22 @@ def test_neither_the_first_corner_nor_the_direction_matters():
 
 def test_a_hollow_outline_leaves_its_bay_out():
     horseshoe = np.array([[0, 0], [3, 0], [3, 3], [2, 3], [2, 1], [1, 1], [1, 3], [0, 3]], float)
-    assert inside(np.array([[0.5, 2], [2.5, 2], [1.5, 2], [1.5, 0.5]]), horseshoe).tolist() == [True, True, False, True]
+    assert inside(np.array([[0.5, 2], [2.5, 2], [1.5, 2], [1.5, 0.5]]), horseshoe).tolist() == [
+        True,
+        True,
+        False,
+        True,
+    ]
 
 
 def test_what_is_gone_round_twice_is_outside():
     crossed = np.array([[0, 0], [2, 2], [2, 0], [0, 2]], float)  # two triangles that meet in the middle
-    assert inside(np.array([[0.2, 1], [1.8, 1], [1, 0.2], [1, 1.8]]), crossed).tolist() == [True, True, False, False]
+    assert inside(np.array([[0.2, 1], [1.8, 1], [1, 0.2], [1, 1.8]]), crossed).tolist() == [
+        True,
+        True,
+        False,
+        False,
+    ]
 
 
 @pytest.mark.parametrize("outline", [np.zeros((0, 2)), SQUARE[:2], np.zeros((5, 2))])

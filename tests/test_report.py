@@ -1,4 +1,6 @@
-"""The report gathers what the readings say, CSV is safe to open, and the list of prompts keeps the broken ones."""
+"""The report gathers what the readings say, CSV is safe to open, and the list of prompts keeps the broken
+ones.
+"""
 
 import csv
 import io
@@ -10,11 +12,11 @@ import pytest
 
 from explorer.analysis.neighbors import nearest_neighbors
 from explorer.errors import PromptError
-from explorer.files import safe_csv
 from explorer.formats import find_prompts, read_prompt
-from explorer.pieces import readable
 from explorer.report.tables import list_prompts, neighbor_table, readings
 from explorer.session import Session, Settings
+from explorer.system.files import safe_csv
+from explorer.words.pieces import readable
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +31,20 @@ def session(prompt, vocabulary, **settings) -> Session:
 
 def test_the_readings_hold_every_table(prompt, vocabulary):
     frames = readings(session(prompt, vocabulary, k=4, metric="l2"))
-    assert list(frames) == ["neighbors", "clusters", "whole-prompts", "decomposition", "redundancy", "norms", "labels", "persistence", "dispersion"]
-    pd.testing.assert_frame_equal(frames["neighbors"], nearest_neighbors(prompt, vocabulary, 4, "l2").to_frame())
+    assert list(frames) == [
+        "neighbors",
+        "clusters",
+        "whole-prompts",
+        "decomposition",
+        "redundancy",
+        "norms",
+        "labels",
+        "persistence",
+        "dispersion",
+    ]
+    pd.testing.assert_frame_equal(
+        frames["neighbors"], nearest_neighbors(prompt, vocabulary, 4, "l2").to_frame()
+    )
     assert len(frames["clusters"]) == len(frames["norms"]) == prompt.length
     assert len(frames["labels"]) == prompt.length * 2
     assert frames["persistence"]["label"].tolist() == ["negative", "positive"]
@@ -39,8 +53,18 @@ def test_the_readings_hold_every_table(prompt, vocabulary):
 
 def test_a_prompt_without_labels_has_no_label_tables(vocabulary):
     bare = planted.prompt(np.ones((2, vocabulary.dimension)))
-    assert list(readings(session(bare, vocabulary, k=3))) == ["neighbors", "clusters", "whole-prompts", "decomposition", "redundancy", "norms"]
-    assert set(readings(session(bare, vocabulary, k=3, labels=["good", "bad"]))["labels"]["label"]) == {"good", "bad"}
+    assert list(readings(session(bare, vocabulary, k=3))) == [
+        "neighbors",
+        "clusters",
+        "whole-prompts",
+        "decomposition",
+        "redundancy",
+        "norms",
+    ]
+    assert set(readings(session(bare, vocabulary, k=3, labels=["good", "bad"]))["labels"]["label"]) == {
+        "good",
+        "bad",
+    }
 
 
 def test_readings_of_one_token_and_one_neighbor(vocabulary):
@@ -49,7 +73,9 @@ def test_readings_of_one_token_and_one_neighbor(vocabulary):
 
 
 def test_readings_of_another_width_are_refused(vocabulary):
-    with pytest.raises(PromptError, match="planted/prompt: vectors of width 3, but mini-t5 has embeddings of width"):
+    with pytest.raises(
+        PromptError, match="planted/prompt: vectors of width 3, but mini-t5 has embeddings of width"
+    ):
         readings(session(planted.prompt(np.ones((2, 3))), vocabulary))
 
 
@@ -68,7 +94,13 @@ HARMLESS = ["▁good", "a=b", "1-1", "", " =1", "'", 'say "hi", twice', "two\nli
 
 
 def test_cells_that_a_spreadsheet_would_run_are_disarmed():
-    frame = pd.DataFrame({"piece": DANGEROUS + HARMLESS, "token_id": range(14), "similarity": np.linspace(-1, 1, 14).astype(np.float32)})
+    frame = pd.DataFrame(
+        {
+            "piece": DANGEROUS + HARMLESS,
+            "token_id": range(14),
+            "similarity": np.linspace(-1, 1, 14).astype(np.float32),
+        }
+    )
     rows = list(csv.DictReader(io.StringIO(safe_csv(frame), newline="")))
     assert [row["piece"] for row in rows] == [f"'{cell}" for cell in DANGEROUS] + HARMLESS
     assert [row["token_id"] for row in rows] == [str(number) for number in range(14)]
@@ -77,10 +109,18 @@ def test_cells_that_a_spreadsheet_would_run_are_disarmed():
 
 
 def test_csv_of_mixed_missing_and_empty_columns():
-    frame = pd.DataFrame({"seed": pd.array([1, None], "Int64"), "text": pd.Series(["=x", None], dtype=object), "mixed": pd.Series([-1, "-1"], dtype=object)})
+    frame = pd.DataFrame(
+        {
+            "seed": pd.array([1, None], "Int64"),
+            "text": pd.Series(["=x", None], dtype=object),
+            "mixed": pd.Series([-1, "-1"], dtype=object),
+        }
+    )
     assert safe_csv(frame) == "seed,text,mixed\n1,'=x,-1\n,,'-1\n"
     assert safe_csv(frame.iloc[:0]) == "seed,text,mixed\n"
-    assert safe_csv(frame.assign(text=frame["text"].astype("category"))) == "seed,text,mixed\n1,'=x,-1\n,,'-1\n"
+    assert (
+        safe_csv(frame.assign(text=frame["text"].astype("category"))) == "seed,text,mixed\n1,'=x,-1\n,,'-1\n"
+    )
 
 
 def test_the_frame_that_is_written_stays_as_it_was():
@@ -92,15 +132,33 @@ def test_the_frame_that_is_written_stays_as_it_was():
 def test_every_prompt_is_listed(tiny_prompts):
     frame = list_prompts(find_prompts(tiny_prompts))
     assert list(frame.columns) == [
-        *("name", "path", "format", "base_model", "task", "initialization", "seed", "length", "dimension", "step"),
+        *(
+            "name",
+            "path",
+            "format",
+            "base_model",
+            "task",
+            "initialization",
+            "seed",
+            "length",
+            "dimension",
+            "step",
+        ),
         *("dev_accuracy", "without_prompt", "gain", "norm", "error"),
     ]
-    assert frame["name"].tolist() == [f"sentiment/{name}-{seed}" for name in ("class-label", "random", "sampled-vocab") for seed in (0, 1)]
+    assert frame["name"].tolist() == [
+        f"sentiment/{name}-{seed}" for name in ("class-label", "random", "sampled-vocab") for seed in (0, 1)
+    ]
     assert frame["seed"].tolist() == [0, 1] * 3
     assert frame["error"].isna().all()
     for row in frame.itertuples():
         read = read_prompt(row.path)
-        assert (row.length, row.dimension, row.step, row.dev_accuracy) == (read.length, read.dimension, 20, read.origin.dev_accuracy)
+        assert (row.length, row.dimension, row.step, row.dev_accuracy) == (
+            read.length,
+            read.dimension,
+            20,
+            read.origin.dev_accuracy,
+        )
         assert row.without_prompt == 0.55
         assert row.gain == pytest.approx(row.dev_accuracy - 0.55)
         np.testing.assert_allclose(row.norm, np.median(np.linalg.norm(read.vectors, axis=1)), rtol=1e-6)

@@ -1,4 +1,6 @@
-"""The server before Streamlit: what it refuses, the headers it adds, where uploads lie and how long, what its log shows, when it ends."""
+"""The server before Streamlit: what it refuses, the headers it adds, where uploads lie and how long, what its
+log shows, when it ends.
+"""
 
 import asyncio
 import logging
@@ -25,8 +27,8 @@ from explorer.dashboard.guard import HEADERS, Guard, of_this_machine
 from explorer.dashboard.server import plain_record
 from explorer.dashboard.storage import Storage
 from explorer.errors import PromptError
-from explorer.interruption import asking
 from explorer.models.encoder_decoder import FrozenT5
+from explorer.system.interruption import asking
 
 ROOT = Path(__file__).resolve().parent.parent
 UPLOAD = "/_stcore/upload_file/session/file"
@@ -43,11 +45,20 @@ async def passed(scope, receive, send):
     if scope["type"] == "websocket":
         await send({"type": "websocket.accept"})
         return
-    await send({"type": "http.response.start", "status": 204, "headers": [(b"Referrer-Policy", b"no-referrer")]})
+    await send(
+        {"type": "http.response.start", "status": 204, "headers": [(b"Referrer-Policy", b"no-referrer")]}
+    )
     await send({"type": "http.response.body", "body": b""})
 
 
-def answer(path: str = "/", method: str = "GET", kind: str = "http", app=passed, guarded: Guard | None = None, **headers: str) -> list[dict]:
+def answer(
+    path: str = "/",
+    method: str = "GET",
+    kind: str = "http",
+    app=passed,
+    guarded: Guard | None = None,
+    **headers: str,
+) -> list[dict]:
     """What the server sends for one request."""
     given = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
     sent: list[dict] = []
@@ -67,21 +78,39 @@ def status(*given, **more) -> int:
 # Hosts
 
 
-@pytest.mark.parametrize("host", ["localhost", "localhost:8501", "LOCALHOST.", "127.0.0.1:80", "127.1.2.3", "[::1]:8501", "[::1]"])
+@pytest.mark.parametrize(
+    "host", ["localhost", "localhost:8501", "LOCALHOST.", "127.0.0.1:80", "127.1.2.3", "[::1]:8501", "[::1]"]
+)
 def test_names_of_this_machine(host):
     assert of_this_machine(host)
 
 
-@pytest.mark.parametrize("host", ["", "evil.com", "evil.com:8501", "localhost.evil.com", "127.0.0.1.evil.com", "0.0.0.0", "192.168.0.7:8501", "[fe80::1]:80"])
+@pytest.mark.parametrize(
+    "host",
+    [
+        "",
+        "evil.com",
+        "evil.com:8501",
+        "localhost.evil.com",
+        "127.0.0.1.evil.com",
+        "0.0.0.0",
+        "192.168.0.7:8501",
+        "[fe80::1]:80",
+    ],
+)
 def test_another_host_is_refused_where_folders_may_be_opened_and_nowhere_else(host, monkeypatch):
     assert not of_this_machine(host)
     assert status(host=host) == 204
     monkeypatch.setenv(FOLDERS, "1")
     assert status(host=host) == 403
     assert status(UPLOAD, "PUT", host=host, content_length="3") == 403
-    assert [message["type"] for message in answer("/_stcore/stream", kind="websocket", host=host)] == ["websocket.close"]
+    assert [message["type"] for message in answer("/_stcore/stream", kind="websocket", host=host)] == [
+        "websocket.close"
+    ]
     assert status(host="localhost:8501") == 204
-    assert answer("/_stcore/stream", kind="websocket", host="127.0.0.1:8501") == [{"type": "websocket.accept"}]
+    assert answer("/_stcore/stream", kind="websocket", host="127.0.0.1:8501") == [
+        {"type": "websocket.accept"}
+    ]
 
 
 def test_every_answer_says_that_it_is_not_to_be_framed_or_guessed_at():
@@ -112,14 +141,24 @@ def test_files_are_bounded_by_session_and_in_all(monkeypatch):
     assert status(UPLOAD, "PUT", content_length=str(limits.MOST_BYTES)) == 204
     assert status(UPLOAD, "PUT", content_length=str(limits.MOST_BYTES + 1)) == 413
     there["session"] = [1, limits.MOST_BYTES - 10]
-    assert (status(UPLOAD, "PUT", content_length="10"), status(UPLOAD, "PUT", content_length="11")) == (204, 413)
+    assert (status(UPLOAD, "PUT", content_length="10"), status(UPLOAD, "PUT", content_length="11")) == (
+        204,
+        413,
+    )
     there["session"] = [limits.MOST_FILES, 1]
     start, body = answer(UPLOAD, "PUT", content_length="1")
     assert start["status"] == 413
-    assert body["body"].decode().startswith("too much is uploaded: expected at most 256 MB and 1,000 files of a visitor, 1,024 MB")
+    assert (
+        body["body"]
+        .decode()
+        .startswith("too much is uploaded: expected at most 256 MB and 1,000 files of a visitor, 1,024 MB")
+    )
     there.clear()
     there["another"] = [5, limits.MOST_BYTES_TOGETHER - 10]
-    assert (status(UPLOAD, "PUT", content_length="10"), status(UPLOAD, "PUT", content_length="11")) == (204, 413)
+    assert (status(UPLOAD, "PUT", content_length="10"), status(UPLOAD, "PUT", content_length="11")) == (
+        204,
+        413,
+    )
 
 
 def test_files_on_their_way_count(monkeypatch):
@@ -217,7 +256,9 @@ def test_work_ends_at_the_next_pass_when_its_visitor_has_left(tiny, monkeypatch)
         raise Left
 
     place = SimpleNamespace(caption=caption, empty=lambda: None)
-    monkeypatch.setattr(cache, "st", SimpleNamespace(spinner=lambda *_, **__: nullcontext(), empty=lambda: place))
+    monkeypatch.setattr(
+        cache, "st", SimpleNamespace(spinner=lambda *_, **__: nullcontext(), empty=lambda: place)
+    )
     encode = FrozenT5.encode
     texts = [f"a good film {number}" for number in range(200)]
     monkeypatch.setattr(cache, "ASKED_EVERY", 1e9)
@@ -240,7 +281,10 @@ def test_readings_without_a_model_end_too(vocabulary):
         raise Left
 
     with asking(left):
-        for work in (lambda: search(vocabulary.embedding[:3], vocabulary, 5), lambda: clusters(planted.prompt(vocabulary.embedding[100:104]), vocabulary)):
+        for work in (
+            lambda: search(vocabulary.embedding[:3], vocabulary, 5),
+            lambda: clusters(planted.prompt(vocabulary.embedding[100:104]), vocabulary),
+        ):
             with pytest.raises(Left):
                 work()
 
@@ -249,7 +293,9 @@ def test_readings_without_a_model_end_too(vocabulary):
 
 
 def test_the_log_escapes_what_steers_a_terminal_and_forges_no_line():
-    record = plain_record("name", logging.ERROR, "file.py", 1, "read %s of %d\nbelow", ("a\x1b[31m\nERROR forged", 3), None)
+    record = plain_record(
+        "name", logging.ERROR, "file.py", 1, "read %s of %d\nbelow", ("a\x1b[31m\nERROR forged", 3), None
+    )
     assert record.getMessage() == "read a\\x1b[31m\\nERROR forged of 3\nbelow"
     try:
         raise ValueError("bad \x1b]0;title\x07 name")
@@ -271,7 +317,9 @@ def served(log: Path, *options: str, **environment: str) -> tuple[subprocess.Pop
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "explorer", "app", "--no-browser", "--port", str(port), *options]
     with log.open("wb") as output:
-        process = subprocess.Popen(command, cwd=ROOT, env=os.environ | environment, stdout=output, stderr=output)
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=os.environ | environment, stdout=output, stderr=output
+        )
     address = f"http://127.0.0.1:{port}"
     end = time.monotonic() + 120
     while not answers(f"{address}/_stcore/health"):

@@ -1,4 +1,6 @@
-"""The session: what it resolves once, what it doubts, what it refuses; each reading is the plain function's; the public API around it."""
+"""The session: what it resolves once, what it doubts, what it refuses; each reading is the plain function's;
+the public API around it.
+"""
 
 import html
 from dataclasses import fields, replace
@@ -35,7 +37,7 @@ from explorer.prompt import Origin, SoftPrompt, Trajectory
 from explorer.resolve import Loader
 from explorer.results import Readings
 from explorer.session import Session
-from explorer.tasks import Task
+from explorer.texts.tasks import Task
 
 EVIL = "<script>alert(1)</script>"
 TEXTS = ("a warm and funny film", "dull , slow and far too long")
@@ -78,7 +80,10 @@ def tiny(tiny_t5_folder):
     """Two short prompts of the tiny model."""
     generator, origin = np.random.default_rng(0), Origin(labels=LABELS, base_model=str(tiny_t5_folder))
     moved = [Trajectory(generator.standard_normal((2, 3, 16)), np.array([0, 10])) for _ in range(2)]
-    prompts = [SoftPrompt(one.vectors[-1], name, origin, one) for name, one in zip(("one", "two"), moved, strict=True)]
+    prompts = [
+        SoftPrompt(one.vectors[-1], name, origin, one)
+        for name, one in zip(("one", "two"), moved, strict=True)
+    ]
     return Session(prompts, settings=explorer.Settings(k=4, nulls=50), loader=Loader("cpu", "float32"))
 
 
@@ -96,7 +101,12 @@ def test_a_vocabulary_is_loaded_once_for_all_prompts_and_readings(tiny_prompts):
     found = explorer.open(*(path for path, _ in find_prompts(tiny_prompts)), loader=loader, k=3, nulls=20)
     assert loader.loaded == []
     first = found.vocabulary
-    found.neighbors(), found.norms(), found.only(found.prompts[1].name).neighbors(), found.change(k=5).neighbors()
+    (
+        found.neighbors(),
+        found.norms(),
+        found.only(found.prompts[1].name).neighbors(),
+        found.change(k=5).neighbors(),
+    )
     assert loader.loaded == ["mini-t5"]
     assert {found.vocabulary_of(prompt) for prompt in found.prompts} == {first}
     assert found.only(found.prompts[0].name).vocabulary is found.change(k=5).vocabulary is first
@@ -104,7 +114,9 @@ def test_a_vocabulary_is_loaded_once_for_all_prompts_and_readings(tiny_prompts):
 
 def test_a_reading_is_made_once_and_anew_with_other_settings(session):
     again = session.change()
-    assert session.neighbors()[0] is again.neighbors()[0] is session.only(session.prompts[0].name).neighbors()[0]
+    assert (
+        session.neighbors()[0] is again.neighbors()[0] is session.only(session.prompts[0].name).neighbors()[0]
+    )
     assert session.change(k=5).neighbors()[0].token_ids.shape[1] == 5
     assert session.neighbors()[0].token_ids.shape[1] == 4
 
@@ -121,7 +133,10 @@ def test_only_and_change_keep_the_rest(session):
 def test_a_prompt_without_a_base_model_is_read_with_the_bundled_one_and_doubted(bare):
     (note,) = explorer.open(bare).notes
     assert (note.prompt, note.kind, note.setting) == ("bare", "base model", "model")
-    assert note.text == f"records no base model; reading it with the bundled mini-t5, which has the same width, {bare.dimension}"
+    assert note.text == (
+        "records no base model; reading it with the bundled mini-t5, which has the same width, "
+        f"{bare.dimension}"
+    )
     assert explorer.open(bare, model="mini-t5").notes == ()
 
 
@@ -139,15 +154,27 @@ def test_other_embeddings_than_it_was_trained_on_are_doubted(prompts):
 
 
 def test_warnings_of_a_checkpoint_are_notes(bare):
-    found = explorer.open(replace(bare, origin=Origin(warnings=("half of it was dropped",), base_model="mini-t5")))
-    assert [(note.kind, str(note)) for note in found.notes] == [("checkpoint", "bare: half of it was dropped")]
+    found = explorer.open(
+        replace(bare, origin=Origin(warnings=("half of it was dropped",), base_model="mini-t5"))
+    )
+    assert [(note.kind, str(note)) for note in found.notes] == [
+        ("checkpoint", "bare: half of it was dropped")
+    ]
 
 
 def test_vectors_of_another_width_are_refused():
     narrow = SoftPrompt(np.ones((2, 5), np.float32), "narrow")
-    with pytest.raises(ModelError, match="narrow: vectors of width 5, records no base model, and the bundled mini-t5 has embeddings of width"):
+    with pytest.raises(
+        ModelError,
+        match=(
+            "narrow: vectors of width 5, records no base model, and the bundled mini-t5 has embeddings "
+            "of width"
+        ),
+    ):
         explorer.open(narrow).neighbors()
-    with pytest.raises(PromptError, match="narrow: vectors of width 5, but mini-t5 has embeddings of width") as caught:
+    with pytest.raises(
+        PromptError, match="narrow: vectors of width 5, but mini-t5 has embeddings of width"
+    ) as caught:
         explorer.open(narrow, model="mini-t5").notes  # noqa: B018
     assert caught.value.setting == "model"
 
@@ -156,12 +183,20 @@ def test_prompts_of_two_models_are_read_by_themselves_and_refused_together(promp
     other = SoftPrompt(np.ones((2, 16), np.float32), "other", Origin(base_model=str(tiny_t5_folder)))
     found = explorer.open(prompts[0], other, k=3, nulls=20)
     assert [one.token_ids.shape for one in found.neighbors()] == [(6, 3), (2, 3)]
-    with pytest.raises(PromptError, match=r"sentiment/class-label-0 belongs to mini-t5, other to .*tiny-t5; expected prompts of one model"):
+    with pytest.raises(
+        PromptError,
+        match=(
+            r"sentiment/class-label-0 belongs to mini-t5, other to .*tiny-t5; expected prompts of one "
+            r"model"
+        ),
+    ):
         found.compare()
 
 
 def test_prompts_that_cannot_be_told_apart_are_refused(prompts):
-    with pytest.raises(PromptError, match="sentiment/class-label-0 is given twice; expected different prompts"):
+    with pytest.raises(
+        PromptError, match="sentiment/class-label-0 is given twice; expected different prompts"
+    ):
         explorer.open(prompts[0], prompts[0])
     with pytest.raises(PromptError, match="found no prompts; expected at least one"):
         explorer.open()
@@ -169,7 +204,9 @@ def test_prompts_that_cannot_be_told_apart_are_refused(prompts):
         explorer.open(prompts)
     with pytest.raises(PromptError, match="found 'sentiment'; expected a list of prompts"):
         Session("sentiment")
-    with pytest.raises(PromptError, match="found a str among them; expected prompts, as read_prompt returns them"):
+    with pytest.raises(
+        PromptError, match="found a str among them; expected prompts, as read_prompt returns them"
+    ):
         Session(["sentiment/class-label-0"])
 
 
@@ -182,7 +219,10 @@ def test_prompts_that_cannot_be_told_apart_are_refused(prompts):
         ({"nulls": -1}, "found nulls = -1; expected a whole number, 0 or more"),
         ({"seed": None}, "found seed = None; expected a whole number, 0 or more"),
         ({"metric": "euclid"}, "found the metric 'euclid'; expected one of cosine, "),
-        ({"labels": "good,bad"}, r"labels: found the text 'good,bad'; expected a list, such as \['good', 'bad'\]"),
+        (
+            {"labels": "good,bad"},
+            r"labels: found the text 'good,bad'; expected a list, such as \['good', 'bad'\]",
+        ),
         ({"labels": ["good", "good"]}, "labels: found 'good, good'; expected different names"),
         ({"labels": ["good", 3]}, "labels: found a int; expected a list of texts"),
     ],
@@ -197,10 +237,14 @@ def test_labels_are_those_asked_for_or_those_of_one_task(session, bare, prompts)
     assert session.change(labels=["bad", "good"]).class_labels == ("bad", "good")
     with pytest.raises(DataError, match="found the label good; expected at least two"):
         session.change(labels=["good"]).class_labels  # noqa: B018
-    with pytest.raises(DataError, match="bare records no class labels; name them, such as negative and positive"):
+    with pytest.raises(
+        DataError, match="bare records no class labels; name them, such as negative and positive"
+    ):
         explorer.open(bare).class_labels  # noqa: B018
     other = replace(prompts[1], origin=replace(prompts[1].origin, labels=("food", "place")))
-    with pytest.raises(DataError, match=r"has the labels negative, positive, .* has food, place; expected one task") as caught:
+    with pytest.raises(
+        DataError, match=r"has the labels negative, positive, .* has food, place; expected one task"
+    ) as caught:
         explorer.open(prompts[0], other).class_labels  # noqa: B018
     assert caught.value.setting == "labels"
     assert explorer.open(prompts[0], other).all_labels == ("negative", "positive", "food", "place")
@@ -216,16 +260,45 @@ def same(found: pd.DataFrame, expected: pd.DataFrame) -> None:
 def test_readings_of_the_vectors_are_those_of_the_functions(tiny):
     session, vocabulary = tiny, tiny.vocabulary
     joined = lambda results: pd.concat([one.to_frame() for one in results], ignore_index=True)  # noqa: E731
-    same(session.neighbors().to_frame(), joined(nearest_neighbors(prompt, vocabulary, 4, nulls=50) for prompt in session.prompts))
-    same(session.change(metric="l2").neighbors().to_frame(), joined(nearest_neighbors(prompt, vocabulary, 4, "l2") for prompt in session.prompts))
-    same(session.centered_neighbors().to_frame(), joined(centered_neighbors(prompt, vocabulary, 4) for prompt in session.prompts))
-    same(session.clusters().to_frame(), joined(clusters(prompt, vocabulary, 4, 50) for prompt in session.prompts))
-    same(session.decompose(3).to_frame(), joined(decompose(prompt, vocabulary, 3, 50) for prompt in session.prompts))
-    same(session.redundancy().to_frame(), joined(redundancy(prompt, vocabulary, 4) for prompt in session.prompts))
-    same(session.labels().to_frame(), joined(read_labels(prompt, vocabulary, None, 50) for prompt in session.prompts))
-    same(session.labels(["good", "bad"]).to_frame(), joined(read_labels(prompt, vocabulary, ["good", "bad"], 50) for prompt in session.prompts))
+    same(
+        session.neighbors().to_frame(),
+        joined(nearest_neighbors(prompt, vocabulary, 4, nulls=50) for prompt in session.prompts),
+    )
+    same(
+        session.change(metric="l2").neighbors().to_frame(),
+        joined(nearest_neighbors(prompt, vocabulary, 4, "l2") for prompt in session.prompts),
+    )
+    same(
+        session.centered_neighbors().to_frame(),
+        joined(centered_neighbors(prompt, vocabulary, 4) for prompt in session.prompts),
+    )
+    same(
+        session.clusters().to_frame(),
+        joined(clusters(prompt, vocabulary, 4, 50) for prompt in session.prompts),
+    )
+    same(
+        session.decompose(3).to_frame(),
+        joined(decompose(prompt, vocabulary, 3, 50) for prompt in session.prompts),
+    )
+    same(
+        session.redundancy().to_frame(),
+        joined(redundancy(prompt, vocabulary, 4) for prompt in session.prompts),
+    )
+    same(
+        session.labels().to_frame(),
+        joined(read_labels(prompt, vocabulary, None, 50) for prompt in session.prompts),
+    )
+    same(
+        session.labels(["good", "bad"]).to_frame(),
+        joined(read_labels(prompt, vocabulary, ["good", "bad"], 50) for prompt in session.prompts),
+    )
     same(session.norms().to_frame(), joined(read_norms(prompt, vocabulary) for prompt in session.prompts))
-    same(session.changes().to_frame(), pd.concat([neighbor_changes(prompt, vocabulary).to_frame() for prompt in session.prompts], ignore_index=True))
+    same(
+        session.changes().to_frame(),
+        pd.concat(
+            [neighbor_changes(prompt, vocabulary).to_frame() for prompt in session.prompts], ignore_index=True
+        ),
+    )
     same(session.compare().to_frame(), compare(session.prompts, vocabulary, k=4, nulls=50).to_frame())
     same(session.pairs(), pairs(session.prompts, vocabulary))
 
@@ -245,20 +318,33 @@ def test_readings_that_run_the_model_are_those_of_the_functions(tiny):
     session, asked, vocabulary, model = tiny, list(tiny.prompts), tiny.vocabulary, tiny.model
     assert session.predict(TEXTS) is session.change().predict(TEXTS)
     same(session.predict(TEXTS).to_frame(), predict(model, asked, TEXTS, LABELS).to_frame())
-    same(session.predict(TEXTS[0], no_prompt=True, generate=False).to_frame(), predict(model, [*asked, None], TEXTS[:1], LABELS, False).to_frame())
+    same(
+        session.predict(TEXTS[0], no_prompt=True, generate=False).to_frame(),
+        predict(model, [*asked, None], TEXTS[:1], LABELS, False).to_frame(),
+    )
     same(session.evaluate(TASK).to_frame(), evaluate(model, asked, TASK).to_frame())
     same(session.ensemble(TASK).to_frame(), ensemble(model, asked, TASK).to_frame())
     found = session.shift([TASK, replace(TASK, name="others")], no_prompt=True)
     assert found.domains == ("films", "others")
     expected = answer(model, [*asked, None], [TASK, replace(TASK, name="others")])
-    assert [one.name for one in found.answered] == [one.name for one in expected] == [*(prompt.name for prompt in asked), NO_PROMPT]
+    assert (
+        [one.name for one in found.answered]
+        == [one.name for one in expected]
+        == [*(prompt.name for prompt in asked), NO_PROMPT]
+    )
     assert [one.macro_f1 for one in found.answered] == [one.macro_f1 for one in expected]
     one = session.only(asked[0].name)
-    same(one.faithfulness(TASK, draws=1, points=2).to_frame(), faithfulness(model, vocabulary, asked[0], TASK, 1, 2).to_frame())
+    same(
+        one.faithfulness(TASK, draws=1, points=2).to_frame(),
+        faithfulness(model, vocabulary, asked[0], TASK, 1, 2).to_frame(),
+    )
     pieces, mass = read_decoder(model, vocabulary, asked, TEXTS, k=session.settings.k)
     same(session.decode(TEXTS).to_frame(), pieces.to_frame())
     same(session.label_mass(TEXTS).to_frame(), mass.to_frame())
-    same(one.attribution(TEXTS[0], orders=2).to_frame(), attribute(model, vocabulary, asked[0], TEXTS[:1], LABELS, orders=2).to_frame())
+    same(
+        one.attribution(TEXTS[0], orders=2).to_frame(),
+        attribute(model, vocabulary, asked[0], TEXTS[:1], LABELS, orders=2).to_frame(),
+    )
 
 
 def test_answers_outside_the_labels_are_refused(session):
@@ -327,7 +413,17 @@ def shown(session, tiny, vocabulary) -> dict[str, object]:
 
 
 def test_a_repr_is_a_few_lines_and_results_have_tables(session, tiny, vocabulary):
-    tables = ("neighbors", "readings", "clusters", "redundancy", "labels", "norms", "map", "placement", "compare")
+    tables = (
+        "neighbors",
+        "readings",
+        "clusters",
+        "redundancy",
+        "labels",
+        "norms",
+        "map",
+        "placement",
+        "compare",
+    )
     tables += ("predict", "evaluate", "ensemble", "shift", "faithfulness", "attribution")
     for name, thing in shown(session, tiny, vocabulary).items():
         text = repr(thing)
@@ -340,9 +436,21 @@ def test_a_repr_is_a_few_lines_and_results_have_tables(session, tiny, vocabulary
 
 def test_names_and_texts_are_escaped_in_a_notebook(vocabulary, model):
     rows = vocabulary.embedding[vocabulary.searchable_ids[:4]]
-    prompts = [SoftPrompt(rows[:2], EVIL, Origin(task=EVIL, base_model="mini-t5", labels=LABELS)), SoftPrompt(rows[2:], "tame", Origin(labels=LABELS))]
+    prompts = [
+        SoftPrompt(rows[:2], EVIL, Origin(task=EVIL, base_model="mini-t5", labels=LABELS)),
+        SoftPrompt(rows[2:], "tame", Origin(labels=LABELS)),
+    ]
     found = Session(prompts, settings=explorer.Settings(k=2, nulls=10), loader=Here(vocabulary, model))
-    for view in (found, found.neighbors(), found.neighbors()[0], found.norms(), found.labels(), found.compare(), found.map(), found.predict([EVIL])):
+    for view in (
+        found,
+        found.neighbors(),
+        found.neighbors()[0],
+        found.norms(),
+        found.labels(),
+        found.compare(),
+        found.map(),
+        found.predict([EVIL]),
+    ):
         shown_html = view._repr_html_()
         assert html.escape(EVIL) in shown_html
         assert "<script" not in shown_html
@@ -368,7 +476,10 @@ def test_the_public_api_has_about_fifteen_names_and_each_is_there():
 
 def test_open_takes_a_path_a_name_or_a_prompt(tiny_prompts, bare):
     path = tiny_prompts / "sentiment" / "random-0"
-    assert [prompt.name for prompt in explorer.open(path, str(tiny_prompts / "sentiment" / "random-1"), bare).prompts] == [
+    assert [
+        prompt.name
+        for prompt in explorer.open(path, str(tiny_prompts / "sentiment" / "random-1"), bare).prompts
+    ] == [
         "sentiment/random-0",
         "sentiment/random-1",
         "bare",
@@ -397,9 +508,20 @@ def test_a_prompt_may_stand_where_its_vectors_may(prompts, vocabulary, model):
     assert np.array(prompt, np.float64).dtype == np.float64
     for one, two in zip(search(prompt, vocabulary, 3), search(prompt.vectors, vocabulary, 3), strict=True):
         np.testing.assert_array_equal(one, two)
-    drawn = VocabularyMap(vocabulary.searchable_ids, vocabulary.embedding[vocabulary.searchable_ids, :2], vocabulary.fingerprint, 15, 0.1, 0)
-    np.testing.assert_array_equal(place(prompt, vocabulary, drawn).xy, place(prompt.vectors, vocabulary, drawn).xy)
-    np.testing.assert_array_equal(matched_positions(prompt, other)[2], matched_positions(prompt.vectors, other.vectors)[2])
+    drawn = VocabularyMap(
+        vocabulary.searchable_ids,
+        vocabulary.embedding[vocabulary.searchable_ids, :2],
+        vocabulary.fingerprint,
+        15,
+        0.1,
+        0,
+    )
+    np.testing.assert_array_equal(
+        place(prompt, vocabulary, drawn).xy, place(prompt.vectors, vocabulary, drawn).xy
+    )
+    np.testing.assert_array_equal(
+        matched_positions(prompt, other)[2], matched_positions(prompt.vectors, other.vectors)[2]
+    )
     vocabulary.check_width(prompt, "x")
     given = (model.label_probabilities([one, None], TEXTS, LABELS) for one in (prompt, prompt.vectors))
     np.testing.assert_array_equal(*given)
@@ -412,7 +534,14 @@ def test_one_row_where_a_table_is_meant_is_refused(vocabulary):
 
 
 def test_a_text_where_a_list_is_meant_is_refused(prompts, vocabulary, model):
-    drawn = VocabularyMap(vocabulary.searchable_ids, vocabulary.embedding[vocabulary.searchable_ids, :2], vocabulary.fingerprint, 15, 0.1, 0)
+    drawn = VocabularyMap(
+        vocabulary.searchable_ids,
+        vocabulary.embedding[vocabulary.searchable_ids, :2],
+        vocabulary.fingerprint,
+        15,
+        0.1,
+        0,
+    )
     found = explorer.open(prompts[0], nulls=10)
     for call in (
         lambda: read_labels(prompts[0], vocabulary, "good"),
@@ -429,7 +558,11 @@ def test_a_text_where_a_list_is_meant_is_refused(prompts, vocabulary, model):
         with pytest.raises(DataError, match=r"found the text '.*'; expected a list, such as") as caught:
             call()
         assert "\n" not in str(caught.value)
-    for call in (lambda: compare("sentiment", vocabulary), lambda: compare(prompts[0], vocabulary), lambda: pairs("ab", vocabulary)):
+    for call in (
+        lambda: compare("sentiment", vocabulary),
+        lambda: compare(prompts[0], vocabulary),
+        lambda: pairs("ab", vocabulary),
+    ):
         with pytest.raises(PromptError, match="expected a list of prompts"):
             call()
 
@@ -440,7 +573,15 @@ def test_tuning_refuses_a_text_where_a_list_is_meant(model, vocabulary):
 
 
 def test_settings_of_a_session_are_what_the_commands_take():
-    assert {field.name for field in fields(explorer.Settings)} >= {"k", "metric", "nulls", "seed", "labels", "include_special", "merge_variants"}
+    assert {field.name for field in fields(explorer.Settings)} >= {
+        "k",
+        "metric",
+        "nulls",
+        "seed",
+        "labels",
+        "include_special",
+        "merge_variants",
+    }
 
 
 def test_planted_prompts_are_read_without_files():

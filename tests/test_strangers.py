@@ -1,4 +1,6 @@
-"""A server that faces strangers: uploads open nothing of the server, names are text, folders of the server are never told, and work is bounded."""
+"""A server that faces strangers: uploads open nothing of the server, names are text, folders of the server
+are never told, and work is bounded.
+"""
 
 import importlib
 import io
@@ -44,7 +46,8 @@ def upload(monkeypatch):
 
     def give(files: dict[str, bytes]) -> dict[str, SoftPrompt | Broken]:
         state["upload"] = [
-            SimpleNamespace(file_id=str(n), name=name, getvalue=lambda content=content: content) for n, (name, content) in enumerate(files.items())
+            SimpleNamespace(file_id=str(n), name=name, getvalue=lambda content=content: content)
+            for n, (name, content) in enumerate(files.items())
         ]
         uploads._uploaded()
         return state["opened privately"]
@@ -70,7 +73,21 @@ def zipped(folder: Path) -> bytes:
     return content.getvalue()
 
 
-NAMES = ["..", ".", "...", "../..", "/", "", "a" * 300 + ".npy", "字" * 255 + ".npy", "\ud800.npy", "<b>.npy", "CON", "a\0b.npy", "a\nb.npy"]
+NAMES = [
+    "..",
+    ".",
+    "...",
+    "../..",
+    "/",
+    "",
+    "a" * 300 + ".npy",
+    "字" * 255 + ".npy",
+    "\ud800.npy",
+    "<b>.npy",
+    "CON",
+    "a\0b.npy",
+    "a\nb.npy",
+]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -100,13 +117,30 @@ def test_one_bad_upload_leaves_the_others(upload, monkeypatch):
 
 def test_no_temporary_path_is_in_a_table(upload):
     found = upload({"good.npy": npy(), "bad.npy": b"\x93NUMPY nothing", "bad.zip": b"PK\x03\x04"})
-    frame = list_prompts((one.path, one.error) if isinstance(one, Broken) else (one.origin.path, one) for one in found.values())
+    frame = list_prompts(
+        (one.path, one.error) if isinstance(one, Broken) else (one.origin.path, one) for one in found.values()
+    )
     assert len(frame) == 3
     assert "explorer-" not in frame.to_csv()
     assert "/tmp" not in frame.to_csv()
 
 
-@pytest.mark.parametrize("base", ["/etc", "/", "..", "../../..", "user/model", "mini-t5/", "./mini-t5", "~", "/tmp/explorer-x/model", "\0", "a" * 5000])
+@pytest.mark.parametrize(
+    "base",
+    [
+        "/etc",
+        "/",
+        "..",
+        "../../..",
+        "user/model",
+        "mini-t5/",
+        "./mini-t5",
+        "~",
+        "/tmp/explorer-x/model",
+        "\0",
+        "a" * 5000,
+    ],
+)
 def test_an_upload_opens_no_model_by_its_path_or_from_the_hub(base, tmp_path, upload, monkeypatch):
     place = foreign.peft(tmp_path, np.ones((3, 256), np.float32))
     config = json.loads((place / "adapter_config.json").read_text())
@@ -121,7 +155,9 @@ def test_an_upload_opens_no_model_by_its_path_or_from_the_hub(base, tmp_path, up
 
 
 def test_an_upload_is_read_with_the_bundled_model_that_it_names(vocabulary):
-    prompt = SoftPrompt(vocabulary.embedding[100:103].copy(), "mine", Origin(base_model="mini-t5", uploaded=True))
+    prompt = SoftPrompt(
+        vocabulary.embedding[100:103].copy(), "mine", Origin(base_model="mini-t5", uploaded=True)
+    )
     assert Session([prompt]).vocabulary.name == "mini-t5"
     assert not Session([prompt]).notes
 
@@ -131,7 +167,10 @@ def test_messages_tell_no_folder_of_the_server(monkeypatch):
     for path in ("/srv/secret/models/x: no config.json", "cannot read '/srv/secret/x'", "(/srv/secret/x)"):
         assert "srv" not in hinted(path, None)
         assert "x" in hinted(path, None)
-    assert access.without_paths("sentiment/random-0 and 3/4, https://e.com/a/b") == "sentiment/random-0 and 3/4, https://e.com/a/b"
+    assert (
+        access.without_paths("sentiment/random-0 and 3/4, https://e.com/a/b")
+        == "sentiment/random-0 and 3/4, https://e.com/a/b"
+    )
     monkeypatch.setenv(access.FOLDERS, "1")
     assert "srv" in hinted("/srv/secret/x", None)
 
@@ -170,13 +209,19 @@ def test_names_from_files_are_text_on_every_page(put, house, page):  # noqa: F81
     app = open_page(page)
     assert not app.exception
     said = [*app.caption, *app.markdown, *app.error, *app.warning, *app.info, *app.subheader, *app.success]
-    shown = [element.value for element in said] + [str(metric.help) for metric in app.metric] + [status.label for status in app.status]
+    shown = (
+        [element.value for element in said]
+        + [str(metric.help) for metric in app.metric]
+        + [status.label for status in app.status]
+    )
     for text in shown:
         assert "<img" not in text.replace("\\<", "")
         assert "![x](" not in text
 
 
-@pytest.mark.parametrize("text", [EVIL, "%{x}", "<a href='javascript:alert(1)'>a</a>", "</script><script>alert(1)</script>"])
+@pytest.mark.parametrize(
+    "text", [EVIL, "%{x}", "<a href='javascript:alert(1)'>a</a>", "</script><script>alert(1)</script>"]
+)
 def test_names_are_text_in_figures(text):
     assert "<" not in plain(text)
     assert "%{" not in plain(text)
@@ -191,10 +236,23 @@ def test_names_that_are_not_unicode_are_shown(put, house):  # noqa: F811
     safe("\ud800").encode()
 
 
-@pytest.mark.parametrize(("page", "tokens", "labels"), [("neighbors", 20_000, 2), ("labels", 3, 5_000), ("prompts", 20_000, 2), ("map", 3, 5_000)])
-def test_a_prompt_that_is_too_large_for_a_page_is_told_with_the_way_on(house, vocabulary, page, tokens, labels):  # noqa: F811
+@pytest.mark.parametrize(
+    ("page", "tokens", "labels"),
+    [("neighbors", 20_000, 2), ("labels", 3, 5_000), ("prompts", 20_000, 2), ("map", 3, 5_000)],
+)
+def test_a_prompt_that_is_too_large_for_a_page_is_told_with_the_way_on(
+    house,  # noqa: F811
+    vocabulary,
+    page,
+    tokens,
+    labels,
+):
     origin = Origin(base_model="mini-t5", labels=tuple(f"label {number}" for number in range(labels)))
-    peft.write(SoftPrompt(np.resize(vocabulary.embedding, (tokens, 256)).copy(), "large", origin), house / "large", {"explorer": "test"})
+    peft.write(
+        SoftPrompt(np.resize(vocabulary.embedding, (tokens, 256)).copy(), "large", origin),
+        house / "large",
+        {"explorer": "test"},
+    )
     app = open_page(page)
     assert not app.exception
     assert "python -m explorer" in texts(app.warning)
@@ -220,7 +278,10 @@ def test_a_map_is_bounded_before_it_is_unpacked(tmp_path):
 
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(header, {"descr": "<f8", "fortran_order": False, "shape": (2**25,)})
-    with zipfile.ZipFile(tmp_path / "map.npz", "w", zipfile.ZIP_DEFLATED) as archive, archive.open("settings.npy", "w") as member:
+    with (
+        zipfile.ZipFile(tmp_path / "map.npz", "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("settings.npy", "w") as member,
+    ):
         member.write(header.getvalue())
         for _ in range(256):
             member.write(bytes(2**20))
@@ -231,8 +292,8 @@ def test_a_map_is_bounded_before_it_is_unpacked(tmp_path):
 def test_texts_are_bounded_while_they_are_unpacked(tmp_path, monkeypatch):
     import lzma
 
-    from explorer import label_files, tasks
     from explorer.errors import DataError
+    from explorer.texts import label_files, tasks
 
     monkeypatch.setattr(label_files, "LARGEST_FILE", 10**6)
     (tmp_path / "bomb.tsv.xz").write_bytes(lzma.compress(b"text\tlabel\n" + b"a\tb\n" * 2**20))
@@ -241,7 +302,7 @@ def test_texts_are_bounded_while_they_are_unpacked(tmp_path, monkeypatch):
 
 
 def test_long_names_are_written(tmp_path):
-    from explorer.files import write_file, write_folder
+    from explorer.system.files import write_file, write_folder
 
     write_file(tmp_path / ("字" * 85), b"x")
     write_folder(tmp_path / ("a" * 255), {"x": b"x"})

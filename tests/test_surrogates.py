@@ -1,4 +1,6 @@
-"""What chance would give in place of a prompt: as near to words, to other words, and what is to stay stays."""
+"""What chance would give in place of a prompt: as near to words, to other words, and what is to stay
+stays.
+"""
 
 import numpy as np
 import planted
@@ -21,7 +23,9 @@ def test_a_token_is_its_word_and_a_rest(vocabulary):
     assert (np.linalg.norm(found.rest, axis=1) < 0.45).all()
     far = parts(gaussian_vectors(vocabulary, 400, 9), vocabulary)
     assert (far.shares > 0).mean() < 0.04, "random vectors are near to no word"
-    np.testing.assert_allclose(far.rest[far.shares == 0], unit(gaussian_vectors(vocabulary, 400, 9))[far.shares == 0], atol=1e-6)
+    np.testing.assert_allclose(
+        far.rest[far.shares == 0], unit(gaussian_vectors(vocabulary, 400, 9))[far.shares == 0], atol=1e-6
+    )
 
 
 def test_what_all_tokens_share_is_no_word_of_theirs():
@@ -54,14 +58,20 @@ def test_mixing_keeps_mean_and_covariance(at_once, monkeypatch):
         np.testing.assert_allclose(one.mean(axis=0), rest.mean(axis=0), atol=1e-5)
         np.testing.assert_allclose(one.T @ one, rest.T @ rest, atol=2e-3)
         assert np.abs(one - rest).max() > 0.5
-    np.testing.assert_allclose(mixed(rest[:1], 3, GENERATOR(1)), np.repeat(rest[None, :1], 3, axis=0), rtol=1e-6)
+    np.testing.assert_allclose(
+        mixed(rest[:1], 3, GENERATOR(1)), np.repeat(rest[None, :1], 3, axis=0), rtol=1e-6
+    )
 
 
 def test_flipping_keeps_lengths_and_what_lies_along_the_mean():
-    vocabulary = planted.from_rows(GENERATOR(0).standard_normal((300, 12)) * np.linspace(0.2, 2, 12) + np.linspace(0, 1, 12))
+    vocabulary = planted.from_rows(
+        GENERATOR(0).standard_normal((300, 12)) * np.linspace(0.2, 2, 12) + np.linspace(0, 1, 12)
+    )
     rest = GENERATOR(1).standard_normal((4, 12))
     drawn, mean = flipped(rest, vocabulary, 2000, GENERATOR(2)), unit(mean_row(vocabulary)[None])[0]
-    np.testing.assert_allclose(np.linalg.norm(drawn, axis=2), np.broadcast_to(np.linalg.norm(rest, axis=1), (2000, 4)), rtol=1e-4)
+    np.testing.assert_allclose(
+        np.linalg.norm(drawn, axis=2), np.broadcast_to(np.linalg.norm(rest, axis=1), (2000, 4)), rtol=1e-4
+    )
     np.testing.assert_allclose(drawn @ mean, np.broadcast_to(rest @ mean, (2000, 4)), atol=1e-4)
     across = drawn - (drawn @ mean)[..., None] * mean
     np.testing.assert_allclose(across.mean(axis=0), 0, atol=0.15)
@@ -76,4 +86,8 @@ def test_no_word_is_drawn_twice_where_there_are_enough():
     found = parts(vocabulary.embedding[:30], vocabulary)
     drawn = other_words(found, vocabulary, 50, GENERATOR(0)) / found.shares.astype(np.float32)[None, :, None]
     assert all(len(np.unique(one.round(4), axis=0)) == 30 for one in drawn)
-    assert np.isfinite(other_words(parts(np.repeat(vocabulary.embedding, 3, axis=0), vocabulary), vocabulary, 2, GENERATOR(0))).all(), "fewer than tokens"
+    assert np.isfinite(
+        other_words(
+            parts(np.repeat(vocabulary.embedding, 3, axis=0), vocabulary), vocabulary, 2, GENERATOR(0)
+        )
+    ).all(), "fewer than tokens"

@@ -1,4 +1,6 @@
-"""The frozen model: one batch of many prompts equals separate runs, no prompt equals the plain model of transformers, PEFT agrees."""
+"""The frozen model: one batch of many prompts equals separate runs, no prompt equals the plain model of
+transformers, PEFT agrees.
+"""
 
 import json
 import shutil
@@ -13,7 +15,6 @@ from transformers import AutoConfig, AutoModelForSeq2SeqLM, AutoTokenizer, MT5Co
 
 from explorer.choices import LONGEST_INPUT
 from explorer.errors import DataError, ModelError, PromptError
-from explorer.files import MODELS
 from explorer.formats import peft as peft_format
 from explorer.models.encoder_decoder import FrozenT5
 from explorer.models.fallback import TransformersNetwork
@@ -21,17 +22,24 @@ from explorer.models.loading import DEFAULT_MODEL, model_folder
 from explorer.models.network import Network
 from explorer.models.passes import attention_mask, split_by_length
 from explorer.prompt import Origin, SoftPrompt
-from explorer.tasks import LONGEST_TEXT
+from explorer.system.files import MODELS
+from explorer.texts.tasks import LONGEST_TEXT
 from explorer.vocabulary import Vocabulary
 
-TEXTS = ["a good film", "the waiter was slow and the food was bad , but a charming place after all", "good music"]
+TEXTS = [
+    "a good film",
+    "the waiter was slow and the food was bad , but a charming place after all",
+    "good music",
+]
 LABELS = ("negative", "positive", "not so bad")
 
 
 @pytest.fixture(scope="module")
 def plain(tiny_t5_folder):
     """transformers' own model and tokenizer of the same folder."""
-    return AutoModelForSeq2SeqLM.from_pretrained(tiny_t5_folder, dtype=torch.float32).eval(), AutoTokenizer.from_pretrained(tiny_t5_folder)
+    return AutoModelForSeq2SeqLM.from_pretrained(
+        tiny_t5_folder, dtype=torch.float32
+    ).eval(), AutoTokenizer.from_pretrained(tiny_t5_folder)
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +60,9 @@ def teacher_forced(network, tokenizer, text: str, label: str) -> float:
 def test_one_batch_of_unequal_prompts_equals_separate_runs(tiny, prompts):
     together = tiny.label_log_probabilities(prompts, TEXTS, LABELS)
     assert together.shape == (4, 3, 3)
-    alone = [[tiny.label_log_probabilities([prompt], [text], LABELS)[0, 0] for text in TEXTS] for prompt in prompts]
+    alone = [
+        [tiny.label_log_probabilities([prompt], [text], LABELS)[0, 0] for text in TEXTS] for prompt in prompts
+    ]
     np.testing.assert_allclose(together, alone, atol=1e-4)
     written = tiny.generate(prompts, TEXTS, 6)
     assert written == [[tiny.generate([prompt], [text], 6)[0][0] for text in TEXTS] for prompt in prompts]
@@ -63,13 +73,18 @@ def test_one_batch_equals_separate_runs_on_the_bundled_model(model, vocabulary):
     prompts = [table[100:105], None, table[200:220] * 1.5]
     texts = ["a charming film", "one of the worst things I have seen in a long , long time"]
     together = model.label_log_probabilities(prompts, texts, ["negative", "positive"])
-    alone = [[model.label_log_probabilities([prompt], [text], ["negative", "positive"])[0, 0] for text in texts] for prompt in prompts]
+    alone = [
+        [model.label_log_probabilities([prompt], [text], ["negative", "positive"])[0, 0] for text in texts]
+        for prompt in prompts
+    ]
     np.testing.assert_allclose(together, alone, atol=1e-4)
 
 
 def test_the_result_does_not_depend_on_the_size_of_a_pass(tiny, prompts, monkeypatch):
     expected = tiny.label_log_probabilities(prompts, TEXTS, LABELS)
-    monkeypatch.setattr("explorer.models.frozen.split_by_length", lambda lengths, *_: iter(np.arange(len(lengths))[:, None]))
+    monkeypatch.setattr(
+        "explorer.models.frozen.split_by_length", lambda lengths, *_: iter(np.arange(len(lengths))[:, None])
+    )
     np.testing.assert_allclose(tiny.label_log_probabilities(prompts, TEXTS, LABELS), expected, atol=1e-4)
 
 
@@ -84,16 +99,23 @@ def test_no_prompt_is_the_plain_model(tiny, plain):
 @pytest.mark.parametrize("bundled", [True, False], ids=["bundled", "tiny"])
 def test_what_is_written_is_what_transformers_writes(bundled, model, tiny, tiny_t5_folder):
     one, folder = (model, MODELS / DEFAULT_MODEL) if bundled else (tiny, tiny_t5_folder)
-    network, tokenizer = AutoModelForSeq2SeqLM.from_pretrained(folder, dtype=torch.float32).eval(), AutoTokenizer.from_pretrained(folder)
+    network, tokenizer = (
+        AutoModelForSeq2SeqLM.from_pretrained(folder, dtype=torch.float32).eval(),
+        AutoTokenizer.from_pretrained(folder),
+    )
     expected = []
     for text in TEXTS:
-        ids = network.generate(**tokenizer(text, return_tensors="pt"), max_new_tokens=12, do_sample=False, num_beams=1)
+        ids = network.generate(
+            **tokenizer(text, return_tensors="pt"), max_new_tokens=12, do_sample=False, num_beams=1
+        )
         expected.append(tokenizer.decode(ids[0], skip_special_tokens=True))
     assert one.generate([None], TEXTS, 12)[0] == expected
 
 
 def test_a_prompt_of_word_rows_is_those_words_before_the_text(tiny):
-    as_prompt = tiny.label_log_probabilities([tiny.embedding[tiny.tokenizer.encode("a great cast")]], ["good music"], LABELS)[0, 0]
+    as_prompt = tiny.label_log_probabilities(
+        [tiny.embedding[tiny.tokenizer.encode("a great cast")]], ["good music"], LABELS
+    )[0, 0]
     as_text = tiny.label_log_probabilities([None], ["a great cast good music"], LABELS)[0, 0]
     np.testing.assert_allclose(as_prompt, as_text, atol=1e-4)
 
@@ -106,20 +128,30 @@ def test_a_prompt_may_be_given_as_it_is(tiny, prompts):
 
 
 def test_what_is_no_list_is_refused(tiny, prompts):
-    with pytest.raises(DataError, match=r"labels: found the text 'bad,good'; expected a list, such as \['bad', 'good'\]"):
+    with pytest.raises(
+        DataError, match=r"labels: found the text 'bad,good'; expected a list, such as \['bad', 'good'\]"
+    ):
         tiny.label_probabilities(prompts, TEXTS, "bad,good")
     with pytest.raises(DataError, match="labels: found the text 'good'"):
         tiny.label_log_probabilities(prompts, TEXTS, "good")
     with pytest.raises(DataError, match="texts: found the text 'a film'"):
         tiny.generate(prompts, "a film")
-    with pytest.raises(PromptError, match="prompts: found <SoftPrompt lonely: 1 × 16; memory>; expected a list of prompts"):
+    with pytest.raises(
+        PromptError, match="prompts: found <SoftPrompt lonely: 1 × 16; memory>; expected a list of prompts"
+    ):
         tiny.generate(SoftPrompt(prompts[0], "lonely"), TEXTS)
-    with pytest.raises(PromptError, match=r"prompts: found an array of shape \(7, 16\); expected a list of prompts"):
+    with pytest.raises(
+        PromptError, match=r"prompts: found an array of shape \(7, 16\); expected a list of prompts"
+    ):
         tiny.label_probabilities(prompts[1], TEXTS, LABELS)
 
 
 def test_one_label_is_refused(tiny, prompts):
-    for labels, found in ((["good"], "the label good"), (["good", "good"], "the labels good, good"), ([], "the labels none")):
+    for labels, found in (
+        (["good"], "the label good"),
+        (["good", "good"], "the labels good, good"),
+        ([], "the labels none"),
+    ):
         with pytest.raises(DataError, match=f"found {found}; expected at least two different ones"):
             tiny.label_probabilities(prompts, TEXTS, labels)
 
@@ -137,15 +169,24 @@ def test_probabilities_are_the_softmax_over_labels(tiny, prompts):
     scores = tiny.label_log_probabilities(prompts, TEXTS, LABELS).astype(np.float64)
     probabilities = tiny.label_probabilities(prompts, TEXTS, LABELS)
     np.testing.assert_allclose(probabilities.sum(axis=2), 1, atol=1e-6)
-    np.testing.assert_allclose(probabilities, np.exp(scores) / np.exp(scores).sum(axis=2, keepdims=True), atol=1e-5)
+    np.testing.assert_allclose(
+        probabilities, np.exp(scores) / np.exp(scores).sum(axis=2, keepdims=True), atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("config", [MT5Config, UMT5Config])
-def test_other_models_of_the_family_answer_as_transformers_does(config, tiny, tiny_t5_folder, plain, tmp_path):
+def test_other_models_of_the_family_answer_as_transformers_does(
+    config, tiny, tiny_t5_folder, plain, tmp_path
+):
     own = AutoConfig.from_pretrained(tiny_t5_folder)
-    sizes = {key: getattr(own, key) for key in ("vocab_size", "d_model", "d_kv", "d_ff", "num_layers", "num_decoder_layers", "num_heads")}
+    sizes = {
+        key: getattr(own, key)
+        for key in ("vocab_size", "d_model", "d_kv", "d_ff", "num_layers", "num_decoder_layers", "num_heads")
+    }
     torch.manual_seed(1)
-    network = AutoModelForSeq2SeqLM.from_config(config(**sizes, decoder_start_token_id=0, pad_token_id=0, eos_token_id=1))
+    network = AutoModelForSeq2SeqLM.from_config(
+        config(**sizes, decoder_start_token_id=0, pad_token_id=0, eos_token_id=1)
+    )
     network.save_pretrained(tmp_path)
     plain[1].save_pretrained(tmp_path)
     loaded = FrozenT5.load(tmp_path, device="cpu")
@@ -154,7 +195,10 @@ def test_other_models_of_the_family_answer_as_transformers_does(config, tiny, ti
     np.testing.assert_allclose(loaded.label_log_probabilities([None], TEXTS, LABELS)[0], expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("stored", ["sharded", "bin", "bin with copies", "float16", "own decoder embeddings", "encoder embeddings alone"])
+@pytest.mark.parametrize(
+    "stored",
+    ["sharded", "bin", "bin with copies", "float16", "own decoder embeddings", "encoder embeddings alone"],
+)
 def test_every_way_of_storing_weights_gives_the_same(stored, plain, tiny_t5_folder, tmp_path):
     """transformers reads the folder as we do; only a decoder with embeddings of its own is left to it."""
     from safetensors.torch import load_file, save_file
@@ -166,17 +210,37 @@ def test_every_way_of_storing_weights_gives_the_same(stored, plain, tiny_t5_fold
         plain[0].save_pretrained(folder, max_shard_size="4KB")
         assert len(list(folder.glob("*.safetensors"))) > 1
     elif stored.startswith("bin"):
-        copies = dict.fromkeys(("encoder.embed_tokens.weight", "decoder.embed_tokens.weight"), state["shared.weight"]) if "copies" in stored else {}
+        copies = (
+            dict.fromkeys(
+                ("encoder.embed_tokens.weight", "decoder.embed_tokens.weight"), state["shared.weight"]
+            )
+            if "copies" in stored
+            else {}
+        )
         torch.save(state | copies, folder / "pytorch_model.bin")
     elif stored == "float16":
-        save_file({key: tensor.half() for key, tensor in state.items()}, folder / "model.safetensors", {"format": "pt"})
+        save_file(
+            {key: tensor.half() for key, tensor in state.items()},
+            folder / "model.safetensors",
+            {"format": "pt"},
+        )
     elif stored == "own decoder embeddings":
-        save_file(state | {"decoder.embed_tokens.weight": state["shared.weight"].flip(0).contiguous()}, folder / "model.safetensors", {"format": "pt"})
+        save_file(
+            state | {"decoder.embed_tokens.weight": state["shared.weight"].flip(0).contiguous()},
+            folder / "model.safetensors",
+            {"format": "pt"},
+        )
     else:
-        save_file({key.replace("shared", "encoder.embed_tokens"): tensor for key, tensor in state.items()}, folder / "model.safetensors", {"format": "pt"})
+        save_file(
+            {key.replace("shared", "encoder.embed_tokens"): tensor for key, tensor in state.items()},
+            folder / "model.safetensors",
+            {"format": "pt"},
+        )
     loaded = FrozenT5.load(folder, device="cpu")
     assert isinstance(loaded.network, TransformersNetwork) == stored.startswith("own")
-    assert [doubt.partition(" is not in")[0] for doubt in loaded.doubts if "scale" not in doubt] == ["shared.weight"] * stored.startswith("encoder")
+    assert [doubt.partition(" is not in")[0] for doubt in loaded.doubts if "scale" not in doubt] == [
+        "shared.weight"
+    ] * stored.startswith("encoder")
     network = AutoModelForSeq2SeqLM.from_pretrained(folder, dtype=torch.float32).eval()
     expected = [[teacher_forced(network, plain[1], text, label) for label in LABELS] for text in TEXTS]
     np.testing.assert_allclose(loaded.label_log_probabilities([None], TEXTS, LABELS)[0], expected, atol=1e-5)
@@ -188,10 +252,16 @@ def test_what_our_forward_does_not_know_is_left_to_transformers(tiny, prompts, t
     (folder / "generation_config.json").write_text(json.dumps(settings | {"repetition_penalty": 5.0}))
     penalized = FrozenT5.load(folder, device="cpu")
     assert isinstance(penalized.network, TransformersNetwork)
-    np.testing.assert_allclose(penalized.label_log_probabilities(prompts, TEXTS, LABELS), tiny.label_log_probabilities(prompts, TEXTS, LABELS), atol=1e-5)
+    np.testing.assert_allclose(
+        penalized.label_log_probabilities(prompts, TEXTS, LABELS),
+        tiny.label_log_probabilities(prompts, TEXTS, LABELS),
+        atol=1e-5,
+    )
     assert penalized.generate(prompts, TEXTS, 8) != tiny.generate(prompts, TEXTS, 8)
     config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps(config | {"feed_forward_proj": "gated-mish", "dense_act_fn": "mish"}))
+    (folder / "config.json").write_text(
+        json.dumps(config | {"feed_forward_proj": "gated-mish", "dense_act_fn": "mish"})
+    )
     (folder / "generation_config.json").write_text(json.dumps(settings))
     other = FrozenT5.load(folder, device="cpu")
     assert other.network.architecture.unusual == ("the activation mish",)
@@ -223,29 +293,45 @@ def test_a_table_that_was_read_is_shared(tiny_t5_folder, vocabulary):
 def test_predictions_take_no_heavy_import():
     """A local folder with tokenizer.json is scored and continued without transformers."""
     code = (
-        "import sys; from explorer.evaluation.scoring import evaluate; from explorer.tasks import Task; from explorer.models.encoder_decoder import FrozenT5;"
-        "task = Task(('a film', 'a book'), ('good', 'bad'), ('bad', 'good'), 'two'); print(evaluate(FrozenT5.load(device='cpu'), [None], task).to_frame());"
-        "print([name for name in ('transformers', 'sklearn', 'scipy', 'huggingface_hub', 'faiss') if name in sys.modules])"
+        "import sys; from explorer.evaluation.scoring import evaluate; from explorer.texts.tasks "
+        "import Task; from explorer.models.encoder_decoder import FrozenT5;"
+        "task = Task(('a film', 'a book'), ('good', 'bad'), ('bad', 'good'), 'two'); "
+        "print(evaluate(FrozenT5.load(device='cpu'), [None], task).to_frame());"
+        "print([name for name in ('transformers', 'sklearn', 'scipy', 'huggingface_hub', 'faiss') if "
+        "name in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
+    )
     assert done.stdout.splitlines()[-1] == "[]"
 
 
-@pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")  # PEFT asks transformers for it
+@pytest.mark.filterwarnings(
+    "ignore:.is_gradient_checkpointing. is deprecated:FutureWarning"
+)  # PEFT asks transformers for it
 def test_peft_loads_a_written_prompt_and_agrees(model, vocabulary, tmp_path):
     from peft import PeftModel
 
     generator = np.random.default_rng(4)
     vectors = vocabulary.embedding[generator.choice(vocabulary.searchable_ids, 12)] * 1.3
-    written = SoftPrompt(vectors, "planted", Origin(format="explorer", base_model="mini-t5", labels=("negative", "positive")))
+    written = SoftPrompt(
+        vectors, "planted", Origin(format="explorer", base_model="mini-t5", labels=("negative", "positive"))
+    )
     peft_format.write(written, tmp_path / "planted", {})
     network = AutoModelForSeq2SeqLM.from_pretrained(MODELS / DEFAULT_MODEL, dtype=torch.float32)
     tuned = PeftModel.from_pretrained(network, tmp_path / "planted").eval()
     texts = ["a warm and funny film", "slow , loud and far too long"]
     tokenizer = AutoTokenizer.from_pretrained(MODELS / DEFAULT_MODEL)
-    scores = np.array([[teacher_forced(tuned, tokenizer, text, label) for label in ("negative", "positive")] for text in texts])
+    scores = np.array(
+        [
+            [teacher_forced(tuned, tokenizer, text, label) for label in ("negative", "positive")]
+            for text in texts
+        ]
+    )
     expected = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
-    np.testing.assert_allclose(model.label_probabilities([vectors], texts, ["negative", "positive"])[0], expected, atol=1e-4)
+    np.testing.assert_allclose(
+        model.label_probabilities([vectors], texts, ["negative", "positive"])[0], expected, atol=1e-4
+    )
 
 
 def test_the_weights_are_frozen_and_unchanged_by_use(tiny, prompts):
@@ -260,7 +346,10 @@ def test_the_weights_are_frozen_and_unchanged_by_use(tiny, prompts):
 def test_threads_get_the_answers_they_would_get_alone(tiny, prompts):
     expected = tiny.label_probabilities(prompts, TEXTS, LABELS)
     found = []
-    threads = [threading.Thread(target=lambda: found.append(tiny.label_probabilities(prompts, TEXTS, LABELS))) for _ in range(4)]
+    threads = [
+        threading.Thread(target=lambda: found.append(tiny.label_probabilities(prompts, TEXTS, LABELS)))
+        for _ in range(4)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -297,7 +386,9 @@ def test_labels_end_with_eos_and_need_a_piece(tiny):
 
 def test_a_text_is_no_label(tiny):
     assert len(tiny.label_ids("good " * 100)) > 100
-    with pytest.raises(DataError, match=r"label 'good good .* has 30,00. pieces; expected at most 128: is this a text"):
+    with pytest.raises(
+        DataError, match=r"label 'good good .* has 30,00. pieces; expected at most 128: is this a text"
+    ):
         tiny.label_probabilities([None], ["a good film"], ["positive", "good " * 30_000])
 
 
@@ -342,9 +433,17 @@ def copied(folder, tmp_path):
             '{"model_type": "t5", "d_model": "wide", "num_layers": 2, "vocab_size": 9, "num_heads": 1}',
             'found d_model = "wide"; expected a whole',
         ),
-        ("config.json", '{"model_type": "t5", "d_model": 16}', "found num_layers = null; expected a whole number above 0"),
+        (
+            "config.json",
+            '{"model_type": "t5", "d_model": 16}',
+            "found num_layers = null; expected a whole number above 0",
+        ),
         ("config.json", "{}", "found a nameless model; expected one of the T5 family"),
-        ("generation_config.json", '{"eos_token_id": "end"}', 'found eos_token_id = "end"; expected the number of a piece'),
+        (
+            "generation_config.json",
+            '{"eos_token_id": "end"}',
+            'found eos_token_id = "end"; expected the number of a piece',
+        ),
     ],
 )
 def test_damaged_configurations_are_named(file, content, message, tiny_t5_folder, tmp_path):
@@ -358,7 +457,9 @@ def test_weights_of_another_shape_are_named(tiny_t5_folder, tmp_path):
     folder = copied(tiny_t5_folder, tmp_path)
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"d_ff": 48}))
-    with pytest.raises(ModelError, match=r"cannot be loaded as a T5 \(.*DenseReluDense.* has the shape .*; config.json says"):
+    with pytest.raises(
+        ModelError, match=r"cannot be loaded as a T5 \(.*DenseReluDense.* has the shape .*; config.json says"
+    ):
         FrozenT5.load(folder)
 
 
@@ -393,7 +494,9 @@ def test_missing_weights_are_not_made_up(tiny_t5_folder, tmp_path):
 def test_another_architecture_is_refused(tiny_t5_folder, tmp_path):
     folder = copied(tiny_t5_folder, tmp_path)
     config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps({**config, "model_type": "bart", "architectures": ["BartForConditionalGeneration"]}))
+    (folder / "config.json").write_text(
+        json.dumps({**config, "model_type": "bart", "architectures": ["BartForConditionalGeneration"]})
+    )
     with pytest.raises(ModelError, match="found a bart model; expected one of the T5 family"):
         FrozenT5.load(folder)
 
@@ -402,8 +505,12 @@ def test_devices_are_named_as_torch_names_them(tiny, tiny_t5_folder):
     table = Vocabulary.load(tiny_t5_folder).embedding
     numbered = FrozenT5.load(tiny_t5_folder, device="cpu:0", embedding=table)
     assert np.shares_memory(numbered.embedding, table)
-    np.testing.assert_array_equal(numbered.label_probabilities([None], TEXTS, LABELS), tiny.label_probabilities([None], TEXTS, LABELS))
-    with pytest.raises(ModelError, match="found the device 'gpu0'; expected auto, cpu, cuda, split or such as cuda:1"):
+    np.testing.assert_array_equal(
+        numbered.label_probabilities([None], TEXTS, LABELS), tiny.label_probabilities([None], TEXTS, LABELS)
+    )
+    with pytest.raises(
+        ModelError, match="found the device 'gpu0'; expected auto, cpu, cuda, split or such as cuda:1"
+    ):
         FrozenT5.load(tiny_t5_folder, device="gpu0")
 
 
@@ -418,7 +525,9 @@ def test_a_model_spread_by_accelerate_answers_the_same(tiny_t5_folder):
     whole = FrozenT5.load(tiny_t5_folder, device="cpu")
     split = FrozenT5.load(tiny_t5_folder, device="split", dtype="float32")
     np.testing.assert_allclose(
-        split.label_probabilities(prompts, texts, ("good", "bad")), whole.label_probabilities(prompts, texts, ("good", "bad")), rtol=1e-5
+        split.label_probabilities(prompts, texts, ("good", "bad")),
+        whole.label_probabilities(prompts, texts, ("good", "bad")),
+        rtol=1e-5,
     )
     assert isinstance(split.network, TransformersNetwork)
     assert split.generate(prompts, texts, 5) == whole.generate(prompts, texts, 5)
@@ -429,7 +538,9 @@ def test_what_is_odd_about_a_model_is_said(tiny_t5_folder, tmp_path):
     folder = copied(tiny_t5_folder, tmp_path)
     usual = FrozenT5.load(folder)
     config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps(config | {"scale_decoder_outputs": not usual.network.architecture.scaled}))
+    (folder / "config.json").write_text(
+        json.dumps(config | {"scale_decoder_outputs": not usual.network.architecture.scaled})
+    )
     odd = FrozenT5.load(folder)
     assert len(usual.doubts) + len(odd.doubts) == 1
     assert "scale_decoder_outputs" in (*usual.doubts, *odd.doubts)[0]

@@ -9,7 +9,7 @@ import pytest
 from conftest import SHARED
 
 from explorer.errors import DataError
-from explorer.tasks import LONGEST_TEXT, Task, check_text, read_task
+from explorer.texts.tasks import LONGEST_TEXT, Task, check_text, read_task
 
 ROWS = [("a good film", "positive"), ('she said "no", twice', "negative"), ("naïve café ½", "positive")]
 EXPECTED = (tuple(text for text, _ in ROWS), tuple(label for _, label in ROWS))
@@ -28,7 +28,9 @@ def jsonl() -> str:
     return "\n".join(json.dumps({"label": label, "text": text, "more": [1]}) for text, label in ROWS) + "\n\n"
 
 
-@pytest.mark.parametrize(("suffix", "content"), [("tsv", tsv()), ("csv", csv()), ("jsonl", jsonl()), ("tsv", "\ufeff" + tsv())])
+@pytest.mark.parametrize(
+    ("suffix", "content"), [("tsv", tsv()), ("csv", csv()), ("jsonl", jsonl()), ("tsv", "\ufeff" + tsv())]
+)
 @pytest.mark.parametrize("packing", ["", ".xz", ".gz"])
 def test_every_packing_reads_alike(suffix, content, packing, tmp_path):
     path = tmp_path / f"data.{suffix}{packing}"
@@ -48,9 +50,17 @@ def test_lists_become_a_task_that_can_be_told_from_others():
     assert task.gold.tolist() == [1, 0]
     assert repr(task) == "<Task mine: 2 texts, labels no, yes>"
     for given, message in {
-        ("good", ("yes",), ("no", "yes")): r"mine, texts: found the text 'good'; expected a list, such as \['good'\]",
+        (
+            "good",
+            ("yes",),
+            ("no", "yes"),
+        ): r"mine, texts: found the text 'good'; expected a list, such as \['good'\]",
         (("good",), "yes", ("no", "yes")): "mine, answers: found the text 'yes'",
-        (("good",), ("yes",), "no,yes"): r"mine, labels: found the text 'no,yes'; expected a list, such as \['no', 'yes'\]",
+        (
+            ("good",),
+            ("yes",),
+            "no,yes",
+        ): r"mine, labels: found the text 'no,yes'; expected a list, such as \['no', 'yes'\]",
         ((3,), ("yes",), ("no", "yes")): "mine, texts: found a int; expected a list of texts",
         (None, ("yes",), ("no", "yes")): "mine, texts: found None; expected a list of texts",
         (("\ud800",), ("yes",), ("no", "yes")): r"mine, row 1 is not Unicode text \(character 1\)",
@@ -70,47 +80,160 @@ def test_labels_may_be_numbers_and_keep_the_order_asked_for(tmp_path):
     ("name", "content", "message"),
     [
         ("a.tsv", b"text\tmood\nx\ty\n", "found the columns text, mood; expected label: name the column"),
-        ("a.csv", b"one,two\nx,y\n", "found the columns one, two; expected text and label: name the columns, or give the data a header"),
-        ("a.csv", b"review,sentence,label\nx,y,z\n", "several columns that could be the text: review, sentence; expected one: name it"),
-        ("a.tsv", b"text\tlabel\nx\ty\n\nz\n", r"row 4: the label is missing; expected 2 columns \(text, label\)"),
-        ("a.tsv", b"text\tlabel\nx\ty\nz\t\nz\tnan\n", r"row 3: the label is missing \(and in 1 row more\); expected one in every row"),
-        ("a.jsonl", b'{"text": "a", "label": 0}\n\n{"text": "b", "label": NaN}\n', "row 3: the label is missing; expected one"),
-        ("a.tsv", b"text\tlabel\nx\ty\nz\tu\tw\n", r"row 3: found 3 columns; expected 2 \(text, label\): put quotes around a text that has tabs"),
-        ("a.tsv", b"text\tlabel\nx\tYes\nz\tyes\n", "the labels Yes and yes, which differ only by case; expected one spelling"),
-        ("a.csv", b'text,label\n"good, film" x,yes\nbad,no\n', "row 2: found a quote that opens a field and is not closed at its end"),
-        ("a.tsv", b"text\tlabel\nx\t1\ny\t0\nz\t1.0\n", "the labels 1 and 1.0, which differ only by the way they are written"),
-        ("a.tsv", b'text\tlabel\n"x\tyes\ny\tno"\nz\tno\n', 'the labels no and no", which differ only by the way they are written'),
-        ("a.csv", "text,label\nx,yes\ny,yes\u200b\nz,no\n".encode(), "the labels yes and yes.u200b, which differ only by the way they are written"),
-        ("a.csv", "text,label\nx,caf\u00e9\ny,cafe\u0301\nz,no\n".encode(), "which differ only by the way they are written"),
-        ("a.csv", b'text,label\n"good,yes\nbad,no\nfine",yes\nx,no\n', "row 2: a quote opens here and closes 2 lines below, over what look like rows"),
-        ("a.csv", b'text;label\n"good;yes\nbad;no\nfine";yes\nx;no\n', "row 2: a quote opens here and closes 2 lines below, over what look like rows"),
-        ("a.csv", b'label,text\nyes,"good\nno,bad\nyes,fine"\nno,x\n', "row 2: a quote opens here and closes 2 lines below, over what look like rows"),
-        ("a.csv", b'text,label,note\ngood,yes,"open\nbad,no,x\nfine,yes,shut"\nx,no,y\n', "row 2: a quote opens here and closes 2 lines below"),
-        ("a.csv", b'text,label\n"good,yes\nbad",no\nx,yes\n', "row 2: a quote opens here and closes 1 line below, over what look like rows"),
-        ("a.tsv", b'text\tlabel\n"good\tor\nnot"\tyes\nbad\tno\n', "row 2: a quote opens here and closes 1 line below"),
-        ("a.tsv", b'label\ttext\nyes\t"good\nno\tbad"\nyes\tfine\n', "row 2: a quote opens here and closes 1 line below"),
-        ("a.csv", "text,label\nпривет,yes\n".encode("cp1251"), "row 2 is not UTF-8, nor clearly another encoding"),
+        (
+            "a.csv",
+            b"one,two\nx,y\n",
+            "found the columns one, two; expected text and label: name the columns, or give the data "
+            "a header",
+        ),
+        (
+            "a.csv",
+            b"review,sentence,label\nx,y,z\n",
+            "several columns that could be the text: review, sentence; expected one: name it",
+        ),
+        (
+            "a.tsv",
+            b"text\tlabel\nx\ty\n\nz\n",
+            r"row 4: the label is missing; expected 2 columns \(text, label\)",
+        ),
+        (
+            "a.tsv",
+            b"text\tlabel\nx\ty\nz\t\nz\tnan\n",
+            r"row 3: the label is missing \(and in 1 row more\); expected one in every row",
+        ),
+        (
+            "a.jsonl",
+            b'{"text": "a", "label": 0}\n\n{"text": "b", "label": NaN}\n',
+            "row 3: the label is missing; expected one",
+        ),
+        (
+            "a.tsv",
+            b"text\tlabel\nx\ty\nz\tu\tw\n",
+            r"row 3: found 3 columns; expected 2 \(text, label\): put quotes around a text that has tabs",
+        ),
+        (
+            "a.tsv",
+            b"text\tlabel\nx\tYes\nz\tyes\n",
+            "the labels Yes and yes, which differ only by case; expected one spelling",
+        ),
+        (
+            "a.csv",
+            b'text,label\n"good, film" x,yes\nbad,no\n',
+            "row 2: found a quote that opens a field and is not closed at its end",
+        ),
+        (
+            "a.tsv",
+            b"text\tlabel\nx\t1\ny\t0\nz\t1.0\n",
+            "the labels 1 and 1.0, which differ only by the way they are written",
+        ),
+        (
+            "a.tsv",
+            b'text\tlabel\n"x\tyes\ny\tno"\nz\tno\n',
+            'the labels no and no", which differ only by the way they are written',
+        ),
+        (
+            "a.csv",
+            "text,label\nx,yes\ny,yes\u200b\nz,no\n".encode(),
+            "the labels yes and yes.u200b, which differ only by the way they are written",
+        ),
+        (
+            "a.csv",
+            "text,label\nx,caf\u00e9\ny,cafe\u0301\nz,no\n".encode(),
+            "which differ only by the way they are written",
+        ),
+        (
+            "a.csv",
+            b'text,label\n"good,yes\nbad,no\nfine",yes\nx,no\n',
+            "row 2: a quote opens here and closes 2 lines below, over what look like rows",
+        ),
+        (
+            "a.csv",
+            b'text;label\n"good;yes\nbad;no\nfine";yes\nx;no\n',
+            "row 2: a quote opens here and closes 2 lines below, over what look like rows",
+        ),
+        (
+            "a.csv",
+            b'label,text\nyes,"good\nno,bad\nyes,fine"\nno,x\n',
+            "row 2: a quote opens here and closes 2 lines below, over what look like rows",
+        ),
+        (
+            "a.csv",
+            b'text,label,note\ngood,yes,"open\nbad,no,x\nfine,yes,shut"\nx,no,y\n',
+            "row 2: a quote opens here and closes 2 lines below",
+        ),
+        (
+            "a.csv",
+            b'text,label\n"good,yes\nbad",no\nx,yes\n',
+            "row 2: a quote opens here and closes 1 line below, over what look like rows",
+        ),
+        (
+            "a.tsv",
+            b'text\tlabel\n"good\tor\nnot"\tyes\nbad\tno\n',
+            "row 2: a quote opens here and closes 1 line below",
+        ),
+        (
+            "a.tsv",
+            b'label\ttext\nyes\t"good\nno\tbad"\nyes\tfine\n',
+            "row 2: a quote opens here and closes 1 line below",
+        ),
+        (
+            "a.csv",
+            "text,label\nпривет,yes\n".encode("cp1251"),
+            "row 2 is not UTF-8, nor clearly another encoding",
+        ),
         ("a.csv", b"text,label\n\xc3\xa9 and \xe9,yes\n", "row 2 is not UTF-8"),
         ("a.csv", b"text,label\nx\0,yes\n", "it has zero bytes"),
         ("a.tsv", b"", "no rows; expected the columns text and label"),
         ("a.tsv", b"text\tlabel\n", "no rows"),
         ("a.tsv", b"text\tlabel\ngood\tyes\n  \tno\n", "row 3 is empty; expected some words"),
-        ("a.tsv", b"text\tlabel\ngood\tyes\nfine\tyes\n", "found the label yes; expected at least two class labels"),
+        (
+            "a.tsv",
+            b"text\tlabel\ngood\tyes\nfine\tyes\n",
+            "found the label yes; expected at least two class labels",
+        ),
         ("a.tsv.xz", b"not packed", "cannot be read"),
         ("a.csv.gz", b"not packed", "cannot be read"),
         ("a.csv.gz", gzip.compress(b"text,label\na,b\n" * 100, mtime=0)[:-20], "cannot be read"),
-        ("a.csv.gz", gzip.compress(b"text,label\na,b\n", mtime=0) + b"a part whose beginning is damaged", "something that is not compressed follows its end"),
+        (
+            "a.csv.gz",
+            gzip.compress(b"text,label\na,b\n", mtime=0) + b"a part whose beginning is damaged",
+            "something that is not compressed follows its end",
+        ),
         ("a.txt", b"text\tlabel\n", r"found the suffix \.txt; expected \.tsv, \.csv or \.jsonl"),
         ("a", b"text\tlabel\n", "found the suffix none"),
         ("a.jsonl", b'{"text": "a", "label": "b"}\n{"text": \n', "line 2: no JSON"),
         ("a.jsonl", b"[1, 2]\n", "line 1: found a JSON list; expected an object"),
         ("a.jsonl", b"[" * 100_000, "line 1: no JSON"),
-        ("a.jsonl", b'{"text": ["a"], "label": "b"}\n', "row 1: found a text or label that is no plain value"),
-        ("a.jsonl", b'{"mood": "a", "label": "b"}\n', "row 1: found the columns mood, label; expected text: name the column$"),
-        ("a.jsonl", b'{"text": "a", "label": {"b": 1}}\n', "row 1: found a text or label that is no plain value"),
-        ("a.jsonl", b'{"text": "a", "label": Infinity}\n{"text": "b", "label": 0}\n', "row 1: the label is missing"),
-        ("a.jsonl", b'{"text": "a", "label": "\\ud800"}\n{"text": "b", "label": 0}\n', r"row 1: the label '\\ud800' is not Unicode text; change it"),
-        ("a.jsonl", b'{"text": null, "label": "b"}\n', "row 1: the text is missing; expected a text and a label in every row"),
+        (
+            "a.jsonl",
+            b'{"text": ["a"], "label": "b"}\n',
+            "row 1: found a text or label that is no plain value",
+        ),
+        (
+            "a.jsonl",
+            b'{"mood": "a", "label": "b"}\n',
+            "row 1: found the columns mood, label; expected text: name the column$",
+        ),
+        (
+            "a.jsonl",
+            b'{"text": "a", "label": {"b": 1}}\n',
+            "row 1: found a text or label that is no plain value",
+        ),
+        (
+            "a.jsonl",
+            b'{"text": "a", "label": Infinity}\n{"text": "b", "label": 0}\n',
+            "row 1: the label is missing",
+        ),
+        (
+            "a.jsonl",
+            b'{"text": "a", "label": "\\ud800"}\n{"text": "b", "label": 0}\n',
+            r"row 1: the label '\\ud800' is not Unicode text; change it",
+        ),
+        (
+            "a.jsonl",
+            b'{"text": null, "label": "b"}\n',
+            "row 1: the text is missing; expected a text and a label in every row",
+        ),
     ],
 )
 def test_unusable_files_get_one_line(name, content, message, tmp_path):
@@ -124,19 +247,69 @@ def test_unusable_files_get_one_line(name, content, message, tmp_path):
 BARE = 'text\tlabel\n"good\tyes\nbad film"\tno\n"fine" one\tyes\n'
 ACCEPTED = {
     "bare quotes": ("a.tsv", BARE, ['"good', 'bad film"', '"fine" one'], "yes no yes"),
-    "bare quotes that pair up": ("a.tsv", 'text\tlabel\n"good\tyes\nbad film"\tno\nfine\tyes\n', ['"good', 'bad film"', "fine"], "yes no yes"),
-    "bare quotes, labels first": ("a.tsv", 'label\ttext\nyes\t"good\nno\tbad"\nyes\tfine\nno\tawful\n', ['"good', 'bad"', "fine", "awful"], "yes no yes no"),
-    "a bare quote in CSV": ("a.csv", 'text,label\n"good" film,yes\nbad,no\n', ['"good" film', "bad"], "yes no"),
+    "bare quotes that pair up": (
+        "a.tsv",
+        'text\tlabel\n"good\tyes\nbad film"\tno\nfine\tyes\n',
+        ['"good', 'bad film"', "fine"],
+        "yes no yes",
+    ),
+    "bare quotes, labels first": (
+        "a.tsv",
+        'label\ttext\nyes\t"good\nno\tbad"\nyes\tfine\nno\tawful\n',
+        ['"good', 'bad"', "fine", "awful"],
+        "yes no yes no",
+    ),
+    "a bare quote in CSV": (
+        "a.csv",
+        'text,label\n"good" film,yes\nbad,no\n',
+        ['"good" film', "bad"],
+        "yes no",
+    ),
     "a quote open to the end": ("a.csv", 'text,label\n"good,yes\nbad,no\n', ['"good', "bad"], "yes no"),
-    "quoted lines and tabs": ("a.tsv", 'text\tlabel\n"so\tgood\tor\nnot"\tyes\nbad\tno\n', ["so\tgood\tor\nnot", "bad"], "yes no"),
-    "quoted lines, labels first": ("a.tsv", 'label\ttext\r\nyes\t"good\r\nfilm"\r\nno\tbad\r\n\r\n\r\n', ["good\r\nfilm", "bad"], "yes no"),
-    "quoted lines in CSV": ("a.csv", 'id,label,text\n1,yes,"good, so\nto ""say"""\n2,no,bad\n,,\n', ['good, so\nto "say"', "bad"], "yes no"),
-    "names in other case": ("a.TSV", "Label\tSENTENCE\tmore\nyes\tgood\t1\nno\tbad\t2\n", ["good", "bad"], "yes no"),
+    "quoted lines and tabs": (
+        "a.tsv",
+        'text\tlabel\n"so\tgood\tor\nnot"\tyes\nbad\tno\n',
+        ["so\tgood\tor\nnot", "bad"],
+        "yes no",
+    ),
+    "quoted lines, labels first": (
+        "a.tsv",
+        'label\ttext\r\nyes\t"good\r\nfilm"\r\nno\tbad\r\n\r\n\r\n',
+        ["good\r\nfilm", "bad"],
+        "yes no",
+    ),
+    "quoted lines in CSV": (
+        "a.csv",
+        'id,label,text\n1,yes,"good, so\nto ""say"""\n2,no,bad\n,,\n',
+        ['good, so\nto "say"', "bad"],
+        "yes no",
+    ),
+    "names in other case": (
+        "a.TSV",
+        "Label\tSENTENCE\tmore\nyes\tgood\t1\nno\tbad\t2\n",
+        ["good", "bad"],
+        "yes no",
+    ),
     "semicolons": ("a.csv", "text;label\ngood, film;yes\nbad;no\n", ["good, film", "bad"], "yes no"),
-    "no header": ("a.tsv", "good\tyes\nbad\tno\nfine\tyes\nawful\tno\n", ["good", "bad", "fine", "awful"], "yes no yes no"),
-    "no header, labels first": ("a.csv", "1,good\n0,bad\n1,fine\n0,awful\n", ["good", "bad", "fine", "awful"], "1 0 1 0"),
+    "no header": (
+        "a.tsv",
+        "good\tyes\nbad\tno\nfine\tyes\nawful\tno\n",
+        ["good", "bad", "fine", "awful"],
+        "yes no yes no",
+    ),
+    "no header, labels first": (
+        "a.csv",
+        "1,good\n0,bad\n1,fine\n0,awful\n",
+        ["good", "bad", "fine", "awful"],
+        "1 0 1 0",
+    ),
     "quotes after a space": ("a.csv", 'text, label\ngood, "yes"\nbad, "no"\n', ["good", "bad"], "yes no"),
-    "JSON in other case": ("a.jsonl", '{"Sentence": "good", "LABEL": 1.0}\n\n{"Sentence": "bad", "LABEL": 0}\n\n', ["good", "bad"], "1 0"),
+    "JSON in other case": (
+        "a.jsonl",
+        '{"Sentence": "good", "LABEL": 1.0}\n\n{"Sentence": "bad", "LABEL": 0}\n\n',
+        ["good", "bad"],
+        "1 0",
+    ),
 }
 
 
@@ -159,16 +332,25 @@ def test_encodings_are_told_and_a_guess_is_noted(encoding, tmp_path):
 
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
-@pytest.mark.parametrize(("texts", "answers"), [(("хороший фильм", "плохой"), ("да", "нет")), (("很好的电影", "很差的电影"), ("正面", "负面"))])
+@pytest.mark.parametrize(
+    ("texts", "answers"),
+    [(("хороший фильм", "плохой"), ("да", "нет")), (("很好的电影", "很差的电影"), ("正面", "负面"))],
+)
 def test_utf_16_without_a_mark_is_told_in_any_script(texts, answers, encoding, tmp_path):
     path = tmp_path / "a.tsv"
-    path.write_bytes("".join(f"{text}\t{label}\r\n" for text, label in (("text", "label"), *zip(texts, answers, strict=True))).encode(encoding))
+    path.write_bytes(
+        "".join(
+            f"{text}\t{label}\r\n" for text, label in (("text", "label"), *zip(texts, answers, strict=True))
+        ).encode(encoding)
+    )
     task = read_task(path)
     assert (task.texts, task.answers) == (texts, answers)
 
 
 def test_parts_of_a_packed_file_may_have_padding_between_them(tmp_path):
-    (tmp_path / "a.tsv.xz").write_bytes(lzma.compress(b"text\tlabel\ngood\tyes\n") + bytes(8) + lzma.compress(b"bad\tno\n") + bytes(4))
+    (tmp_path / "a.tsv.xz").write_bytes(
+        lzma.compress(b"text\tlabel\ngood\tyes\n") + bytes(8) + lzma.compress(b"bad\tno\n") + bytes(4)
+    )
     assert read_task(tmp_path / "a.tsv.xz").texts == ("good", "bad")
 
 
@@ -193,16 +375,20 @@ def test_columns_can_be_named(tmp_path):
     path.write_text("Opinion;text;Mood\ngood;x;1\nbad;y;0\n")
     task = read_task(path, text_column="opinion", label_column="Mood")
     assert (task.texts, task.answers) == (("good", "bad"), ("1", "0"))
-    with pytest.raises(DataError, match="found the columns Opinion, text, Mood; expected 'mod' among them") as caught:
+    with pytest.raises(
+        DataError, match="found the columns Opinion, text, Mood; expected 'mod' among them"
+    ) as caught:
         read_task(path, label_column="mod")
     assert caught.value.setting == "label_column"
 
 
 def test_a_file_that_is_too_large_is_refused_before_it_is_read_whole(monkeypatch, tmp_path):
-    monkeypatch.setattr("explorer.label_files.LARGEST_FILE", 1_000_000)
+    monkeypatch.setattr("explorer.texts.label_files.LARGEST_FILE", 1_000_000)
     path = tmp_path / "a.tsv.gz"
     path.write_bytes(gzip.compress(b"text\tlabel\n" + b"good film\tyes\n" * 100_000))
-    with pytest.raises(DataError, match=r"has more than 1 MB \(unpacked\); expected at most that: take a part of its rows"):
+    with pytest.raises(
+        DataError, match=r"has more than 1 MB \(unpacked\); expected at most that: take a part of its rows"
+    ):
         read_task(path)
 
 
@@ -240,9 +426,16 @@ def test_tasks_are_checked_however_they_are_made():
         check_text("a" * (LONGEST_TEXT + 1))
 
 
-@pytest.mark.skipif(not (SHARED / "data" / "tasks").is_dir(), reason="the shared data are not beside the repository")
+@pytest.mark.skipif(
+    not (SHARED / "data" / "tasks").is_dir(), reason="the shared data are not beside the repository"
+)
 def test_the_shared_tasks_have_the_rows_their_readme_names():
-    for task, split, rows, labels in (("mr", "train", 8662, 2), ("subj", "dev", 1000, 2), ("trec", "test", 500, 6), ("cr", "train", 2365, 2)):
+    for task, split, rows, labels in (
+        ("mr", "train", 8662, 2),
+        ("subj", "dev", 1000, 2),
+        ("trec", "test", 500, 6),
+        ("cr", "train", 2365, 2),
+    ):
         read = read_task(SHARED / "data" / "tasks" / task / f"{split}.tsv")
         assert (len(read), len(read.labels)) == (rows, labels)
         assert not any("\n" in text for text in read.texts)

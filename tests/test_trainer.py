@@ -1,4 +1,6 @@
-"""Runs of the Trainer: checkpoints of adapters are one prompt with a trajectory; what is passed over is counted and said."""
+"""Runs of the Trainer: checkpoints of adapters are one prompt with a trajectory; what is passed over is
+counted and said.
+"""
 
 import json
 import shutil
@@ -22,7 +24,12 @@ VECTORS = np.random.default_rng(7).standard_normal((5, 12)).astype(np.float32)
 def adapter(place: Path, vectors: np.ndarray, **config: object) -> Path:
     """An adapter as PEFT saves it for an encoder–decoder: two halves."""
     place.mkdir(parents=True, exist_ok=True)
-    settings = {"peft_type": "PROMPT_TUNING", "task_type": "SEQ_2_SEQ_LM", "num_virtual_tokens": len(vectors), "base_model_name_or_path": "t5-base"}
+    settings = {
+        "peft_type": "PROMPT_TUNING",
+        "task_type": "SEQ_2_SEQ_LM",
+        "num_virtual_tokens": len(vectors),
+        "base_model_name_or_path": "t5-base",
+    }
     (place / "adapter_config.json").write_text(json.dumps({**settings, **config}))
     save_file({"prompt_embeddings": np.concatenate([vectors, vectors])}, place / "adapter_model.safetensors")
     return place
@@ -30,13 +37,20 @@ def adapter(place: Path, vectors: np.ndarray, **config: object) -> Path:
 
 def state(place: Path, last: int, every: int = 10, **more: object) -> None:
     log = [{"step": step, "loss": 1 / step, "learning_rate": 0.3} for step in range(every, last + 1, every)]
-    log += [{"step": step, "eval_loss": 0.5, "eval_accuracy": 0.5 + step / 1000} for step in range(every, last + 1, every)]
-    (place / "trainer_state.json").write_text(json.dumps({"global_step": last, "max_steps": last, "log_history": log, **more}))
+    log += [
+        {"step": step, "eval_loss": 0.5, "eval_accuracy": 0.5 + step / 1000}
+        for step in range(every, last + 1, every)
+    ]
+    (place / "trainer_state.json").write_text(
+        json.dumps({"global_step": last, "max_steps": last, "log_history": log, **more})
+    )
 
 
 @pytest.fixture
 def trained(tmp_path) -> Path:
-    """A run of five checkpoints whose names do not sort as their numbers do, with the Trainer's other files."""
+    """A run of five checkpoints whose names do not sort as their numbers do, with the Trainer's other
+    files.
+    """
     import torch
 
     folder = tmp_path / "run"
@@ -49,9 +63,16 @@ def trained(tmp_path) -> Path:
 
 def test_checkpoints_are_a_trajectory_in_the_order_of_their_numbers(trained):
     prompt = read_prompt(trained)
-    assert (prompt.name, prompt.origin.step, prompt.origin.path, prompt.origin.base_model) == ("run", 100, trained, "t5-base")
+    assert (prompt.name, prompt.origin.step, prompt.origin.path, prompt.origin.base_model) == (
+        "run",
+        100,
+        trained,
+        "t5-base",
+    )
     np.testing.assert_array_equal(prompt.trajectory.steps, [20, 40, 60, 80, 100])
-    np.testing.assert_array_equal(prompt.trajectory.vectors, np.stack([VECTORS * step for step in (20, 40, 60, 80, 100)]))
+    np.testing.assert_array_equal(
+        prompt.trajectory.vectors, np.stack([VECTORS * step for step in (20, 40, 60, 80, 100)])
+    )
     np.testing.assert_array_equal(prompt.vectors, VECTORS * 100)
     assert prompt.initial is None, "training had begun at step 20"
     assert [one.step for one in prompt.origin.history] == list(range(10, 101, 10))
@@ -71,7 +92,9 @@ def test_one_checkpoint_is_read_by_its_name_or_its_step(trained):
         np.testing.assert_array_equal(until.vectors, VECTORS * 40)
         np.testing.assert_array_equal(until.trajectory.steps, [20, 40])
         assert until.origin.history[-1].step == 40
-    with pytest.raises(PromptError, match="no step 50 in this run; name one of those in the folder, such as 20"):
+    with pytest.raises(
+        PromptError, match="no step 50 in this run; name one of those in the folder, such as 20"
+    ):
         read_prompt(trained, key="50")
     np.testing.assert_array_equal(read_prompt(trained, key="untrained").vectors, VECTORS * 100)
 
@@ -79,7 +102,9 @@ def test_one_checkpoint_is_read_by_its_name_or_its_step(trained):
 def test_an_adapter_beside_the_checkpoints_is_the_last_point(trained):
     adapter(trained, VECTORS * 100)
     same = read_prompt(trained)
-    assert (same.origin.step, len(same.trajectory.steps)) == (100, 5), "it equals the last checkpoint and is no further point"
+    assert (same.origin.step, len(same.trajectory.steps)) == (100, 5), (
+        "it equals the last checkpoint and is no further point"
+    )
     adapter(trained, VECTORS * 7)
     later = read_prompt(trained)
     np.testing.assert_array_equal(later.vectors, VECTORS * 7)
@@ -97,7 +122,10 @@ def test_the_best_checkpoint_kept_beside_the_others_is_said(trained):
     np.testing.assert_array_equal(best.vectors, VECTORS * 60)
     assert (best.origin.step, len(best.trajectory.steps)) == (60, 5)
     assert best.origin.dev_accuracy == pytest.approx(0.56)
-    assert best.origin.warnings[-1] == "the run's adapter is that of checkpoint-60, not of the last, checkpoint-100"
+    assert (
+        best.origin.warnings[-1]
+        == "the run's adapter is that of checkpoint-60, not of the last, checkpoint-100"
+    )
 
 
 def damage_missing(folder):
@@ -141,13 +169,29 @@ def damage_not_renamed(folder):
     ("damage", "said"),
     [
         (damage_missing, r"1 of 5 checkpoints passed over: checkpoint-100 \(no adapter_model\.safetensors"),
-        (damage_truncated, r"1 of 5 checkpoints passed over: checkpoint-100 \(.*cannot be read as safetensors"),
-        (damage_configuration, r"1 of 5 checkpoints passed over: checkpoint-100 \(adapter_config\.json: cannot be read as JSON"),
-        (damage_no_configuration, r"1 of 5 checkpoints passed over: checkpoint-100 \(no adapter_config\.json; half-written\?\)"),
-        (damage_shape, r"1 of 2 checkpoints passed over: checkpoint-100 \(shape \(5, 12\), where the last point has \(3, 12\)\)"),
+        (
+            damage_truncated,
+            r"1 of 5 checkpoints passed over: checkpoint-100 \(.*cannot be read as safetensors",
+        ),
+        (
+            damage_configuration,
+            r"1 of 5 checkpoints passed over: checkpoint-100 \(adapter_config\.json: cannot be read as JSON",
+        ),
+        (
+            damage_no_configuration,
+            r"1 of 5 checkpoints passed over: checkpoint-100 \(no adapter_config\.json; half-written\?\)",
+        ),
+        (
+            damage_shape,
+            r"1 of 2 checkpoints passed over: checkpoint-100 \(shape \(5, 12\), where the last point "
+            r"has \(3, 12\)\)",
+        ),
         (damage_diverged, r"1 of 5 checkpoints passed over: checkpoint-100 \(.*NaN or infinity"),
         (damage_kind, r"1 of 5 checkpoints passed over: checkpoint-100 \(found a LORA adapter"),
-        (damage_not_renamed, r"1 of 5 checkpoints passed over: tmp-checkpoint-100 \(no adapter_config\.json; half-written\?\)"),
+        (
+            damage_not_renamed,
+            r"1 of 5 checkpoints passed over: tmp-checkpoint-100 \(no adapter_config\.json; half-written\?\)",
+        ),
     ],
 )
 def test_what_cannot_be_read_is_passed_over_and_named(damage, said, trained):
@@ -170,12 +214,21 @@ def test_a_run_without_a_whole_checkpoint_is_one_line(trained):
     adapter(trained, VECTORS)
     alone = read_prompt(trained)
     assert alone.trajectory is None
-    assert "5 of 5 checkpoints passed over: checkpoint-20 (no adapter_model.safetensors" in alone.origin.warnings[-1]
+    assert (
+        "5 of 5 checkpoints passed over: checkpoint-20 (no adapter_model.safetensors"
+        in alone.origin.warnings[-1]
+    )
     assert alone.origin.warnings[-1].endswith(" and 2 more")
 
 
 @pytest.mark.parametrize(
-    "content", ["{", "[]", '{"log_history": 3}', '{"log_history": [3, {"step": "x"}, {"step": true, "loss": 1}, {"step": 5, "loss": NaN}]}']
+    "content",
+    [
+        "{",
+        "[]",
+        '{"log_history": 3}',
+        '{"log_history": [3, {"step": "x"}, {"step": true, "loss": 1}, {"step": 5, "loss": NaN}]}',
+    ],
 )
 def test_a_damaged_state_loses_the_history_alone(content, trained):
     for folder in trained.iterdir():
@@ -200,7 +253,10 @@ def test_runs_of_one_step_name_have_different_names_everywhere(tmp_path):
         adapter(tmp_path / place / "checkpoint-500", np.ones((2, 256), np.float32))
     both = [tmp_path / "a" / "one" / "checkpoint-500", tmp_path / "a" / "two" / "checkpoint-500"]
     assert [read_prompt(one).name for one in both] == ["one/checkpoint-500", "two/checkpoint-500"]
-    assert list(dict.fromkeys(row["prompt"] for row in as_json("neighbors", *both, "-k", 1))) == ["one/checkpoint-500", "two/checkpoint-500"]
+    assert list(dict.fromkeys(row["prompt"] for row in as_json("neighbors", *both, "-k", 1))) == [
+        "one/checkpoint-500",
+        "two/checkpoint-500",
+    ]
     runs = [tmp_path / "a" / "one", tmp_path / "b" / "one"]
     assert [prompt.name for prompt in open_prompts(*runs).prompts] == ["a/one", "b/one"]
     names = [prompt.name for _, prompt in find_prompts(tmp_path)]
@@ -214,7 +270,10 @@ def test_adapters_inside_an_adapter_are_listed_and_other_files_counted(tmp_path)
     np.save(tmp_path / "multi" / "notes.npy", VECTORS)
     passed: list[PassedOver] = []
     found = list(find_prompts(tmp_path, passed))
-    assert [(path.relative_to(tmp_path).as_posix(), prompt.name) for path, prompt in found] == [("multi", "multi"), ("multi/second", "second")]
+    assert [(path.relative_to(tmp_path).as_posix(), prompt.name) for path, prompt in found] == [
+        ("multi", "multi"),
+        ("multi/second", "second"),
+    ]
     assert in_words(passed) == "passed over 1 file inside an adapter (notes.npy)"
     assert "passed over 1 file inside an adapter (notes.npy)" in run("prompts", tmp_path).stderr
 
@@ -224,7 +283,9 @@ def test_a_run_of_named_adapters_is_a_trajectory_for_each(tmp_path):
         adapter(tmp_path / "run" / f"checkpoint-{step}" / "first", step * VECTORS)
         adapter(tmp_path / "run" / f"checkpoint-{step}" / "second", -step * VECTORS)
     adapter(tmp_path / "run" / "second", -10 * VECTORS)
-    with pytest.raises(PromptError, match="a run with the adapters first, second; name one, such as run#first"):
+    with pytest.raises(
+        PromptError, match="a run with the adapters first, second; name one, such as run#first"
+    ):
         read_prompt(tmp_path / "run")
     second = read_prompt(f"{tmp_path}/run#second")
     np.testing.assert_array_equal(second.vectors, -10 * VECTORS)
@@ -234,7 +295,9 @@ def test_a_run_of_named_adapters_is_a_trajectory_for_each(tmp_path):
 
 def test_a_folder_of_runs_names_the_runs(trained):
     adapter(trained, VECTORS)
-    with pytest.raises(PromptError, match=r"a folder with prompts below it; expected one of them, such as .*/run$"):
+    with pytest.raises(
+        PromptError, match=r"a folder with prompts below it; expected one of them, such as .*/run$"
+    ):
         read_prompt(trained.parent)
 
 
@@ -248,7 +311,9 @@ def test_only_a_model_hides_what_is_beside_it(tmp_path):
         with pytest.raises(PromptError, match="a folder with prompts below it"):
             read_prompt(tmp_path)
     (tmp_path / "run" / "config.json").write_text('{"model_type": "t5"}')
-    assert [prompt.name for _, prompt in find_prompts(tmp_path)] == ["plain", "run"], "an adapter that keeps its model's configuration"
+    assert [prompt.name for _, prompt in find_prompts(tmp_path)] == ["plain", "run"], (
+        "an adapter that keeps its model's configuration"
+    )
     model = tmp_path / "t5"
     model.mkdir()
     (model / "config.json").write_text('{"model_type": "t5"}')
@@ -270,9 +335,15 @@ def test_a_multitask_run_is_read_by_task(tmp_path):
     generator = np.random.default_rng(0)
     for step in (1, 2):
         place = adapter(tmp_path / "run" / f"checkpoint-{step}", VECTORS, peft_type="MULTITASK_PROMPT_TUNING")
-        columns, rows = generator.standard_normal((2, 10, 1)).astype(np.float32), generator.standard_normal((2, 1, 12)).astype(np.float32)
+        columns, rows = (
+            generator.standard_normal((2, 10, 1)).astype(np.float32),
+            generator.standard_normal((2, 1, 12)).astype(np.float32),
+        )
         table = np.concatenate([VECTORS, VECTORS])
-        save_file({"prompt_embeddings": table, "prefix_task_cols": columns, "prefix_task_rows": rows}, place / "adapter_model.safetensors")
+        save_file(
+            {"prompt_embeddings": table, "prefix_task_cols": columns, "prefix_task_rows": rows},
+            place / "adapter_model.safetensors",
+        )
     task = read_prompt(tmp_path / "run", key="1")
     np.testing.assert_allclose(task.vectors, (table * (columns @ rows)[1])[:5], rtol=1e-6)
     assert len(task.trajectory.steps) == 2
@@ -293,7 +364,10 @@ def test_what_the_trainer_itself_writes(tiny_t5_folder, tmp_path):
     from peft import PromptTuningConfig, get_peft_model
     from transformers import AutoModelForSeq2SeqLM, Trainer, TrainingArguments
 
-    model = get_peft_model(AutoModelForSeq2SeqLM.from_pretrained(tiny_t5_folder), PromptTuningConfig(task_type="SEQ_2_SEQ_LM", num_virtual_tokens=3))
+    model = get_peft_model(
+        AutoModelForSeq2SeqLM.from_pretrained(tiny_t5_folder),
+        PromptTuningConfig(task_type="SEQ_2_SEQ_LM", num_virtual_tokens=3),
+    )
     rows = [{"input_ids": torch.tensor([5, 6, 1]), "labels": torch.tensor([7, 1])}] * 4
     arguments = TrainingArguments(
         str(tmp_path / "run"),
@@ -311,7 +385,9 @@ def test_what_the_trainer_itself_writes(tiny_t5_folder, tmp_path):
     trainer.save_model()
     prompt = read_prompt(tmp_path / "run")
     np.testing.assert_array_equal(prompt.trajectory.steps, [4, 8, 12])
-    np.testing.assert_allclose(prompt.vectors, model.get_prompt(batch_size=1)[0].detach().numpy()[:3], rtol=1e-6)
+    np.testing.assert_allclose(
+        prompt.vectors, model.get_prompt(batch_size=1)[0].detach().numpy()[:3], rtol=1e-6
+    )
     assert [one.step for one in prompt.origin.history] == [4, 8, 12]
     assert all(not isinstance(found, ExplorerError) for _, found in find_prompts(tmp_path))
 

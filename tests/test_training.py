@@ -1,4 +1,6 @@
-"""Prompt tuning: the model stays frozen, runs together equal runs alone, a stopped call goes on, prompts learn."""
+"""Prompt tuning: the model stays frozen, runs together equal runs alone, a stopped call goes on, prompts
+learn.
+"""
 
 import json
 from dataclasses import replace
@@ -12,7 +14,7 @@ from explorer.errors import ModelError, PromptError
 from explorer.evaluation.scoring import evaluate
 from explorer.formats import find_prompts, read_prompt
 from explorer.models.encoder_decoder import FrozenT5
-from explorer.tasks import Task
+from explorer.texts.tasks import Task
 from explorer.tuning.loop import ModelTuning, Tuning
 from explorer.tuning.runs import PromptRun
 from explorer.tuning.settings import Run, TuningConfig
@@ -35,7 +37,10 @@ def task():
     generator = np.random.default_rng(0)
     answers = tuple(generator.choice(["bad", "good"], 60).tolist())
     fillers = ["alpha mine", "sort of", "a little", "and then some", "me too", "in the end"]
-    texts = tuple(f"{generator.choice(fillers)} {'positive' if a == 'good' else 'negative'} {generator.choice(fillers)}" for a in answers)
+    texts = tuple(
+        f"{generator.choice(fillers)} {'positive' if a == 'good' else 'negative'} {generator.choice(fillers)}"
+        for a in answers
+    )
     return Task(texts, answers, ("bad", "good"), "planted")
 
 
@@ -73,7 +78,9 @@ def test_prompts_learn_a_planted_task(model, vocabulary):
     generator = np.random.default_rng(1)
     answers = tuple(generator.choice(["negative", "positive"], 120).tolist())
     words = {"negative": ["awful", "terrible", "horrible"], "positive": ["great", "wonderful", "excellent"]}
-    texts = tuple(f"It was {generator.choice(words[a])} that day, {generator.choice(words[a])} indeed." for a in answers)
+    texts = tuple(
+        f"It was {generator.choice(words[a])} that day, {generator.choice(words[a])} indeed." for a in answers
+    )
     train = Task(texts[:80], answers[:80], ("negative", "positive"), "words")
     dev = Task(texts[80:], answers[80:], ("negative", "positive"), "words")
     config = TuningConfig(length=8, steps=100, learning_rate=0.3, batch_size=16, evaluate_every=10)
@@ -85,8 +92,18 @@ def test_prompts_learn_a_planted_task(model, vocabulary):
 
 def test_the_record_says_what_the_model_does_without_a_prompt(model, vocabulary):
     texts = ("a wonderful film", "awful", "great", "terrible and dull")
-    task = Task(texts * 3, ("positive", "negative", "positive", "negative") * 3, ("negative", "positive"), "words")
-    (prompt,) = tune(model, vocabulary, task, task, [Run("random", 0)], TuningConfig(length=3, steps=1, batch_size=4, dtype="float32"), "words")
+    task = Task(
+        texts * 3, ("positive", "negative", "positive", "negative") * 3, ("negative", "positive"), "words"
+    )
+    (prompt,) = tune(
+        model,
+        vocabulary,
+        task,
+        task,
+        [Run("random", 0)],
+        TuningConfig(length=3, steps=1, batch_size=4, dtype="float32"),
+        "words",
+    )
     (expected,) = evaluate(model, [None], task, generate=False).accuracy
     assert prompt.origin.without_prompt == pytest.approx(expected, abs=1e-6)
     assert prompt.origin.gain == pytest.approx(prompt.origin.dev_accuracy - expected, abs=1e-6)
@@ -98,7 +115,10 @@ def test_a_part_of_dev_is_drawn_once_and_recorded(tiny, task):
     assert first.origin.data["dev"]["examples"] == 20
     assert first.origin.data["dev"] == second.origin.data["dev"]
     assert first.origin.data["train"]["examples"] == len(task)
-    assert (first.origin.hyperparameters["dev_examples"], first.origin.hyperparameters["random_range"]) == (20, "released")
+    assert (first.origin.hyperparameters["dev_examples"], first.origin.hyperparameters["random_range"]) == (
+        20,
+        "released",
+    )
     assert first.initial.min() >= 0
     assert all((e.dev_accuracy * 20) % 1 == pytest.approx(0, abs=1e-4) for e in first.origin.history)
 
@@ -114,7 +134,9 @@ def test_runs_that_share_a_pass_equal_runs_alone(tiny, task):
             if number == 0:
                 together.train_step(together.runs)
         np.testing.assert_allclose(together.runs[number].vectors(), alone.runs[0].vectors(), atol=2e-3)
-    assert together.accuracies(together.runs) == pytest.approx([together.accuracies([run])[0] for run in together.runs])
+    assert together.accuracies(together.runs) == pytest.approx(
+        [together.accuracies([run])[0] for run in together.runs]
+    )
 
 
 def test_a_pass_that_does_not_fit_is_halved_and_no_step_is_lost(tiny, task, monkeypatch):
@@ -163,7 +185,13 @@ def test_what_a_run_goes_on_from_is_of_the_same_settings_and_data(tiny, task, tm
     file = tmp_path / "0.pt"
     begun = Tuning(*tiny, task, task, RUNS[:1], replace(CONFIG, steps=2), [file], {"train data": "abc"})
     assert list(begun.run()) == begun.runs
-    with pytest.raises(PromptError, match=r'0.pt: a run that was begun with other settings \(train data: "abc", now "xyz"\); give the same, or remove it'):
+    with pytest.raises(
+        PromptError,
+        match=(
+            r'0.pt: a run that was begun with other settings \(train data: "abc", now "xyz"\); give the '
+            r"same, or remove it"
+        ),
+    ):
         Tuning(*tiny, task, task, RUNS[:1], CONFIG, [file], {"train data": "xyz"})
     with pytest.raises(PromptError, match=r"learning_rate: 0\.3, now 0\.1"):
         Tuning(*tiny, task, task, RUNS[:1], replace(CONFIG, learning_rate=0.1), [file], {"train data": "abc"})
@@ -182,7 +210,9 @@ def test_a_run_that_gets_no_better_ends_by_itself(tiny, task):
 
 
 def test_only_what_is_worth_it_is_kept(tiny, task):
-    (prompt,) = tune(*tiny, task, task, RUNS[:1], replace(CONFIG, steps=20, evaluate_every=1, saved_points=3), "planted")
+    (prompt,) = tune(
+        *tiny, task, task, RUNS[:1], replace(CONFIG, steps=20, evaluate_every=1, saved_points=3), "planted"
+    )
     assert {0, 10, 20} <= set(prompt.trajectory.steps.tolist()) <= {0, 10, 20, prompt.origin.step}
     assert len(prompt.origin.history) == 21
 
@@ -270,7 +300,9 @@ def test_a_sentence_run_needs_a_sentence(tiny, task):
 
 
 def test_whole_models_are_tuned_on_copies(tiny, task, tmp_path):
-    """Every weight moves, the frozen one's do not; the folder is a model that transformers loads, with the weights of the best step."""
+    """Every weight moves, the frozen one's do not; the folder is a model that transformers loads, with the
+    weights of the best step.
+    """
     model, vocabulary = tiny
     before = weights(model)
     config = replace(CONFIG, steps=30, learning_rate=0.01, evaluate_every=5)
@@ -288,7 +320,9 @@ def test_whole_models_are_tuned_on_copies(tiny, task, tmp_path):
     assert accuracy > record["history"][0]["dev_accuracy"]
     plain = AutoModelForSeq2SeqLM.from_pretrained(folder)
     assert plain.dtype == torch.float32
-    assert all(torch.equal(plain.get_parameter(name), weight) for name, weight in tuned.network.tensors.items())
+    assert all(
+        torch.equal(plain.get_parameter(name), weight) for name, weight in tuned.network.tensors.items()
+    )
     read = read_tuned_model(folder)
     assert (read.name, read.labels, read.seed) == ("planted/model-3", ("bad", "good"), 3)
     assert list(find_prompts(tmp_path)) == [], "a model is no broken prompt"

@@ -1,4 +1,6 @@
-"""Whitening: the same energy in every direction, shrunk as Ledoit and Wolf say, invariant to rotation and length."""
+"""Whitening: the same energy in every direction, shrunk as Ledoit and Wolf say, invariant to rotation and
+length.
+"""
 
 import numpy as np
 import planted
@@ -11,9 +13,15 @@ from explorer.analysis.vectors import unit, whitening
 def test_the_shrinkage_is_that_of_ledoit_and_wolf(vocabulary):
     from sklearn.covariance import ledoit_wolf_shrinkage
 
-    for one in (planted.vocabulary(), planted.from_rows(np.random.default_rng(1).standard_normal((12, 32))), vocabulary):
+    for one in (
+        planted.vocabulary(),
+        planted.from_rows(np.random.default_rng(1).standard_normal((12, 32))),
+        vocabulary,
+    ):
         rows = one.embedding[one.searchable_ids].astype(np.float64)
-        np.testing.assert_allclose(whitening(one).shrinkage, ledoit_wolf_shrinkage(rows, assume_centered=True), rtol=1e-6)
+        np.testing.assert_allclose(
+            whitening(one).shrinkage, ledoit_wolf_shrinkage(rows, assume_centered=True), rtol=1e-6
+        )
 
 
 def test_every_direction_has_the_same_energy_afterwards():
@@ -26,10 +34,15 @@ def test_every_direction_has_the_same_energy_afterwards():
 
 def test_rotation_and_length_change_nothing():
     generator = np.random.default_rng(2)
-    rows, queries = generator.standard_normal((300, 16)) * np.geomspace(5, 0.5, 16), generator.standard_normal((9, 16))
+    rows, queries = (
+        generator.standard_normal((300, 16)) * np.geomspace(5, 0.5, 16),
+        generator.standard_normal((9, 16)),
+    )
     turn = np.linalg.qr(generator.standard_normal((16, 16)))[0]
     ids, scores = search(np.asarray(queries, np.float32), planted.from_rows(rows), 8, "whitened")
-    turned, again = search(np.asarray(7 * queries @ turn, np.float32), planted.from_rows(rows @ turn), 8, "whitened")
+    turned, again = search(
+        np.asarray(7 * queries @ turn, np.float32), planted.from_rows(rows @ turn), 8, "whitened"
+    )
     assert (ids == turned).mean() > 0.98
     np.testing.assert_allclose(scores, again, atol=1e-4)
 
@@ -54,7 +67,9 @@ def test_whitened_search_is_brute_force():
     vocabulary = planted.vocabulary()
     queries = np.random.default_rng(4).standard_normal((11, 16)).astype(np.float32)
     white, ids = whitening(vocabulary), vocabulary.searchable_ids
-    cosine = white(queries).astype(np.float64) @ unit(unit(vocabulary.embedding[ids]) @ white.matrix).T.astype(np.float64)
+    cosine = white(queries).astype(np.float64) @ unit(
+        unit(vocabulary.embedding[ids]) @ white.matrix
+    ).T.astype(np.float64)
     found, scores = search(queries, vocabulary, 6, "whitened")
     assert (found == ids[np.argsort(-cosine, axis=1)[:, :6]]).all()
     np.testing.assert_allclose(scores, -np.sort(-cosine, axis=1)[:, :6], atol=1e-6)
@@ -70,11 +85,15 @@ def test_the_best_of_many_queries_are_those_of_faiss():
     rows = generator.normal(size=(40 * STRETCH + 17, 12)).astype(np.float32)
     index = faiss.IndexFlatIP(12)
     index.add(rows)
-    queries = np.concatenate([generator.normal(size=(3 * MANY, 12)), 5 * rows[-17:], 5 * rows[:STRETCH]]).astype(np.float32)
+    queries = np.concatenate(
+        [generator.normal(size=(3 * MANY, 12)), 5 * rows[-17:], 5 * rows[:STRETCH]]
+    ).astype(np.float32)
     for k in (1, 5, 9):
         scores, places = rough_search(index, queries, k)
         expected = np.sort(queries @ rows.T, axis=1)[:, ::-1][:, :k]
         assert scores == pytest.approx(expected, rel=1e-5, abs=1e-5)
         assert (np.diff(scores, axis=1) <= 0).all()
         assert (places == index.search(queries, k)[1]).mean() > 0.999
-    assert (rough_search(index, queries[: MANY - 1], 5)[1] == index.search(queries[: MANY - 1], 5)[1]).all()  # few: FAISS itself
+    assert (
+        rough_search(index, queries[: MANY - 1], 5)[1] == index.search(queries[: MANY - 1], 5)[1]
+    ).all()  # few: FAISS itself

@@ -1,4 +1,6 @@
-"""docs/formats.md, "where your prompt comes from → what to type": each line is typed as it stands there, beside a checkpoint of that kind."""
+"""docs/formats.md, "where your prompt comes from → what to type": each line is typed as it stands there,
+beside a checkpoint of that kind.
+"""
 
 import json
 import re
@@ -23,7 +25,10 @@ LINES = re.findall(r"^\| (.+?) \| `(prompt-explorer .+?)`(?: \((.+)\))? \|$", TA
 
 def multitask(here: Path) -> None:
     """PEFT's prompt of each task: the shared one times that task's product of low rank."""
-    shared = {"prefix_task_cols": np.ones((2, 10, 1), np.float32), "prefix_task_rows": np.ones((2, 1, 12), np.float32)}
+    shared = {
+        "prefix_task_cols": np.ones((2, 10, 1), np.float32),
+        "prefix_task_rows": np.ones((2, 1, 12), np.float32),
+    }
     foreign.peft(here, VECTORS, kind="MULTITASK_PROMPT_TUNING", **shared).rename(here / "my-adapter")
 
 
@@ -49,7 +54,10 @@ def released(here: Path) -> None:
 
 
 def tuned_here(here: Path) -> None:
-    peft.write(SoftPrompt(VECTORS, "texts/class-label-0", Origin("explorer", labels=("bad", "good"))), here / "my-prompts" / "class-label-0")
+    peft.write(
+        SoftPrompt(VECTORS, "texts/class-label-0", Origin("explorer", labels=("bad", "good"))),
+        here / "my-prompts" / "class-label-0",
+    )
 
 
 def two_matrices(here: Path) -> None:
@@ -70,15 +78,24 @@ MADE: dict[str, tuple[Callable[[Path], object], str]] = {
     "PEFT: prompt tuning, P-tuning": (renamed(foreign.peft, "my-adapter"), "peft"),
     "… its untrained second half, as a control": (renamed(foreign.peft, "my-adapter"), "peft"),
     "PEFT: multitask prompt tuning, task 1": (multitask, "peft"),
-    "… a run of the Trainer: a folder of `checkpoint-<step>` adapters, read as a trajectory": (trainer, "peft"),
+    "… a run of the Trainer: a folder of `checkpoint-<step>` adapters, read as a trajectory": (
+        trainer,
+        "peft",
+    ),
     "… one of its steps": (trainer, "peft"),
     "… one of several adapters in a run": (several, "peft"),
     "an adapter on the Hugging Face hub, or in its cache": (hub, "peft"),
     "Google's prompt-tuning code: one released file": (released, "npy"),
-    "… a folder of `checkpoint_<step>` folders, read as a trajectory": (lambda here: foreign.google(here, VECTORS), "google"),
+    "… a folder of `checkpoint_<step>` folders, read as a trajectory": (
+        lambda here: foreign.google(here, VECTORS),
+        "google",
+    ),
     "… one of its steps, in that folder": (lambda here: foreign.google(here, VECTORS), "google"),
     "T5X (needs the extra `t5x`, see below)": (renamed(foreign.t5x, "checkpoint_1100100"), "t5x"),
-    "OpenPrompt, a checkpoint of plain tensors": (lambda here: foreign.openprompt(here, VECTORS), "openprompt"),
+    "OpenPrompt, a checkpoint of plain tensors": (
+        lambda here: foreign.openprompt(here, VECTORS),
+        "openprompt",
+    ),
     "AdapterHub": (renamed(foreign.adapterhub, "my-adapter"), "adapterhub"),
     "NeMo, the prompt of one task": (renamed(foreign.nemo, "prompts.nemo", tasks=("other", "task")), "nemo"),
     "KoboldAI": (lambda here: foreign.kobold(here, VECTORS), "kobold"),

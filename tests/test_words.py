@@ -19,7 +19,9 @@ from explorer.errors import PromptError
 
 @pytest.fixture(scope="module")
 def small():
-    return planted.from_rows(np.eye(6, dtype=np.float32), ("▁Good", "▁bad", "good", "▁goodness", "▁ungood", "<pad>"), special=1)
+    return planted.from_rows(
+        np.eye(6, dtype=np.float32), ("▁Good", "▁bad", "good", "▁goodness", "▁ungood", "<pad>"), special=1
+    )
 
 
 def test_pieces_are_found_whole_words_first_and_frequent_first(small):
@@ -33,7 +35,9 @@ def test_pieces_are_found_whole_words_first_and_frequent_first(small):
 @pytest.mark.parametrize("metric", METRICS)
 def test_reverse_neighbors_are_the_neighbors_turned_around(vocabulary, metric):
     generator = np.random.default_rng(0)
-    prompts = [planted.prompt(vocabulary.embedding[generator.choice(500, 8)] + 0.1, name) for name in ("one", "two")]
+    prompts = [
+        planted.prompt(vocabulary.embedding[generator.choice(500, 8)] + 0.1, name) for name in ("one", "two")
+    ]
     found = [nearest_neighbors(prompt, vocabulary, 6, metric, nulls=0) for prompt in prompts]
     pairs = set()
     for token_id in np.unique(np.concatenate([one.token_ids.ravel() for one in found])):
@@ -55,7 +59,12 @@ def test_changes_are_those_of_the_nearest_piece(small):
     assert ids.tolist() == [[0, 1, 2], [0, 3, 2]]
     assert (cosine[0] == 1).all()
     (change,) = neighbor_changes(prompt, small).to_frame().to_dict("records")
-    assert (change["position"], change["step"], change["before"], change["after"]) == (1, 100, "▁bad", "▁goodness")
+    assert (change["position"], change["step"], change["before"], change["after"]) == (
+        1,
+        100,
+        "▁bad",
+        "▁goodness",
+    )
     assert change["similarity"] == cosine[1, 1]
     with pytest.raises(PromptError, match="no saved trajectory"):
         neighbor_changes(planted.prompt(final), small)
@@ -63,8 +72,13 @@ def test_changes_are_those_of_the_nearest_piece(small):
 
 def test_the_journey_stands_where_each_prompt_was_last():
     ids, xy = np.arange(5), np.random.default_rng(0).normal(size=(5, 2)).astype(np.float32)
-    trajectories = {"a": (np.array([0, 10, 20]), np.arange(12.0).reshape(3, 2, 2)), "b": (np.array([5, 20]), np.arange(4.0).reshape(2, 1, 2))}
-    figure = figures.journey_figure(VocabularyMap(ids, xy, "f", 3, 0.1, 0), planted.vocabulary(rows=5, special=0), trajectories, ("a", 1))
+    trajectories = {
+        "a": (np.array([0, 10, 20]), np.arange(12.0).reshape(3, 2, 2)),
+        "b": (np.array([5, 20]), np.arange(4.0).reshape(2, 1, 2)),
+    }
+    figure = figures.journey_figure(
+        VocabularyMap(ids, xy, "f", 3, 0.1, 0), planted.vocabulary(rows=5, special=0), trajectories, ("a", 1)
+    )
     assert [frame.name for frame in figure.frames] == ["0", "5", "10", "20"]
     at = {frame.name: [list(trace.x) for trace in frame.data] for frame in figure.frames}
     assert at == {"0": [[0, 2], [0]], "5": [[0, 2], [0]], "10": [[4, 6], [0]], "20": [[8, 10], [2]]}
@@ -74,12 +88,21 @@ def test_the_journey_stands_where_each_prompt_was_last():
 
 def test_the_picture_of_the_vocabulary_lies_under_its_places():
     xy = np.array([[0, 0], [10, 0], [10, 10]], np.float32)
-    figure = figures.journey_figure(VocabularyMap(np.arange(3), xy, "f", 3, 0.1, 0), planted.vocabulary(rows=3, special=0), {"a": (np.array([0]), xy[None])})
+    figure = figures.journey_figure(
+        VocabularyMap(np.arange(3), xy, "f", 3, 0.1, 0),
+        planted.vocabulary(rows=3, special=0),
+        {"a": (np.array([0]), xy[None])},
+    )
     (picture,) = figure.layout.images
-    alpha = np.asarray(Image.open(io.BytesIO(base64.b64decode(picture.source.removeprefix("data:image/png;base64,")))))[..., 3]
+    alpha = np.asarray(
+        Image.open(io.BytesIO(base64.b64decode(picture.source.removeprefix("data:image/png;base64,"))))
+    )[..., 3]
     height, width = alpha.shape
     assert width > 1000
     for x, y in xy:
-        row, column = int(height * (picture.y - y) / picture.sizey), int(width * (x - picture.x) / picture.sizex)
+        row, column = (
+            int(height * (picture.y - y) / picture.sizey),
+            int(width * (x - picture.x) / picture.sizex),
+        )
         assert alpha[max(0, row - 2) : row + 3, max(0, column - 2) : column + 3].max() > 80
     assert (alpha > 0).sum() == 3 * 4

@@ -1,8 +1,11 @@
-"""Is a prompt token near to a group of words that belong together? The verdict on each token, and on the whole prompt.
+"""Is a prompt token near to a group of words that belong together? The verdict on each token, and on the
+whole prompt.
 
-The verdict is taken in the whitened space, where every direction of the vocabulary has the same energy, and asks for both at once: several words
-near to the token, and those words near to each other. Coherence, how much the neighbors of a token resemble one another, stays as a description:
-it measures the vocabulary rather than the token, since a random vector that points vaguely at a dense clump has ten neighbors out of that clump.
+The verdict is taken in the whitened space, where every direction of the vocabulary has the same energy, and
+asks for both at once: several words near to the token, and those words near to each other. Coherence, how
+much the neighbors of a token resemble one another, stays as a description: it measures the vocabulary rather
+than the token, since a random vector that points vaguely at a dense clump has ten neighbors out of that
+clump.
 """
 
 from dataclasses import dataclass, replace
@@ -13,25 +16,45 @@ import pandas as pd
 
 from explorer.analysis.hubness import null_neighbors
 from explorer.analysis.memo import remembered
-from explorer.analysis.nulls import SIGNIFICANT_AT, benjamini_hochberg, enough, mean_row, p_values, percentiles, stream
+from explorer.analysis.nulls import (
+    SIGNIFICANT_AT,
+    benjamini_hochberg,
+    enough,
+    mean_row,
+    p_values,
+    percentiles,
+    stream,
+)
 from explorer.analysis.search import search
-from explorer.analysis.vectors import directionless, index_of, rough_neighbors, rough_search, stored_rows, unit, whitening
+from explorer.analysis.vectors import (
+    directionless,
+    index_of,
+    rough_neighbors,
+    rough_search,
+    stored_rows,
+    unit,
+    whitening,
+)
 from explorer.choices import NULLS, Null
-from explorer.interruption import checkpoint
-from explorer.pieces import readable
 from explorer.prompt import SoftPrompt
 from explorer.results import Result
+from explorer.system.interruption import checkpoint
 from explorer.vocabulary import Vocabulary
-from explorer.wording import all_zero, zeros_said
-from explorer.wording import count as counted
+from explorer.words.pieces import readable
+from explorer.words.wording import all_zero, zeros_said
+from explorer.words.wording import count as counted
 
 GROUP = 5
 """words that the verdict looks at; ten are easily fooled by a mean of unrelated words"""
 FEWEST_ROTATIONS, MOST_ROTATIONS, ROTATED = 19, 399, 10_000
-"""rotations of the whole prompt: about so many tokens in all, so that a prompt of 2,000 tokens does not take minutes"""
+"""rotations of the whole prompt: about so many tokens in all, so that a prompt of 2,000 tokens does not take
+minutes
+"""
 LEXICAL_FROM, SEMANTIC_UP_TO = 0.5, 0.2
-"""share of the pairs of a group that are variants of one word or share a stem: from the first on it is lexical (four of five words are forms of one: six
-of ten pairs), up to the second semantic (at most two of ten pairs, such as one word with and without its space), between them mixed"""
+"""share of the pairs of a group that are variants of one word or share a stem: from the first on it is
+lexical (four of five words are forms of one: six of ten pairs), up to the second semantic (at most two of ten
+pairs, such as one word with and without its space), between them mixed
+"""
 Kind = Literal["lexical", "mixed", "semantic"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 NAMED = 2
@@ -56,30 +79,41 @@ class Clusters(Result):
     null: np.ndarray
     """[M] the statistic of vectors drawn from the vocabulary's Gaussian"""
     group_ids: np.ndarray
-    """[P, 5] int64, the rows the statistic is about: the nearest in the whitened space; fewer where the vocabulary has fewer; −1 for a token of zeros"""
+    """[P, 5] int64, the rows the statistic is about: the nearest in the whitened space; fewer where the
+    vocabulary has fewer; −1 for a token of zeros
+    """
     groups: tuple[tuple[str, ...], ...]
     """[P][5] the same as people read them; empty for a token of zeros"""
     group_variants: np.ndarray
-    """[P] 0…1, share of the pairs of a group that are variants of one word or share a stem; nan for a token of zeros"""
+    """[P] 0…1, share of the pairs of a group that are variants of one word or share a stem; nan for a token
+    of zeros
+    """
     coherence: np.ndarray
-    """[P] float64, −1…1, mean pairwise cosine among the k nearest rows (cosine), higher is closer; nan for k = 1 and, as the next three, for a token
-    of zeros, which has no nearest rows"""
+    """[P] float64, −1…1, mean pairwise cosine among the k nearest rows (cosine), higher is closer; nan for k
+    = 1 and, as the next three, for a token of zeros, which has no nearest rows
+    """
     coherence_merged: np.ndarray
-    """[P] the same without the neighbors that are a nearer one but for case or space; nan where fewer than two are left"""
+    """[P] the same without the neighbors that are a nearer one but for case or space; nan where fewer than
+    two are left
+    """
     variant_share: np.ndarray
     """[P] 0…1, share of pairs of the k nearest rows that are variants of one word or share a stem"""
     percentile: np.ndarray
     """[P] 0…100, share of random vocabulary rows whose coherence is lower"""
     k: int
     others: dict[str, np.ndarray]
-    """[P] p of the statistic against other nulls: `isotropic`, `rows` (few real words are less of a group: the upper anchor), `mixtures`, and
-    `initial`, the prompt's own tokens before training, only P of them; nan where those were not saved"""
+    """[P] p of the statistic against other nulls: `isotropic`, `rows` (few real words are less of a group:
+    the upper anchor), `mixtures`, and `initial`, the prompt's own tokens before training, only P of them; nan
+    where those were not saved
+    """
     higher_criticism: float
     """of the positions' p: large when more of them are small than chance gives (Donoho and Jin 2004)"""
     rotations: np.ndarray
     """[R] the same of random rotations of the whole prompt"""
     began: np.ndarray | None = None
-    """[P] int64, the nearest word before training, in the whitened space; None where the vectors before training were not saved"""
+    """[P] int64, the nearest word before training, in the whitened space; None where the vectors before
+    training were not saved
+    """
 
     @property
     def significant(self) -> np.ndarray:
@@ -88,44 +122,69 @@ class Clusters(Result):
 
     @property
     def inherited(self) -> np.ndarray:
-        """[P] bool: significant tokens that began at a word of their group, which then need not be learned; none where the beginning was not saved."""
+        """[P] bool: significant tokens that began at a word of their group, which then need not be learned;
+        none where the beginning was not saved.
+        """
         if self.began is None:
             return np.zeros(len(self.p), bool)
         return self.significant & (self.group_ids == self.began[:, None]).any(axis=1)
 
     @property
     def prompt_p(self) -> float:
-        """Of the whole prompt, from higher criticism: share of its rotations that lie as near to groups of words; smaller is more surprising."""
+        """Of the whole prompt, from higher criticism: share of its rotations that lie as near to groups of
+        words; smaller is more surprising.
+        """
         return float(p_values(np.array(self.higher_criticism), self.rotations))
 
     @property
     def kind(self) -> list[Kind | Literal[""]]:
-        """[P] of significant tokens: `lexical` where the group is mostly forms of one word, `semantic` where hardly any are, `mixed` between; else empty."""
-        return [_kind(share) if found else "" for found, share in zip(self.significant, self.group_variants, strict=True)]
+        """[P] of significant tokens: `lexical` where the group is mostly forms of one word, `semantic` where
+        hardly any are, `mixed` between; else empty.
+        """
+        return [
+            _kind(share) if found else ""
+            for found, share in zip(self.significant, self.group_variants, strict=True)
+        ]
 
     @property
     def conclusion(self) -> str:
-        """What to conclude, in one sentence: how many tokens lie in groups, which groups and of what kind, and how often chance does as well."""
+        """What to conclude, in one sentence: how many tokens lie in groups, which groups and of what kind,
+        and how often chance does as well.
+        """
         if self.group_ids.shape[1] < 2:
             return "The vocabulary has one word, and a group needs two."
         zeros = int(np.isnan(self.statistic).sum())
         if zeros == len(self.p):
             return f"{all_zero(zeros)}: no word is near, and no group."
         found = np.flatnonzero(self.significant)
-        said = f"{len(found)} of {counted(len(self.p), 'token')} {'lies' if 1 in (len(found), len(self.p)) else 'lie'} among words that belong together"
+        said = (
+            f"{len(found)} of {counted(len(self.p), 'token')} "
+            f"{'lies' if 1 in (len(found), len(self.p)) else 'lie'} among words that belong together"
+        )
         if len(found):
             strongest = found[np.argsort(self.p[found] - 1e-9 * self.statistic[found], kind="stable")][:NAMED]
             named = ", ".join(f"{{{', '.join(self.groups[position][:3])}}}" for position in strongest)
             kinds = [f"{self.kind.count(kind)} {kind}" for kind in KINDS if kind in self.kind]
-            said += f": {named}{', …' if len(found) > len(strongest) else ''} ({', '.join(kinds)}{self._inherited(found)})"
-        return f"{said}{zeros_said(zeros, 'no neighbors')}; {self._as_near} random prompts of this shape lie as near to such groups."
+            said += (
+                f": {named}{', …' if len(found) > len(strongest) else ''} "
+                f"({', '.join(kinds)}{self._inherited(found)})"
+            )
+        return (
+            f"{said}{zeros_said(zeros, 'no neighbors')}; {self._as_near} random prompts of this shape "
+            "lie as near to such groups."
+        )
 
     def _inherited(self, found: np.ndarray) -> str:
-        """How many of the significant tokens began at a word of their group, which then need not be learned."""
+        """How many of the significant tokens began at a word of their group, which then need not be
+        learned.
+        """
         if self.began is None:
             return ""
         same = int(self.inherited.sum())
-        return f"; {'all' if same == len(found) > 1 else same or 'none'} began at a word of {'its' if same == 1 else 'their'} group"
+        return (
+            f"; {'all' if same == len(found) > 1 else same or 'none'} began at a word of "
+            f"{'its' if same == 1 else 'their'} group"
+        )
 
     @property
     def _as_near(self) -> str:
@@ -135,8 +194,9 @@ class Clusters(Result):
         return f"{as_near or 'none'}{share} of {len(self.rotations)}"
 
     def to_frame(self) -> pd.DataFrame:
-        """One row per prompt token: prompt, position, statistic, coherence, coherence_merged, variant_share, p, q, percentile, kind, group_words,
-        group_variants, p_isotropic, p_rows, p_mixtures, p_initial."""
+        """One row per prompt token: prompt, position, statistic, coherence, coherence_merged, variant_share,
+        p, q, percentile, kind, group_words, group_variants, p_isotropic, p_rows, p_mixtures, p_initial.
+        """
         return pd.DataFrame(
             {
                 "prompt": self.prompt,
@@ -157,7 +217,12 @@ class Clusters(Result):
 
     def prompt_frame(self) -> pd.DataFrame:
         """One row: prompt, significant (tokens), tokens, p (of the whole prompt), higher_criticism."""
-        row = {"significant": int(self.significant.sum()), "tokens": len(self.p), "p": self.prompt_p, "higher_criticism": self.higher_criticism}
+        row = {
+            "significant": int(self.significant.sum()),
+            "tokens": len(self.p),
+            "p": self.prompt_p,
+            "higher_criticism": self.higher_criticism,
+        }
         return pd.DataFrame([{"prompt": self.prompt, **row}])
 
 
@@ -166,19 +231,25 @@ def _kind(share: float) -> Kind:
     return "lexical" if share >= LEXICAL_FROM else "semantic" if share <= SEMANTIC_UP_TO else "mixed"
 
 
-def clusters(prompt: SoftPrompt, vocabulary: Vocabulary, k: int = 10, nulls: int = 1000, seed: int = 0) -> Clusters:
+def clusters(
+    prompt: SoftPrompt, vocabulary: Vocabulary, k: int = 10, nulls: int = 1000, seed: int = 0
+) -> Clusters:
     """The verdict on each token and on the whole prompt.
 
-    k: neighbors that coherence is taken over, clipped to the searchable rows. nulls: draws from the vocabulary's Gaussian, seeded, the same for every
-    prompt; raised to 40 for each position, at most 20,000. Raises PromptError when the widths differ and ExplorerError for k or nulls below 1 or a
-    negative seed.
+    k: neighbors that coherence is taken over, clipped to the searchable rows. nulls: draws from the
+    vocabulary's Gaussian, seeded, the same for every prompt; raised to 40 for each position, at most 20,000.
+    Raises PromptError when the widths differ and ExplorerError for k or nulls below 1 or a negative seed.
     """
     vocabulary.check_width(prompt.vectors, prompt.name)
     draws = enough(nulls, prompt.length)
     statistic, ids = group_statistic(prompt.vectors, vocabulary)
-    null = {name: null_statistic(vocabulary, name, draws if name == "gaussian" else nulls, seed) for name in NULLS}
+    null = {
+        name: null_statistic(vocabulary, name, draws if name == "gaussian" else nulls, seed) for name in NULLS
+    }
     p = p_values(statistic, null["gaussian"])
-    others: dict[str, np.ndarray] = {name: p_values(statistic, null[name]) for name in NULLS if name != "gaussian"}
+    others: dict[str, np.ndarray] = {
+        name: p_values(statistic, null[name]) for name in NULLS if name != "gaussian"
+    }
     initial = prompt.initial
     before = None if initial is None else group_statistic(initial, vocabulary)
     others["initial"] = np.full(len(p), np.nan) if before is None else p_values(statistic, before[0])
@@ -200,8 +271,12 @@ def clusters(prompt: SoftPrompt, vocabulary: Vocabulary, k: int = 10, nulls: int
     )
 
 
-def with_k(found: Clusters, prompt: SoftPrompt, vocabulary: Vocabulary, k: int, nulls: int = 1000, seed: int = 0) -> Clusters:
-    """What `clusters` finds with another k: the same verdict, which no k enters, with coherence over k neighbors. Raises ExplorerError for k below 1."""
+def with_k(
+    found: Clusters, prompt: SoftPrompt, vocabulary: Vocabulary, k: int, nulls: int = 1000, seed: int = 0
+) -> Clusters:
+    """What `clusters` finds with another k: the same verdict, which no k enters, with coherence over k
+    neighbors. Raises ExplorerError for k below 1.
+    """
     return replace(found, **_coherence(prompt, vocabulary, k, nulls, seed))
 
 
@@ -209,13 +284,25 @@ def _coherence(prompt: SoftPrompt, vocabulary: Vocabulary, k: int, nulls: int, s
     """The fields of `Clusters` that describe the k nearest rows (cosine)."""
     near = search(prompt.vectors, vocabulary, k)[0]
     zero = directionless(prompt.vectors)
-    coherence, merged, variants = (np.where(zero, np.nan, values) for values in (mean_cosine(near, vocabulary), *merged_coherence(near, vocabulary)))
+    coherence, merged, variants = (
+        np.where(zero, np.nan, values)
+        for values in (mean_cosine(near, vocabulary), *merged_coherence(near, vocabulary))
+    )
     percentile = percentiles(coherence, _row_coherence(vocabulary, k, nulls, seed))
-    return {"coherence": coherence, "coherence_merged": merged, "variant_share": variants, "percentile": percentile, "k": near.shape[1]}
+    return {
+        "coherence": coherence,
+        "coherence_merged": merged,
+        "variant_share": variants,
+        "percentile": percentile,
+        "k": near.shape[1],
+    }
 
 
-def significant_groups(prompt: SoftPrompt, vocabulary: Vocabulary, nulls: int = 1000, seed: int = 0) -> tuple[tuple[str, ...], ...]:
-    """The verdict on each token alone: [P] the words of its group where it is significant, else empty; the same as `clusters` finds, for less.
+def significant_groups(
+    prompt: SoftPrompt, vocabulary: Vocabulary, nulls: int = 1000, seed: int = 0
+) -> tuple[tuple[str, ...], ...]:
+    """The verdict on each token alone: [P] the words of its group where it is significant, else empty; the
+    same as `clusters` finds, for less.
 
     Raises PromptError when the widths differ.
     """
@@ -227,14 +314,18 @@ def significant_groups(prompt: SoftPrompt, vocabulary: Vocabulary, nulls: int = 
 
 def _words(ids: np.ndarray, vocabulary: Vocabulary) -> tuple[tuple[str, ...], ...]:
     """Rows [Q, k] as people read them; none for −1."""
-    return tuple(tuple(readable(vocabulary.pieces[token_id]) for token_id in row if token_id >= 0) for row in ids)
+    return tuple(
+        tuple(readable(vocabulary.pieces[token_id]) for token_id in row if token_id >= 0) for row in ids
+    )
 
 
 def group_statistic(vectors: np.ndarray, vocabulary: Vocabulary) -> tuple[np.ndarray, np.ndarray]:
-    """How much each vector [Q, H] lies near a group of words: [Q] float64, and the group: ids [Q, 5] int64, the nearest first.
+    """How much each vector [Q, H] lies near a group of words: [Q] float64, and the group: ids [Q, 5] int64,
+    the nearest first.
 
-    The mean over the pairs (i, j) of the five rows nearest in the whitened space of s_i · s_j · cos(v_i, v_j), s the cosine of the vector to the row.
-    nan for a vector of zeros, and where the vocabulary has fewer than two rows.
+    The mean over the pairs (i, j) of the five rows nearest in the whitened space of s_i · s_j · cos(v_i,
+    v_j), s the cosine of the vector to the row. nan for a vector of zeros, and where the vocabulary has fewer
+    than two rows.
     """
     similarity, ids = rough_neighbors(vectors, vocabulary, GROUP, "whitened")
     statistic = _pair_products(similarity, ids, vocabulary)
@@ -243,7 +334,9 @@ def group_statistic(vectors: np.ndarray, vocabulary: Vocabulary) -> tuple[np.nda
 
 
 def _pair_products(similarity: np.ndarray, ids: np.ndarray, vocabulary: Vocabulary) -> np.ndarray:
-    """The statistic [Q] float64 of neighbors [Q, k] and their cosines [Q, k]: Σ_{i≠j} = ‖Σ s_i v_i‖² − Σ s_i², v_i of length 1."""
+    """The statistic [Q] float64 of neighbors [Q, k] and their cosines [Q, k]: Σ_{i≠j} = ‖Σ s_i v_i‖² − Σ
+    s_i², v_i of length 1.
+    """
     pairs = ids.shape[1] * (ids.shape[1] - 1)
     found, table = np.full(len(ids), np.nan), stored_rows(index_of(vocabulary, "whitened"))
     for start in range(0, len(ids), QUERIES_PER_BLOCK):
@@ -269,7 +362,8 @@ def null_statistic(vocabulary: Vocabulary, null: Null, count: int, seed: int) ->
 
 
 def higher_criticism(p: np.ndarray) -> np.ndarray:
-    """How many more small p there are than chance gives, over the smaller half of p [..., P]: [...]; nan are left out of the count.
+    """How many more small p there are than chance gives, over the smaller half of p [..., P]: [...]; nan are
+    left out of the count.
 
     max over i of √P (i / P − p_(i)) / √(p_(i) (1 − p_(i))). Source: Donoho and Jin 2004.
     """
@@ -283,8 +377,9 @@ def higher_criticism(p: np.ndarray) -> np.ndarray:
 def _rotated(vectors: np.ndarray, vocabulary: Vocabulary, null: np.ndarray, seed: int) -> np.ndarray:
     """Higher criticism of random rotations of the whole prompt in the whitened space: [R].
 
-    A rotation keeps every cosine between the tokens, so that repeated tokens count in the null as they count in the prompt; what the tokens share with
-    the mean word of the vocabulary is kept too, since random vectors share it.
+    A rotation keeps every cosine between the tokens, so that repeated tokens count in the null as they count
+    in the prompt; what the tokens share with the mean word of the vocabulary is kept too, since random
+    vectors share it.
     """
     white, index = whitening(vocabulary), index_of(vocabulary, "whitened")
     turned = white(vectors).astype(np.float64)
@@ -301,21 +396,29 @@ def _rotated(vectors: np.ndarray, vocabulary: Vocabulary, null: np.ndarray, seed
         normal -= axis[:, None] * (axis @ normal)[:, None, :]
         frames = np.linalg.qr(normal)[0][:, :, : scores.shape[1]]
         drawn = along[:, None] * axis + scores @ frames.transpose(0, 2, 1)  # [count, P, H], whitened
-        similarity, places = rough_search(index, unit(drawn.reshape(-1, drawn.shape[-1])), min(GROUP, index.ntotal))
+        similarity, places = rough_search(
+            index, unit(drawn.reshape(-1, drawn.shape[-1])), min(GROUP, index.ntotal)
+        )
         p = p_values(_pair_products(similarity, vocabulary.searchable_ids[places], vocabulary), null)
         found = np.append(found, higher_criticism(p.reshape(count, -1)))
     return found
 
 
 def mean_cosine(ids: np.ndarray, vocabulary: Vocabulary, kept: np.ndarray | None = None) -> np.ndarray:
-    """Mean pairwise cosine of the rows in each line of ids [Q, k], or of those kept [Q, k] bool: [Q] float64, nan for fewer than two.
+    """Mean pairwise cosine of the rows in each line of ids [Q, k], or of those kept [Q, k] bool: [Q] float64,
+    nan for fewer than two.
 
     Σ_{i≠j} u_i·u_j = ‖Σ u‖² − Σ ‖u‖².
     """
     at_once = max(1, NUMBERS_AT_ONCE // (ids.shape[1] * vocabulary.dimension))
     if len(ids) > at_once:
         starts = range(0, len(ids), at_once)
-        return np.concatenate([mean_cosine(ids[i : i + at_once], vocabulary, None if kept is None else kept[i : i + at_once]) for i in starts])
+        return np.concatenate(
+            [
+                mean_cosine(ids[i : i + at_once], vocabulary, None if kept is None else kept[i : i + at_once])
+                for i in starts
+            ]
+        )
     rows = unit(vocabulary.embedding[ids.ravel()]).reshape(*ids.shape, -1)  # [Q, k, H]
     if kept is not None:
         rows = rows * kept[:, :, None]
@@ -327,7 +430,9 @@ def mean_cosine(ids: np.ndarray, vocabulary: Vocabulary, kept: np.ndarray | None
 
 
 def merged_coherence(ids: np.ndarray, vocabulary: Vocabulary) -> tuple[np.ndarray, np.ndarray]:
-    """Coherence of neighbors [Q, k] with variants left out: [Q]; and the share of pairs that are variants or share a stem: [Q]."""
+    """Coherence of neighbors [Q, k] with variants left out: [Q]; and the share of pairs that are variants or
+    share a stem: [Q].
+    """
     words, stems = vocabulary.word_groups[ids], vocabulary.stem_groups[ids]
     first, alike = np.zeros(ids.shape, bool), np.zeros(len(ids))
     for row, (word, stem) in enumerate(zip(words, stems, strict=True)):

@@ -1,6 +1,8 @@
-"""Hubness: a few vocabulary rows are neighbors of nearly everything, so being someone's neighbor says little about them.
+"""Hubness: a few vocabulary rows are neighbors of nearly everything, so being someone's neighbor says little
+about them.
 
-Radovanović et al. 2010 for k-occurrence; Conneau et al. 2018, §2.3, for CSLS, which takes the crowding back out.
+Radovanović et al. 2010 for k-occurrence; Conneau et al. 2018, §2.3, for CSLS, which takes the crowding back
+out.
 """
 
 from dataclasses import dataclass
@@ -14,20 +16,24 @@ from explorer.analysis.vectors import ROWS_PER_BLOCK, Space, rough_neighbors, ro
 from explorer.choices import Null
 from explorer.results import Result
 from explorer.vocabulary import Vocabulary
-from explorer.wording import count
+from explorer.words.wording import count
 
 QUERIES, QUERY_SEED, CSLS_SEED = 1000, 0, 2**40
-"""the queries of CSLS: draws from the vocabulary's Gaussian, since the tokens of one prompt are too few for a mean.
-Its seed is far from any seed of a null: null vectors that stood among the queries themselves would score too low"""
+"""the queries of CSLS: draws from the vocabulary's Gaussian, since the tokens of one prompt are too few for a
+mean. Its seed is far from any seed of a null: null vectors that stood among the queries themselves would
+score too low
+"""
 CSLS_NEIGHBORS = 10
 DEEPEST = 30
 """neighbors that are sought of a null's vectors, however few are asked for first"""
 
 
 def row_crowding(vocabulary: Vocabulary) -> np.ndarray:
-    """r_Q of CSLS: each row's mean cosine to its 10 nearest queries, [V] float32, −1…1, higher is more of a hub.
+    """r_Q of CSLS: each row's mean cosine to its 10 nearest queries, [V] float32, −1…1, higher is more of a
+    hub.
 
-    The queries are 1,000 draws of `gaussian_vectors` with a seed of its own: the same for every prompt, so that scores are comparable.
+    The queries are 1,000 draws of `gaussian_vectors` with a seed of its own: the same for every prompt, so
+    that scores are comparable.
     """
     return remembered(vocabulary, "row crowding", lambda: _row_crowding(vocabulary))
 
@@ -43,7 +49,9 @@ def _row_crowding(vocabulary: Vocabulary) -> np.ndarray:
 
 
 def hubness(vocabulary: Vocabulary, k: int = 10) -> "Hubness":
-    """How unevenly the k nearest rows (cosine) of CSLS's queries fall on the vocabulary. k is clipped to the searchable rows."""
+    """How unevenly the k nearest rows (cosine) of CSLS's queries fall on the vocabulary. k is clipped to the
+    searchable rows.
+    """
     return remembered(vocabulary, ("hubness", k), lambda: _hubness(vocabulary, k))
 
 
@@ -52,21 +60,31 @@ def _hubness(vocabulary: Vocabulary, k: int) -> "Hubness":
 
 
 def null_neighbors(
-    vocabulary: Vocabulary, k: int, count: int = QUERIES, seed: int = QUERY_SEED, null: Null = "gaussian", space: Space = "cosine"
+    vocabulary: Vocabulary,
+    k: int,
+    count: int = QUERIES,
+    seed: int = QUERY_SEED,
+    null: Null = "gaussian",
+    space: Space = "cosine",
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Cosines [M, k] in a space and ids [M, k] of the searchable rows nearest to M = count vectors of a null; k is clipped to the number of rows.
+    """Cosines [M, k] in a space and ids [M, k] of the searchable rows nearest to M = count vectors of a null;
+    k is clipped to the number of rows.
 
-    In single precision: for counts and nulls, where the order of near ties does not matter. At least DEEPEST neighbors are sought, so that a
-    smaller k, asked for later, is there already.
+    In single precision: for counts and nulls, where the order of near ties does not matter. At least DEEPEST
+    neighbors are sought, so that a smaller k, asked for later, is there already.
     """
     deep = max(k, DEEPEST)
     similarity, ids = remembered(
-        vocabulary, ("null neighbors", null, space, deep, count, seed), lambda: _null_neighbors(vocabulary, deep, count, seed, null, space)
+        vocabulary,
+        ("null neighbors", null, space, deep, count, seed),
+        lambda: _null_neighbors(vocabulary, deep, count, seed, null, space),
     )
     return similarity[:, :k], ids[:, :k]
 
 
-def _null_neighbors(vocabulary: Vocabulary, k: int, count: int, seed: int, null: Null, space: Space) -> tuple[np.ndarray, np.ndarray]:
+def _null_neighbors(
+    vocabulary: Vocabulary, k: int, count: int, seed: int, null: Null, space: Space
+) -> tuple[np.ndarray, np.ndarray]:
     return rough_neighbors(null_vectors(vocabulary, null, count, seed), vocabulary, k, space)
 
 
@@ -83,7 +101,9 @@ class Hubness(Result):
 
     @property
     def skewness(self) -> float:
-        """Third standardized moment of N_k: 0 is even, above 1 is strong hubness; nan when every row occurs equally often."""
+        """Third standardized moment of N_k: 0 is even, above 1 is strong hubness; nan when every row occurs
+        equally often.
+        """
         centered = self.occurrence - self.occurrence.mean()
         spread = np.sqrt((centered**2).mean())
         return float((centered**3).mean() / spread**3) if spread > 0 else float("nan")
@@ -111,18 +131,38 @@ class Hubness(Result):
 
     @property
     def conclusion(self) -> str:
-        """What to conclude, in one sentence: how many rows are hubs, and the share of places that they take beside an even one."""
+        """What to conclude, in one sentence: how many rows are hubs, and the share of places that they take
+        beside an even one.
+        """
         hubs, rows = len(self.hubs), len(self.token_ids)
-        said = f"{hubs:,} of {count(rows, 'piece')} {'is a hub' if hubs == 1 else 'are hubs'}, near to much of the space"
+        said = (
+            f"{hubs:,} of {count(rows, 'piece')} {'is a hub' if hubs == 1 else 'are hubs'}, near to "
+            "much of the space"
+        )
         taken = (
-            f": they take {self.hub_share:.0%} of the places among the {self.k} nearest of {self.queries:,} random vectors, {hubs / rows:.1%} if all were even"
+            f": they take {self.hub_share:.0%} of the places among the {self.k} nearest of "
+            f"{self.queries:,} random vectors, {hubs / rows:.1%} if all were even"
         )
         return f"{said}{taken if hubs else ''}."
 
     def to_frame(self) -> pd.DataFrame:
         """One row: k, queries, rows, hubs, hub_share, anti_hub_share, skewness."""
-        shares = {"hub_share": self.hub_share, "anti_hub_share": self.anti_hub_share, "skewness": self.skewness}
-        return pd.DataFrame([{"k": self.k, "queries": self.queries, "rows": len(self.token_ids), "hubs": len(self.hubs), **shares}])
+        shares = {
+            "hub_share": self.hub_share,
+            "anti_hub_share": self.anti_hub_share,
+            "skewness": self.skewness,
+        }
+        return pd.DataFrame(
+            [
+                {
+                    "k": self.k,
+                    "queries": self.queries,
+                    "rows": len(self.token_ids),
+                    "hubs": len(self.hubs),
+                    **shares,
+                }
+            ]
+        )
 
 
 def k_occurrence(neighbor_ids: np.ndarray, vocabulary: Vocabulary) -> Hubness:

@@ -13,10 +13,12 @@ from explorer.errors import DataError
 from explorer.prompt import SoftPrompt
 from explorer.results import Result
 from explorer.vocabulary import Vocabulary
-from explorer.wording import all_zero, count, zeros_said
+from explorer.words.wording import all_zero, count, zeros_said
 
 TIE = 1e-6
-"""cosines this close are equal: a label of one piece ties with that piece's own row, and the tie is the label's"""
+"""cosines this close are equal: a label of one piece ties with that piece's own row, and the tie is the
+label's
+"""
 
 PRODUCTS_AT_ONCE = 2**24
 """inner products of tokens with rows held at once, 64 MiB"""
@@ -32,7 +34,9 @@ class Persistence:
     position: int
     """from 0"""
     initial_rank: int | None
-    """rank of the label before training (1 unless the vocabulary changed); None where no initial vectors were saved, and for zeros"""
+    """rank of the label before training (1 unless the vocabulary changed); None where no initial vectors were
+    saved, and for zeros
+    """
     rank: int | None
     """rank of the label now, from 1; None for a token of zeros"""
     p: float
@@ -40,24 +44,31 @@ class Persistence:
     initial_p: float | None
     """the same before training; None where no initial vectors were saved"""
     p_words: float
-    """(1 + words at least as near as the label) / (1 + words), of the 100 pieces that are about as frequent as the label's, at this
-    position: smaller is more than any word would show"""
+    """(1 + words at least as near as the label) / (1 + words), of the 100 pieces that are about as frequent
+    as the label's, at this position: smaller is more than any word would show
+    """
     p_labels: float
     """the same over labels of other tasks; nan where none were given"""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class LabelReading(Result):
-    """Similarity of every prompt token to every class label; a label's vector is the mean of its pieces' embeddings."""
+    """Similarity of every prompt token to every class label; a label's vector is the mean of its pieces'
+    embeddings.
+    """
 
     prompt: str
     labels: tuple[str, ...]
     similarity: np.ndarray
     """[P, C] float32 cosine, −1…1, higher is closer; 0 for a token of zeros"""
     rank: np.ndarray
-    """[P, C] int64: where the label would stand among the searchable rows; 1 means nearer than every row; 0 for a token of zeros: it has no rank"""
+    """[P, C] int64: where the label would stand among the searchable rows; 1 means nearer than every row; 0
+    for a token of zeros: it has no rank
+    """
     p: np.ndarray
-    """[P, C] against vectors drawn from the vocabulary's Gaussian; smaller is more surprising; nan for a token of zeros"""
+    """[P, C] against vectors drawn from the vocabulary's Gaussian; smaller is more surprising; nan for a
+    token of zeros
+    """
     q: np.ndarray
     """[P, C] p after Benjamini–Hochberg over positions and labels together"""
     persistence: tuple[Persistence, ...]
@@ -65,15 +76,20 @@ class LabelReading(Result):
     drift: np.ndarray | None
     """[P] float32 cosine to the initial vector, 1 is unmoved; None where no initial vectors were saved"""
     dispersion: float
-    """0…1, normalized entropy over positions of the positive similarity to any label: 0 all in one token, 1 evenly spread;
-    nan when no token is on the side of any label"""
+    """0…1, normalized entropy over positions of the positive similarity to any label: 0 all in one token, 1
+    evenly spread; nan when no token is on the side of any label
+    """
     initial_dispersion: float
     """the same before training; nan where no initial vectors were saved"""
 
     @property
     def kept(self) -> tuple[Persistence, ...]:
         """Tokens that began as a label and still rank it first, before every piece and every other label."""
-        return tuple(one for one in self.persistence if one.rank == 1 and self.similarity[one.position].argmax() == self.labels.index(one.label))
+        return tuple(
+            one
+            for one in self.persistence
+            if one.rank == 1 and self.similarity[one.position].argmax() == self.labels.index(one.label)
+        )
 
     @property
     def first(self) -> np.ndarray:
@@ -82,16 +98,25 @@ class LabelReading(Result):
 
     @property
     def conclusion(self) -> str:
-        """What to conclude, in one sentence: at how many tokens a label is nearer than every piece, and how many label tokens stayed their label."""
+        """What to conclude, in one sentence: at how many tokens a label is nearer than every piece, and how
+        many label tokens stayed their label.
+        """
         length, zeros = len(self.rank), int((self.rank == 0).all(axis=1).sum())
         if zeros == length:
             return f"{all_zero(length)}: no label has a rank."
         ranked = np.where(self.rank > 0, self.rank, np.iinfo(np.int64).max)
         position, label = np.unravel_index(ranked.argmin(), ranked.shape)
-        best = f" (the best rank is {ranked.min():,}, of “{self.labels[label]}” at token {position})" if ranked.min() > 1 else ""
+        best = (
+            f" (the best rank is {ranked.min():,}, of “{self.labels[label]}” at token {position})"
+            if ranked.min() > 1
+            else ""
+        )
         said = f"A label is nearer than every piece at {len(self.first)} of {count(length, 'token')}{best}"
         if began := len(self.persistence):
-            said += f"; {len(self.kept)} of {count(began, 'token')} that began as a label still {'ranks' if len(self.kept) == 1 else 'rank'} it first"
+            said += (
+                f"; {len(self.kept)} of {count(began, 'token')} that began as a label still "
+                f"{'ranks' if len(self.kept) == 1 else 'rank'} it first"
+            )
         return f"{said}{zeros_said(zeros, 'no rank')}."
 
     def to_frame(self) -> pd.DataFrame:
@@ -110,17 +135,26 @@ class LabelReading(Result):
         ).assign(rank=lambda frame: frame["rank"].mask(frame["rank"] == 0))
 
     def persistence_frame(self) -> pd.DataFrame:
-        """One row per token initialized from a label: prompt, label, position, initial_rank, rank, p, initial_p, p_words,
-        p_labels. Empty when there is none."""
+        """One row per token initialized from a label: prompt, label, position, initial_rank, rank, p,
+        initial_p, p_words, p_labels. Empty when there is none.
+        """
         columns = ["label", "position", "initial_rank", "rank", "p", "initial_p", "p_words", "p_labels"]
-        frame = pd.DataFrame([[getattr(one, column) for column in columns] for one in self.persistence], columns=columns)
+        frame = pd.DataFrame(
+            [[getattr(one, column) for column in columns] for one in self.persistence], columns=columns
+        )
         frame.insert(0, "prompt", self.prompt)
         real = dict.fromkeys(("p", "initial_p", "p_words", "p_labels"), "float64")
         return frame.astype({"position": "int64", "initial_rank": "Int64", "rank": "Int64", **real})
 
     def dispersion_frame(self) -> pd.DataFrame:
         """One row: prompt, dispersion, initial_dispersion."""
-        return pd.DataFrame({"prompt": [self.prompt], "dispersion": [self.dispersion], "initial_dispersion": [self.initial_dispersion]})
+        return pd.DataFrame(
+            {
+                "prompt": [self.prompt],
+                "dispersion": [self.dispersion],
+                "initial_dispersion": [self.initial_dispersion],
+            }
+        )
 
 
 def read_labels(
@@ -134,13 +168,15 @@ def read_labels(
     """Cosine, rank and p of every class label at every prompt token; persistence, drift and dispersion.
 
     labels: by default those the prompt records. other_labels: of other tasks, a baseline of persistence.
-    Raises DataError for a string or when there are none, PromptError for a label without a piece in the vocabulary or a prompt of another width,
-    ModelError for a vocabulary without a tokenizer.
+    Raises DataError for a string or when there are none, PromptError for a label without a piece in the
+    vocabulary or a prompt of another width, ModelError for a vocabulary without a tokenizer.
     """
     vocabulary.check_width(prompt.vectors, prompt.name)
     names = tuple(prompt.origin.labels or ()) if labels is None else as_list(labels, "labels")
     if not names:
-        raise DataError(f"{prompt.name} records no class labels; name them, such as negative and positive", "labels")
+        raise DataError(
+            f"{prompt.name} records no class labels; name them, such as negative and positive", "labels"
+        )
     targets = unit(np.stack([vocabulary.text_vector(name) for name in names]))  # [C, H]
     similarity = unit(prompt.vectors) @ targets.T
     rank = _ranks(prompt.vectors, similarity, vocabulary)
@@ -155,7 +191,15 @@ def read_labels(
         rank,
         p,
         benjamini_hochberg(p.ravel()).reshape(p.shape),
-        _persistence(prompt, names, targets, similarity, rank, vocabulary, [other for other in as_list(other_labels, "other labels") if other not in names]),
+        _persistence(
+            prompt,
+            names,
+            targets,
+            similarity,
+            rank,
+            vocabulary,
+            [other for other in as_list(other_labels, "other labels") if other not in names],
+        ),
         None if initial is None else (unit(prompt.vectors) * unit(initial)).sum(axis=1),
         _dispersion(similarity),
         float("nan") if initial is None else _dispersion(unit(initial) @ targets.T),
@@ -163,7 +207,9 @@ def read_labels(
 
 
 def _ranks(vectors: np.ndarray, similarity: np.ndarray, vocabulary: Vocabulary) -> np.ndarray:
-    """1 + the number of searchable rows nearer to each vector [P, H] than the labels are, given their similarity [P, C]; 0 for a vector of zeros."""
+    """1 + the number of searchable rows nearer to each vector [P, H] than the labels are, given their
+    similarity [P, C]; 0 for a vector of zeros.
+    """
     rows, directions = stored_rows(cosine_index(vocabulary)), unit(vectors)
     nearer, step = np.zeros(similarity.shape, np.int64), max(1, PRODUCTS_AT_ONCE // len(rows))
     for start in range(0, len(vectors), step):
@@ -201,7 +247,11 @@ def _persistence(
                     int(rank[position, column]) or None,
                     _share_as_near(similarity[:, column], position),
                     None if before is None else _share_as_near(before[:, column], position),
-                    float(p_values(own, unit(vocabulary.embedding[_as_frequent(source.label, vocabulary)]) @ token)),
+                    float(
+                        p_values(
+                            own, unit(vocabulary.embedding[_as_frequent(source.label, vocabulary)]) @ token
+                        )
+                    ),
                     float("nan") if others is None else float(p_values(own, unit(others) @ token)),
                 )
             )
@@ -214,7 +264,9 @@ def _share_as_near(similarity: np.ndarray, position: int) -> float:
 
 
 def _as_frequent(label: str, vocabulary: Vocabulary) -> np.ndarray:
-    """The searchable pieces whose ids are nearest to the label's, its own left out: tokenizers number pieces by frequency."""
+    """The searchable pieces whose ids are nearest to the label's, its own left out: tokenizers number pieces
+    by frequency.
+    """
     own = vocabulary.encode(label)
     ids = vocabulary.searchable_ids[~np.isin(vocabulary.searchable_ids, own)]
     return ids[np.argsort(np.abs(ids - np.mean(own)), kind="stable")[:MATCHED_WORDS]]
@@ -234,17 +286,24 @@ def in_words(readings: Sequence[LabelReading], initialization: str | None) -> st
     """What became of the labels in prompts of one initialization, as a sentence of measured figures."""
     group = f"{count(len(readings), 'prompt')} with initialization {initialization or 'unknown'}"
     began = [one for reading in readings for one in reading.persistence]
-    first, positions = sum(len(reading.first) for reading in readings), sum(len(reading.rank) for reading in readings)
+    first, positions = (
+        sum(len(reading.first) for reading in readings),
+        sum(len(reading.rank) for reading in readings),
+    )
     if not began:
         ranks = np.concatenate([reading.rank.ravel() for reading in readings])
         best = f"best rank {ranks[ranks > 0].min():,}" if ranks.any() else "all tokens are zero"
         found = "at none of" if first == 0 else f"at {first} of"
-        return f"{group}: no token is recorded to have begun as a label; a label ranks first {found} {count(positions, 'position')} ({best})."
+        return (
+            f"{group}: no token is recorded to have begun as a label; a label ranks first {found} "
+            f"{count(positions, 'position')} ({best})."
+        )
     kept = [one for reading in readings for one in reading.kept]
     largest = f"; position p at most {max(one.p for one in kept):.3f}" if kept else ""
     least = min(1 / len(reading.rank) for reading in readings)
     elsewhere = first - len([one for one in began if one.rank == 1])
     return (
-        f"{group}: {len(kept)} of {len(began)} tokens that began as a label still rank it first{largest} (the smallest possible is {least:.3f}); "
+        f"{group}: {len(kept)} of {len(began)} tokens that began as a label still rank it "
+        f"first{largest} (the smallest possible is {least:.3f}); "
         f"a label ranks first at {elsewhere} of the {positions - len(began)} other positions."
     )

@@ -1,6 +1,8 @@
-"""Per-vocabulary memo with weak references: what is derived from a vocabulary is computed once and forgotten with it.
+"""Per-vocabulary memo with weak references: what is derived from a vocabulary is computed once and forgotten
+with it.
 
-One lock per key: whoever asks for what is being computed waits for it, everybody else does not. Bounded by bytes, least recently used first.
+One lock per key: whoever asks for what is being computed waits for it, everybody else does not. Bounded by
+bytes, least recently used first.
 """
 
 import threading
@@ -18,7 +20,9 @@ from explorer.vocabulary import Vocabulary
 T = TypeVar("T")
 
 SPARE_BYTES, TABLES = 256 * 2**20, 4
-"""a vocabulary's memo holds at most so many bytes and so many times its embedding table: indexes are as large as the table"""
+"""a vocabulary's memo holds at most so many bytes and so many times its embedding table: indexes are as large
+as the table
+"""
 
 
 class _Making:
@@ -30,7 +34,9 @@ class _Making:
 
 
 class Memo:
-    """Values by key, each computed once however many threads ask for it; the least recently used are dropped beyond `capacity` bytes."""
+    """Values by key, each computed once however many threads ask for it; the least recently used are dropped
+    beyond `capacity` bytes.
+    """
 
     def __init__(self, capacity: int):
         self.capacity = capacity
@@ -41,7 +47,9 @@ class Memo:
         self._bytes = 0
 
     def get(self, key: Hashable, make: Callable[[], T]) -> T:
-        """The value of a key, made by `make` where it is not known. An error of `make` is raised and nothing is kept: who waited tries anew."""
+        """The value of a key, made by `make` where it is not known. An error of `make` is raised and nothing
+        is kept: who waited tries anew.
+        """
         with self._lock:
             if key in self._known:
                 return self._used(key)
@@ -94,8 +102,9 @@ def memo(vocabulary: Vocabulary) -> Memo:
 def remembered(vocabulary: Vocabulary, key: Hashable, make: Callable[[], T]) -> T:
     """What `make` returns, computed once for this vocabulary object and key.
 
-    The key names everything but the vocabulary that the result depends on. `make` must return nothing that refers to the vocabulary object
-    itself (its arrays are no harm), or it would never be forgotten. Prompts in a key are held weakly: what a visitor uploaded goes with the visitor.
+    The key names everything but the vocabulary that the result depends on. `make` must return nothing that
+    refers to the vocabulary object itself (its arrays are no harm), or it would never be forgotten. Prompts
+    in a key are held weakly: what a visitor uploaded goes with the visitor.
     """
     return memo(vocabulary).get(_weak(key), make)
 

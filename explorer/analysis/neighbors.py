@@ -1,6 +1,7 @@
 """The vocabulary pieces nearest to each prompt token: exact search with FAISS in every metric.
 
-Knows neither models nor files. Imports nothing heavier than FAISS and pandas, so that whoever asks for neighbors alone waits for no more.
+Knows neither models nor files. Imports nothing heavier than FAISS and pandas, so that whoever asks for
+neighbors alone waits for no more.
 """
 
 from dataclasses import dataclass, replace
@@ -10,16 +11,23 @@ import pandas as pd
 
 from explorer.analysis.hubness import hubness, null_neighbors
 from explorer.analysis.memo import remembered
-from explorer.analysis.nulls import SIGNIFICANT_AT, benjamini_hochberg, enough, gaussian_vectors, p_values, percentiles
+from explorer.analysis.nulls import (
+    SIGNIFICANT_AT,
+    benjamini_hochberg,
+    enough,
+    gaussian_vectors,
+    p_values,
+    percentiles,
+)
 from explorer.analysis.search import check, search
 from explorer.analysis.vectors import directionless
 from explorer.choices import Metric
 from explorer.errors import ExplorerError
-from explorer.pieces import readable
 from explorer.prompt import Origin, SoftPrompt
 from explorer.results import Result
 from explorer.vocabulary import Vocabulary
-from explorer.wording import all_zero, count, zeros_said
+from explorer.words.pieces import readable
+from explorer.words.wording import all_zero, count, zeros_said
 
 COMPARABLE: tuple[Metric, ...] = ("cosine", "whitened", "csls")
 """metrics that do not depend on a prompt token's length, so that random vectors compare"""
@@ -33,27 +41,36 @@ class NearestNeighbors(Result):
     token_ids: np.ndarray
     """[P, k] int64; −1 for a token of zeros, which has no neighbors but by l2"""
     similarity: np.ndarray
-    """[P, k] float32, higher is closer; for l2 the distance in units of the embeddings, smaller is closer; nan where there is no neighbor"""
+    """[P, k] float32, higher is closer; for l2 the distance in units of the embeddings, smaller is closer;
+    nan where there is no neighbor
+    """
     metric: Metric
     margin: np.ndarray
-    """[P] float32, how much closer rank k is than rank k + 1, 0 or more, bigger is safer; nan where there is no rank k + 1"""
+    """[P] float32, how much closer rank k is than rank k + 1, 0 or more, bigger is safer; nan where there is
+    no rank k + 1
+    """
     pieces: tuple[tuple[str, ...], ...]
     """[P, k] as the tokenizer writes them; empty where there is no neighbor"""
     tokens: tuple[tuple[str, ...], ...]
     """[P, k] as people read them"""
     percentile: np.ndarray
-    """[P, k] 0…100, share of random vectors (vocabulary's Gaussian) whose neighbor of the same rank is less near; like p and q nan
-    for metrics that depend on length and without nulls"""
+    """[P, k] 0…100, share of random vectors (vocabulary's Gaussian) whose neighbor of the same rank is less
+    near; like p and q nan for metrics that depend on length and without nulls
+    """
     p: np.ndarray
     """[P, k] of that; smaller is more surprising"""
     q: np.ndarray
-    """[P, k] p after Benjamini–Hochberg over the positions, each rank by itself; a position is significant by its first neighbor's"""
+    """[P, k] p after Benjamini–Hochberg over the positions, each rank by itself; a position is significant by
+    its first neighbor's
+    """
     hub: np.ndarray
     """[P, k] bool: the neighbor is a hub of the vocabulary, near to much, see hubness.Hubness"""
     null: np.ndarray | None
     """[M] similarity of the first neighbor of random vectors; None where there are none to compare with"""
     began: np.ndarray | None = None
-    """[P] int64, the first neighbor before training, by the same metric; None where the vectors before training were not saved"""
+    """[P] int64, the first neighbor before training, by the same metric; None where the vectors before
+    training were not saved
+    """
 
     @property
     def significant(self) -> np.ndarray:
@@ -62,33 +79,54 @@ class NearestNeighbors(Result):
 
     @property
     def conclusion(self) -> str:
-        """What to conclude, in one sentence: how many tokens are nearer to a piece than random vectors are, and which is nearest."""
+        """What to conclude, in one sentence: how many tokens are nearer to a piece than random vectors are,
+        and which is nearest.
+        """
         zeros = int((self.token_ids[:, 0] < 0).sum())
         if zeros == len(self.token_ids):
             return f"{all_zero(zeros)} and as near to everything: there are no neighbors."
         first, without = self.similarity[:, 0], zeros_said(zeros, "no neighbors")
         nearest = int(np.nanargmin(first) if self.metric == "l2" else np.nanargmax(first))
-        best = f"nearest of all is token {nearest} to “{readable(self.pieces[nearest][0])}” ({self.metric} {first[nearest]:.2f})"
+        best = (
+            f"nearest of all is token {nearest} to “{readable(self.pieces[nearest][0])}” "
+            f"({self.metric} {first[nearest]:.2f})"
+        )
         if self.null is None:
-            why = "random vectors were not asked for" if self.metric in COMPARABLE else f"{self.metric} depends on a token's length"
+            why = (
+                "random vectors were not asked for"
+                if self.metric in COMPARABLE
+                else f"{self.metric} depends on a token's length"
+            )
             return f"Nothing was compared with chance, since {why}; {best}{without}."
         near, length = int(self.significant.sum()), len(self.q)
-        said = f"{near} of {count(length, 'token')} {'is' if 1 in (near, length) else 'are'} nearer to a piece than random vectors are"
+        said = (
+            f"{near} of {count(length, 'token')} {'is' if 1 in (near, length) else 'are'} nearer to a "
+            "piece than random vectors are"
+        )
         return f"{said}{self._inherited(near)}; {best}{without}."
 
     def _inherited(self, near: int) -> str:
-        """How many of the significant tokens had the same nearest piece before training, which then need not be learned."""
+        """How many of the significant tokens had the same nearest piece before training, which then need not
+        be learned.
+        """
         if self.began is None or not near:
             return ""
         same = int((self.significant & (self.began == self.token_ids[:, 0])).sum())
         if same == 0:
             return ", none of them nearest to the piece that it began nearest to"
-        of = "it was" if near == 1 else "all of them were" if same == near else f"{same} of them {'was' if same == 1 else 'were'}"
+        of = (
+            "it was"
+            if near == 1
+            else "all of them were"
+            if same == near
+            else f"{same} of them {'was' if same == 1 else 'were'}"
+        )
         return f", but {of} nearest to the same piece before training"
 
     def to_frame(self) -> pd.DataFrame:
-        """One row per prompt token and rank: prompt, position (from 0), rank (from 1), token_id, piece, token, similarity, metric,
-        percentile, p, q, hub; none for a token without neighbors."""
+        """One row per prompt token and rank: prompt, position (from 0), rank (from 1), token_id, piece,
+        token, similarity, metric, percentile, p, q, hub; none for a token without neighbors.
+        """
         length, k = self.token_ids.shape
         frame = pd.DataFrame(
             {
@@ -121,12 +159,13 @@ def nearest_neighbors(
 ) -> NearestNeighbors:
     """The k nearest vocabulary rows of every prompt token, by exact search.
 
-    metric: `cosine`, `whitened`, `dot`, `csls` (higher is closer) or `l2` (a distance, smaller is closer). include_special: search
-    control pieces, sentinels and padding rows too. merge_variants: leave out a piece that is the same word as a nearer one
-    but for case and leading space. When the vocabulary has fewer than k rows (or words) to offer, all of them are returned.
-    nulls: seeded draws from the vocabulary's Gaussian that cosine, whitened cosine and CSLS are compared with, the same for every prompt, raised to 40
-    for each position; 0 for none.
-    Raises PromptError when the widths differ and ExplorerError for k below 1, nulls or seed below 0, or an unknown metric.
+    metric: `cosine`, `whitened`, `dot`, `csls` (higher is closer) or `l2` (a distance, smaller is closer).
+    include_special: search control pieces, sentinels and padding rows too. merge_variants: leave out a piece
+    that is the same word as a nearer one but for case and leading space. When the vocabulary has fewer than k
+    rows (or words) to offer, all of them are returned. nulls: seeded draws from the vocabulary's Gaussian
+    that cosine, whitened cosine and CSLS are compared with, the same for every prompt, raised to 40 for each
+    position; 0 for none. Raises PromptError when the widths differ and ExplorerError for k below 1, nulls or
+    seed below 0, or an unknown metric.
     """
     vocabulary.check_width(prompt.vectors, prompt.name)
     check(k, metric)
@@ -149,7 +188,13 @@ def nearest_neighbors(
             null = null_neighbors(vocabulary, k, nulls, seed, space=metric)[0]
         else:
             key = ("nearest null", k, metric, include_special, merge_variants, nulls, seed)
-            null = remembered(vocabulary, key, lambda: find(gaussian_vectors(vocabulary, nulls, seed), vocabulary, k, metric, include_special)[1])
+            null = remembered(
+                vocabulary,
+                key,
+                lambda: find(
+                    gaussian_vectors(vocabulary, nulls, seed), vocabulary, k, metric, include_special
+                )[1],
+            )
     percentile, p, q = _against(scores, null)
     return NearestNeighbors(
         prompt.name,
@@ -164,7 +209,9 @@ def nearest_neighbors(
         q,
         np.isin(ids, hubness(vocabulary).hubs),
         None if null is None else null[:, 0],
-        None if prompt.initial is None else find(prompt.initial, vocabulary, 1, metric, include_special)[0][:, 0],
+        None
+        if prompt.initial is None
+        else find(prompt.initial, vocabulary, 1, metric, include_special)[0][:, 0],
     )
 
 
@@ -174,14 +221,23 @@ def _named(ids: np.ndarray, names: tuple[str, ...]) -> tuple[tuple[str, ...], ..
 
 
 def centered_neighbors(prompt: SoftPrompt, vocabulary: Vocabulary, k: int = 10) -> NearestNeighbors:
-    """As `nearest_neighbors` by cosine after the mean of the searchable rows is taken from rows and prompt alike, without nulls.
+    """As `nearest_neighbors` by cosine after the mean of the searchable rows is taken from rows and prompt
+    alike, without nulls.
 
-    Embedding tables have a common offset that makes everything alike; without it other pieces may come first (Mu and Viswanath 2018).
+    Embedding tables have a common offset that makes everything alike; without it other pieces may come first
+    (Mu and Viswanath 2018).
     """
     vocabulary.check_width(prompt.vectors, prompt.name)
     mean = vocabulary.embedding[vocabulary.searchable_ids].mean(axis=0)
-    centered = remembered(vocabulary, "centered", lambda: replace(vocabulary, embedding=vocabulary.embedding - mean))
-    return nearest_neighbors(SoftPrompt(prompt.vectors - mean, prompt.name, Origin(format=prompt.origin.format)), centered, k, nulls=0)
+    centered = remembered(
+        vocabulary, "centered", lambda: replace(vocabulary, embedding=vocabulary.embedding - mean)
+    )
+    return nearest_neighbors(
+        SoftPrompt(prompt.vectors - mean, prompt.name, Origin(format=prompt.origin.format)),
+        centered,
+        k,
+        nulls=0,
+    )
 
 
 def _against(scores: np.ndarray, null: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -190,11 +246,15 @@ def _against(scores: np.ndarray, null: np.ndarray | None) -> tuple[np.ndarray, n
         unknown = np.full(scores.shape, np.nan)
         return unknown, unknown, unknown
     p = np.column_stack([p_values(scores[:, rank], null[:, rank]) for rank in range(scores.shape[1])])
-    percentile = np.column_stack([percentiles(scores[:, rank], null[:, rank]) for rank in range(scores.shape[1])])
+    percentile = np.column_stack(
+        [percentiles(scores[:, rank], null[:, rank]) for rank in range(scores.shape[1])]
+    )
     return percentile, p, np.column_stack([benjamini_hochberg(column) for column in p.T])
 
 
-def _distinct_words(queries: np.ndarray, vocabulary: Vocabulary, k: int, metric: Metric, include_special: bool) -> tuple[np.ndarray, np.ndarray]:
+def _distinct_words(
+    queries: np.ndarray, vocabulary: Vocabulary, k: int, metric: Metric, include_special: bool
+) -> tuple[np.ndarray, np.ndarray]:
     """As `search`, but each row's first piece of every word only."""
     rows = len(vocabulary) if include_special else len(vocabulary.searchable_ids)
     groups = vocabulary.word_groups if include_special else vocabulary.word_groups[vocabulary.searchable_ids]

@@ -1,4 +1,6 @@
-"""How long prompt tokens are, and how far outside the vocabulary's own space: what cosine similarity does not see."""
+"""How long prompt tokens are, and how far outside the vocabulary's own space: what cosine similarity does not
+see.
+"""
 
 from dataclasses import dataclass
 
@@ -11,7 +13,7 @@ from explorer.analysis.vectors import unit
 from explorer.prompt import SoftPrompt
 from explorer.results import Result
 from explorer.vocabulary import Vocabulary
-from explorer.wording import count
+from explorer.words.wording import count
 
 SPAN_ENERGY = 0.9
 """the top-m principal components are as many as hold this share of the searchable rows' energy"""
@@ -33,13 +35,16 @@ class Norms(Result):
     percentile: np.ndarray
     """[P] 0…100, share of searchable rows that are no longer than the token"""
     outside: np.ndarray
-    """[P] 0…1, share of ‖p‖² outside the span of the top `components` principal components (about the origin) of the
-    searchable rows; these rows' own mean is at most 0.1, a random direction's (H − m) / H; nan for a zero vector"""
+    """[P] 0…1, share of ‖p‖² outside the span of the top `components` principal components (about the origin)
+    of the searchable rows; these rows' own mean is at most 0.1, a random direction's (H − m) / H; nan for a
+    zero vector
+    """
     components: int
     """m, the fewest components that hold 90 % of the searchable rows' energy"""
     nearest_distance_ratio: np.ndarray
-    """[P] Euclidean distance to the nearest row over the median distance of a row (of 1,000, seeded) to its nearest other
-    row; above 1 is farther than words are from each other; nan for a vocabulary of one row"""
+    """[P] Euclidean distance to the nearest row over the median distance of a row (of 1,000, seeded) to its
+    nearest other row; above 1 is farther than words are from each other; nan for a vocabulary of one row
+    """
     initial_norm: np.ndarray | None
     """[P] length before training; None, like the next two, where no initial vectors were saved"""
     drift_cosine: np.ndarray | None
@@ -49,21 +54,29 @@ class Norms(Result):
 
     @property
     def conclusion(self) -> str:
-        """What to conclude, in one sentence: how long the tokens are beside the vocabulary's pieces, and how far they turned while they were trained."""
+        """What to conclude, in one sentence: how long the tokens are beside the vocabulary's pieces, and how
+        far they turned while they were trained.
+        """
         known, length = self.ratio[~np.isnan(self.ratio)], len(self.norm)
         if not len(known):
             return "Most pieces of the vocabulary are zero, so there is no length to compare the tokens with."
         longest = int((self.percentile == 100).sum())
         between = f" ({known.min():.1f} to {known.max():.1f} times)" if length > 1 else ""
-        turned = "" if self.drift_cosine is None else f"; their mean cosine to where they began is {self.drift_cosine.mean():.2f} (1 is unturned)"
+        turned = (
+            ""
+            if self.drift_cosine is None
+            else f"; their mean cosine to where they began is {self.drift_cosine.mean():.2f} (1 is unturned)"
+        )
         return (
-            f"The median token is {np.median(known):.1f} times as long as a typical piece{between}; {longest} of {count(length, 'token')} "
+            f"The median token is {np.median(known):.1f} times as long as a typical piece{between}; "
+            f"{longest} of {count(length, 'token')} "
             f"{'is' if 1 in (longest, length) else 'are'} as long as the longest piece or longer{turned}."
         )
 
     def to_frame(self) -> pd.DataFrame:
-        """One row per prompt token: prompt, position, source, norm, ratio, percentile, outside, initial_norm, drift_cosine,
-        drift_distance, nearest_distance_ratio; nan where no initial vectors were saved."""
+        """One row per prompt token: prompt, position, source, norm, ratio, percentile, outside, initial_norm,
+        drift_cosine, drift_distance, nearest_distance_ratio; nan where no initial vectors were saved.
+        """
         unknown = np.full(len(self.norm), np.nan)
         known = {name: getattr(self, name) for name in ("initial_norm", "drift_cosine", "drift_distance")}
         return pd.DataFrame(
@@ -82,7 +95,8 @@ class Norms(Result):
 
 
 def read_norms(prompt: SoftPrompt, vocabulary: Vocabulary) -> Norms:
-    """Norms, their place among the vocabulary's, energy outside its main components, and drift from the initial vectors.
+    """Norms, their place among the vocabulary's, energy outside its main components, and drift from the
+    initial vectors.
 
     Raises PromptError when the widths differ.
     """
@@ -96,7 +110,9 @@ def read_norms(prompt: SoftPrompt, vocabulary: Vocabulary) -> Norms:
     nearest = search(prompt.vectors, vocabulary, 1, "l2")[1][:, 0]
     return Norms(
         prompt=prompt.name,
-        sources=tuple(str(row) for row in prompt.origin.rows) if prompt.origin.rows else ("",) * prompt.length,
+        sources=tuple(str(row) for row in prompt.origin.rows)
+        if prompt.origin.rows
+        else ("",) * prompt.length,
         norm=norm,
         ratio=norm / np.median(rows) if np.median(rows) > 0 else np.full(len(norm), np.nan),
         percentile=100 * np.searchsorted(rows, norm, side="right") / len(rows),
@@ -104,7 +120,9 @@ def read_norms(prompt: SoftPrompt, vocabulary: Vocabulary) -> Norms:
         components=len(span),
         nearest_distance_ratio=nearest / typical if typical > 0 else np.full(len(norm), np.nan),
         initial_norm=None if initial is None else np.linalg.norm(initial.astype(np.float64), axis=1),
-        drift_cosine=None if initial is None else (unit(prompt.vectors).astype(np.float64) * unit(initial)).sum(axis=1),
+        drift_cosine=None
+        if initial is None
+        else (unit(prompt.vectors).astype(np.float64) * unit(initial)).sum(axis=1),
         drift_distance=None if initial is None else np.linalg.norm(vectors - initial, axis=1),
     )
 

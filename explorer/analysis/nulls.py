@@ -1,7 +1,7 @@
 """What a score is compared with: null distributions, p-values against them, and their correction.
 
-The default null is the vocabulary's Gaussian: directions with the mean and covariance of the searchable rows, which have the
-vocabulary's anisotropy and hubs but none of its words.
+The default null is the vocabulary's Gaussian: directions with the mean and covariance of the searchable rows,
+which have the vocabulary's anisotropy and hubs but none of its words.
 """
 
 import numpy as np
@@ -17,14 +17,18 @@ SIGNIFICANT_AT = 0.05
 
 MIXED_ROWS = 3
 DRAWS_FOR_EACH, MOST_DRAWS = 40, 20_000
-"""null vectors: at least so many for each score that is corrected together, or no single one could ever be significant; never more than that"""
+"""null vectors: at least so many for each score that is corrected together, or no single one could ever be
+significant; never more than that
+"""
 
 
 def null_vectors(vocabulary: Vocabulary, null: Null, count: int, seed: int) -> np.ndarray:
-    """`count` vectors that hold no prompt: [M, H] float32, the same for the same vocabulary, null, count and seed.
+    """`count` vectors that hold no prompt: [M, H] float32, the same for the same vocabulary, null, count and
+    seed.
 
-    isotropic: standard normal. rows: searchable rows, with replacement. mixtures: of 3 searchable rows, weights uniform on the
-    simplex. gaussian: see `gaussian_vectors`. Raises ExplorerError for an unknown null, a count below 1 or a negative seed.
+    isotropic: standard normal. rows: searchable rows, with replacement. mixtures: of 3 searchable rows,
+    weights uniform on the simplex. gaussian: see `gaussian_vectors`. Raises ExplorerError for an unknown
+    null, a count below 1 or a negative seed.
     """
     if null not in NULLS:
         raise ExplorerError(f"found the null {null!r}; expected one of {', '.join(NULLS)}")
@@ -41,13 +45,16 @@ def null_vectors(vocabulary: Vocabulary, null: Null, count: int, seed: int) -> n
 
 def _check_count(count: int) -> None:
     if count < 1:
-        raise ExplorerError(f"found {count} null draws; expected at least 1 (1,000 or more give p-values with three digits)")
+        raise ExplorerError(
+            f"found {count} null draws; expected at least 1 (1,000 or more give p-values with three digits)"
+        )
 
 
 def gaussian_vectors(vocabulary: Vocabulary, count: int, seed: int) -> np.ndarray:
     """Draws from the Gaussian with the mean and covariance of the searchable rows: [M, H] float32, M = count.
 
-    Deterministic in (vocabulary's rows as a set, count, seed). Raises ExplorerError when count is below 1 or seed negative.
+    Deterministic in (vocabulary's rows as a set, count, seed). Raises ExplorerError when count is below 1 or
+    seed negative.
     """
     _check_count(count)
     mean, root = remembered(vocabulary, "gaussian", lambda: _mean_and_root(vocabulary))
@@ -56,8 +63,8 @@ def gaussian_vectors(vocabulary: Vocabulary, count: int, seed: int) -> np.ndarra
 
 
 def stream(seed: int, purpose: str) -> np.random.Generator:
-    """Random numbers for one purpose. Prompts and small vocabularies are often drawn with the bare seed 0; a null drawn with the
-    same numbers would hold them. Raises ExplorerError for a negative seed.
+    """Random numbers for one purpose. Prompts and small vocabularies are often drawn with the bare seed 0; a
+    null drawn with the same numbers would hold them. Raises ExplorerError for a negative seed.
     """
     if seed < 0:
         raise ExplorerError(f"found the seed {seed}; expected 0 or more")
@@ -65,7 +72,9 @@ def stream(seed: int, purpose: str) -> np.random.Generator:
 
 
 def enough(nulls: int, scores: int) -> int:
-    """How many null vectors `scores` scores that are corrected together are compared with: `nulls`, or more."""
+    """How many null vectors `scores` scores that are corrected together are compared with: `nulls`, or
+    more.
+    """
     return max(nulls, min(DRAWS_FOR_EACH * scores, MOST_DRAWS))
 
 
@@ -98,10 +107,11 @@ def _mean_and_root(vocabulary: Vocabulary) -> tuple[np.ndarray, np.ndarray]:
 
 
 def p_values(observed: np.ndarray, null: np.ndarray, larger_is_extreme: bool = True) -> np.ndarray:
-    """p = (1 + #{null at least as extreme}) / (1 + M), 0…1, smaller is more surprising; nan where `observed` is nan.
+    """p = (1 + #{null at least as extreme}) / (1 + M), 0…1, smaller is more surprising; nan where `observed`
+    is nan.
 
-    observed: any shape, often [P]; null: [M] scores of the same kind. Never 0: with M draws the smallest p is 1 / (1 + M).
-    Source: Phipson and Smyth 2010.
+    observed: any shape, often [P]; null: [M] scores of the same kind. Never 0: with M draws the smallest p is
+    1 / (1 + M). Source: Phipson and Smyth 2010.
     """
     ordered = np.sort(null)
     below = np.searchsorted(ordered, observed, side="left" if larger_is_extreme else "right")
@@ -110,9 +120,11 @@ def p_values(observed: np.ndarray, null: np.ndarray, larger_is_extreme: bool = T
 
 
 def cauchy_combination(p: np.ndarray, draws: int) -> float:
-    """One p from several [n] of `p_values` against so many draws, whether or not they depend on each other; nan where one is nan.
+    """One p from several [n] of `p_values` against so many draws, whether or not they depend on each other;
+    nan where one is nan.
 
-    Each p stands in the middle of its step meanwhile: a p of 1 would outweigh all others. Source: Liu and Xie 2020.
+    Each p stands in the middle of its step meanwhile: a p of 1 would outweigh all others. Source: Liu and Xie
+    2020.
     """
     half = 0.5 / (1 + draws)
     together = 0.5 - np.arctan(np.tan((0.5 - p + half) * np.pi).mean()) / np.pi
@@ -120,18 +132,22 @@ def cauchy_combination(p: np.ndarray, draws: int) -> float:
 
 
 def percentiles(observed: np.ndarray, null: np.ndarray) -> np.ndarray:
-    """Share of the null [M] that lies below what was observed (any shape), ties counted half: 0…100; nan where `observed` is nan."""
+    """Share of the null [M] that lies below what was observed (any shape), ties counted half: 0…100; nan
+    where `observed` is nan.
+    """
     ordered = np.sort(null)
     below, up_to = (np.searchsorted(ordered, observed, side=side) for side in ("left", "right"))
     return np.where(np.isnan(observed), np.nan, 50 * (below + up_to) / len(ordered))
 
 
 def benjamini_hochberg(p: np.ndarray) -> np.ndarray:
-    """q: the smallest false-discovery rate at which a position would be significant, [P], 0…1; nan where p is nan.
+    """q: the smallest false-discovery rate at which a position would be significant, [P], 0…1; nan where p is
+    nan.
 
     Source: Benjamini and Hochberg 1995.
     """
-    # not scipy.stats.false_discovery_control, which the test holds it against: it refuses nan, and importing scipy.stats takes most of a second
+    # not scipy.stats.false_discovery_control, which the test holds it against: it refuses nan, and importing
+    # scipy.stats takes most of a second
     q = np.full(p.shape, np.nan)
     known = np.flatnonzero(~np.isnan(p))
     order = known[np.argsort(p[known], kind="stable")]

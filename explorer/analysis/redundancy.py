@@ -1,4 +1,6 @@
-"""Do the positions of a prompt repeat each other, more than the vocabulary's hubs make independent tokens do?"""
+"""Do the positions of a prompt repeat each other, more than the vocabulary's hubs make independent tokens
+do?
+"""
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -15,7 +17,7 @@ from explorer.analysis.vectors import rough_neighbors, unit
 from explorer.prompt import SoftPrompt
 from explorer.results import Result
 from explorer.vocabulary import Vocabulary
-from explorer.wording import all_zero
+from explorer.words.wording import all_zero
 
 QUERIES_PER_BLOCK = 2048
 """queries searched at once; bounds the memory of a null distribution"""
@@ -33,14 +35,19 @@ class Redundancy(Result):
     effective_rank: float
     """1…P, exp of the entropy of the normalized squared singular values"""
     mean_jaccard: float
-    """0…1, mean over pairs of positions of |A ∩ B| / |A ∪ B| of their neighbor sets; nan for a prompt of one token"""
+    """0…1, mean over pairs of positions of |A ∩ B| / |A ∪ B| of their neighbor sets; nan for a prompt of one
+    token
+    """
     p: float
-    """of `mean_jaccard`, against prompts of independent tokens as near to words; nan for a prompt of one token"""
+    """of `mean_jaccard`, against prompts of independent tokens as near to words; nan for a prompt of one
+    token
+    """
     jaccard: np.ndarray
     """[P, P] float64, 0…1, 1 on the diagonal"""
     p_shared_first: float
-    """of `shared_first`, against the same; nan for a prompt of one token. No verdict: of most prompts no two positions share their first neighbor, and
-    p is 1"""
+    """of `shared_first`, against the same; nan for a prompt of one token. No verdict: of most prompts no two
+    positions share their first neighbor, and p is 1
+    """
     null: np.ndarray
     """[M] the mean Jaccard of those prompts, 0…1; empty for a prompt of one token"""
 
@@ -54,20 +61,37 @@ class Redundancy(Result):
             return f"{all_zero(length)}: there are no neighbors to share."
         rank = f"effective rank {self.effective_rank:.1f} of {length}"
         more = "more than by chance" if self.p <= SIGNIFICANT_AT else "not clearly more than by chance"
-        return f"Two tokens share {self.mean_jaccard:.1%} of their neighbors on average, {more} ({self.null.mean():.1%}, p {self.p:.3f}); {rank}."
+        return (
+            f"Two tokens share {self.mean_jaccard:.1%} of their neighbors on average, {more} "
+            f"({self.null.mean():.1%}, p {self.p:.3f}); {rank}."
+        )
 
     def to_frame(self) -> pd.DataFrame:
-        """One row: prompt, shared_first, mean_cosine, effective_rank, p, mean_jaccard (which p is about), p_shared_first."""
-        columns = ("prompt", "shared_first", "mean_cosine", "effective_rank", "p", "mean_jaccard", "p_shared_first")
+        """One row: prompt, shared_first, mean_cosine, effective_rank, p, mean_jaccard (which p is about),
+        p_shared_first.
+        """
+        columns = (
+            "prompt",
+            "shared_first",
+            "mean_cosine",
+            "effective_rank",
+            "p",
+            "mean_jaccard",
+            "p_shared_first",
+        )
         return pd.DataFrame([{column: getattr(self, column) for column in columns}])
 
 
-def redundancy(prompt: SoftPrompt, vocabulary: Vocabulary, k: int = 10, nulls: int = 200, seed: int = 0) -> Redundancy:
+def redundancy(
+    prompt: SoftPrompt, vocabulary: Vocabulary, k: int = 10, nulls: int = 200, seed: int = 0
+) -> Redundancy:
     """Overlap of neighbor sets, pairwise cosine and effective rank of a prompt's positions.
 
-    The null distribution are `nulls` prompts of independent tokens, each as near to a word as one of the prompt's is, but to another word about as
-    frequent (see analysis.surrogates): the vocabulary's hubs remain, whatever the positions have in common is gone. It asks whether positions share more
-    neighbors than the vocabulary alone makes them share. Raises PromptError when the widths differ and ExplorerError for k below 1.
+    The null distribution are `nulls` prompts of independent tokens, each as near to a word as one of the
+    prompt's is, but to another word about as frequent (see analysis.surrogates): the vocabulary's hubs
+    remain, whatever the positions have in common is gone. It asks whether positions share more neighbors than
+    the vocabulary alone makes them share. Raises PromptError when the widths differ and ExplorerError for k
+    below 1.
     """
     vocabulary.check_width(prompt.vectors, prompt.name)
     ids, _ = search(prompt.vectors, vocabulary, k)
@@ -91,28 +115,42 @@ def redundancy(prompt: SoftPrompt, vocabulary: Vocabulary, k: int = 10, nulls: i
 
 
 def _one_thread() -> AbstractContextManager:
-    """Linear algebra on one thread: those of many small products wait for each other far longer than they work."""
+    """Linear algebra on one thread: those of many small products wait for each other far longer than they
+    work.
+    """
     from threadpoolctl import threadpool_limits
 
     return threadpool_limits(1, "blas")
 
 
-def _independent_overlap(prompt: SoftPrompt, vocabulary: Vocabulary, k: int, nulls: int, seed: int) -> np.ndarray:
-    """Mean Jaccard and share of shared first neighbors of `nulls` prompts of independent tokens in place of the prompt's: [2, nulls]."""
+def _independent_overlap(
+    prompt: SoftPrompt, vocabulary: Vocabulary, k: int, nulls: int, seed: int
+) -> np.ndarray:
+    """Mean Jaccard and share of shared first neighbors of `nulls` prompts of independent tokens in place of
+    the prompt's: [2, nulls].
+    """
     deep = max(k, DEEPEST)
-    found = remembered(vocabulary, ("independent tokens", prompt, deep, nulls, seed), lambda: _independent(prompt.vectors, vocabulary, deep, nulls, seed))
+    found = remembered(
+        vocabulary,
+        ("independent tokens", prompt, deep, nulls, seed),
+        lambda: _independent(prompt.vectors, vocabulary, deep, nulls, seed),
+    )
     with _one_thread():
         return np.array([(_mean_of_pairs(_jaccard(ids)), _shared_first(ids)) for ids in found[:, :, :k]]).T
 
 
 def _independent(vectors: np.ndarray, vocabulary: Vocabulary, k: int, nulls: int, seed: int) -> np.ndarray:
-    """The k nearest rows of independent tokens in place of tokens [P, H], `nulls` times: ids [nulls, P, k]."""
+    """The k nearest rows of independent tokens in place of tokens [P, H], `nulls` times: ids [nulls, P,
+    k].
+    """
     generator, known, length = stream(seed, "independent tokens"), parts(vectors, vocabulary), len(vectors)
     at_once = max(1, QUERIES_PER_BLOCK // length)
     found: list[np.ndarray] = []
     for start in range(0, nulls, at_once):
         count = min(at_once, nulls - start)
-        drawn = other_words(known, vocabulary, count, generator) + flipped(known.rest, vocabulary, count, generator)
+        drawn = other_words(known, vocabulary, count, generator) + flipped(
+            known.rest, vocabulary, count, generator
+        )
         ids = rough_neighbors(drawn.reshape(count * length, -1), vocabulary, k)[1]
         found.append(ids.reshape(count, length, -1).astype(np.int32))
     return np.concatenate(found)
@@ -140,7 +178,9 @@ def _mean_of_pairs(square: np.ndarray) -> float:
 
 
 def _effective_rank(singular_values: np.ndarray) -> float:
-    """exp(entropy of the normalized squared singular values), Roy and Vetterli 2007; nan for a prompt of zeros."""
+    """exp(entropy of the normalized squared singular values), Roy and Vetterli 2007; nan for a prompt of
+    zeros.
+    """
     energy = singular_values**2
     if not energy.sum() > 0:
         return float("nan")

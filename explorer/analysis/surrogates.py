@@ -1,8 +1,10 @@
 """Prompts that chance would give in place of one: as near to words as it is, but to other words.
 
-A token is a word and a rest: its nearest vocabulary row, as far as it is nearer than random vectors are to theirs, and what is left. The words of real
-prompts have close relatives in the vocabulary far more often than random directions do, so a null distribution that only turns a prompt about calls
-prompts of random words alike; one that draws random words calls nothing else alike. Here words are replaced by other words, and the rest by a like rest.
+A token is a word and a rest: its nearest vocabulary row, as far as it is nearer than random vectors are to
+theirs, and what is left. The words of real prompts have close relatives in the vocabulary far more often than
+random directions do, so a null distribution that only turns a prompt about calls prompts of random words
+alike; one that draws random words calls nothing else alike. Here words are replaced by other words, and the
+rest by a like rest.
 """
 
 from dataclasses import dataclass
@@ -13,14 +15,15 @@ from explorer.analysis.hubness import null_neighbors
 from explorer.analysis.memo import remembered
 from explorer.analysis.nulls import covariance, mean_row
 from explorer.analysis.vectors import cosine_index, rough_neighbors, stored_rows, unit
-from explorer.interruption import checkpoint
+from explorer.system.interruption import checkpoint
 from explorer.vocabulary import Vocabulary
 
 A_WORD_FROM = 0.99
 """a token is near a word where its nearest row is nearer than this share of Gaussian draws have theirs"""
 AS_FREQUENT, FEWEST_WORDS = 1000, 50
-"""rows that another word is drawn from, at most a tenth of them but not below the second number: those about as frequent, where ids are ordered by
-frequency. Common words have more relatives than rare ones"""
+"""rows that another word is drawn from, at most a tenth of them but not below the second number: those about
+as frequent, where ids are ordered by frequency. Common words have more relatives than rare ones
+"""
 REDRAWN = 20
 """times that words drawn twice are drawn anew, in a vocabulary that has hardly more words than the prompt"""
 TURNED_AT_ONCE = 128
@@ -40,7 +43,9 @@ class Parts:
 
 
 def parts(vectors: np.ndarray, vocabulary: Vocabulary, offset: bool = False) -> Parts:
-    """Tokens [P, H] as words and rests; offset: the word is that of a token's difference from the mean of the others, so that what all share is rest."""
+    """Tokens [P, H] as words and rests; offset: the word is that of a token's difference from the mean of the
+    others, so that what all share is rest.
+    """
     tokens = unit(vectors).astype(np.float64)
     own = tokens - (tokens.sum(axis=0) - tokens) / (len(tokens) - 1) if offset and len(tokens) > 1 else tokens
     similarity, ids = rough_neighbors(own.astype(np.float32), vocabulary, 1, "whitened")
@@ -65,7 +70,9 @@ def _mean_direction(vocabulary: Vocabulary) -> np.ndarray:
     return remembered(vocabulary, "mean direction", make)
 
 
-def other_words(found: Parts, vocabulary: Vocabulary, draws: int, generator: np.random.Generator) -> np.ndarray:
+def other_words(
+    found: Parts, vocabulary: Vocabulary, draws: int, generator: np.random.Generator
+) -> np.ndarray:
     """Random words about as frequent in place of each token's own, at the same share: [draws, P, H] float32.
 
     Different words for the tokens of one prompt, as far as there are enough.
@@ -89,26 +96,32 @@ def other_words(found: Parts, vocabulary: Vocabulary, draws: int, generator: np.
 def mixed(rest: np.ndarray, draws: int, generator: np.random.Generator) -> np.ndarray:
     """Rests [P, H] mixed with each other at random: [draws, P, H] float32, of the same mean and covariance.
 
-    An orthogonal matrix that keeps the mean is applied to the tokens, not to the coordinates: what two prompts share as an offset, or because both lie in
-    the same few directions, stays; which token lies where does not. Under such a mixture independent Gaussian tokens are distributed as before.
+    An orthogonal matrix that keeps the mean is applied to the tokens, not to the coordinates: what two
+    prompts share as an offset, or because both lie in the same few directions, stays; which token lies where
+    does not. Under such a mixture independent Gaussian tokens are distributed as before.
     """
     turned = np.empty((draws, *rest.shape), np.float32)
     for block in np.array_split(generator.permutation(len(rest)), -(-len(rest) // TURNED_AT_ONCE)):
         checkpoint()
         count = len(block)
         mean = rest[block].mean(axis=0)
-        frame = np.linalg.qr(np.column_stack([np.ones(count), np.eye(count)[:, 1:]]))[0][:, 1:]  # what is orthogonal to the mean
+        frame = np.linalg.qr(np.column_stack([np.ones(count), np.eye(count)[:, 1:]]))[0][
+            :, 1:
+        ]  # what is orthogonal to the mean
         turns, upper = np.linalg.qr(generator.standard_normal((draws, count - 1, count - 1)))
         turns *= np.sign(np.diagonal(upper, axis1=1, axis2=2))[:, None, :]
         turned[:, block] = mean + (frame @ turns) @ (frame.T @ rest[block])
     return turned
 
 
-def flipped(rest: np.ndarray, vocabulary: Vocabulary, draws: int, generator: np.random.Generator) -> np.ndarray:
-    """Each token's rest [P, H] turned by itself: [draws, P, H] float32, of the same length and as much in each of the vocabulary's directions.
+def flipped(
+    rest: np.ndarray, vocabulary: Vocabulary, draws: int, generator: np.random.Generator
+) -> np.ndarray:
+    """Each token's rest [P, H] turned by itself: [draws, P, H] float32, of the same length and as much in
+    each of the vocabulary's directions.
 
-    The signs of its coordinates along the vocabulary's principal components are drawn anew; the component along the mean row, which all vectors of the
-    vocabulary's Gaussian share, stays.
+    The signs of its coordinates along the vocabulary's principal components are drawn anew; the component
+    along the mean row, which all vectors of the vocabulary's Gaussian share, stays.
     """
     axes = remembered(vocabulary, "principal axes", lambda: _principal_axes(vocabulary))
     coordinates = (rest @ axes).astype(np.float32)
@@ -118,7 +131,9 @@ def flipped(rest: np.ndarray, vocabulary: Vocabulary, draws: int, generator: np.
 
 
 def _principal_axes(vocabulary: Vocabulary) -> np.ndarray:
-    """Principal components of the searchable rows orthogonal to their mean, as columns [H, H] float64 behind the mean's own direction."""
+    """Principal components of the searchable rows orthogonal to their mean, as columns [H, H] float64 behind
+    the mean's own direction.
+    """
     mean = unit(mean_row(vocabulary)[None])[0].astype(np.float64)
     across = np.eye(len(mean)) - np.outer(mean, mean)
     energy = across @ covariance(vocabulary) @ across

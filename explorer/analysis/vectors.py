@@ -1,4 +1,6 @@
-"""Vectors: rows of length 1, and exact FAISS indexes over the vocabulary's rows that never hold a second copy of a large table."""
+"""Vectors: rows of length 1, and exact FAISS indexes over the vocabulary's rows that never hold a second copy
+of a large table.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,9 +21,13 @@ ROWS_PER_BLOCK = 1024
 SOON_DONE = 2**32
 """products of two numbers that one core takes about a tenth of a second for"""
 MANY, STRETCH, PRODUCTS_AT_ONCE = 64, 64, 2**23
-"""queries from which on `rough_search` does it its own way; rows of an index that are looked through together; products in memory at once"""
+"""queries from which on `rough_search` does it its own way; rows of an index that are looked through
+together; products in memory at once
+"""
 SMALLEST_ENERGY = 1e-9
-"""of a direction, in units of the mean: directions that no row has are not blown up beyond what single precision holds"""
+"""of a direction, in units of the mean: directions that no row has are not blown up beyond what single
+precision holds
+"""
 LARGEST_SQUARED = 1e15
 """beyond it single precision cannot hold sums of squares"""
 
@@ -31,7 +37,9 @@ Space = Literal["cosine", "whitened"]
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
-    """Rows scaled to length 1, zero rows left as they are: [N, H] float32. Norms are taken in double precision."""
+    """Rows scaled to length 1, zero rows left as they are: [N, H] float32. Norms are taken in double
+    precision.
+    """
     norms = np.sqrt(np.einsum("nh,nh->n", vectors, vectors, dtype=np.float64))
     norms = np.where(norms > 0, norms, 1)[:, None]
     if (norms > 1e-30).all() and (norms < 1e30).all():  # else single precision cannot hold the norms
@@ -40,7 +48,9 @@ def unit(vectors: np.ndarray) -> np.ndarray:
 
 
 def directionless(vectors: np.ndarray) -> np.ndarray:
-    """[N] bool: vectors [N, H] of zeros. They are as near to everything, so they have no nearest rows and no label ranks at them."""
+    """[N] bool: vectors [N, H] of zeros. They are as near to everything, so they have no nearest rows and no
+    label ranks at them.
+    """
     return np.logical_not(np.asarray(vectors).any(axis=1))
 
 
@@ -52,17 +62,31 @@ def cosine_index(vocabulary: Vocabulary) -> "faiss.IndexFlatIP":
 def _cosine_index(vocabulary: Vocabulary) -> "faiss.IndexFlatIP":
     import faiss
 
-    return filled(faiss.IndexFlatIP(vocabulary.dimension), vocabulary.embedding, vocabulary.searchable_ids, lambda rows, _: unit(rows))
+    return filled(
+        faiss.IndexFlatIP(vocabulary.dimension),
+        vocabulary.embedding,
+        vocabulary.searchable_ids,
+        lambda rows, _: unit(rows),
+    )
 
 
-def filled(index: "Index", table: np.ndarray, rows: np.ndarray, change: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> "Index":
-    """The index with the given rows of a table, changed in blocks: no second copy of a large table is ever in memory.
+def filled(
+    index: "Index",
+    table: np.ndarray,
+    rows: np.ndarray,
+    change: Callable[[np.ndarray, np.ndarray], np.ndarray],
+) -> "Index":
+    """The index with the given rows of a table, changed in blocks: no second copy of a large table is ever in
+    memory.
 
-    `IndexFlat.add` would grow its storage by doubling. change: rows [R, H] and their ids [R] -> [R, d] float32, d the index's dimension.
+    `IndexFlat.add` would grow its storage by doubling. change: rows [R, H] and their ids [R] -> [R, d]
+    float32, d the index's dimension.
     """
     import faiss
 
-    faiss.cvar.distance_compute_blas_threshold = 1  # by default faiss 1.15 multiplies matrices only from 128,000 values on, several times as slow
+    faiss.cvar.distance_compute_blas_threshold = (
+        1  # by default faiss 1.15 multiplies matrices only from 128,000 values on, several times as slow
+    )
     index.codes.resize(len(rows) * index.d * 4)
     storage = faiss.rev_swig_ptr(index.get_xb(), len(rows) * index.d).reshape(len(rows), index.d)
     for start in range(0, len(rows), ROWS_PER_BLOCK):
@@ -74,7 +98,9 @@ def filled(index: "Index", table: np.ndarray, rows: np.ndarray, change: Callable
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Whitening:
-    """A linear map after which the searchable rows have the same energy in every direction (Mu and Viswanath 2018; Su et al. 2021)."""
+    """A linear map after which the searchable rows have the same energy in every direction (Mu and Viswanath
+    2018; Su et al. 2021).
+    """
 
     matrix: np.ndarray
     """[H, H] float32, symmetric: the inverse root of the rows' shrunk second moment about the origin"""
@@ -82,16 +108,19 @@ class Whitening:
     """0…1, share of the isotropic part in that moment (Ledoit and Wolf 2004)"""
 
     def __call__(self, vectors: np.ndarray) -> np.ndarray:
-        """Directions of vectors [N, H] in the whitened space: [N, H] float32 of length 1, zero rows left as they are."""
+        """Directions of vectors [N, H] in the whitened space: [N, H] float32 of length 1, zero rows left as
+        they are.
+        """
         return unit(unit(vectors) @ self.matrix)
 
 
 def whitening(vocabulary: Vocabulary) -> Whitening:
     """The whitening of a vocabulary, computed once.
 
-    W = ((1 − ρ) S + ρ μ I)^(−1/2) with S = EᵀE / V over the searchable rows E, μ the mean eigenvalue of S. About the origin, so that a token's
-    length does not matter. ρ is the shrinkage that minimizes the expected squared error of the moment (Ledoit and Wolf 2004), which a table of
-    fewer rows than dimensions needs; it is no choice of ours.
+    W = ((1 − ρ) S + ρ μ I)^(−1/2) with S = EᵀE / V over the searchable rows E, μ the mean eigenvalue of S.
+    About the origin, so that a token's length does not matter. ρ is the shrinkage that minimizes the expected
+    squared error of the moment (Ledoit and Wolf 2004), which a table of fewer rows than dimensions needs; it
+    is no choice of ours.
     """
     return remembered(vocabulary, "whitening", lambda: _whitening(vocabulary))
 
@@ -119,14 +148,23 @@ def _whitening(vocabulary: Vocabulary) -> Whitening:
 
 def index_of(vocabulary: Vocabulary, space: Space) -> "faiss.IndexFlatIP":
     """The searchable rows as directions of a space, in the order of their ids, built once."""
-    return cosine_index(vocabulary) if space == "cosine" else remembered(vocabulary, "whitened index", lambda: _whitened_index(vocabulary))
+    return (
+        cosine_index(vocabulary)
+        if space == "cosine"
+        else remembered(vocabulary, "whitened index", lambda: _whitened_index(vocabulary))
+    )
 
 
 def _whitened_index(vocabulary: Vocabulary) -> "faiss.IndexFlatIP":
     import faiss
 
     white = whitening(vocabulary)
-    return filled(faiss.IndexFlatIP(vocabulary.dimension), vocabulary.embedding, vocabulary.searchable_ids, lambda rows, _: white(rows))
+    return filled(
+        faiss.IndexFlatIP(vocabulary.dimension),
+        vocabulary.embedding,
+        vocabulary.searchable_ids,
+        lambda rows, _: white(rows),
+    )
 
 
 def directions(vectors: np.ndarray, vocabulary: Vocabulary, space: Space) -> np.ndarray:
@@ -142,10 +180,11 @@ def stored_rows(index: "faiss.IndexFlat") -> np.ndarray:
 
 
 def exact_search(index: "faiss.IndexFlat", queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Scores [M, k] and places [M, k] of the rows of an index nearest to queries [M, d], by FAISS; on one thread where that is soon done.
+    """Scores [M, k] and places [M, k] of the rows of an index nearest to queries [M, d], by FAISS; on one
+    thread where that is soon done.
 
-    Helpers for a few milliseconds of work keep each other waiting where several visitors of the dashboard ask at once: with two cores and ten visitors
-    they took most of the time (`benchmarks/dashboard.py many`).
+    Helpers for a few milliseconds of work keep each other waiting where several visitors of the dashboard ask
+    at once: with two cores and ten visitors they took most of the time (`benchmarks/dashboard.py many`).
     """
     import faiss
 
@@ -159,10 +198,12 @@ def exact_search(index: "faiss.IndexFlat", queries: np.ndarray, k: int) -> tuple
 
 
 def rough_search(index: "faiss.IndexFlat", queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """The k largest inner products [M, k] of queries [M, H] with the rows of an index of inner products, falling, and the rows' places [M, k].
+    """The k largest inner products [M, k] of queries [M, H] with the rows of an index of inner products,
+    falling, and the rows' places [M, k].
 
-    For thousands of queries most of FAISS's time goes into keeping the best of each; here a row of products is cut into stretches, and the k best are
-    sought in the k stretches with the largest maxima alone, which must hold them (`benchmarks/search.py`: about three times as fast).
+    For thousands of queries most of FAISS's time goes into keeping the best of each; here a row of products
+    is cut into stretches, and the k best are sought in the k stretches with the largest maxima alone, which
+    must hold them (`benchmarks/search.py`: about three times as fast).
     """
     if len(queries) < MANY or index.ntotal < 4 * k * STRETCH:
         return exact_search(index, queries, k)
@@ -179,13 +220,24 @@ def rough_search(index: "faiss.IndexFlat", queries: np.ndarray, k: int) -> tuple
         near = np.concatenate([near, np.broadcast_to(rest, (len(products), len(rest)))], axis=1)
         found = np.take_along_axis(products, near, axis=1)
         top = np.argpartition(found, -k, axis=1)[:, -k:]
-        order = np.take_along_axis(top, np.argsort(-np.take_along_axis(found, top, axis=1), axis=1, kind="stable"), axis=1)
-        best[block], places[block] = np.take_along_axis(found, order, axis=1), np.take_along_axis(near, order, axis=1)
+        order = np.take_along_axis(
+            top, np.argsort(-np.take_along_axis(found, top, axis=1), axis=1, kind="stable"), axis=1
+        )
+        best[block], places[block] = (
+            np.take_along_axis(found, order, axis=1),
+            np.take_along_axis(near, order, axis=1),
+        )
     return best, places
 
 
-def rough_neighbors(vectors: np.ndarray, vocabulary: Vocabulary, k: int, space: Space = "cosine") -> tuple[np.ndarray, np.ndarray]:
-    """Cosines [M, k] in a space and ids [M, k] of the searchable rows nearest to vectors [M, H], in single precision: near ties stand in any order."""
+def rough_neighbors(
+    vectors: np.ndarray, vocabulary: Vocabulary, k: int, space: Space = "cosine"
+) -> tuple[np.ndarray, np.ndarray]:
+    """Cosines [M, k] in a space and ids [M, k] of the searchable rows nearest to vectors [M, H], in single
+    precision: near ties stand in any order.
+    """
     ids = vocabulary.searchable_ids
-    similarity, found = rough_search(index_of(vocabulary, space), directions(vectors, vocabulary, space), min(k, len(ids)))
+    similarity, found = rough_search(
+        index_of(vocabulary, space), directions(vectors, vocabulary, space), min(k, len(ids))
+    )
     return similarity, ids[found]

@@ -1,7 +1,7 @@
 """The command line: one command per panel of the dashboard, each in a file named after it.
 
-Results go to stdout, progress and warnings to stderr. Exit codes: 0 done, 1 an ExplorerError in one line, 2 bad usage,
-130 Ctrl-C, 141 the reader of stdout has gone. Heavy imports happen inside the commands.
+Results go to stdout, progress and warnings to stderr. Exit codes: 0 done, 1 an ExplorerError in one line, 2
+bad usage, 130 Ctrl-C, 141 the reader of stdout has gone. Heavy imports happen inside the commands.
 """
 
 import os
@@ -60,8 +60,13 @@ class Commands(TyperGroup):
         except BrokenPipeError as error:
             _abandon_stdout()
             raise typer.Exit(141) from error
-        except UnicodeEncodeError as error:  # from file names and arguments that are not UTF-8, wherever they are used first
-            note(f"Error: found {str(error.object)[:80]!a}, which is not UTF-8; rename the file or change the text")
+        except (
+            UnicodeEncodeError
+        ) as error:  # from file names and arguments that are not UTF-8, wherever they are used first
+            note(
+                f"Error: found {str(error.object)[:80]!a}, which is not UTF-8; rename the file or "
+                "change the text"
+            )
             raise typer.Exit(1) from error
         except OSError as error:
             note(f"Error: {error}")
@@ -79,7 +84,8 @@ def _abandon_stdout() -> None:
 app = typer.Typer(
     cls=Commands,
     help="Soft Prompt Explorer: what a trained soft prompt learned, and how far that reading can be trusted.",
-    add_completion=program() == SCRIPT,  # a shell completes the name of a program, which `python -m explorer` is not
+    add_completion=program()
+    == SCRIPT,  # a shell completes the name of a program, which `python -m explorer` is not
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     no_args_is_help=True,
@@ -97,7 +103,10 @@ def _tell_version(wanted: bool) -> None:
 
 @app.callback()
 def _program(
-    version: Annotated[bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Show the version and exit.")] = False,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_tell_version, is_eager=True, help="Show the version and exit."),
+    ] = False,
 ) -> None:
     """Options of the program itself; they end it before a command runs."""
 

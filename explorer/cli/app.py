@@ -12,21 +12,48 @@ import typer
 from explorer.cli.options import Device, Dtype
 from explorer.cli.output import note
 from explorer.errors import ExplorerError
-from explorer.files import APP
+from explorer.system.files import APP
 
 
 def app(
-    prompts: Annotated[str | None, typer.Option("--prompts", metavar="DIR", help="Folder with prompts. Default: the bundled ones.")] = None,
-    model: Annotated[str | None, typer.Option("--model", metavar="M", help="Model they are read with. Default: the bundled one.")] = None,
-    port: Annotated[int | None, typer.Option("--port", min=1, max=65535, help="Where the dashboard listens. Default: 8501, or the next free one.")] = None,
+    prompts: Annotated[
+        str | None,
+        typer.Option("--prompts", metavar="DIR", help="Folder with prompts. Default: the bundled ones."),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option("--model", metavar="M", help="Model they are read with. Default: the bundled one."),
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(
+            "--port",
+            min=1,
+            max=65535,
+            help="Where the dashboard listens. Default: 8501, or the next free one.",
+        ),
+    ] = None,
     host: Annotated[
-        str | None, typer.Option("--host", metavar="ADDRESS", help="Who may connect: 127.0.0.1 is this machine, 0.0.0.0 everybody. Default: this machine.")
+        str | None,
+        typer.Option(
+            "--host",
+            metavar="ADDRESS",
+            help="Who may connect: 127.0.0.1 is this machine, 0.0.0.0 everybody. Default: this machine.",
+        ),
     ] = None,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open a browser.")] = False,
-    read_only: Annotated[bool, typer.Option("--read-only", help="No uploads, and the model is never run: for a dashboard that others look at.")] = False,
+    read_only: Annotated[
+        bool,
+        typer.Option(
+            "--read-only", help="No uploads, and the model is never run: for a dashboard that others look at."
+        ),
+    ] = False,
     device: Device = "auto",
     dtype: Dtype = "auto",
-    base_path: Annotated[str | None, typer.Option("--base-path", metavar="PATH", help="Where a proxy shows the dashboard, as /prompts.")] = None,
+    base_path: Annotated[
+        str | None,
+        typer.Option("--base-path", metavar="PATH", help="Where a proxy shows the dashboard, as /prompts."),
+    ] = None,
 ) -> None:
     """Open the dashboard; Ctrl-C ends it."""
     environment = dict(os.environ)
@@ -37,7 +64,10 @@ def app(
         if prompts is None and known is not None:
             environment["EXPLORER_PROMPTS"] = str(known)
     if not APP.is_file():
-        raise ExplorerError(f"{APP}: the dashboard is not there; install the package again, or run it from a clone of the project")
+        raise ExplorerError(
+            f"{APP}: the dashboard is not there; install the package again, or run it from a clone of "
+            "the project"
+        )
     if host is None and base_path is None:  # no proxy, nobody else: folders of this machine may be opened
         environment["EXPLORER_FOLDERS"] = "1"
     if read_only:
@@ -46,11 +76,16 @@ def app(
     environment["EXPLORER_STARTED_BY"] = str(os.getpid())
     command = [sys.executable, "-m", "streamlit", "run", str(APP), "--server.address", host or "localhost"]
     command += ["--server.showEmailPrompt", "false", "--browser.gatherUsageStats", "false"]
-    command += ["--client.showErrorDetails", "none"]  # stack traces name folders of the server; its log has them
+    command += [
+        "--client.showErrorDetails",
+        "none",
+    ]  # stack traces name folders of the server; its log has them
     command += ["--server.port", str(port)] if port is not None else []
     command += ["--server.headless", "true"] if no_browser else []
     command += ["--server.baseUrlPath", base_path.strip("/")] if base_path is not None else []
-    raise typer.Exit(_wait(subprocess.Popen(command, cwd=APP.parent, env=environment)))  # there lies .streamlit/config.toml
+    raise typer.Exit(
+        _wait(subprocess.Popen(command, cwd=APP.parent, env=environment))
+    )  # there lies .streamlit/config.toml
 
 
 def _checked_folder(folder: str) -> Path:
@@ -65,12 +100,15 @@ def _checked_folder(folder: str) -> Path:
     for error in broken:
         note(f"left out: {error}")
     if len(broken) == len(found):
-        raise ExplorerError(f"{folder}: found no prompt that can be read; expected PEFT adapter folders or array files")
+        raise ExplorerError(
+            f"{folder}: found no prompt that can be read; expected PEFT adapter folders or array files"
+        )
     return Path(folder).resolve()
 
 
 def _checked_model(model: str) -> tuple[str, Path | None]:
-    """The model as the dashboard may name it, from wherever it runs, and the folder of bundled prompts that were trained on it, where one is apart.
+    """The model as the dashboard may name it, from wherever it runs, and the folder of bundled prompts that
+    were trained on it, where one is apart.
 
     Raises ModelError when it is missing or damaged.
     """
@@ -82,7 +120,9 @@ def _checked_model(model: str) -> tuple[str, Path | None]:
     vocabulary = Loader().vocabulary(model)
     for folder in of_other_models():
         first = next((prompt for _, prompt in find_prompts(folder) if isinstance(prompt, SoftPrompt)), None)
-        if first is not None and (first.origin.base_model == model or first.origin.base_fingerprint == vocabulary.fingerprint):
+        if first is not None and (
+            first.origin.base_model == model or first.origin.base_fingerprint == vocabulary.fingerprint
+        ):
             return str(Path(model).resolve()) if Path(model).is_dir() else model, folder
     return str(Path(model).resolve()) if Path(model).is_dir() else model, None
 

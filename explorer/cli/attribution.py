@@ -10,7 +10,7 @@ from explorer.cli.labelled import Columns, labelled
 from explorer.cli.output import Output, cell, concluded, paragraph, records, table
 from explorer.cli.predict import check_texts
 from explorer.cli.session import load_model, open_session
-from explorer.wording import count
+from explorer.words.wording import count
 
 if TYPE_CHECKING:
     from explorer.evaluation.attribution import Attribution
@@ -19,11 +19,27 @@ if TYPE_CHECKING:
 
 def attribution(
     prompt: options.Prompt,
-    text: Annotated[list[str] | None, typer.Option("--text", metavar="T", show_default=False, help="A text; may be repeated, figures are means then.")] = None,
-    data: Annotated[str | None, typer.Option("--data", metavar="FILE", help=f"Labelled texts to average over: {options.DATA_HELP}")] = None,
-    label: Annotated[str | None, typer.Option("--label", metavar="L", help="The label asked about. Default: the model's answer on each text.")] = None,
+    text: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--text", metavar="T", show_default=False, help="A text; may be repeated, figures are means then."
+        ),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option("--data", metavar="FILE", help=f"Labelled texts to average over: {options.DATA_HELP}"),
+    ] = None,
+    label: Annotated[
+        str | None,
+        typer.Option(
+            "--label", metavar="L", help="The label asked about. Default: the model's answer on each text."
+        ),
+    ] = None,
     labels: options.Labels = None,
-    orders: Annotated[int, typer.Option("--orders", min=1, help="Random orders that deletion and insertion are compared with.")] = 100,
+    orders: Annotated[
+        int,
+        typer.Option("--orders", min=1, help="Random orders that deletion and insertion are compared with."),
+    ] = 100,
     seed: options.Seed = 0,
     text_column: options.TextColumn = None,
     label_column: options.LabelColumn = None,
@@ -40,7 +56,8 @@ def attribution(
 ) -> None:
     """Measure how much each prompt token matters to an answer.
 
-    Leave-one-out, gate gradient and integrated gradients of the answer's log-probability; deletion and insertion curves.
+    Leave-one-out, gate gradient and integrated gradients of the answer's log-probability; deletion and
+    insertion curves.
     """
     output = Output(as_json, csv, overwrite=overwrite)
     if (text is None) == (data is None):
@@ -57,7 +74,11 @@ def attribution(
         revision=revision,
     )
 
-    texts = list(labelled(session, data, Columns(text_column, label_column)).texts) if data is not None else list(text or ())
+    texts = (
+        list(labelled(session, data, Columns(text_column, label_column)).texts)
+        if data is not None
+        else list(text or ())
+    )
     check_texts(texts)
     load_model(session)
     (result,) = session.attribution(texts, label, orders)
@@ -66,17 +87,30 @@ def attribution(
 
 
 def _text(session: "Session", result: "Attribution", wide: bool) -> str:
-    """Whether the order of the tokens finds what the answer rests on, then one line a token, the most important first."""
-    from explorer.pieces import readable
+    """Whether the order of the tokens finds what the answer rests on, then one line a token, the most
+    important first.
+    """
+    from explorer.words.pieces import readable
 
     pieces = [readable(row[0]) for row in session.change(k=1, metric="cosine", nulls=0).neighbors()[0].pieces]
-    shown = result.to_frame().drop(columns="prompt").assign(nearest=pieces).sort_values("leave_one_out", ascending=False)
+    shown = (
+        result.to_frame()
+        .drop(columns="prompt")
+        .assign(nearest=pieces)
+        .sort_values("leave_one_out", ascending=False)
+    )
     shown.insert(1, "nearest", shown.pop("nearest"))
     head = f"Answer {result.answer!r}, {count(result.texts, 'text')}; figures in nats of its log-probability"
     where = "" if result.texts == 1 else " in the other half of the texts"
     order = (
-        f"Deleting tokens in the order of leave-one-out{where}: area {cell(result.deletion_area)} (smaller is better), p {cell(result.deletion_p)}; "
+        f"Deleting tokens in the order of leave-one-out{where}: area {cell(result.deletion_area)} "
+        f"(smaller is better), p {cell(result.deletion_p)}; "
         f"inserting: area {cell(result.insertion_area)} (larger is better), p {cell(result.insertion_p)}; "
-        f"against {count(len(result.deletion_null), 'random order')}. Completeness error of integrated gradients: {result.completeness:.1%}."
+        f"against {count(len(result.deletion_null), 'random order')}. Completeness error of "
+        f"integrated gradients: {result.completeness:.1%}."
     )
-    return concluded(f"{result.prompt}: {result.conclusion}", f"{paragraph(head)}\n\n{table(shown, wide)}\n\n{paragraph(order)}", wide)
+    return concluded(
+        f"{result.prompt}: {result.conclusion}",
+        f"{paragraph(head)}\n\n{table(shown, wide)}\n\n{paragraph(order)}",
+        wide,
+    )

@@ -6,7 +6,7 @@ from explorer.cli.neighbors import legend
 from explorer.cli.options import Csv, Json, K, Model, Nulls, Overwrite, Prompts, Revision, Seed, Wide
 from explorer.cli.output import Output, paragraph, records, table
 from explorer.cli.session import open_session
-from explorer.wording import count
+from explorer.words.wording import count
 
 if TYPE_CHECKING:
     from explorer.analysis.clusters import Clusters
@@ -28,13 +28,17 @@ def clusters(
 ) -> None:
     """Test whether tokens lie among words that belong together.
 
-    The five words nearest to a token in the whitened space are near to it and to each other, more than those of random vectors: p, and q over the
-    tokens. The whole prompt is compared with random rotations of itself. Redundancy: neighbors that positions share, against independent tokens.
+    The five words nearest to a token in the whitened space are near to it and to each other, more than those
+    of random vectors: p, and q over the tokens. The whole prompt is compared with random rotations of itself.
+    Redundancy: neighbors that positions share, against independent tokens.
     """
     output = Output(as_json, csv, overwrite=overwrite)
     session = open_session(prompts, model, k=k, nulls=nulls, seed=seed, revision=revision)
     for prompt in session.prompts:
-        session.progress(f"{prompt.name}: comparing with {count(nulls, 'vector')} of each null distribution, with random rotations and independent tokens")
+        session.progress(
+            f"{prompt.name}: comparing with {count(nulls, 'vector')} of each null distribution, with "
+            "random rotations and independent tokens"
+        )
         session.only(prompt.name).clusters()
         session.only(prompt.name).redundancy()
     import pandas as pd
@@ -45,8 +49,13 @@ def clusters(
     def text() -> str:
         if not wide:
             return "\n\n".join(_text(session.only(prompt.name)) for prompt in session.prompts)
-        said = [_conclusion(one, *rest) for one, *rest in zip(session.clusters(), session.redundancy(), strict=True)]
-        return f"{table(positions, wide)}\n\n{table(whole, wide)}\n\n{table(repeated, wide)}\n\n{paragraph(*said)}"
+        said = [
+            _conclusion(one, *rest)
+            for one, *rest in zip(session.clusters(), session.redundancy(), strict=True)
+        ]
+        return "\n\n".join(
+            [*(table(frame, wide) for frame in (positions, whole, repeated)), paragraph(*said)]
+        )
 
     def content() -> dict[str, object]:
         tables = {"positions": records(positions), "prompts": records(whole), "redundancy": records(repeated)}
@@ -63,8 +72,14 @@ def _text(session: "Session") -> str:
 
     (prompt,), (found,) = session.prompts, session.clusters()
     shown = pd.DataFrame({"position": range(prompt.length), "began as": sources(prompt)})
-    shown = shown.assign(neighbors=[", ".join(words) for words in found.groups], nearness=found.statistic, q=found.q, kind=found.kind)
-    return f"{paragraph(_conclusion(found, session.redundancy()[0]))}\n{table(shown, lists=['neighbors'])}\n{paragraph(legend(shown))}".rstrip()
+    shown = shown.assign(
+        neighbors=[", ".join(words) for words in found.groups],
+        nearness=found.statistic,
+        q=found.q,
+        kind=found.kind,
+    )
+    said = paragraph(_conclusion(found, session.redundancy()[0]))
+    return f"{said}\n{table(shown, lists=['neighbors'])}\n{paragraph(legend(shown))}".rstrip()
 
 
 def _conclusion(found: "Clusters", repeated: "Redundancy") -> str:

@@ -1,4 +1,5 @@
-"""How things are typed in a shell: the program's name, the flag of a setting, the command that makes a table again.
+"""How things are typed in a shell: the program's name, the flag of a setting, the command that makes a table
+again.
 
 Nothing outside `cli` knows a flag: errors, notes and recipes name settings, and become shell text here.
 """
@@ -45,14 +46,26 @@ def misuse(said: str, cause: BaseException | None) -> str:
     value = str(errors[0].get("input")) if errors else ""
     if said.startswith("Input should be "):
         wanted = said.removeprefix("Input should be ").partition(",")[0]
-        return f"found {value[:80]!r}; expected {'a number ' if wanted.startswith(('greater', 'less')) else ''}{wanted}"
+        return (
+            f"found {value[:80]!r}; expected "
+            f"{'a number ' if wanted.startswith(('greater', 'less')) else ''}{wanted}"
+        )
     choices = [choice.strip(" '") for choice in said.partition("is not one of ")[2].split(",")]
-    meant = [choice for choice in choices if value and choice.startswith(value.casefold())] or get_close_matches(value.casefold(), choices, 1)
+    meant = [
+        choice for choice in choices if value and choice.startswith(value.casefold())
+    ] or get_close_matches(value.casefold(), choices, 1)
     return f"{said}; did you mean {meant[0]!r}?" if meant and meant[0] else said
 
 
-def shell_line(recipe: "Recipe", given: Sequence[str], session: "Session", whole: Sequence[str] = (), revision: str | None = None) -> str:
-    """The command that makes a table of a report again. given: the prompts as they were typed; whole: further flags of the report itself.
+def shell_line(
+    recipe: "Recipe",
+    given: Sequence[str],
+    session: "Session",
+    whole: Sequence[str] = (),
+    revision: str | None = None,
+) -> str:
+    """The command that makes a table of a report again. given: the prompts as they were typed; whole: further
+    flags of the report itself.
 
     revision: of those that are on the hub.
     """
@@ -63,5 +76,7 @@ def shell_line(recipe: "Recipe", given: Sequence[str], session: "Session", whole
             words += [flag(name), ",".join(value) if isinstance(value, tuple) else str(value)]
     words += [] if session.model_name is None else ["--model", session.model_name]
     words += whole if recipe.output == "folder" else ()
-    words += {"csv": ["--csv", recipe.file], "json": ["--json"], "folder": ["--out", recipe.file]}[recipe.output]
+    words += {"csv": ["--csv", recipe.file], "json": ["--json"], "folder": ["--out", recipe.file]}[
+        recipe.output
+    ]
     return shlex.join(words)

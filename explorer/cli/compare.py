@@ -8,7 +8,7 @@ from explorer.choices import Grouping
 from explorer.cli.options import Csv, Html, Json, K, Model, Nulls, Overwrite, Prompts, Revision, Seed, Wide
 from explorer.cli.output import Output, cell, paragraph, records, table
 from explorer.cli.session import open_session
-from explorer.wording import count
+from explorer.words.wording import count
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,7 +19,9 @@ MAIN = ("dev_accuracy", "significant_share", "label_persistence", "norm_ratio")
 
 def compare(
     prompts: Prompts,
-    by: Annotated[Grouping, typer.Option("--by", help="What puts prompts into one group.")] = "initialization",
+    by: Annotated[
+        Grouping, typer.Option("--by", help="What puts prompts into one group.")
+    ] = "initialization",
     k: K = 10,
     nulls: Nulls = 1000,
     seed: Seed = 0,
@@ -33,7 +35,8 @@ def compare(
 ) -> None:
     """Compare groups of prompts, such as initializations.
 
-    Means over each group with 95 % t intervals, permutation tests between groups, and similarity of every two prompts.
+    Means over each group with 95 % t intervals, permutation tests between groups, and similarity of every two
+    prompts.
     """
     if len(prompts) < 2:
         raise typer.BadParameter("found one prompt; expected at least two to compare", param_hint="PROMPT")
@@ -48,7 +51,10 @@ def compare(
         from explorer.figures import comparison_figure
         from explorer.report.html import html_page
 
-        return html_page("Soft prompts compared", [comparison_figure(comparison, measure) for measure in dict.fromkeys(summary["measure"])])
+        return html_page(
+            "Soft prompts compared",
+            [comparison_figure(comparison, measure) for measure in dict.fromkeys(summary["measure"])],
+        )
 
     def pairs() -> "pd.DataFrame":
         session.progress("matching the tokens of every two prompts")
@@ -61,10 +67,23 @@ def compare(
         from explorer.analysis.compare.matching import alike_in_words
 
         matched = pairs()
-        return "\n\n".join([*(table(one, wide) for one in (rows, summary, tests, matched)), said, tested, paragraph(alike_in_words(matched))])
+        return "\n\n".join(
+            [
+                *(table(one, wide) for one in (rows, summary, tests, matched)),
+                said,
+                tested,
+                paragraph(alike_in_words(matched)),
+            ]
+        )
 
     def content() -> dict[str, object]:
-        return {"conclusion": comparison.conclusion, "prompts": records(rows), "summary": records(summary), "tests": records(tests), "pairs": records(pairs())}
+        return {
+            "conclusion": comparison.conclusion,
+            "prompts": records(rows),
+            "summary": records(summary),
+            "tests": records(tests),
+            "pairs": records(pairs()),
+        }
 
     output.write(content, lambda: rows, text, page)
 
@@ -87,9 +106,15 @@ def _tested(rows: "pd.DataFrame", tests: "pd.DataFrame") -> str:
         return f"{both} are in one group, {groups[0]}; nothing to compare: choose another grouping (--by)"
     found = tests[tests["q"] <= SIGNIFICANT_AT].sort_values("q")
     if len(found):
-        pairs = [f"{row.group_a} and {row.group_b} in {row.measure} (by {row.difference:+.3f}, q {cell(row.q)})" for row in found.head(5).itertuples()]
+        pairs = [
+            f"{row.group_a} and {row.group_b} in {row.measure} (by {row.difference:+.3f}, q {cell(row.q)})"
+            for row in found.head(5).itertuples()
+        ]
         more = f", and {len(found) - 5} more" if len(found) > 5 else ""
         return f"Significant differences (permutation test, FDR 5 %): {'; '.join(pairs)}{more}."
     if tests["p"].isna().all():
         return "No tests: they need two prompts in each of two groups."
-    return f"No difference is significant at FDR 5 %; the smallest p that these numbers of prompts allow is {cell(float(tests['least_p'].min()))}."
+    return (
+        "No difference is significant at FDR 5 %; the smallest p that these numbers of prompts allow "
+        f"is {cell(float(tests['least_p'].min()))}."
+    )

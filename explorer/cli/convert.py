@@ -8,12 +8,14 @@ import typer
 from explorer.choices import PromptFormat
 from explorer.cli.options import Key, Overwrite, Prompt, Revision
 from explorer.cli.output import note
-from explorer.files import check_target, write_file
+from explorer.system.files import check_target, write_file
 
 
 def convert(
     prompt: Prompt,
-    out: Annotated[Path, typer.Argument(metavar="OUT", show_default=False, help="The folder (peft) or file to write.")],
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT", show_default=False, help="The folder (peft) or file to write.")
+    ],
     to: Annotated[PromptFormat, typer.Option("--to", show_default=False, help="What to write.")],
     key: Key = None,
     revision: Revision = None,
@@ -21,7 +23,8 @@ def convert(
 ) -> None:
     """Write a prompt in another format.
 
-    peft: an adapter folder, with all that is known of the prompt. numpy: the array as .npy. safetensors: one array, prompt_embeddings.
+    peft: an adapter folder, with all that is known of the prompt. numpy: the array as .npy. safetensors: one
+    array, prompt_embeddings.
     """
     if to != "peft":
         check_target(out, overwrite)

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 def decompose(
     prompts: Prompts,
-    words: Annotated[int, typer.Option("--words", min=1, max=50, help="Words that each token is made of, at most.")] = 5,
+    words: Annotated[
+        int, typer.Option("--words", min=1, max=50, help="Words that each token is made of, at most.")
+    ] = 5,
     nulls: Nulls = 1000,
     seed: Seed = 0,
     model: Model = None,
@@ -27,8 +29,8 @@ def decompose(
 ) -> None:
     """Write each token as a sum of few words.
 
-    Orthogonal matching pursuit with weights of 0 or more. Energy: the share of a token's squared length that its words explain; p against random
-    vectors, which any words explain in part.
+    Orthogonal matching pursuit with weights of 0 or more. Energy: the share of a token's squared length that
+    its words explain; p against random vectors, which any words explain in part.
     """
     output = Output(as_json, csv, overwrite=overwrite)
     session = open_session(prompts, model, nulls=nulls, seed=seed, revision=revision)
@@ -49,6 +51,8 @@ def _text(prompt: "SoftPrompt", found: "Decomposition") -> str:
 
     from explorer.report.tables import sources
 
-    shown = pd.DataFrame({"position": range(prompt.length), "began as": sources(prompt), "weight × word": found.sums()})
+    shown = pd.DataFrame(
+        {"position": range(prompt.length), "began as": sources(prompt), "weight × word": found.sums()}
+    )
     shown = shown.assign(energy=found.energy[:, -1], p=found.p[:, -1])
     return f"{paragraph(f'{prompt.name}: {found.conclusion}')}\n{table(shown, lists=['weight × word'])}"

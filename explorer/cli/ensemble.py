@@ -55,10 +55,13 @@ def ensemble(
     def text() -> str:
         shown = frame.drop(columns="kind") if wide else _narrow(frame)
         agreement = (
-            f"The members disagree on {record['disagreement']:.1%} of the texts; {record['tied']:.1%} are ties (decided by summed "
+            f"The members disagree on {record['disagreement']:.1%} of the texts; {record['tied']:.1%} "
+            "are ties (decided by summed "
             f"log-probability). Fleiss' kappa {cell(record['kappa'])} (1 is full agreement, 0 chance)."
         )
-        return concluded(result.conclusion, f"{table(shown, wide)}\n\n{paragraph(_best(frame), agreement)}", wide)
+        return concluded(
+            result.conclusion, f"{table(shown, wide)}\n\n{paragraph(_best(frame), agreement)}", wide
+        )
 
     output.write(lambda: plain(record), lambda: frame, text)
 
@@ -74,6 +77,7 @@ def _best(frame: "pd.DataFrame") -> str:
     best, average = (frame[frame["kind"] == kind].iloc[0] for kind in ("best", "average"))
     span = interval(best["difference_low"], best["difference_high"])
     return (
-        f"The best member (chosen by hindsight) is right on {best['accuracy']:.3f} of the texts, members on average on {average['accuracy']:.3f}. "
+        f"The best member (chosen by hindsight) is right on {best['accuracy']:.3f} of the texts, "
+        f"members on average on {average['accuracy']:.3f}. "
         f"Best member minus vote: {best['difference']:+.3f} (95 %: {span})."
     )

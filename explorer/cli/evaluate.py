@@ -28,8 +28,8 @@ def evaluate(
 ) -> None:
     """Score prompts on labelled texts.
 
-    Accuracy and macro F1 by rank classification; the share of generated outputs that are no label. Under `accelerate launch`
-    prompts are spread over its processes.
+    Accuracy and macro F1 by rank classification; the share of generated outputs that are no label. Under
+    `accelerate launch` prompts are spread over its processes.
     """
     output, processes = Output(as_json, csv, overwrite=overwrite), Processes()
     with processes.failing_together():
@@ -47,7 +47,10 @@ def evaluate(
         from explorer.evaluation.scoring import Scores
 
         task = labelled(session, data, Columns(text_column, label_column))
-        mine, bare = processes.share([prompt.name for prompt in session.prompts]), no_prompt and processes.first
+        mine, bare = (
+            processes.share([prompt.name for prompt in session.prompts]),
+            no_prompt and processes.first,
+        )
         scores: list[Scores] = []
         if mine:
             chosen = session.only(*mine)
@@ -58,4 +61,8 @@ def evaluate(
     if processes.first:
         result = Scores.joined(found)
         frame = result.to_frame()
-        output.write(lambda: records(frame), lambda: frame, lambda: concluded(result.conclusion, table(frame, wide), wide))
+        output.write(
+            lambda: records(frame),
+            lambda: frame,
+            lambda: concluded(result.conclusion, table(frame, wide), wide),
+        )

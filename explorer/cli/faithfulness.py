@@ -9,14 +9,24 @@ from explorer.cli import options
 from explorer.cli.labelled import Columns, labelled
 from explorer.cli.output import Output, concluded, interval, paragraph, records, table
 from explorer.cli.session import load_model, open_session
-from explorer.wording import count
+from explorer.words.wording import count
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from explorer.evaluation.faithfulness import Faithfulness
 
-FIGURES = ["reading", "accuracy", "low", "high", "agreement", "kl", "difference", "difference_low", "difference_high"]
+FIGURES = [
+    "reading",
+    "accuracy",
+    "low",
+    "high",
+    "agreement",
+    "kl",
+    "difference",
+    "difference_low",
+    "difference_high",
+]
 
 
 def faithfulness(
@@ -24,8 +34,15 @@ def faithfulness(
     data: options.Data,
     labels: options.Labels = None,
     draws: Annotated[int, typer.Option("--draws", min=1, help="Prompts of random words that are run.")] = 5,
-    points: Annotated[int, typer.Option("--points", min=2, help="Points of the curve from the soft prompt to its nearest words.")] = 11,
-    curve: Annotated[str | None, typer.Option("--curve", metavar="FILE", help="That curve as CSV in a file.")] = None,
+    points: Annotated[
+        int,
+        typer.Option(
+            "--points", min=2, help="Points of the curve from the soft prompt to its nearest words."
+        ),
+    ] = 11,
+    curve: Annotated[
+        str | None, typer.Option("--curve", metavar="FILE", help="That curve as CSV in a file.")
+    ] = None,
     seed: options.Seed = 0,
     text_column: options.TextColumn = None,
     label_column: options.LabelColumn = None,
@@ -42,10 +59,13 @@ def faithfulness(
 ) -> None:
     """Score a prompt's nearest words in its place.
 
-    How much accuracy survives when the prompt is replaced by its nearest words? The model is also run without a prompt, with random
-    words, and with the vectors the prompt began as.
+    How much accuracy survives when the prompt is replaced by its nearest words? The model is also run without
+    a prompt, with random words, and with the vectors the prompt began as.
     """
-    output, curve_output = Output(as_json, csv, overwrite=overwrite, beside=curve), Output(csv=curve, overwrite=overwrite)
+    output, curve_output = (
+        Output(as_json, csv, overwrite=overwrite, beside=curve),
+        Output(csv=curve, overwrite=overwrite),
+    )
     session = open_session(
         [prompt],
         model,
@@ -72,15 +92,21 @@ def faithfulness(
 def _text(result: "Faithfulness", frame: "pd.DataFrame", wide: bool) -> str:
     """What the words are worth, then one line for everything that stood in the prompt's place."""
     from explorer.evaluation.faithfulness import NORM_KEPT
-    from explorer.pieces import readable
+    from explorer.words.pieces import readable
 
     words = next(reading.words or () for reading in result.readings if reading.name == "cosine")
-    head = paragraph(f"{count(len(result.task), 'text')}; its nearest words (cosine): {', '.join(map(readable, words))}")
+    head = paragraph(
+        f"{count(len(result.task), 'text')}; its nearest words (cosine): {', '.join(map(readable, words))}"
+    )
     if wide:
         curve = table(result.curve_frame(), wide)
-        rest = f"{head}\n\n{table(frame[FIGURES], wide)}\n\nfrom the soft prompt (share 0) to those words (share 1)\n{curve}"
+        rest = (
+            f"{head}\n\n{table(frame[FIGURES], wide)}\n\nfrom the soft prompt (share 0) to those words "
+            f"(share 1)\n{curve}"
+        )
     else:
         main = frame[~frame["reading"].str.endswith(NORM_KEPT)]
         spans = {"95 %": [interval(row.difference_low, row.difference_high) for row in main.itertuples()]}
-        rest = f"{head}\n\n{table(main[['reading', 'accuracy', 'agreement', 'kl', 'difference']].assign(**spans))}"
+        columns = ["reading", "accuracy", "agreement", "kl", "difference"]
+        rest = f"{head}\n\n{table(main[columns].assign(**spans))}"
     return concluded(f"{result.prompt}: {result.conclusion}", rest, wide)

@@ -8,7 +8,7 @@ from explorer.cli.commandline import advice
 if TYPE_CHECKING:
     from explorer.resolve import Progress
     from explorer.session import Session
-    from explorer.tasks import Task
+    from explorer.texts.tasks import Task
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Columns:
 
     def read(self, data: str, labels: tuple[str, ...] | None, say: "Progress") -> "Task":
         """The labelled texts of a file or hub data set. Raises DataError when they cannot be used."""
-        from explorer.tasks import read_task
+        from explorer.texts.tasks import read_task
 
         task = read_task(data, labels, self.text, self.label)
         for said in task.notes:
@@ -29,7 +29,9 @@ class Columns:
 
 
 def labelled(session: "Session", data: str, columns: Columns) -> "Task":
-    """Labelled texts with the session's class labels; where it has none, with their own, which is said. Raises DataError when they cannot be used."""
+    """Labelled texts with the session's class labels; where it has none, with their own, which is said.
+    Raises DataError when they cannot be used.
+    """
     task = columns.read(data, session.class_labels if session.names_labels else None, session.progress)
     if not session.names_labels:
         session.progress(of_data(session, data, task.labels))
@@ -38,6 +40,8 @@ def labelled(session: "Session", data: str, columns: Columns) -> "Task":
 
 def of_data(session: "Session", data: str, labels: tuple[str, ...]) -> str:
     """That class labels are taken from the data, and how to name others."""
-    names = ", ".join(prompt.name for prompt in session.prompts[:3]) + (", …" if len(session.prompts) > 3 else "")
+    names = ", ".join(prompt.name for prompt in session.prompts[:3]) + (
+        ", …" if len(session.prompts) > 3 else ""
+    )
     verb = "records" if len(session.prompts) == 1 else "record"
     return f"{names} {verb} no class labels; taking those of {data}: {', '.join(labels)}{advice('labels')}"

@@ -7,7 +7,7 @@ import typer
 from explorer.cli.options import Csv, Json, K, Metric, Model, Overwrite, Prompts, Revision, Seed, Wide
 from explorer.cli.output import Output, paragraph, records, table
 from explorer.cli.session import open_session
-from explorer.wording import count
+from explorer.words.wording import count
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,9 +20,21 @@ def neighbors(
     prompts: Prompts,
     k: K = 10,
     metric: Metric = "cosine",
-    include_special: Annotated[bool, typer.Option("--include-special", help="Search control pieces, sentinels and padding rows too.")] = False,
-    merge_variants: Annotated[bool, typer.Option("--merge-variants", help="Leave out a piece that is a nearer one but for case or leading space.")] = False,
-    nulls: Annotated[int, typer.Option("--nulls", min=0, help="Random vectors that cosine and csls are compared with; 0: none.")] = 1000,
+    include_special: Annotated[
+        bool, typer.Option("--include-special", help="Search control pieces, sentinels and padding rows too.")
+    ] = False,
+    merge_variants: Annotated[
+        bool,
+        typer.Option(
+            "--merge-variants", help="Leave out a piece that is a nearer one but for case or leading space."
+        ),
+    ] = False,
+    nulls: Annotated[
+        int,
+        typer.Option(
+            "--nulls", min=0, help="Random vectors that cosine and csls are compared with; 0: none."
+        ),
+    ] = 1000,
     seed: Seed = 0,
     model: Model = None,
     revision: Revision = None,
@@ -37,30 +49,51 @@ def neighbors(
     """
     output = Output(as_json, csv, overwrite=overwrite)
     session = open_session(
-        prompts, model, k=k, metric=metric, nulls=nulls, seed=seed, include_special=include_special, merge_variants=merge_variants, revision=revision
+        prompts,
+        model,
+        k=k,
+        metric=metric,
+        nulls=nulls,
+        seed=seed,
+        include_special=include_special,
+        merge_variants=merge_variants,
+        revision=revision,
     )
     found = session.neighbors()
 
     def text() -> str:
         pairs = zip(session.prompts, found, strict=True)
-        return "\n\n".join(_text(prompt, one, session.vocabulary_of(prompt).name, wide) for prompt, one in pairs)
+        return "\n\n".join(
+            _text(prompt, one, session.vocabulary_of(prompt).name, wide) for prompt, one in pairs
+        )
 
     output.write(lambda: records(found.to_frame()), found.to_frame, text)
 
 
 def _text(prompt: "SoftPrompt", found: "NearestNeighbors", model: str, wide: bool) -> str:
-    """One line a prompt token: what it began as, its neighbors from the nearest on, how near the first is, what that is worth."""
+    """One line a prompt token: what it began as, its neighbors from the nearest on, how near the first is,
+    what that is worth.
+    """
     from explorer.report.tables import neighbor_table
 
     scale = "distance, smaller is closer" if found.metric == "l2" else "higher is closer"
-    said, head = f"{prompt.name}: {found.conclusion}", f"{count(found.token_ids.shape[1], 'nearest piece')} of {model}, {found.metric} ({scale})"
-    shown = with_words(neighbor_table(prompt, found), ["first", "last", "margin", "p", "q"] if wide else ["first", "q"])
+    said, head = (
+        f"{prompt.name}: {found.conclusion}",
+        f"{count(found.token_ids.shape[1], 'nearest piece')} of {model}, {found.metric} ({scale})",
+    )
+    shown = with_words(
+        neighbor_table(prompt, found), ["first", "last", "margin", "p", "q"] if wide else ["first", "q"]
+    )
     shown = shown if wide else shown.rename(columns={"first": found.metric})
-    return f"{paragraph(said, head)}\n{table(shown, wide, ['neighbors'])}\n{paragraph(legend(shown))}".rstrip()
+    return (
+        f"{paragraph(said, head)}\n{table(shown, wide, ['neighbors'])}\n{paragraph(legend(shown))}".rstrip()
+    )
 
 
 def with_words(near: "pd.DataFrame", scores: list[str]) -> "pd.DataFrame":
-    """Position and origin of each token, its neighbors in one column, then some of the scores that are there."""
+    """Position and origin of each token, its neighbors in one column, then some of the scores that are
+    there.
+    """
     ranks = [column for column in near if column.isdigit()]
     words = [", ".join(filter(None, row)) for row in near[ranks].to_numpy()]
     shown = near[["position", "source"]].rename(columns={"source": "began as"}).assign(neighbors=words)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from explorer.files import check_target, csv_bytes, write_file
-from explorer.wording import one_line
+from explorer.system.files import check_target, csv_bytes, write_file
+from explorer.words.wording import one_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,17 +30,28 @@ def note(message: str) -> None:
 
 
 class Output:
-    """Where a command's results go. Made before the work begins, so that an unusable target is refused at once.
+    """Where a command's results go. Made before the work begins, so that an unusable target is refused at
+    once.
 
-    beside: a table that has an Output of its own. Raises WriteError for a target that exists (unless `overwrite`) or cannot be written, and
-    typer.BadParameter when two results are meant for stdout or for one file.
+    beside: a table that has an Output of its own. Raises WriteError for a target that exists (unless
+    `overwrite`) or cannot be written, and typer.BadParameter when two results are meant for stdout or for one
+    file.
     """
 
-    def __init__(self, as_json: bool = False, csv: str | None = None, html: str | None = None, overwrite: bool = False, beside: str | None = None):
+    def __init__(
+        self,
+        as_json: bool = False,
+        csv: str | None = None,
+        html: str | None = None,
+        overwrite: bool = False,
+        beside: str | None = None,
+    ):
         self.as_json, self.csv, self.html, self.overwrite = as_json, csv, html, overwrite
         files = [target for target in (csv, html, beside) if target is not None]
         if as_json + files.count(STDOUT) > 1:
-            raise typer.BadParameter("only one of --json, --csv - and --html - can go to stdout; give the others a file")
+            raise typer.BadParameter(
+                "only one of --json, --csv - and --html - can go to stdout; give the others a file"
+            )
         if len(set(files)) < len(files):
             raise typer.BadParameter(f"found {files[-1]} for two results; give each a file of its own")
         for target in (csv, html):
@@ -85,7 +96,9 @@ def plain(value: Any) -> Any:
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
-    if hasattr(value, "dtype") and value.ndim == 0:  # NumPy scalars: float32 in its own shortest digits, as in CSV
+    if (
+        hasattr(value, "dtype") and value.ndim == 0
+    ):  # NumPy scalars: float32 in its own shortest digits, as in CSV
         value = float(str(value)) if value.dtype.kind == "f" else value.item()
     elif hasattr(value, "ndim"):
         return [plain(item) for item in value]
@@ -99,7 +112,8 @@ def plain(value: Any) -> Any:
 def table(frame: "pd.DataFrame", wide: bool = False, lists: Sequence[str] = ()) -> str:
     """A frame as aligned text, numbers to the right; no line is longer than WIDTH columns unless `wide`.
 
-    Where one would be, text is shortened: first columns named in `lists` (items with commas) at their end, then the widest in the middle.
+    Where one would be, text is shortened: first columns named in `lists` (items with commas) at their end,
+    then the widest in the middle.
     """
     names = list(frame.columns)
     rows = [[plain(value) for value in row] for row in frame.itertuples(index=False)]
@@ -107,12 +121,22 @@ def table(frame: "pd.DataFrame", wide: bool = False, lists: Sequence[str] = ()) 
     widths = [max(width_of(line[n]) for line in shown) for n in range(len(names))]
     numeric = [any(isinstance(row[n], (int, float)) for row in rows) for n in range(len(names))]
     if not wide:
-        widths = _fitted(widths, [0 if right else max(NARROWEST, width_of(name)) for name, right in zip(names, numeric, strict=True)], names, lists)
+        widths = _fitted(
+            widths,
+            [
+                0 if right else max(NARROWEST, width_of(name))
+                for name, right in zip(names, numeric, strict=True)
+            ],
+            names,
+            lists,
+        )
     return "\n".join(_line(line, widths, numeric, [name in lists for name in names]) for line in shown)
 
 
 def _fitted(widths: list[int], least: list[int], names: Sequence[str], lists: Sequence[str]) -> list[int]:
-    """Column widths that fit together; least: how narrow each column may get, 0 for one that is not shortened."""
+    """Column widths that fit together; least: how narrow each column may get, 0 for one that is not
+    shortened.
+    """
     widths = list(widths)
     room = WIDTH - len(GAP) * (len(widths) - 1)
     while sum(widths) > room:
@@ -127,17 +151,27 @@ def _fitted(widths: list[int], least: list[int], names: Sequence[str], lists: Se
 def _line(line: Sequence[str], widths: Sequence[int], numeric: Sequence[bool], lists: Sequence[bool]) -> str:
     cells = []
     for text, width, right, is_list in zip(line, widths, numeric, lists, strict=True):
-        short = text if width_of(text) <= width else _without_end(text, width) if is_list else _without_middle(text, width)
+        short = (
+            text
+            if width_of(text) <= width
+            else _without_end(text, width)
+            if is_list
+            else _without_middle(text, width)
+        )
         space = " " * (width - width_of(short))
         cells.append(space + short if right else short + space)
     return GAP.join(cells).rstrip()
 
 
 def width_of(text: str) -> int:
-    """Columns that a text takes in a terminal: two for a wide East Asian character, none for a combining one."""
+    """Columns that a text takes in a terminal: two for a wide East Asian character, none for a combining
+    one.
+    """
     if text.isascii():
         return len(text)
-    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+    return sum(
+        0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text
+    )
 
 
 def _without_end(text: str, width: int) -> str:
@@ -162,19 +196,28 @@ def _clipped(text: str, width: int) -> str:
 
 def paragraph(*sentences: str) -> str:
     """Sentences as lines of at most WIDTH columns; empty ones are left out."""
-    return "\n".join(textwrap.fill(one_line(sentence), WIDTH, break_on_hyphens=False) for sentence in sentences if sentence)
+    return "\n".join(
+        textwrap.fill(one_line(sentence), WIDTH, break_on_hyphens=False) for sentence in sentences if sentence
+    )
 
 
 def concluded(said: str, rest: str, wide: bool) -> str:
-    """What it comes to, then the tables; after wide tables, whose first line is the header that scripts look for."""
+    """What it comes to, then the tables; after wide tables, whose first line is the header that scripts look
+    for.
+    """
     return f"{rest}\n\n{paragraph(said)}" if wide else f"{paragraph(said)}\n\n{rest}"
 
 
 def entries(words: dict[str, str]) -> str:
     """Names and what they stand for, one below the other; long texts go on in the next line."""
     indent = " " * (max(map(len, words)) + len(GAP))
-    lines = [textwrap.fill(one_line(word), WIDTH - len(indent), break_on_hyphens=False) for word in words.values()]
-    return "\n".join(name.ljust(len(indent)) + textwrap.indent(line, indent).lstrip() for name, line in zip(words, lines, strict=True))
+    lines = [
+        textwrap.fill(one_line(word), WIDTH - len(indent), break_on_hyphens=False) for word in words.values()
+    ]
+    return "\n".join(
+        name.ljust(len(indent)) + textwrap.indent(line, indent).lstrip()
+        for name, line in zip(words, lines, strict=True)
+    )
 
 
 def interval(low: float, high: float) -> str:

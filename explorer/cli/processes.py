@@ -1,4 +1,5 @@
-"""Several processes, as `accelerate launch` starts them: what each takes of the work, and how results come together.
+"""Several processes, as `accelerate launch` starts them: what each takes of the work, and how results come
+together.
 
 Without a launcher there is one process, which takes everything, and Accelerate is not even imported.
 """
@@ -13,7 +14,7 @@ from typing import TypeVar
 from explorer.choices import Device
 from explorer.cli.output import note
 from explorer.errors import ExplorerError, WriteError
-from explorer.files import locked
+from explorer.system.files import locked
 
 T = TypeVar("T")
 
@@ -31,8 +32,14 @@ class Processes:
             from accelerate import PartialState
 
             self._state = PartialState(cpu=not torch.cuda.is_available())
-            atexit.register(self._state.destroy_process_group)  # else gloo's threads may abort a dying interpreter (pytorch #179291)
-            self.count, self.rank, self.device = self._state.num_processes, self._state.process_index, str(self._state.device)
+            atexit.register(
+                self._state.destroy_process_group
+            )  # else gloo's threads may abort a dying interpreter (pytorch #179291)
+            self.count, self.rank, self.device = (
+                self._state.num_processes,
+                self._state.process_index,
+                str(self._state.device),
+            )
 
     @property
     def first(self) -> bool:
@@ -40,7 +47,9 @@ class Processes:
         return self.rank == 0
 
     def device_for(self, asked: Device) -> str:
-        """Where this process runs a model: where it was asked to, else on the device that the launcher gave it."""
+        """Where this process runs a model: where it was asked to, else on the device that the launcher gave
+        it.
+        """
         return self.device if asked == "auto" else asked
 
     def share(self, items: Sequence[T]) -> list[T]:
@@ -48,7 +57,9 @@ class Processes:
         return list(items)[self.rank :: self.count]
 
     def gathered(self, mine: Sequence[T]) -> list[T]:
-        """The items of all processes in the order they were shared out, in the first process; nothing in the others. Waits for all."""
+        """The items of all processes in the order they were shared out, in the first process; nothing in the
+        others. Waits for all.
+        """
         if self._state is None:
             return list(mine)
         from accelerate.utils import gather_object
@@ -58,7 +69,9 @@ class Processes:
 
     @contextmanager
     def alone_in(self, folder: Path) -> Iterator[None]:
-        """Within, no other launch works in this folder: the first process holds its lock for all. Raises WriteError, in all, where one does."""
+        """Within, no other launch works in this folder: the first process holds its lock for all. Raises
+        WriteError, in all, where one does.
+        """
         refused: list[WriteError | None] = [None]
         with ExitStack() as stack:
             if self.first:
@@ -80,7 +93,9 @@ class Processes:
 
     @contextmanager
     def failing_together(self) -> Iterator[None]:
-        """Work that the others wait for: an error here is said with the process it happened in, and ends the launch."""
+        """Work that the others wait for: an error here is said with the process it happened in, and ends the
+        launch.
+        """
         try:
             yield
         except ExplorerError as error:

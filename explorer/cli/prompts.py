@@ -6,7 +6,7 @@ import typer
 
 from explorer.cli.options import Csv, Json, Overwrite, Wide
 from explorer.cli.output import Output, note, paragraph, records, table
-from explorer.wording import count
+from explorer.words.wording import count
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -15,7 +15,12 @@ SHOWN = ["name", "task", "initialization", "seed", "length", "dev_accuracy", "ga
 
 
 def prompts(
-    folder: Annotated[str | None, typer.Argument(metavar="DIR", show_default=False, help="Where to look. Default: checkpoints/prompts.")] = None,
+    folder: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="DIR", show_default=False, help="Where to look. Default: checkpoints/prompts."
+        ),
+    ] = None,
     wide: Wide = False,
     as_json: Json = False,
     csv: Csv = None,

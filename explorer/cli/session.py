@@ -1,4 +1,6 @@
-"""A session from what was typed. Doubts about prompts and models are said on stderr, once, with the flag that mends them."""
+"""A session from what was typed. Doubts about prompts and models are said on stderr, once, with the flag that
+mends them.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -25,19 +27,27 @@ def open_session(
 ) -> "Session":
     """Read prompts given by path, name or hub id, and find the vocabulary of each.
 
-    revision: of those that are repositories on the hub. template: as typed.
-    settings: fields of `explorer.resolve.Settings`. Raises PromptError for a prompt that is missing, damaged or of another width
+    revision: of those that are repositories on the hub. template: as typed. settings: fields of
+    `explorer.resolve.Settings`. Raises PromptError for a prompt that is missing, damaged or of another width
     than the model, ModelError for a model that is missing.
     """
     from explorer.formats import local, read_prompt, told_apart
-    from explorer.hub import is_cached
     from explorer.resolve import Loader, Settings
     from explorer.session import Session
+    from explorer.system.hub import is_cached
 
     places = [local(prompt) for prompt in typed]
     asked = [revision if len(typed) == 1 or place is None or is_cached(place) else None for place in places]
-    prompts = told_apart([read_prompt(prompt, revision=one) for prompt, one in zip(typed, asked, strict=True)])
-    session = Session(prompts, model, Settings(template=template_value(template), **settings), Loader(device, dtype), progress)
+    prompts = told_apart(
+        [read_prompt(prompt, revision=one) for prompt, one in zip(typed, asked, strict=True)]
+    )
+    session = Session(
+        prompts,
+        model,
+        Settings(template=template_value(template), **settings),
+        Loader(device, dtype),
+        progress,
+    )
     for doubt in session.notes:
         progress(f"{doubt}{advice(doubt.setting)}")
     return session

@@ -15,22 +15,51 @@ from explorer.errors import DataError
 if TYPE_CHECKING:
     from explorer.evaluation.domain_shift import Answered, DomainShift
     from explorer.session import Session
-    from explorer.tasks import Task
+    from explorer.texts.tasks import Task
     from explorer.tuning.whole_models import TunedModel
 
 
 def shift(
     prompts: options.Prompts,
-    source: Annotated[str, typer.Option("--source", metavar="FILE", show_default=False, help="Labelled texts of the domain they were tuned on, held out.")],
-    target: Annotated[list[str], typer.Option("--target", metavar="FILE", show_default=False, help="Labelled texts of another domain; may be repeated.")],
+    source: Annotated[
+        str,
+        typer.Option(
+            "--source",
+            metavar="FILE",
+            show_default=False,
+            help="Labelled texts of the domain they were tuned on, held out.",
+        ),
+    ],
+    target: Annotated[
+        list[str],
+        typer.Option(
+            "--target",
+            metavar="FILE",
+            show_default=False,
+            help="Labelled texts of another domain; may be repeated.",
+        ),
+    ],
     tuned_model: Annotated[
-        list[str] | None, typer.Option("--tuned-model", metavar="DIR", help="A model of `train --tune model` to compare with; may be repeated.")
+        list[str] | None,
+        typer.Option(
+            "--tuned-model",
+            metavar="DIR",
+            help="A model of `train --tune model` to compare with; may be repeated.",
+        ),
     ] = None,
-    renamed: Annotated[list[str] | None, typer.Option("--map", metavar="LABEL=LABEL", help="What a target's label is called in the source.")] = None,
+    renamed: Annotated[
+        list[str] | None,
+        typer.Option("--map", metavar="LABEL=LABEL", help="What a target's label is called in the source."),
+    ] = None,
     labels: options.Labels = None,
     no_prompt: options.NoPrompt = False,
-    generate: Annotated[bool, typer.Option("--generate/--no-generate", help="Also generate, for the invalid-output rate.")] = True,
-    summary: Annotated[str | None, typer.Option("--summary", metavar="FILE", help="Means and deviations over seeds as CSV in a file.")] = None,
+    generate: Annotated[
+        bool, typer.Option("--generate/--no-generate", help="Also generate, for the invalid-output rate.")
+    ] = True,
+    summary: Annotated[
+        str | None,
+        typer.Option("--summary", metavar="FILE", help="Means and deviations over seeds as CSV in a file."),
+    ] = None,
     text_column: options.TextColumn = None,
     label_column: options.LabelColumn = None,
     max_length: options.MaxLength = LONGEST_INPUT,
@@ -46,10 +75,14 @@ def shift(
 ) -> None:
     """Measure accuracy on other domains than the one tuned on.
 
-    Prompts, and whole models beside them: accuracy on the source and on every target, mean ± deviation over seeds, and paired
-    differences; 95 % intervals over seeds and texts. Under `accelerate launch` prompts and models are spread over its processes.
+    Prompts, and whole models beside them: accuracy on the source and on every target, mean ± deviation over
+    seeds, and paired differences; 95 % intervals over seeds and texts. Under `accelerate launch` prompts and
+    models are spread over its processes.
     """
-    output, summary_output = Output(as_json, csv, overwrite=overwrite, beside=summary), Output(csv=summary, overwrite=overwrite)
+    output, summary_output = (
+        Output(as_json, csv, overwrite=overwrite, beside=summary),
+        Output(csv=summary, overwrite=overwrite),
+    )
     names, processes = _renaming(renamed or []), Processes()
     with processes.failing_together():
         session = open_session(
@@ -76,7 +109,11 @@ def shift(
     frame = result.to_frame()
     if summary is not None:
         summary_output.write(lambda: None, result.summary)
-    output.write(lambda: records(frame), lambda: frame, lambda: concluded(result.conclusion, _wide(result) if wide else _text(result), wide))
+    output.write(
+        lambda: records(frame),
+        lambda: frame,
+        lambda: concluded(result.conclusion, _wide(result) if wide else _text(result), wide),
+    )
 
 
 def _renaming(pairs: list[str]) -> dict[str, str]:
@@ -85,23 +122,32 @@ def _renaming(pairs: list[str]) -> dict[str, str]:
     for pair in pairs:
         old, sign, new = (part.strip() for part in pair.partition("="))
         if not old or not sign or not new or found.get(old, new) != new:
-            raise typer.BadParameter(f"found {pair!r}; expected LABEL=LABEL, each label once, such as pos=positive", param_hint="--map")
+            raise typer.BadParameter(
+                f"found {pair!r}; expected LABEL=LABEL, each label once, such as pos=positive",
+                param_hint="--map",
+            )
         found[old] = new
     return found
 
 
 def _domains(files: tuple[str, ...]) -> tuple[str, ...]:
     """What the domains are called: by their files' tasks, or by the files where two tasks share a name."""
-    from explorer.tasks import task_name
+    from explorer.texts.tasks import task_name
 
     if len(set(files)) < len(files):
-        raise typer.BadParameter("found a file twice; expected the source and other files as targets", param_hint="--target")
+        raise typer.BadParameter(
+            "found a file twice; expected the source and other files as targets", param_hint="--target"
+        )
     domains = tuple(task_name(file) for file in files)
     return domains if len(set(domains)) == len(domains) else files
 
 
-def _tasks(session: "Session", files: tuple[str, ...], names: dict[str, str], columns: Columns) -> "list[Task]":
-    """The texts of every domain under its name, with the source's labels: those of the session, where it has none those of the source's texts."""
+def _tasks(
+    session: "Session", files: tuple[str, ...], names: dict[str, str], columns: Columns
+) -> "list[Task]":
+    """The texts of every domain under its name, with the source's labels: those of the session, where it has
+    none those of the source's texts.
+    """
     from dataclasses import replace
 
     from explorer.evaluation.domain_shift import mapped
@@ -112,24 +158,34 @@ def _tasks(session: "Session", files: tuple[str, ...], names: dict[str, str], co
     if labels is None:
         labels = tuple(dict.fromkeys(names.get(label, label) for label in read[0].labels))
         session.progress(of_data(session, files[0], labels))
-    return [replace(mapped(task, names, labels), name=domain) for task, domain in zip(read, domains, strict=True)]
+    return [
+        replace(mapped(task, names, labels), name=domain) for task, domain in zip(read, domains, strict=True)
+    ]
 
 
 def _tuned(folders: list[str], labels: tuple[str, ...]) -> "list[TunedModel]":
-    """The tuned models to compare with. Raises ModelError for a folder without one, DataError for one of other labels."""
+    """The tuned models to compare with. Raises ModelError for a folder without one, DataError for one of
+    other labels.
+    """
     from explorer.tuning.whole_models import read_tuned_model
 
     models = [read_tuned_model(folder) for folder in folders]
     for one in models:
         if set(one.labels) != set(labels):
             raise DataError(
-                f"{one.path}: was tuned on the labels {', '.join(one.labels)}; expected {', '.join(labels)}: leave it out or name the labels", "labels"
+                f"{one.path}: was tuned on the labels {', '.join(one.labels)}; expected "
+                f"{', '.join(labels)}: leave it out or name the labels",
+                "labels",
             )
     return models
 
 
-def _answers(session: "Session", tasks: "list[Task]", no_prompt: bool, generate: bool, processes: Processes) -> "tuple[list[Answered], list[Answered]]":
-    """What this process's prompts answer, and, in the first process, what the bare model does if asked for."""
+def _answers(
+    session: "Session", tasks: "list[Task]", no_prompt: bool, generate: bool, processes: Processes
+) -> "tuple[list[Answered], list[Answered]]":
+    """What this process's prompts answer, and, in the first process, what the bare model does if asked
+    for.
+    """
     mine, bare = processes.share([prompt.name for prompt in session.prompts]), no_prompt and processes.first
     if not mine:
         return [], []
@@ -145,7 +201,12 @@ def _of_model(one: "TunedModel", session: "Session", tasks: "list[Task]", genera
     from explorer.resolve import Loader
 
     session.progress(f"loading {one.path}")
-    frozen = Loader(session.loader.device, session.loader.dtype).frozen(str(one.path)).limited(session.settings.max_length).templated(session.template)
+    frozen = (
+        Loader(session.loader.device, session.loader.dtype)
+        .frozen(str(one.path))
+        .limited(session.settings.max_length)
+        .templated(session.template)
+    )
     return answer_with_model(frozen, one.name, one.seed, tasks, generate, session.progress)
 
 
@@ -153,11 +214,20 @@ def _text(result: "DomainShift") -> str:
     """Accuracy of every prompt or model on every domain, means over seeds, and how much is lost."""
     frame, means, differences = result.to_frame(), result.summary(), result.differences()
     parts = [table(frame[["prompt", "target", "n", "accuracy", "macro_f1", "drop"]])]
-    spans = [interval(row.drop_low, row.drop_high) if row.target != row.source else "" for row in means.itertuples()]
-    over_seeds = means[["initialization", "target", "runs", "accuracy", "deviation", "drop"]].assign(**{"95 % of the drop": spans})
-    parts.append(f"means over seeds; drop: accuracy on {result.domains[0]} minus accuracy here\n{table(over_seeds)}")
+    spans = [
+        interval(row.drop_low, row.drop_high) if row.target != row.source else ""
+        for row in means.itertuples()
+    ]
+    over_seeds = means[["initialization", "target", "runs", "accuracy", "deviation", "drop"]].assign(
+        **{"95 % of the drop": spans}
+    )
+    parts.append(
+        f"means over seeds; drop: accuracy on {result.domains[0]} minus accuracy here\n{table(over_seeds)}"
+    )
     if len(differences):
-        shown = differences[["target", "difference"]].assign(**{"95 %": [interval(row.low, row.high) for row in differences.itertuples()]})
+        shown = differences[["target", "difference"]].assign(
+            **{"95 %": [interval(row.low, row.high) for row in differences.itertuples()]}
+        )
         parts.append(f"prompt tuning minus model tuning, paired over texts\n{table(shown)}")
     return "\n\n".join(parts)
 

@@ -1,16 +1,20 @@
-"""What visitors may do here. A read-only dashboard takes no files and never runs the model: it shows what lies in its folder of prompts."""
+"""What visitors may do here. A read-only dashboard takes no files and never runs the model: it shows what
+lies in its folder of prompts.
+"""
 
 import os
 import re
 import tempfile
 from pathlib import Path
 
-from explorer.files import BUNDLE, MODELS, PROMPTS, cache_folder
+from explorer.system.files import BUNDLE, MODELS, PROMPTS, cache_folder
 
 READ_ONLY = "EXPLORER_READ_ONLY"
 """set to 1: no uploads, no model"""
 FOLDERS = "EXPLORER_FOLDERS"
-"""set to 1 where the app serves only whoever sits at this machine: behind a proxy every visitor looks like that"""
+"""set to 1 where the app serves only whoever sits at this machine: behind a proxy every visitor looks like
+that
+"""
 
 
 def folders() -> bool:
@@ -28,7 +32,9 @@ _PATH = re.compile(r"(?<![\w/.])/(?:[^\s/:;,()'\"]+/)+")
 
 
 def without_paths(text: str) -> str:
-    """A text without the folders of this server: what is named by its path keeps its last part. As it is where visitors may name folders themselves."""
+    """A text without the folders of this server: what is named by its path keeps its last part. As it is
+    where visitors may name folders themselves.
+    """
     return text if folders() else _PATH.sub("", without_roots(text))
 
 

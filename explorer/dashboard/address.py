@@ -7,7 +7,7 @@ import streamlit as st
 from explorer.choices import GROUPINGS, METRICS
 from explorer.dashboard.controls import LARGEST_K
 from explorer.dashboard.markdown import safe
-from explorer.wording import printable
+from explorer.words.wording import printable
 
 _LOST, _READ = "lost", "address read"
 LONGEST, MOST = 60, 5
@@ -15,7 +15,9 @@ LONGEST, MOST = 60, 5
 
 
 def read(prompts: Collection[str]) -> None:
-    """Look once a visit, before any control has put the address right, for what it asks for and the page cannot show; prompts: names there are."""
+    """Look once a visit, before any control has put the address right, for what it asks for and the page
+    cannot show; prompts: names there are.
+    """
     if _READ in st.session_state:
         return
     st.session_state[_READ] = True
@@ -36,21 +38,33 @@ def forget() -> None:
 
 
 def _lost(prompts: Collection[str]) -> list[str]:
-    asked = {key: [value for value in st.query_params.get_all(key) if value] for key in ("prompts", "metric", "by", "k", "token")}
+    asked = {
+        key: [value for value in st.query_params.get_all(key) if value]
+        for key in ("prompts", "metric", "by", "k", "token")
+    }
     gone = [name for name in asked["prompts"] if name not in prompts]
     said = []
     if gone:
         more = f" and {len(gone) - MOST} more" if len(gone) > MOST else ""
-        said.append(f"The address names {', '.join(map(_cut, gone[:MOST]))}{more}: not here. What is uploaded goes when its page is loaded anew.")
+        said.append(
+            f"The address names {', '.join(map(_cut, gone[:MOST]))}{more}: not here. What is uploaded "
+            "goes when its page is loaded anew."
+        )
     for key, known in (("metric", METRICS), ("by", GROUPINGS)):
-        said += [f"The address asks for the {_NAMES[key]} {_cut(value)}; there are {', '.join(known)}." for value in asked[key] if value not in known]
+        said += [
+            f"The address asks for the {_NAMES[key]} {_cut(value)}; there are {', '.join(known)}."
+            for value in asked[key]
+            if value not in known
+        ]
     said += [
         f"The address asks for k = {_cut(value)}; it goes from 1 to {LARGEST_K}."
         for value in asked["k"]
         if not (value.isdecimal() and 1 <= int(value[:6]) <= LARGEST_K)
     ]
     return said + [
-        f"The address asks for token {_cut(value)}; tokens are numbered from 0." for value in asked["token"] if not (value.isdecimal() or value == "none")
+        f"The address asks for token {_cut(value)}; tokens are numbered from 0."
+        for value in asked["token"]
+        if not (value.isdecimal() or value == "none")
     ]
 
 

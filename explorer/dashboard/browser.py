@@ -1,10 +1,11 @@
 """What every page asks of the browser, in one component that shows nothing.
 
-*Back* goes back one page: what changes in the address of a page replaces its entry in the history. Streamlit adds an entry whenever the server rewrites
-the query of the address (1.67: `handlePageInfoChanged`), so that *Back* seemed to do nothing.
+*Back* goes back one page: what changes in the address of a page replaces its entry in the history. Streamlit
+adds an entry whenever the server rewrites the query of the address (1.67: `handlePageInfoChanged`), so that
+*Back* seemed to do nothing.
 
-The scripts that draw charts and tables, up to 5 MB each, are fetched while the server reads the prompts: Streamlit fetches each of them only when the first
-chart or table is sent.
+The scripts that draw charts and tables, up to 5 MB each, are fetched while the server reads the prompts:
+Streamlit fetches each of them only when the first chart or table is sent.
 """
 
 from pathlib import Path

@@ -1,6 +1,8 @@
-"""What visitors share: the prompts on disk, vocabularies, the one frozen model in memory, example texts. And how a page says what it waits for.
+"""What visitors share: the prompts on disk, vocabularies, the one frozen model in memory, example texts. And
+how a page says what it waits for.
 
-Readings are not cached here: a `Session` makes each once for a vocabulary (`analysis.memo`), so pages call its methods through `reading`.
+Readings are not cached here: a `Session` makes each once for a vocabulary (`analysis.memo`), so pages call
+its methods through `reading`.
 """
 
 import gc
@@ -18,23 +20,23 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 import pandas as pd
 import streamlit as st
 
-from explorer import hub
 from explorer.analysis.memo import Memo, remembered
 from explorer.choices import Device, Dtype
 from explorer.dashboard.access import read_only, without_paths
 from explorer.dashboard.markdown import safe
 from explorer.errors import DataError, ExplorerError, ModelError
-from explorer.files import ANSWERS, EXAMPLES, MODELS, PROMPTS, STUDY
 from explorer.formats import find_prompts
 from explorer.formats.places import of_other_models
-from explorer.interruption import asking
 from explorer.kept import Kept
 from explorer.prompt import SoftPrompt
 from explorer.resolve import Loader, Progress
 from explorer.session import Session
-from explorer.tasks import Task, read_task
+from explorer.system import hub
+from explorer.system.files import ANSWERS, EXAMPLES, MODELS, PROMPTS, STUDY
+from explorer.system.interruption import asking
+from explorer.texts.tasks import Task, read_task
 from explorer.vocabulary import Vocabulary
-from explorer.wording import count, printable
+from explorer.words.wording import count, printable
 
 if TYPE_CHECKING:
     from explorer.evaluation.ensemble import PassTimes
@@ -52,7 +54,9 @@ VOCABULARY_BYTES = 2**30
 ASKED_EVERY = 0.5
 """seconds between two looks at whether the visitor that work is done for is still there"""
 FAILURE_KEPT, MOST_FAILURES = 300, 100
-"""seconds for which a model that was not found is not sought again, and how many such are remembered: asking a hub that does not answer takes long"""
+"""seconds for which a model that was not found is not sought again, and how many such are remembered: asking
+a hub that does not answer takes long
+"""
 
 
 @dataclass(frozen=True)
@@ -67,13 +71,18 @@ class Broken:
 
 
 def collection() -> tuple[SoftPrompt | Broken, ...]:
-    """Everything below the folder of EXPLORER_PROMPTS (default: the bundled prompts whose models are here), read again when a file changed.
+    """Everything below the folder of EXPLORER_PROMPTS (default: the bundled prompts whose models are here),
+    read again when a file changed.
 
     The prompts stay the same objects until then: readings are remembered by them. Each has a name of its own.
     """
     given = os.environ.get("EXPLORER_PROMPTS")
     own = _read(given or str(PROMPTS), state(given or str(PROMPTS)), id(SoftPrompt))
-    return own if given else own + tuple(prompt for folder in of_other_models() for prompt in _of_other_model(folder))
+    return (
+        own
+        if given
+        else own + tuple(prompt for folder in of_other_models() for prompt in _of_other_model(folder))
+    )
 
 
 def _of_other_model(folder: Path) -> tuple[SoftPrompt | Broken, ...]:
@@ -97,7 +106,9 @@ def state(path: str) -> str:
 
 @st.cache_resource(max_entries=4, show_spinner="Reading the prompts")
 def _read(folder: str, state: str, code: int) -> tuple[SoftPrompt | Broken, ...]:
-    """`code` changes when modules are edited and loaded anew: what was cached before is of another class then."""
+    """`code` changes when modules are edited and loaded anew: what was cached before is of another class
+    then.
+    """
     found = list(find_prompts(folder))
     names = [prompt.name for _, prompt in found if isinstance(prompt, SoftPrompt)]
     read: list[SoftPrompt | Broken] = []
@@ -115,7 +126,8 @@ def _read(folder: str, state: str, code: int) -> tuple[SoftPrompt | Broken, ...]
 
 
 class SharedLoader(Loader):
-    """Vocabularies and one frozen model, shared by all visitors: read again when a model's files change, bounded, safe in threads.
+    """Vocabularies and one frozen model, shared by all visitors: read again when a model's files change,
+    bounded, safe in threads.
 
     Whoever asks for what is being read waits for it, nobody else does.
     """
@@ -128,7 +140,9 @@ class SharedLoader(Loader):
         self._loaded: tuple[tuple[str, str], FrozenModel] | None = None
 
     def vocabulary(self, model: str) -> Vocabulary:
-        """The vocabulary of a model. Raises ModelError when it cannot be read; a failure is remembered for some minutes."""
+        """The vocabulary of a model. Raises ModelError when it cannot be read; a failure is remembered for
+        some minutes.
+        """
         key = model, model_state(model)
         return self._read_vocabularies.get(key, lambda: self._vocabulary(key))
 
@@ -146,10 +160,16 @@ class SharedLoader(Loader):
 
     def kept(self, vocabulary: Vocabulary) -> Kept | None:
         """What a bundled model answered before, which travels with it."""
-        return _kept(vocabulary.path, state(str(ANSWERS))) if vocabulary.path is not None and bundled(vocabulary) else None
+        return (
+            _kept(vocabulary.path, state(str(ANSWERS)))
+            if vocabulary.path is not None and bundled(vocabulary)
+            else None
+        )
 
     def frozen(self, model: str) -> "FrozenModel":
-        """The frozen model; another one in memory makes room first. Raises ModelError when it cannot be loaded, ExplorerError when nothing may run."""
+        """The frozen model; another one in memory makes room first. Raises ModelError when it cannot be
+        loaded, ExplorerError when nothing may run.
+        """
         if read_only():
             raise ExplorerError("this dashboard is read-only and runs no model")
         from explorer.models.family import load_frozen
@@ -189,8 +209,12 @@ def _kept(model: Path, state: str) -> Kept:
 
 @st.cache_resource(show_spinner=False)
 def loader() -> SharedLoader:
-    """The one loader of this server. EXPLORER_DEVICE and EXPLORER_DTYPE say where its model runs and in which precision."""
-    return SharedLoader(_asked("EXPLORER_DEVICE", get_args(Device)), _asked("EXPLORER_DTYPE", get_args(Dtype)))
+    """The one loader of this server. EXPLORER_DEVICE and EXPLORER_DTYPE say where its model runs and in which
+    precision.
+    """
+    return SharedLoader(
+        _asked("EXPLORER_DEVICE", get_args(Device)), _asked("EXPLORER_DTYPE", get_args(Dtype))
+    )
 
 
 def _asked(variable: str, choices: tuple[str, ...]) -> Any:
@@ -240,7 +264,9 @@ def _waiting(said: str) -> Iterator[None]:
             place.caption(safe(message))
 
         def still_here() -> None:
-            """Streamlit ends the run of a page whose visitor has left, or has clicked elsewhere, when the page shows something."""
+            """Streamlit ends the run of a page whose visitor has left, or has clicked elsewhere, when the
+            page shows something.
+            """
             if time.monotonic() - when > ASKED_EVERY:
                 heard(shown)
 
@@ -262,7 +288,13 @@ def counted(said: str, task: Task, make: Callable[..., T], *given: object, **set
     with _waiting(said):
         bar = st.empty()
         try:
-            return make(*given, share=lambda done: bar.progress(done, f"{round(done * len(task)):,} of {count(len(task), 'text')}"), **settings)
+            return make(
+                *given,
+                share=lambda done: bar.progress(
+                    done, f"{round(done * len(task)):,} of {count(len(task), 'text')}"
+                ),
+                **settings,
+            )
         finally:
             bar.empty()
 
@@ -271,7 +303,9 @@ def counted(said: str, task: Task, make: Callable[..., T], *given: object, **set
 
 
 def answers(session: Session, text: str) -> "tuple[Predictions, float]":
-    """What every prompt, and no prompt, answers on a text, and the seconds it took, without loading the model."""
+    """What every prompt, and no prompt, answers on a text, and the seconds it took, without loading the
+    model.
+    """
 
     def make() -> "tuple[Predictions, float]":
         frozen = session.model
@@ -279,7 +313,9 @@ def answers(session: Session, text: str) -> "tuple[Predictions, float]":
         start = time.perf_counter()
         return session.predict(text, no_prompt=True), time.perf_counter() - start
 
-    return remembered(session.vocabulary, ("answers", session.prompts, text, session.class_labels, session.template), make)
+    return remembered(
+        session.vocabulary, ("answers", session.prompts, text, session.class_labels, session.template), make
+    )
 
 
 def written(session: Session, text: str) -> dict[str, str]:
@@ -288,7 +324,12 @@ def written(session: Session, text: str) -> dict[str, str]:
 
     def make() -> dict[str, str]:
         found = session.model.generate([*session.prompts, None], [text], max_new_tokens=WRITTEN)
-        return {name: said for name, (said,) in zip([*(prompt.name for prompt in session.prompts), NO_PROMPT], found, strict=True)}
+        return {
+            name: said
+            for name, (said,) in zip(
+                [*(prompt.name for prompt in session.prompts), NO_PROMPT], found, strict=True
+            )
+        }
 
     return remembered(session.vocabulary, ("written", session.prompts, text, session.template), make)
 
@@ -298,7 +339,9 @@ def pass_times(session: Session, texts: tuple[str, ...]) -> "PassTimes":
     from explorer.evaluation.ensemble import pass_times as measure
 
     key = ("pass times", session.prompts, texts, session.class_labels, session.template)
-    return remembered(session.vocabulary, key, lambda: measure(session.model, session.prompts, texts, session.class_labels))
+    return remembered(
+        session.vocabulary, key, lambda: measure(session.model, session.prompts, texts, session.class_labels)
+    )
 
 
 # Texts and tables
@@ -317,7 +360,9 @@ def domains() -> tuple[str, ...]:
 
 @st.cache_data(max_entries=8, show_spinner=False)
 def uploaded(name: str, content: bytes, labels: tuple[str, ...]) -> Task:
-    """Labelled texts of an uploaded file, read from a private temporary file. Raises DataError for what is no task of these labels."""
+    """Labelled texts of an uploaded file, read from a private temporary file. Raises DataError for what is no
+    task of these labels.
+    """
     with TemporaryDirectory() as private:
         path = Path(private) / f"texts{Path(name).suffix.lower()}"
         path.write_bytes(content)
@@ -326,7 +371,10 @@ def uploaded(name: str, content: bytes, labels: tuple[str, ...]) -> Task:
         except ExplorerError as error:
             raise DataError(str(error).replace(str(path), name)) from error
     if len(task) > LONGEST_UPLOAD:
-        raise DataError(f"{name}: {len(task):,} texts; expected at most {LONGEST_UPLOAD:,} here: use `python -m explorer faithfulness`")
+        raise DataError(
+            f"{name}: {len(task):,} texts; expected at most {LONGEST_UPLOAD:,} here: use `python -m "
+            "explorer faithfulness`"
+        )
     return replace(task, name=name, notes=tuple(note.replace(str(path), name) for note in task.notes))
 
 

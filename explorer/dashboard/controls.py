@@ -10,7 +10,9 @@ DIRECTION = dict.fromkeys(METRICS, "higher is closer") | {"l2": "a distance: sma
 
 def k(smallest: int = 1) -> int:
     """How many neighbors of each prompt token."""
-    return st.number_input("k, neighbors of a token", smallest, LARGEST_K, 10, key="k", bind="query-params", width=150)
+    return st.number_input(
+        "k, neighbors of a token", smallest, LARGEST_K, 10, key="k", bind="query-params", width=150
+    )
 
 
 def metric() -> Metric:
@@ -22,14 +24,29 @@ def metric() -> Metric:
         required=True,
         key="metric",
         bind="query-params",
-        help="Whitened: cosine, with the same energy in every direction. CSLS: cosine, corrected for pieces near to everything. L2 and dot: length counts.",
+        help=(
+            "Whitened: cosine, with the same energy in every direction. CSLS: cosine, corrected for "
+            "pieces near to everything. L2 and dot: length counts."
+        ),
     )
     return chosen or METRICS[0]
 
 
-def labels(title: str, key: str, placeholder: str, help: str | None = None, linked: bool = False) -> tuple[str, ...]:
+def labels(
+    title: str, key: str, placeholder: str, help: str | None = None, linked: bool = False
+) -> tuple[str, ...]:
     """Different labels typed with commas between them; linked: the address holds them."""
-    typed = st.text_input(title, max_chars=500, key=key, placeholder=placeholder, help=help, bind="query-params" if linked else None) or ""
+    typed = (
+        st.text_input(
+            title,
+            max_chars=500,
+            key=key,
+            placeholder=placeholder,
+            help=help,
+            bind="query-params" if linked else None,
+        )
+        or ""
+    )
     return tuple(dict.fromkeys(label.strip() for label in typed.split(",") if label.strip()))
 
 

@@ -10,7 +10,9 @@ from explorer.dashboard.markdown import safe
 from explorer.errors import ExplorerError
 
 MENDED_BY = {"model": "start the app with the model to read them with"}
-"""what to do on the dashboard, by the setting that an error names; other settings have a control on the page"""
+"""what to do on the dashboard, by the setting that an error names; other settings have a control on the
+page
+"""
 
 
 def in_words(error: ExplorerError) -> str:
@@ -26,7 +28,9 @@ def hinted(text: str, setting: str | None) -> str:
 
 @contextmanager
 def shown() -> Iterator[None]:
-    """Show an ExplorerError where it happens and let the rest of the app live; anything else is a bug and is raised."""
+    """Show an ExplorerError where it happens and let the rest of the app live; anything else is a bug and is
+    raised.
+    """
     try:
         yield
     except ExplorerError as error:

@@ -1,4 +1,6 @@
-"""The token in focus: chosen in the sidebar, in a chart or in a table, marked on every page. The address holds it."""
+"""The token in focus: chosen in the sidebar, in a chart or in a table, marked on every page. The address
+holds it.
+"""
 
 from collections.abc import Sequence
 
@@ -7,12 +9,12 @@ import streamlit as st
 from explorer.dashboard import cache
 from explorer.dashboard.limits import MOST_TOKENS
 from explorer.dashboard.markdown import safe
-from explorer.files import PACKAGE
 from explorer.formats.names import number_of
-from explorer.pieces import readable
 from explorer.prompt import SoftPrompt
 from explorer.report.tables import sources
 from explorer.session import Session
+from explorer.system.files import PACKAGE
+from explorer.words.pieces import readable
 
 PROMPT, TOKEN = "prompt", "token"
 NONE = "none"
@@ -24,15 +26,29 @@ def sidebar(chosen: Sequence[SoftPrompt]) -> None:
     if not chosen:
         return
     names = [prompt.name for prompt in chosen]
-    name = st.selectbox("In detail", names, key=PROMPT, bind="query-params", help="The prompt that pages about one prompt show.")
+    name = st.selectbox(
+        "In detail",
+        names,
+        key=PROMPT,
+        bind="query-params",
+        help="The prompt that pages about one prompt show.",
+    )
     shown = chosen[names.index(name)] if name in names else chosen[0]
     positions = [NONE, *map(str, range(min(shown.length, MOST_TOKENS)))]
-    st.selectbox("Token in focus", positions, key=TOKEN, bind="query-params", help="Marked on every page. A click in a chart or table chooses it too.")
+    st.selectbox(
+        "Token in focus",
+        positions,
+        key=TOKEN,
+        bind="query-params",
+        help="Marked on every page. A click in a chart or table chooses it too.",
+    )
 
 
 def prompt(session: Session) -> SoftPrompt:
     """The prompt in detail; the first of the session's when it is not among them."""
-    return next((one for one in session.prompts if one.name == st.session_state.get(PROMPT)), session.prompts[0])
+    return next(
+        (one for one in session.prompts if one.name == st.session_state.get(PROMPT)), session.prompts[0]
+    )
 
 
 def position(one: SoftPrompt) -> int | None:
@@ -59,7 +75,9 @@ PAGES = {
 
 
 def panel(session: Session, here: str) -> None:
-    """The token in focus in one line, and the way to it on the other pages; nothing when it is none of the prompt in detail."""
+    """The token in focus in one line, and the way to it on the other pages; nothing when it is none of the
+    prompt in detail.
+    """
     one = prompt(session)
     token = position(one)
     if token is None:
@@ -78,4 +96,11 @@ def panel(session: Session, here: str) -> None:
             for page, (title, icon) in PAGES.items():
                 if page != here:
                     st.page_link(str(PAGES_FOLDER / f"{page}.py"), label=title, icon=icon)
-            st.button("Out of focus", on_click=choose, args=(one.name, None), icon=":material/close:", type="tertiary", key="out-of-focus")
+            st.button(
+                "Out of focus",
+                on_click=choose,
+                args=(one.name, None),
+                icon=":material/close:",
+                type="tertiary",
+                key="out-of-focus",
+            )

@@ -1,4 +1,5 @@
-"""What the server refuses before Streamlit sees it: other hosts where folders may be opened, uploads beyond bounds; headers of every answer.
+"""What the server refuses before Streamlit sees it: other hosts where folders may be opened, uploads beyond
+bounds; headers of every answer.
 
 Pure ASGI, and all of it holds for whoever speaks to the server without a browser too.
 """
@@ -10,7 +11,13 @@ from ipaddress import ip_address
 from typing import Any
 
 from explorer.dashboard.access import folders, read_only
-from explorer.dashboard.limits import MOST_BYTES, MOST_BYTES_TOGETHER, MOST_FILES, MOST_FILES_TOGETHER, UPLOADS_BOUNDED
+from explorer.dashboard.limits import (
+    MOST_BYTES,
+    MOST_BYTES_TOGETHER,
+    MOST_FILES,
+    MOST_FILES_TOGETHER,
+    UPLOADS_BOUNDED,
+)
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -24,11 +31,15 @@ HEADERS = {
     b"content-security-policy": b"frame-ancestors 'self'; base-uri 'self'; object-src 'none'",
     b"referrer-policy": b"same-origin",
 }
-"""of every answer, where Streamlit gives none; scripts and styles are not named, since Streamlit's own are written into its page"""
+"""of every answer, where Streamlit gives none; scripts and styles are not named, since Streamlit's own are
+written into its page
+"""
 
 
 def of_this_machine(host: str) -> bool:
-    """Whether a Host header names this machine itself. A page of others that a name server points here (DNS rebinding) has its own name there."""
+    """Whether a Host header names this machine itself. A page of others that a name server points here (DNS
+    rebinding) has its own name there.
+    """
     name = host.rpartition(":")[0] if re.search(r":\d+$", host) else host
     name = name.strip("[]").rstrip(".").casefold()
     try:
@@ -44,7 +55,10 @@ def held() -> dict[str, list[int]]:
     if not Runtime.exists():
         return {}
     sessions = getattr(Runtime.instance().uploaded_file_mgr, "file_storage", {})
-    return {session: [len(files), sum(len(file.data) for file in list(files.values()))] for session, files in list(sessions.items())}
+    return {
+        session: [len(files), sum(len(file.data) for file in list(files.values()))]
+        for session, files in list(sessions.items())
+    }
 
 
 class Guard:
@@ -62,9 +76,15 @@ class Guard:
             return
         given = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
         if folders() and not of_this_machine(given.get(b"host", "")):
-            await _refuse(scope, send, 403, "this dashboard opens folders of its machine and answers on localhost only")
+            await _refuse(
+                scope, send, 403, "this dashboard opens folders of its machine and answers on localhost only"
+            )
             return
-        upload = UPLOAD.search(scope["path"]) if scope["type"] == "http" and scope["method"] in ("PUT", "POST") else None
+        upload = (
+            UPLOAD.search(scope["path"])
+            if scope["type"] == "http" and scope["method"] in ("PUT", "POST")
+            else None
+        )
         if upload is None:
             await self.app(scope, receive, _with_headers(send))
             return
@@ -91,7 +111,10 @@ class Guard:
         for one, (files, taken) in list(self._coming.items()):
             known = there.setdefault(one, [0, 0])
             known[0], known[1] = known[0] + files, known[1] + taken
-        mine, together = there.get(session, [0, 0]), [sum(column) for column in zip(*there.values(), strict=True)] or [0, 0]
+        mine, together = (
+            there.get(session, [0, 0]),
+            [sum(column) for column in zip(*there.values(), strict=True)] or [0, 0],
+        )
         too_many = mine[0] >= MOST_FILES or together[0] >= MOST_FILES_TOGETHER
         if too_many or mine[1] + int(size) > MOST_BYTES or together[1] + int(size) > MOST_BYTES_TOGETHER:
             return 413, UPLOADS_BOUNDED
@@ -102,7 +125,10 @@ def _with_headers(send: Send) -> Send:
     async def sent(message: Message) -> None:
         if message["type"] == "http.response.start":
             there = {name.lower() for name, _ in message.get("headers", ())}
-            message["headers"] = [*message.get("headers", ()), *((name, value) for name, value in HEADERS.items() if name not in there)]
+            message["headers"] = [
+                *message.get("headers", ()),
+                *((name, value) for name, value in HEADERS.items() if name not in there),
+            ]
         await send(message)
 
     return sent
@@ -114,6 +140,10 @@ async def _refuse(scope: Message, send: Send, status: int, line: str) -> None:
         await send({"type": "websocket.close", "code": 1008, "reason": line})
         return
     body = f"{line}\n".encode()
-    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(body)).encode()), (b"connection", b"close")]
+    headers = [
+        (b"content-type", b"text/plain; charset=utf-8"),
+        (b"content-length", str(len(body)).encode()),
+        (b"connection", b"close"),
+    ]
     await _with_headers(send)({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

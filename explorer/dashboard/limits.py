@@ -1,4 +1,6 @@
-"""How much one page takes on: prompts of strangers may have any length and any number of labels. What is left out is said, with the way on in the shell."""
+"""How much one page takes on: prompts of strangers may have any length and any number of labels. What is left
+out is said, with the way on in the shell.
+"""
 
 from collections.abc import Iterable
 
@@ -19,7 +21,8 @@ MOST_FILES, MOST_FILES_TOGETHER = 1_000, 20_000
 """uploaded, of a session and of all: those of an unpacked zip count"""
 MOST_BYTES, MOST_BYTES_TOGETHER = 256 * 2**20, 2**30
 UPLOADS_BOUNDED = (
-    f"too much is uploaded: expected at most {MOST_BYTES // 2**20} MB and {MOST_FILES:,} files of a visitor, {MOST_BYTES_TOGETHER // 2**20:,} MB and "
+    f"too much is uploaded: expected at most {MOST_BYTES // 2**20} MB and {MOST_FILES:,} files of a "
+    f"visitor, {MOST_BYTES_TOGETHER // 2**20:,} MB and "
     f"{MOST_FILES_TOGETHER:,} files of all together; forget what was opened before, or read it in the shell"
 )
 CLOSED_KEPT = 120
@@ -31,7 +34,10 @@ def too_large(prompt: SoftPrompt) -> str | None:
     """Why pages do not take a prompt, in words that go on in the shell; None for one that they take."""
     labels = prompt.origin.labels or ()
     if prompt.length > MOST_TOKENS:
-        return f"{prompt.name} has {prompt.length:,} tokens; pages take prompts of at most {MOST_TOKENS:,}. {REPORT}"
+        return (
+            f"{prompt.name} has {prompt.length:,} tokens; pages take prompts of at most "
+            f"{MOST_TOKENS:,}. {REPORT}"
+        )
     if len(labels) > MOST_LABELS or any(len(label) > LONGEST_LABEL for label in labels):
         limit = f"at most {MOST_LABELS} of at most {LONGEST_LABEL} characters"
         return f"{prompt.name} records {len(labels):,} class labels; pages take {limit}. {REPORT}"
@@ -43,7 +49,11 @@ def fitting(prompts: Iterable[SoftPrompt]) -> list[SoftPrompt]:
     found: list[SoftPrompt] = []
     tokens = 0
     for prompt in prompts:
-        if too_large(prompt) is None and len(found) < MOST_PROMPTS and tokens + prompt.length <= MOST_TOKENS_TOGETHER:
+        if (
+            too_large(prompt) is None
+            and len(found) < MOST_PROMPTS
+            and tokens + prompt.length <= MOST_TOKENS_TOGETHER
+        ):
             found.append(prompt)
             tokens += prompt.length
     return found

@@ -2,7 +2,7 @@
 
 import re
 
-from explorer.wording import printable
+from explorer.words.wording import printable
 
 LONGEST_NAME, LONGEST_SUFFIX = 150, 20
 """bytes of a file's name; file systems take 255"""
@@ -21,10 +21,14 @@ def model_name(name: str) -> str:
 
 
 def slug(*parts: object) -> str:
-    """The name of a file made of what it holds: letters, digits, dots and dashes, at most LONGEST_NAME bytes with the last suffix kept; never `.` or `..`."""
+    """The name of a file made of what it holds: letters, digits, dots and dashes, at most LONGEST_NAME bytes
+    with the last suffix kept; never `.` or `..`.
+    """
     name = re.sub(r"[^\w.-]+", "-", "-".join(str(part) for part in parts)).strip("-")
     if len(name.encode()) > LONGEST_NAME:
         stem, dot, suffix = name.rpartition(".")
         end = f"{dot}{suffix}" if stem and len(suffix.encode()) <= LONGEST_SUFFIX else ""
-        name = (stem if end else name).encode()[: LONGEST_NAME - len(end.encode())].decode(errors="ignore") + end
+        name = (stem if end else name).encode()[: LONGEST_NAME - len(end.encode())].decode(
+            errors="ignore"
+        ) + end
     return name if name.strip(".") else ""

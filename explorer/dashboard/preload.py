@@ -13,14 +13,22 @@ HEAD_START = 5.0
 """seconds that the first page has to itself"""
 READING = ("scipy.optimize", "scipy.spatial", "plotly.graph_objects")
 """what pages without the model need"""
-RUNNING = ("torch", "transformers", "explorer.evaluation.scoring", "explorer.evaluation.attribution", "explorer.evaluation.faithfulness")
+RUNNING = (
+    "torch",
+    "transformers",
+    "explorer.evaluation.scoring",
+    "explorer.evaluation.attribution",
+    "explorer.evaluation.faithfulness",
+)
 """what pages with the model need"""
 
 
 @st.cache_resource(show_spinner=False)
 def start(with_model: bool) -> threading.Thread:
     """Begin importing in a thread of its own, once for all sessions."""
-    thread = threading.Thread(target=_import, args=(READING + RUNNING * with_model,), name="imports ahead", daemon=True)
+    thread = threading.Thread(
+        target=_import, args=(READING + RUNNING * with_model,), name="imports ahead", daemon=True
+    )
     thread.start()
     return thread
 

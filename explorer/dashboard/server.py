@@ -1,4 +1,6 @@
-"""The server that Streamlit runs: what stands before it, what its log shows, and that it ends with the process that started it."""
+"""The server that Streamlit runs: what stands before it, what its log shows, and that it ends with the
+process that started it.
+"""
 
 import logging
 import os
@@ -31,7 +33,9 @@ def is_page() -> bool:
 
 
 def middleware() -> list[Middleware]:
-    """What every request passes before Streamlit has it. Once a server, it also begins what goes on beside: see `_begin`."""
+    """What every request passes before Streamlit has it. Once a server, it also begins what goes on beside:
+    see `_begin`.
+    """
     if not is_page():
         _begin()
     return [Middleware(Guard)]
@@ -47,14 +51,18 @@ def _begin() -> None:
 
 
 def _end_with(starter: int) -> None:
-    """End this process when the one that started it has: however it ended, nobody waits for the server any more."""
+    """End this process when the one that started it has: however it ended, nobody waits for the server any
+    more.
+    """
     while os.getppid() == starter:
         time.sleep(1)
     os.kill(os.getpid(), signal.SIGTERM)
 
 
 def plain_record(*given: object, **more: object) -> logging.LogRecord:
-    """A record of the log whose texts steer no terminal and begin no line of their own: a file or a prompt may be named to do so."""
+    """A record of the log whose texts steer no terminal and begin no line of their own: a file or a prompt
+    may be named to do so.
+    """
     record = logging.LogRecord(*given, **more)  # type: ignore[arg-type]
     if isinstance(record.args, tuple):
         record.args = tuple(escaped(one) if isinstance(one, str) else one for one in record.args)
@@ -66,4 +74,9 @@ def plain_record(*given: object, **more: object) -> logging.LogRecord:
 
 def escaped(text: str, lines: bool = False) -> str:
     """A text without control characters; lines: those that end a line stay."""
-    return "".join(c if c.isprintable() or (lines and c in "\n\t") else c.encode("unicode_escape", "backslashreplace").decode() for c in text)
+    return "".join(
+        c
+        if c.isprintable() or (lines and c in "\n\t")
+        else c.encode("unicode_escape", "backslashreplace").decode()
+        for c in text
+    )

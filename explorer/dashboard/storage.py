@@ -1,4 +1,5 @@
-"""Where uploads lie on the server's disk: folders of each session's own, bounded, and removed when its page has been closed for two minutes.
+"""Where uploads lie on the server's disk: folders of each session's own, bounded, and removed when its page
+has been closed for two minutes.
 
 A thread of its own sees to that, since Streamlit forgets a session only when another one comes.
 """
@@ -11,7 +12,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from explorer.dashboard.limits import CLOSED_KEPT, MOST_BYTES, MOST_BYTES_TOGETHER, MOST_FILES, MOST_FILES_TOGETHER, UPLOADS_BOUNDED
+from explorer.dashboard.limits import (
+    CLOSED_KEPT,
+    MOST_BYTES,
+    MOST_BYTES_TOGETHER,
+    MOST_FILES,
+    MOST_FILES_TOGETHER,
+    UPLOADS_BOUNDED,
+)
 from explorer.errors import PromptError
 
 LOOKED_AT = 5.0
@@ -51,12 +59,21 @@ class Storage:
         return Path(made.name).resolve()  # as messages name it
 
     def check(self, session: str, more: int = 0) -> None:
-        """Raise PromptError when a session, or all of them together, has too much here with so many more bytes."""
+        """Raise PromptError when a session, or all of them together, has too much here with so many more
+        bytes.
+        """
         with self._lock:
-            sizes = {one: _size([folder.name for folder in known.folders]) for one, known in self._sessions.items()}
+            sizes = {
+                one: _size([folder.name for folder in known.folders]) for one, known in self._sessions.items()
+            }
         files, taken = sizes.get(session, (0, 0))
         files_together, taken_together = (sum(column) for column in zip((0, 0), *sizes.values(), strict=True))
-        if files > MOST_FILES or files_together > MOST_FILES_TOGETHER or taken + more > MOST_BYTES or taken_together + more > MOST_BYTES_TOGETHER:
+        if (
+            files > MOST_FILES
+            or files_together > MOST_FILES_TOGETHER
+            or taken + more > MOST_BYTES
+            or taken_together + more > MOST_BYTES_TOGETHER
+        ):
             raise PromptError(UPLOADS_BOUNDED)
 
     def remove(self, session: str) -> None:
@@ -69,7 +86,9 @@ class Storage:
             forget()
 
     def sweep(self, is_open: Callable[[str], bool]) -> None:
-        """Remove what belongs to sessions whose page has been closed for `CLOSED_KEPT` seconds; a reload within them finds everything again."""
+        """Remove what belongs to sessions whose page has been closed for `CLOSED_KEPT` seconds; a reload
+        within them finds everything again.
+        """
         now = self._clock()
         with self._lock:
             for session, known in self._sessions.items():
@@ -90,7 +109,12 @@ class Storage:
 
 def _size(folders: list[str]) -> tuple[int, int]:
     """Files and bytes below some folders."""
-    found = [os.path.join(place, name) for folder in folders for place, _, names in os.walk(folder) for name in names]
+    found = [
+        os.path.join(place, name)
+        for folder in folders
+        for place, _, names in os.walk(folder)
+        for name in names
+    ]
     return len(found), sum(os.lstat(file).st_size for file in found if os.path.lexists(file))
 
 

@@ -1,4 +1,6 @@
-"""Prompts that one session opened: uploaded files and zips, and folders of this machine. They are nobody else's and go with the session."""
+"""Prompts that one session opened: uploaded files and zips, and folders of this machine. They are nobody
+else's and go with the session.
+"""
 
 import os
 import shutil
@@ -19,16 +21,20 @@ from explorer.formats import find_prompts, local, read_prompt
 from explorer.formats.archives import ZIP, Archive
 from explorer.formats.places import REVISION_MARK
 from explorer.formats.stored import starts_with
-from explorer.hub import is_id
 from explorer.prompt import SoftPrompt
-from explorer.wording import printable
+from explorer.system.hub import is_id
+from explorer.words.wording import printable
 
 _KEPT = "opened privately"
 
 
 def collection() -> tuple[SoftPrompt | Broken, ...]:
-    """Everything here: what lies in the folder of prompts, then what this session opened; what it could not open is told where it was given."""
-    return cache.collection() + tuple(one for one in st.session_state.get(_KEPT, {}).values() if isinstance(one, SoftPrompt))
+    """Everything here: what lies in the folder of prompts, then what this session opened; what it could not
+    open is told where it was given.
+    """
+    return cache.collection() + tuple(
+        one for one in st.session_state.get(_KEPT, {}).values() if isinstance(one, SoftPrompt)
+    )
 
 
 def prompts() -> tuple[SoftPrompt, ...]:
@@ -42,19 +48,31 @@ def names() -> set[str]:
 
 
 def opener() -> None:
-    """Where files are dropped and folders named. What is found joins the choice in the sidebar and becomes what is shown."""
+    """Where files are dropped and folders named. What is found joins the choice in the sidebar and becomes
+    what is shown.
+    """
     if read_only():
         return
-    with st.expander("Open your own prompt", icon=":material/upload_file:", expanded=bool(st.session_state.get(_KEPT))):
+    with st.expander(
+        "Open your own prompt", icon=":material/upload_file:", expanded=bool(st.session_state.get(_KEPT))
+    ):
         st.file_uploader(
             "A checkpoint file, a zip of a checkpoint folder, or the files of one folder together",
             accept_multiple_files=True,
             key="upload",
             on_change=_uploaded,
-            help="PEFT, Google's code, T5X, OpenPrompt, AdapterHub, NeMo, KoboldAI, .npy .npz .safetensors .pt. No pickle is executed.",
+            help=(
+                "PEFT, Google's code, T5X, OpenPrompt, AdapterHub, NeMo, KoboldAI, .npy .npz "
+                ".safetensors .pt. No pickle is executed."
+            ),
         )
         if _at_this_machine():
-            st.text_input("or a folder on this machine, or an adapter on the Hugging Face hub", key="folder", on_change=_named, placeholder="/home/me/runs")
+            st.text_input(
+                "or a folder on this machine, or an adapter on the Hugging Face hub",
+                key="folder",
+                on_change=_named,
+                placeholder="/home/me/runs",
+            )
         if kept := st.session_state.get(_KEPT):
             for one in kept.values():
                 if isinstance(one, Broken):
@@ -65,7 +83,9 @@ def opener() -> None:
 
 
 def _at_this_machine() -> bool:
-    """Whether folders may be opened by name: where the app serves its own machine, to a browser there, under that machine's name."""
+    """Whether folders may be opened by name: where the app serves its own machine, to a browser there, under
+    that machine's name.
+    """
     return folders() and st.context.ip_address is None and of_this_machine(st.context.headers.get("Host", ""))
 
 
@@ -73,7 +93,11 @@ def _uploaded() -> None:
     """Put what was uploaded together into one private folder and read it."""
     if read_only():
         return
-    files = [file for file in st.session_state.upload or () if file.file_id not in st.session_state.setdefault("uploads seen", set())]
+    files = [
+        file
+        for file in st.session_state.upload or ()
+        if file.file_id not in st.session_state.setdefault("uploads seen", set())
+    ]
     if not files:
         return
     session, kept = session_id(), st.session_state.setdefault(_KEPT, {})
@@ -86,7 +110,9 @@ def _uploaded() -> None:
     for file in files:
         st.session_state["uploads seen"].add(file.file_id)
         name = slug(Path(file.name).name) or "file"
-        target = _free(place / (f"file{name}" if name.startswith(".") else name))  # hidden files are passed over
+        target = _free(
+            place / (f"file{name}" if name.startswith(".") else name)
+        )  # hidden files are passed over
         try:
             content = file.getvalue()
             STORAGE.check(session, len(content))
@@ -110,19 +136,27 @@ def _free(target: Path) -> Path:
 
 def _broken(name: str, error: Exception, hide: str) -> Broken:
     """An upload that cannot be read, without the place where it lies on the server."""
-    said = str(error) if isinstance(error, ExplorerError) else f"{name}: cannot be read ({type(error).__name__}); the file is damaged, or no prompt"
+    said = (
+        str(error)
+        if isinstance(error, ExplorerError)
+        else f"{name}: cannot be read ({type(error).__name__}); the file is damaged, or no prompt"
+    )
     return Broken(Path(name), PromptError(said.replace(hide, "") if hide else said))
 
 
 def _unpack(target: Path, check: Callable[[], None]) -> None:
-    """Replace a zip that is no prompt itself by its content. check: raises what is said when that is too much."""
+    """Replace a zip that is no prompt itself by its content. check: raises what is said when that is too
+    much.
+    """
     if not starts_with(target, *ZIP):
         return
     try:
         read_prompt(target)
     except ExplorerError:
         with Archive(target) as archive:
-            if any(name.endswith("data.pkl") for name in archive.names) or (archive.names and all(name.endswith(".npy") for name in archive.names)):
+            if any(name.endswith("data.pkl") for name in archive.names) or (
+                archive.names and all(name.endswith(".npy") for name in archive.names)
+            ):
                 return
             inside = target.with_name(f"{target.stem}-unpacked")
             archive.unpack(inside)
@@ -136,7 +170,9 @@ def _unpack(target: Path, check: Callable[[], None]) -> None:
 
 
 def _named() -> None:
-    """Read a folder of this machine, or an adapter of the hub; without a connection, one in the hub's cache."""
+    """Read a folder of this machine, or an adapter of the hub; without a connection, one in the hub's
+    cache.
+    """
     name = st.session_state.folder.strip()
     path = Path(os.path.expanduser(name))
     if not name or not _at_this_machine():
@@ -162,7 +198,9 @@ def _open(path: Path, title: str, hide: str = "") -> None:
     except ExplorerError as error:
         found = [(path, error)]
     except (OSError, ValueError) as error:
-        found = [(path, PromptError(f"{path}: cannot be read ({error}); expected a file or folder with prompts"))]
+        found = [
+            (path, PromptError(f"{path}: cannot be read ({error}); expected a file or folder with prompts"))
+        ]
     fresh = []
     for place, prompt in found:
         inside = place.relative_to(path).with_suffix("").as_posix() if place != path else ""

@@ -1,7 +1,9 @@
-"""What a visitor sees of a map: the part in view, what dragging does, the region drawn on it, the point chosen. It holds until the visitor changes it.
+"""What a visitor sees of a map: the part in view, what dragging does, the region drawn on it, the point
+chosen. It holds until the visitor changes it.
 
-To Streamlit a chart that changes is a new chart, at its first view and without its region. So the browser tells what is in view after every zoom, and the
-figure is drawn with that, but only when it changes for another reason or the page is opened anew: until then the chart on the screen is left alone.
+To Streamlit a chart that changes is a new chart, at its first view and without its region. So the browser
+tells what is in view after every zoom, and the figure is drawn with that, but only when it changes for
+another reason or the page is opened anew: until then the chart on the screen is left alone.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +16,11 @@ from explorer.dashboard import focus
 from explorer.dashboard.charts import camera
 from explorer.figures import Figure, alternative_text, with_regions
 
-MAP = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "autoScale2d", "resetScale2d", "lasso2d", "pan2d"], "scrollZoom": True}
+MAP = {
+    "displaylogo": False,
+    "modeBarButtonsToRemove": ["select2d", "autoScale2d", "resetScale2d", "lasso2d", "pan2d"],
+    "scrollZoom": True,
+}
 """views and dragging have buttons with names (figures.view_buttons)"""
 Token = tuple[str, int]
 """prompt and position"""
@@ -82,7 +88,8 @@ class Seen:
 def settle(key: str, content: tuple[object, ...], focused: Token | None) -> Seen:
     """What to draw a map with: as before where it shows the same, else with what the visitor sees now.
 
-    An arrow points at the token in focus, unless it was chosen by a click on this very map: that one is marked already.
+    An arrow points at the token in focus, unless it was chosen by a click on this very map: that one is
+    marked already.
     """
     state = st.session_state
     last: Seen | None = state.get(f"{key} drawn")
@@ -92,7 +99,11 @@ def settle(key: str, content: tuple[object, ...], focused: Token | None) -> Seen
         if clicked or last.pointed == focused:
             return last
     now = state.get(f"{key} seen")
-    view = None if now is None else (np.array([now["x"][0], now["y"][0]], float), np.array([now["x"][1], now["y"][1]], float))
+    view = (
+        None
+        if now is None
+        else (np.array([now["x"][0], now["y"][0]], float), np.array([now["x"][1], now["y"][1]], float))
+    )
     seen = Seen(content, view, "pan" if now is None else now["drag"], outlines(key), focused)
     state[f"{key} drawn"] = seen
     return seen
@@ -101,7 +112,11 @@ def settle(key: str, content: tuple[object, ...], focused: Token | None) -> Seen
 def move_to(key: str, low: np.ndarray, high: np.ndarray) -> None:
     """See another part of the map when it is drawn next."""
     drag = (st.session_state.get(f"{key} seen") or {"drag": "pan"})["drag"]
-    st.session_state[f"{key} seen"] = {"x": [float(low[0]), float(high[0])], "y": [float(low[1]), float(high[1])], "drag": drag}
+    st.session_state[f"{key} seen"] = {
+        "x": [float(low[0]), float(high[0])],
+        "y": [float(low[1]), float(high[1])],
+        "drag": drag,
+    }
 
 
 def outlines(key: str) -> tuple[np.ndarray, ...]:
@@ -131,11 +146,20 @@ def forget_region(key: str) -> None:
 
 
 def draw(figure: Figure, key: str, seen: Seen) -> None:
-    """Draw a map whose points can be chosen by a click or by a line drawn round them. A click on a prompt token puts it into focus."""
+    """Draw a map whose points can be chosen by a click or by a line drawn round them. A click on a prompt
+    token puts it into focus.
+    """
     figure.update_layout(dragmode=seen.drag)
     with_regions(figure, seen.outlines)
     said = f"{alternative_text(figure)} A click chooses a point, a line drawn with the lasso a region."
-    event = st.plotly_chart(figure, key=key, on_select=lambda: _chosen(key), selection_mode=("points", "lasso"), config=MAP | camera(figure), alt=said)
+    event = st.plotly_chart(
+        figure,
+        key=key,
+        on_select=lambda: _chosen(key),
+        selection_mode=("points", "lasso"),
+        config=MAP | camera(figure),
+        alt=said,
+    )
     _take(key, event["selection"])
     _watch(key)
 
@@ -163,7 +187,9 @@ def _draw_anew(key: str) -> None:
 
 
 def _chosen(key: str) -> None:
-    """After a click or a lasso. A click takes the region off the chart, so the chart is drawn with it again."""
+    """After a click or a lasso. A click takes the region off the chart, so the chart is drawn with it
+    again.
+    """
     chosen = st.session_state[key]["selection"]
     if not chosen["points"] and not chosen["lasso"]:
         st.session_state.pop(f"{key} outlines", None)
@@ -181,7 +207,9 @@ def _chosen(key: str) -> None:
 def _take(key: str, chosen: Mapping[str, Sequence]) -> None:
     """Keep what is chosen on the chart."""
     if chosen["lasso"]:
-        st.session_state[f"{key} outlines"] = tuple(np.column_stack([drawn["x"], drawn["y"]]) for drawn in chosen["lasso"])
+        st.session_state[f"{key} outlines"] = tuple(
+            np.column_stack([drawn["x"], drawn["y"]]) for drawn in chosen["lasso"]
+        )
     elif len(chosen["points"]) > 0:
         st.session_state[f"{key} point"] = chosen["points"][0].get("customdata")
 
@@ -190,4 +218,8 @@ def _token(data: object) -> Token | None:
     """Prompt and position, where a point's customdata is that of a prompt token."""
     if isinstance(data, Mapping):
         data = list(data.values())
-    return (str(data[1]), int(data[2])) if isinstance(data, Sequence) and len(data) > 2 and data[0] == "prompt" else None
+    return (
+        (str(data[1]), int(data[2]))
+        if isinstance(data, Sequence) and len(data) > 2 and data[0] == "prompt"
+        else None
+    )

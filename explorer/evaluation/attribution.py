@@ -1,7 +1,9 @@
-"""Which prompt tokens an answer rests on: tokens masked one by one, the gradient of a gate, integrated gradients.
+"""Which prompt tokens an answer rests on: tokens masked one by one, the gradient of a gate, integrated
+gradients.
 
-F is the log-probability of the answer by rank classification (softmax over the labels), in nats. A masked token keeps its
-position and is hidden from attention in the encoder and from the decoder, so relative positions stay as they are.
+F is the log-probability of the answer by rank classification (softmax over the labels), in nats. A masked
+token keeps its position and is hidden from attention in the encoder and from the decoder, so relative
+positions stay as they are.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,14 +17,14 @@ import pandas as pd
 from explorer.analysis.nulls import SIGNIFICANT_AT
 from explorer.arguments import as_list
 from explorer.errors import DataError, ExplorerError
-from explorer.evaluation.counting import counted
 from explorer.evaluation.curves import FEWEST_TOKENS, Curves, combined_p, curves, leave_one_out
+from explorer.evaluation.progress import counted
 from explorer.models.frozen import FrozenModel
 from explorer.prompt import SoftPrompt
 from explorer.results import Result
-from explorer.tasks import check_labels
+from explorer.texts.tasks import check_labels
 from explorer.vocabulary import Vocabulary
-from explorer.wording import count
+from explorer.words.wording import count
 
 if TYPE_CHECKING:
     import torch
@@ -48,19 +50,29 @@ class Attribution(Result):
     texts: int
     """averaged over"""
     leave_one_out: np.ndarray
-    """[P] float64 nats, F with all tokens − F with this one masked; above 0 the token speaks for the answer"""
+    """[P] float64 nats, F with all tokens − F with this one masked; above 0 the token speaks for the
+    answer
+    """
     gate: np.ndarray
     """[P] nats, |∂F/∂g_i| at gate 1, the gate multiplies the token (Michel et al. 2019); 0 or more"""
     integrated_gradients: np.ndarray
-    """[P] nats, signed; sums to F(prompt) − F(baseline) (Sundararajan et al. 2017); baseline: the mean searchable row everywhere"""
+    """[P] nats, signed; sums to F(prompt) − F(baseline) (Sundararajan et al. 2017); baseline: the mean
+    searchable row everywhere
+    """
     completeness: float
-    """|Σ integrated gradients − (F(prompt) − F(baseline))| over |F(prompt) − F(baseline)|, 0 is exact; the worst of several texts"""
+    """|Σ integrated gradients − (F(prompt) − F(baseline))| over |F(prompt) − F(baseline)|, 0 is exact; the
+    worst of several texts
+    """
     curves: tuple[Curves, ...]
-    """deletion and insertion in the order of leave-one-out: one test for one text; of several, each half in the order of the other"""
+    """deletion and insertion in the order of leave-one-out: one test for one text; of several, each half in
+    the order of the other
+    """
 
     @property
     def deletion(self) -> np.ndarray:
-        """[K] probability of the answer while tokens are masked, from all to none; of several texts the mean."""
+        """[K] probability of the answer while tokens are masked, from all to none; of several texts the
+        mean.
+        """
         return self._over_texts([one.deletion for one in self.curves])
 
     @property
@@ -70,9 +82,11 @@ class Attribution(Result):
 
     @property
     def deletion_area(self) -> float:
-        """Mean of the tested points of the deletion curve, 0…1: the smaller, the earlier the order takes away what the answer rests on.
+        """Mean of the tested points of the deletion curve, 0…1: the smaller, the earlier the order takes away
+        what the answer rests on.
 
-        Tested are the masks that leave-one-out has not used; nan for a prompt of one or two tokens, which has none.
+        Tested are the masks that leave-one-out has not used; nan for a prompt of one or two tokens, which has
+        none.
         """
         return float(self._over_texts([one.deletion_areas for one in self.curves])[0])
 
@@ -109,20 +123,33 @@ class Attribution(Result):
     @property
     def conclusion(self) -> str:
         """What to conclude, in one sentence."""
-        answer, p = f"the answer {self.answer!r} rests" if self.texts == 1 else f"the answers to {self.texts:,} texts rest", self.p
+        answer, p = (
+            f"the answer {self.answer!r} rests"
+            if self.texts == 1
+            else f"the answers to {self.texts:,} texts rest",
+            self.p,
+        )
         if np.isnan(p):
-            return f"Cannot tell which tokens {answer} on: the order of leave-one-out can be tested from {FEWEST_TOKENS} tokens on, this prompt has " + (
-                f"{len(self.leave_one_out)}."
-            )
+            return (
+                f"Cannot tell which tokens {answer} on: the order of leave-one-out can be tested from "
+                f"{FEWEST_TOKENS} tokens on, this prompt has "
+            ) + (f"{len(self.leave_one_out)}.")
         where = "" if self.texts == 1 else ", on texts that the order was not taken from"
         if p > SIGNIFICANT_AT:
-            return f"Cannot tell which tokens {answer} on: the order of leave-one-out finds them no sooner than random orders{where} (p {p:.3f})."
+            return (
+                f"Cannot tell which tokens {answer} on: the order of leave-one-out finds them no "
+                f"sooner than random orders{where} (p {p:.3f})."
+            )
         first = int(self.leave_one_out.argmax())
         if self.leave_one_out[first] <= 0:
-            return f"No token speaks for {answer.removesuffix(' rests').removesuffix(' rest')}: the model is no less sure without any one of them."
+            return (
+                f"No token speaks for {answer.removesuffix(' rests').removesuffix(' rest')}: the model "
+                "is no less sure without any one of them."
+            )
         strongest = f"token {first}, without which log p falls by {self.leave_one_out[first]:.3f} nats"
         return (
-            f"{answer[0].upper()}{answer[1:]} most on {strongest}; the order of leave-one-out finds such tokens sooner than random orders{where} (p {p:.3f})."
+            f"{answer[0].upper()}{answer[1:]} most on {strongest}; the order of leave-one-out finds "
+            f"such tokens sooner than random orders{where} (p {p:.3f})."
         )
 
     def _over_texts(self, values: Sequence[np.ndarray]) -> np.ndarray:
@@ -143,7 +170,9 @@ class Attribution(Result):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class LeftOut(Result):
-    """What leaving out each token of a prompt does to the answer on one text: the quick part of an attribution, without a test."""
+    """What leaving out each token of a prompt does to the answer on one text: the quick part of an
+    attribution, without a test.
+    """
 
     prompt: str
     answer: str
@@ -156,22 +185,36 @@ class LeftOut(Result):
     def conclusion(self) -> str:
         """What to conclude, in one sentence: the answer, and the token whose leaving out moves it most."""
         most = int(np.abs(self.leave_one_out).argmax())
-        moved = f"leaving out token {most} moves its log probability most ({-self.leave_one_out[most]:+.2f} nats)"
+        moved = (
+            f"leaving out token {most} moves its log probability most ({-self.leave_one_out[most]:+.2f} nats)"
+        )
         return f"{self.prompt} answers {self.answer} (probability {self.probability:.2f}); {moved}."
 
     def to_frame(self) -> pd.DataFrame:
         """One row per prompt token: prompt, position, leave_one_out."""
-        return pd.DataFrame({"prompt": self.prompt, "position": np.arange(len(self.leave_one_out)), "leave_one_out": self.leave_one_out})
+        return pd.DataFrame(
+            {
+                "prompt": self.prompt,
+                "position": np.arange(len(self.leave_one_out)),
+                "leave_one_out": self.leave_one_out,
+            }
+        )
 
 
-def left_out(model: FrozenModel, vocabulary: Vocabulary, prompt: SoftPrompt, text: str, labels: Sequence[str]) -> LeftOut:
-    """Leave out each token once: P + 1 rows through the model. Raises DataError for fewer than two labels, PromptError for another width."""
+def left_out(
+    model: FrozenModel, vocabulary: Vocabulary, prompt: SoftPrompt, text: str, labels: Sequence[str]
+) -> LeftOut:
+    """Leave out each token once: P + 1 rows through the model. Raises DataError for fewer than two labels,
+    PromptError for another width.
+    """
     vocabulary.check_width(prompt.vectors, prompt.name)
     labels = check_labels(labels)
     every = np.concatenate([np.ones((1, prompt.length), bool), ~np.eye(prompt.length, dtype=bool)])
     found = _Question(model, text, labels).masked(prompt.vectors, every)  # [1 + P, C]
     answer = int(found[0].argmax())
-    return LeftOut(prompt.name, labels[answer], float(np.exp(found[0, answer])), found[0, answer] - found[1:, answer])
+    return LeftOut(
+        prompt.name, labels[answer], float(np.exp(found[0, answer])), found[0, answer] - found[1:, answer]
+    )
 
 
 class _Question:
@@ -187,12 +230,16 @@ class _Question:
             self.targets = [torch.tensor(model.label_ids(label), device=model.device) for label in labels]
 
     def scores(self, prompts: "torch.Tensor", keep: "torch.Tensor") -> "torch.Tensor":
-        """Log-probabilities of the labels [R, C] with prompts [R, P, H] of which only `keep` [R, P] is seen."""
+        """Log-probabilities of the labels [R, C] with prompts [R, P, H] of which only `keep` [R, P] is
+        seen.
+        """
         import torch
 
         rows = len(prompts)
         embeds = torch.cat([prompts.to(self.text.dtype), self.text.expand(rows, -1, -1)], dim=1)
-        mask = torch.cat([keep.long(), torch.ones(rows, len(self.text), dtype=torch.long, device=keep.device)], dim=1)
+        mask = torch.cat(
+            [keep.long(), torch.ones(rows, len(self.text), dtype=torch.long, device=keep.device)], dim=1
+        )
         encoded = self.model.encode(embeds, mask)
         columns = [self.model.target_scores(encoded, mask, target, exact=True) for target in self.targets]
         return torch.log_softmax(torch.stack(columns, dim=1), dim=1)
@@ -224,7 +271,12 @@ class _Question:
         with counted(len(prompts), "gradients") as done:
             for start in range(0, len(prompts), ROWS_PER_GRADIENT):
                 with self.model.lock, torch.enable_grad():
-                    rows = torch.tensor(prompts[start : start + ROWS_PER_GRADIENT], dtype=torch.float32, device=self.model.device, requires_grad=True)
+                    rows = torch.tensor(
+                        prompts[start : start + ROWS_PER_GRADIENT],
+                        dtype=torch.float32,
+                        device=self.model.device,
+                        requires_grad=True,
+                    )
                     score = self.scores(rows, torch.ones(rows.shape[:2], device=rows.device))[:, answer]
                     (slope,) = torch.autograd.grad(score.sum(), rows)
                     values.append(score.detach().double().cpu().numpy())
@@ -246,8 +298,9 @@ def attribute(
 ) -> Attribution:
     """Attribute the model's answer (or `label`) to the prompt's tokens; figures are means over the texts.
 
-    orders: random orders that deletion and insertion are compared with. progress: told what is done next. Raises DataError for no texts,
-    fewer than two labels, a string instead of a list or a label that is none of them, PromptError for another width.
+    orders: random orders that deletion and insertion are compared with. progress: told what is done next.
+    Raises DataError for no texts, fewer than two labels, a string instead of a list or a label that is none
+    of them, PromptError for another width.
     """
     vocabulary.check_width(prompt.vectors, prompt.name)
     texts, labels = as_list(texts, "texts"), check_labels(labels)
@@ -259,9 +312,18 @@ def attribute(
         raise ExplorerError(f"found {orders} random orders; expected at least 1", "orders")
     baseline = vocabulary.embedding[vocabulary.searchable_ids].mean(axis=0)
     questions = [_Question(model, text, labels) for text in texts]
-    says = [partial(_say, progress, f"{prompt.name}, text {number} of {len(texts)}: ") for number in range(1, len(texts) + 1)]
-    parts = [_of_one(question, prompt, labels, label, baseline, say) for question, say in zip(questions, says, strict=True)]
-    answers = [partial(question.log_probability, prompt.vectors, part.answer) for question, part in zip(questions, parts, strict=True)]
+    says = [
+        partial(_say, progress, f"{prompt.name}, text {number} of {len(texts)}: ")
+        for number in range(1, len(texts) + 1)
+    ]
+    parts = [
+        _of_one(question, prompt, labels, label, baseline, say)
+        for question, say in zip(questions, says, strict=True)
+    ]
+    answers = [
+        partial(question.log_probability, prompt.vectors, part.answer)
+        for question, part in zip(questions, parts, strict=True)
+    ]
     left_out = np.stack([part.leave_one_out for part in parts])
     compared = f"deletion and insertion, compared with {count(orders, 'random order')}"
     given = [part.answer for part in parts]
@@ -294,22 +356,39 @@ class _OneText:
     completeness: float
 
 
-def _of_one(question: _Question, prompt: SoftPrompt, labels: tuple[str, ...], label: str | None, baseline: np.ndarray, say: Progress) -> _OneText:
+def _of_one(
+    question: _Question,
+    prompt: SoftPrompt,
+    labels: tuple[str, ...],
+    label: str | None,
+    baseline: np.ndarray,
+    say: Progress,
+) -> _OneText:
     length = prompt.length
     say(f"leaving out each of {count(length, 'token')}")
-    answer = int(question.masked(prompt.vectors, np.ones((1, length), bool))[0].argmax()) if label is None else labels.index(label)
+    answer = (
+        int(question.masked(prompt.vectors, np.ones((1, length), bool))[0].argmax())
+        if label is None
+        else labels.index(label)
+    )
     left_out = leave_one_out(partial(question.log_probability, prompt.vectors, answer), length)
     say("integrated gradients")
     _, slope = question.gradients(prompt.vectors[None], answer)
-    integrated, completeness = _integrated(question, prompt.vectors, np.broadcast_to(baseline, prompt.vectors.shape), answer)
-    return _OneText(answer, left_out, np.abs((slope[0] * prompt.vectors).sum(axis=1)), integrated, completeness)
+    integrated, completeness = _integrated(
+        question, prompt.vectors, np.broadcast_to(baseline, prompt.vectors.shape), answer
+    )
+    return _OneText(
+        answer, left_out, np.abs((slope[0] * prompt.vectors).sum(axis=1)), integrated, completeness
+    )
 
 
-def _integrated(question: _Question, vectors: np.ndarray, baseline: np.ndarray, answer: int) -> tuple[np.ndarray, float]:
+def _integrated(
+    question: _Question, vectors: np.ndarray, baseline: np.ndarray, answer: int
+) -> tuple[np.ndarray, float]:
     """Integrated gradients [P] along the straight path from the baseline, and their completeness error.
 
-    T5 normalizes lengths, so the path turns fastest near its short end: Gauss–Legendre nodes t are taken at a = t², and
-    doubled until the error is small.
+    T5 normalizes lengths, so the path turns fastest near its short end: Gauss–Legendre nodes t are taken at a
+    = t², and doubled until the error is small.
     """
     ends, _ = question.gradients(np.stack([baseline, vectors]), answer)
     change, steps = ends[1] - ends[0], FEWEST_STEPS

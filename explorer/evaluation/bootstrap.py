@@ -1,4 +1,6 @@
-"""Percentile bootstrap over texts. The same texts are drawn for everything that is compared, so that differences are paired."""
+"""Percentile bootstrap over texts. The same texts are drawn for everything that is compared, so that
+differences are paired.
+"""
 
 import numpy as np
 

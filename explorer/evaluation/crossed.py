@@ -1,6 +1,8 @@
-"""95 % interval of a mean over runs and texts that are crossed: every run (a seed, a draw) answers the same texts.
+"""95 % interval of a mean over runs and texts that are crossed: every run (a seed, a draw) answers the same
+texts.
 
-Resampling the texts alone, as if the runs were all there are, covers far too little: with three seeds that differ by a standard deviation of 0.03 about half.
+Resampling the texts alone, as if the runs were all there are, covers far too little: with three seeds that
+differ by a standard deviation of 0.03 about half.
 """
 
 from collections.abc import Sequence
@@ -10,14 +12,18 @@ import numpy as np
 from explorer.evaluation.bootstrap import LEVEL
 
 
-def crossed_interval(sides: Sequence[Sequence[np.ndarray]], most: float = 1.0, least: float | None = None) -> tuple[float, float]:
+def crossed_interval(
+    sides: Sequence[Sequence[np.ndarray]], most: float = 1.0, least: float | None = None
+) -> tuple[float, float]:
     """Interval of the sum of the means of all arrays; nan where a set has one text.
 
-    sides: what is added up (enter what is subtracted with its sign). The sides have different runs and the same sets of texts; a side is one array [runs,
-    texts] a set. Sets share no text. most, least: what the sum can be (least: −most by default).
+    sides: what is added up (enter what is subtracted with its sign). The sides have different runs and the
+    same sets of texts; a side is one array [runs, texts] a set. Sets share no text. most, least: what the sum
+    can be (least: −most by default).
 
-    Student's t. The variance is that of the mean over runs (it needs two; one run says nothing of others) plus that of the mean over texts, and the
-    degrees of freedom are Satterthwaite's (1946). What runs and texts do together is in both parts, so that the interval is rather too wide than too narrow.
+    Student's t. The variance is that of the mean over runs (it needs two; one run says nothing of others)
+    plus that of the mean over texts, and the degrees of freedom are Satterthwaite's (1946). What runs and
+    texts do together is in both parts, so that the interval is rather too wide than too narrow.
     """
     from scipy.special import stdtrit
 
@@ -35,4 +41,6 @@ def crossed_interval(sides: Sequence[Sequence[np.ndarray]], most: float = 1.0, l
 
 def _variance(values: np.ndarray) -> tuple[float, int]:
     """Variance of the mean of values [n], and its degrees of freedom; nan for one value."""
-    return (float(values.var(ddof=1)) / len(values), len(values) - 1) if len(values) > 1 else (float("nan"), 1)
+    return (
+        (float(values.var(ddof=1)) / len(values), len(values) - 1) if len(values) > 1 else (float("nan"), 1)
+    )

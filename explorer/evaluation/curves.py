@@ -1,13 +1,17 @@
-"""Deletion and insertion: does an order of the prompt's tokens find what an answer rests on, more than random orders do?
+"""Deletion and insertion: does an order of the prompt's tokens find what an answer rests on, more than random
+orders do?
 
-What answers is any function of a mask: the model, or, where the test itself is put to the test, one whose answers are random. The order comes from
-leave-one-out. It must not be tested on what it was made from, so:
+What answers is any function of a mask: the model, or, where the test itself is put to the test, one whose
+answers are random. The order comes from leave-one-out. It must not be tested on what it was made from, so:
 
-- of several texts, the order of one half is tested on the other half, and the reverse; the p of both halves are combined (`cauchy_combination`);
-- the areas leave out the masks that leave-one-out has used (no token masked, one token masked) and the one that all orders share (all masked). So one
-  text can be tested too: what is left is independent of its order when the answer is a random function of the mask.
+- of several texts, the order of one half is tested on the other half, and the reverse; the p of both halves
+  are combined (`cauchy_combination`);
+- the areas leave out the masks that leave-one-out has used (no token masked, one token masked) and the one
+  that all orders share (all masked). So one text can be tested too: what is left is independent of its order
+  when the answer is a random function of the mask.
 
-Random orders are then as likely as the order itself, and p is exact (Phipson and Smyth 2010). Source of the halves: Cox 1975, Biometrika 62.
+Random orders are then as likely as the order itself, and p is exact (Phipson and Smyth 2010). Source of the
+halves: Cox 1975, Biometrika 62.
 """
 
 from collections.abc import Callable, Sequence
@@ -38,13 +42,17 @@ class Curves:
     insertion: np.ndarray
     """[K] the same while they are added"""
     deletion_areas: np.ndarray
-    """[1 + M] mean of the tested points, 0…1: of the order, then of random orders; nan for fewer than three tokens"""
+    """[1 + M] mean of the tested points, 0…1: of the order, then of random orders; nan for fewer than three
+    tokens
+    """
     insertion_areas: np.ndarray
     """[1 + M] likewise for insertion"""
 
     @property
     def deletion_p(self) -> float:
-        """Share of random orders that take the answer away as early; smaller: the order finds what the answer rests on."""
+        """Share of random orders that take the answer away as early; smaller: the order finds what the answer
+        rests on.
+        """
         return float(p_values(self.deletion_areas[0], self.deletion_areas[1:], larger_is_extreme=False))
 
     @property
@@ -59,11 +67,17 @@ def leave_one_out(answer: Answer, length: int) -> np.ndarray:
     return found[0] - found[1:]
 
 
-def curves(answers: Sequence[Answer], left_out: np.ndarray, orders: int, seed: int = 0, told: Callable[[int], None] | None = None) -> tuple[Curves, ...]:
+def curves(
+    answers: Sequence[Answer],
+    left_out: np.ndarray,
+    orders: int,
+    seed: int = 0,
+    told: Callable[[int], None] | None = None,
+) -> tuple[Curves, ...]:
     """One test for one text, two for several: each half in the order of the other.
 
-    answers: one function a text. left_out: [T, P], leave-one-out of each. orders: random orders compared with, the same for every text. told: the
-    number of each text, before it answers.
+    answers: one function a text. left_out: [T, P], leave-one-out of each. orders: random orders compared
+    with, the same for every text. told: the number of each text, before it answers.
     """
     texts, length = left_out.shape
     generator = stream(seed, "orders")
@@ -71,7 +85,12 @@ def curves(answers: Sequence[Answer], left_out: np.ndarray, orders: int, seed: i
     half = np.zeros(texts, int)
     half[stream(seed, "halves").permutation(texts)[: texts // 2]] = 1
     halves = np.unique(half)
-    order = {one: np.argsort(-left_out[half != one if len(halves) > 1 else half == one].mean(axis=0), kind="stable") for one in halves}
+    order = {
+        one: np.argsort(
+            -left_out[half != one if len(halves) > 1 else half == one].mean(axis=0), kind="stable"
+        )
+        for one in halves
+    }
     moved, found = _points(length), []
     for number, answer in enumerate(answers):
         if told is not None:
@@ -92,7 +111,9 @@ def _points(length: int) -> np.ndarray:
 
 
 def _along(answer: Answer, orders: np.ndarray, moved: np.ndarray) -> np.ndarray:
-    """Probability of the answer while tokens go, and while they come, in each of the orders [M, P]: [2, M, K]."""
+    """Probability of the answer while tokens go, and while they come, in each of the orders [M, P]: [2, M,
+    K].
+    """
     rank = np.argsort(orders, axis=1)  # [M, P] when each token's turn comes
     gone = rank[:, None, :] < moved[None, :, None]  # [M, K, P]
     masks = np.concatenate([~gone, gone]).reshape(-1, orders.shape[1])
@@ -104,7 +125,10 @@ def _mean(moved: np.ndarray, found: Sequence[np.ndarray]) -> Curves:
     deletion, insertion = np.mean(found, axis=0)
     length = moved[-1]
     seen = {"deletion": length - moved, "insertion": moved}
-    areas = {name: _area(values, (seen[name] > 0) & (seen[name] < length - 1)) for name, values in (("deletion", deletion), ("insertion", insertion))}
+    areas = {
+        name: _area(values, (seen[name] > 0) & (seen[name] < length - 1))
+        for name, values in (("deletion", deletion), ("insertion", insertion))
+    }
     return Curves(len(found), moved, deletion[0], insertion[0], areas["deletion"], areas["insertion"])
 
 

@@ -1,4 +1,5 @@
-"""Zero-shot domain shift (Lester et al. 2021, §5): what was tuned on a source answers other domains' texts, as it is.
+"""Zero-shot domain shift (Lester et al. 2021, §5): what was tuned on a source answers other domains' texts,
+as it is.
 
 Nothing is chosen on a target: prompts and models bring the step that was best on their source's dev set.
 """
@@ -18,8 +19,8 @@ from explorer.kept import KeptModel
 from explorer.models.frozen import FrozenModel
 from explorer.prompt import SoftPrompt
 from explorer.results import Result
-from explorer.tasks import Task, alike
-from explorer.wording import count
+from explorer.texts.tasks import Task, alike
+from explorer.words.wording import count
 
 PROMPT_TUNING, MODEL_TUNING, UNTUNED = "prompt tuning", "model tuning", "no tuning"
 SEEDS_AND_TEXTS, SOME_SEEDS, TEXTS = "seeds and texts", "texts, and seeds where there are several", "texts"
@@ -54,13 +55,20 @@ class DomainShift(Result):
 
     @property
     def conclusion(self) -> str:
-        """What to conclude, in plain words: is accuracy lost on targets, and do prompts lose less than whole models?"""
+        """What to conclude, in plain words: is accuracy lost on targets, and do prompts lose less than whole
+        models?
+        """
         means, source = self.summary(), self.domains[0]
         targets = means[means["target"] != source]
         if targets.empty:
             return "There is no target to compare the source with."
         tuned = targets[targets["method"] != UNTUNED]
-        said = _said_of_drops(tuned if len(tuned) else targets, source, self._fewest_texts, targets[targets["method"] == UNTUNED] if len(tuned) else None)
+        said = _said_of_drops(
+            tuned if len(tuned) else targets,
+            source,
+            self._fewest_texts,
+            targets[targets["method"] == UNTUNED] if len(tuned) else None,
+        )
         return " ".join([said, *self._said_of_methods()])
 
     @property
@@ -73,26 +81,52 @@ class DomainShift(Result):
         between = between[between["target"] != self.domains[0]]
         if between.empty:
             return []
-        differ = between[[clear(low, high, self._fewest_texts) for low, high in zip(between["drop_low"], between["drop_high"], strict=True)]]
+        differ = between[
+            [
+                clear(low, high, self._fewest_texts)
+                for low, high in zip(between["drop_low"], between["drop_high"], strict=True)
+            ]
+        ]
         shown = between if differ.empty else differ
         row = shown.loc[shown["drop_difference"].abs().idxmax()]
         sign = f"{row['drop_difference']:+.3f}, {span(row['drop_low'], row['drop_high'])}"
         if differ.empty:
-            within = all(verdict(low, high, self._fewest_texts) == "equal" for low, high in zip(between["drop_low"], between["drop_high"], strict=True))
+            within = all(
+                verdict(low, high, self._fewest_texts) == "equal"
+                for low, high in zip(between["drop_low"], between["drop_high"], strict=True)
+            )
             if within:
-                return [f"Prompt tuning and model tuning lose as much: they differ by less than {WITHIN} on every target."]
-            return [f"Whether prompt tuning loses less than model tuning cannot be told (model's drop minus prompt's on {row['target']}: {sign})."]
+                return [
+                    (
+                        f"Prompt tuning and model tuning lose as much: they differ by less than {WITHIN} "
+                        "on every target."
+                    )
+                ]
+            return [
+                (
+                    "Whether prompt tuning loses less than model tuning cannot be told (model's drop "
+                    f"minus prompt's on {row['target']}: {sign})."
+                )
+            ]
         less = "less" if row["drop_difference"] > 0 else "more"
-        return [f"Prompt tuning loses {less} than model tuning on {row['target']} (model's drop minus prompt's: {sign})."]
+        return [
+            (
+                f"Prompt tuning loses {less} than model tuning on {row['target']} (model's drop minus "
+                f"prompt's: {sign})."
+            )
+        ]
 
     def to_frame(self) -> pd.DataFrame:
-        """One row per prompt or model and domain, the source itself among them: prompt, method, initialization, seed, source, target, n,
-        accuracy, macro_f1, invalid_rate (each 0…1), drop (accuracy on the source minus accuracy on the target; positive is worse).
+        """One row per prompt or model and domain, the source itself among them: prompt, method,
+        initialization, seed, source, target, n, accuracy, macro_f1, invalid_rate (each 0…1), drop (accuracy
+        on the source minus accuracy on the target; positive is worse).
         """
         rows = []
         for one in self.answered:
             accuracies = [float(right.mean()) for right in one.right]
-            for target, right, accuracy, f1, invalid in zip(self.domains, one.right, accuracies, one.macro_f1, one.invalid_rate, strict=True):
+            for target, right, accuracy, f1, invalid in zip(
+                self.domains, one.right, accuracies, one.macro_f1, one.invalid_rate, strict=True
+            ):
                 rows.append(
                     {
                         "prompt": one.name,
@@ -111,11 +145,12 @@ class DomainShift(Result):
         return pd.DataFrame(rows).astype({"seed": "Int64"})
 
     def summary(self) -> pd.DataFrame:
-        """One row per group and domain: method, initialization, source, target, runs, accuracy, deviation, macro_f1, invalid_rate, drop,
-        drop_low, drop_high, over.
+        """One row per group and domain: method, initialization, source, target, runs, accuracy, deviation,
+        macro_f1, invalid_rate, drop, drop_low, drop_high, over.
 
-        accuracy: mean over seeds, deviation: their standard deviation (n − 1; nan for one). The drop's 95 % interval is over seeds and texts
-        (see `crossed_interval`), over texts alone where there is one seed; `over` says which.
+        accuracy: mean over seeds, deviation: their standard deviation (n − 1; nan for one). The drop's 95 %
+        interval is over seeds and texts (see `crossed_interval`), over texts alone where there is one seed;
+        `over` says which.
         """
         frame = self.to_frame()
         rows = []
@@ -144,13 +179,25 @@ class DomainShift(Result):
         return pd.DataFrame(rows)
 
     def differences(self) -> pd.DataFrame:
-        """Prompt tuning minus model tuning, one row per domain: source, target, difference, low, high, drop_difference, drop_low, drop_high, over.
+        """Prompt tuning minus model tuning, one row per domain: source, target, difference, low, high,
+        drop_difference, drop_low, drop_high, over.
 
-        difference: in mean accuracy, positive where prompts are better. drop_difference: model tuning's drop minus prompt tuning's, positive
-        where prompts survive the shift better. 95 % intervals over seeds and texts, paired over the texts; the seeds of an initialization
-        are compared with each other, not with those of another. No rows unless both were tuned.
+        difference: in mean accuracy, positive where prompts are better. drop_difference: model tuning's drop
+        minus prompt tuning's, positive where prompts survive the shift better. 95 % intervals over seeds and
+        texts, paired over the texts; the seeds of an initialization are compared with each other, not with
+        those of another. No rows unless both were tuned.
         """
-        columns = ["source", "target", "difference", "low", "high", "drop_difference", "drop_low", "drop_high", "over"]
+        columns = [
+            "source",
+            "target",
+            "difference",
+            "low",
+            "high",
+            "drop_difference",
+            "drop_low",
+            "drop_high",
+            "over",
+        ]
         prompts, models = self._sides(PROMPT_TUNING), self._sides(MODEL_TUNING)
         if not prompts or not models:
             return pd.DataFrame(columns=columns)
@@ -160,18 +207,24 @@ class DomainShift(Result):
         for place, target in enumerate(self.domains):
             limits = crossed_interval([[side[place]] for side in sides])
             lost = _limits([[side[place], -side[0]] for side in sides], place, 2.0)
-            rows.append((self.domains[0], target, gaps[place], *limits, gaps[place] - gaps[0], *lost, _over(sides)))
+            rows.append(
+                (self.domains[0], target, gaps[place], *limits, gaps[place] - gaps[0], *lost, _over(sides))
+            )
         return pd.DataFrame(rows, columns=columns)
 
     def _sides(self, method: str, group: str | None = None) -> list[list[np.ndarray]]:
-        """For each group of a method (or for one group) and each domain: which texts its prompts or models are right on, [seeds, B], weighted
-        so that the means of the groups add up to the mean over all prompts or models."""
+        """For each group of a method (or for one group) and each domain: which texts its prompts or models
+        are right on, [seeds, B], weighted so that the means of the groups add up to the mean over all prompts
+        or models.
+        """
         chosen = [one for one in self.answered if one.method == method and group in (None, one.group)]
         groups = dict.fromkeys(one.group for one in chosen)
         sides = []
         for name in groups:
             members = [one.right for one in chosen if one.group == name]
-            sides.append([np.stack(parts) * (len(members) / len(chosen)) for parts in zip(*members, strict=True)])
+            sides.append(
+                [np.stack(parts) * (len(members) / len(chosen)) for parts in zip(*members, strict=True)]
+            )
         return sides
 
 
@@ -187,19 +240,42 @@ def _over(sides: list[list[np.ndarray]]) -> str:
 
 
 def _said_of_drops(means: pd.DataFrame, source: str, texts: int, untuned: pd.DataFrame | None = None) -> str:
-    """Where accuracy is clearly lost, or that none is, or that it cannot be told; and what the model loses there without a prompt."""
-    lost = means[[low > 0 and clear(low, high, texts) for low, high in zip(means["drop_low"], means["drop_high"], strict=True)]]
+    """Where accuracy is clearly lost, or that none is, or that it cannot be told; and what the model loses
+    there without a prompt.
+    """
+    lost = means[
+        [
+            low > 0 and clear(low, high, texts)
+            for low, high in zip(means["drop_low"], means["drop_high"], strict=True)
+        ]
+    ]
     worst = (means if lost.empty else lost).sort_values("drop").iloc[-1]
     kinds = set(means["over"])
     over = f"over {kinds.pop() if len(kinds) == 1 else SOME_SEEDS}"
     bare = None if untuned is None else untuned[untuned["target"] == worst["target"]]
-    beside = "" if bare is None or bare.empty else f"; without a prompt the model's changes by {-bare['drop'].iloc[0]:+.3f} there"
-    changed = f"{worst['initialization']} on {worst['target']}, {-worst['drop']:+.3f} ({span(-worst['drop_high'], -worst['drop_low'])}, {over}){beside}"
+    beside = (
+        ""
+        if bare is None or bare.empty
+        else f"; without a prompt the model's changes by {-bare['drop'].iloc[0]:+.3f} there"
+    )
+    changed = (
+        f"{worst['initialization']} on {worst['target']}, {-worst['drop']:+.3f} "
+        f"({span(-worst['drop_high'], -worst['drop_low'])}, {over}){beside}"
+    )
     if len(lost):
-        return f"Accuracy is clearly lower than on {source} in {len(lost)} of {count(len(means), 'comparison')}, most for {changed}."
+        return (
+            f"Accuracy is clearly lower than on {source} in {len(lost)} of "
+            f"{count(len(means), 'comparison')}, most for {changed}."
+        )
     if all(high <= MARGIN for high in means["drop_high"]) and 3 / texts <= MARGIN:
-        return f"No drop from {source} of more than {100 * MARGIN:.0f} points on any target; the largest change: {changed}."
-    return f"Cannot tell whether accuracy falls from {source}: no drop is clearly above zero, nor all within {WITHIN}; the largest change: {changed}."
+        return (
+            f"No drop from {source} of more than {100 * MARGIN:.0f} points on any target; the largest "
+            f"change: {changed}."
+        )
+    return (
+        f"Cannot tell whether accuracy falls from {source}: no drop is clearly above zero, nor all "
+        f"within {WITHIN}; the largest change: {changed}."
+    )
 
 
 def answer(
@@ -209,10 +285,14 @@ def answer(
     generate: bool = True,
     progress: Callable[[str], None] | None = None,
 ) -> list[Answered]:
-    """Run prompts (None: the bare model) on the source and every target, all prompts in shared batches; see `evaluate` for errors."""
+    """Run prompts (None: the bare model) on the source and every target, all prompts in shared batches; see
+    `evaluate` for errors.
+    """
     scores = []
     for number, task in enumerate(tasks, start=1):
-        said = None if progress is None else partial(_of_domain, progress, f"domain {number} of {len(tasks)}, ")
+        said = (
+            None if progress is None else partial(_of_domain, progress, f"domain {number} of {len(tasks)}, ")
+        )
         scores.append(evaluate(model, prompts, task, said, generate))
     right = [score.answers == task.gold for score, task in zip(scores, tasks, strict=True)]
     found = []
@@ -236,7 +316,12 @@ def _of_domain(progress: Callable[[str], None], which: str, said: str) -> None:
 
 
 def answer_with_model(
-    model: FrozenModel, name: str, seed: int, tasks: Sequence[Task], generate: bool = True, progress: Callable[[str], None] | None = None
+    model: FrozenModel,
+    name: str,
+    seed: int,
+    tasks: Sequence[Task],
+    generate: bool = True,
+    progress: Callable[[str], None] | None = None,
 ) -> Answered:
     """Run a tuned model, which has no prompt, on the source and every target."""
     (found,) = answer(model, [None], tasks, generate, progress)
@@ -244,7 +329,8 @@ def answer_with_model(
 
 
 def mapped(task: Task, names: dict[str, str], labels: tuple[str, ...]) -> Task:
-    """The task with its labels renamed and put in the source's order; a label may differ from the source's by case.
+    """The task with its labels renamed and put in the source's order; a label may differ from the source's by
+    case.
 
     Raises DataError for a label that is neither renamed nor one of `labels`.
     """

@@ -1,4 +1,6 @@
-"""N prompts as one classifier: every text goes through the frozen model once, in a batch that carries every prompt (Lester et al. 2021, §6)."""
+"""N prompts as one classifier: every text goes through the frozen model once, in a batch that carries every
+prompt (Lester et al. 2021, §6).
+"""
 
 import time
 from collections.abc import Callable, Sequence
@@ -9,20 +11,25 @@ import pandas as pd
 
 from explorer.errors import DataError
 from explorer.evaluation.bootstrap import interval, resamples
-from explorer.evaluation.counting import counted
 from explorer.evaluation.metrics import macro_f1
+from explorer.evaluation.progress import counted
 from explorer.evaluation.scoring import names
 from explorer.evaluation.verdict import WITHIN, span, verdict
 from explorer.kept import KeptModel
 from explorer.models.frozen import FrozenModel
 from explorer.prompt import SoftPrompt
 from explorer.results import Result
-from explorer.tasks import Task
-from explorer.wording import count
+from explorer.texts.tasks import Task
+from explorer.words.wording import count
 
 CALIBRATION_BINS = 10
 
-AVERAGE, BEST, MAJORITY, MEAN_PROBABILITY = "members on average", "best member", "majority vote", "mean probability"
+AVERAGE, BEST, MAJORITY, MEAN_PROBABILITY = (
+    "members on average",
+    "best member",
+    "majority vote",
+    "mean probability",
+)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -54,7 +61,9 @@ class Ensemble(Result):
 
     @property
     def majority(self) -> np.ndarray:
-        """[B] the label with most votes. Among labels with as many, the one with the larger sum over members of log p(label | text)."""
+        """[B] the label with most votes. Among labels with as many, the one with the larger sum over members
+        of log p(label | text).
+        """
         logs = np.log(np.maximum(self.probabilities, np.finfo(np.float32).tiny)).sum(axis=0, dtype=np.float64)
         most = self.votes == self.votes.max(axis=1, keepdims=True)
         return np.where(most, logs, -np.inf).argmax(axis=1)
@@ -81,7 +90,9 @@ class Ensemble(Result):
 
     @property
     def best(self) -> int:
-        """The member that is right most often on these very texts, as in the paper's table: chosen by hindsight. Ties: the first."""
+        """The member that is right most often on these very texts, as in the paper's table: chosen by
+        hindsight. Ties: the first.
+        """
         return int((self.answers == self.gold).mean(axis=1).argmax())
 
     @property
@@ -97,34 +108,57 @@ class Ensemble(Result):
             "equal": f"it does not beat its average member: they are equal within {WITHIN}",
             "open": "whether it beats its average member cannot be told",
         }[verdict(*limits, texts)]
-        right = f"The majority vote of {count(len(self.members), 'prompt')} is right on {vote.sum():,} of {count(texts, 'text')}"
+        right = (
+            f"The majority vote of {count(len(self.members), 'prompt')} is right on {vote.sum():,} of "
+            f"{count(texts, 'text')}"
+        )
         return f"{right}; {said} ({gain.mean():+.3f}, {span(*limits)})."
 
     def to_frame(self) -> pd.DataFrame:
         """One row per member, then their average, the best one, majority vote, mean probability.
 
-        Columns: prompt, kind, accuracy, macro_f1, calibration_error, low, high, difference, difference_low, difference_high. accuracy,
-        macro_f1: 0…1, higher is better. calibration_error: expected calibration error over ten bins, 0…1, lower is better (a
-        majority vote's confidence is the share of votes). difference: in accuracy from the majority vote, with its 95 % interval by
-        paired bootstrap over the texts.
+        Columns: prompt, kind, accuracy, macro_f1, calibration_error, low, high, difference, difference_low,
+        difference_high. accuracy, macro_f1: 0…1, higher is better. calibration_error: expected calibration
+        error over ten bins, 0…1, lower is better (a majority vote's confidence is the share of votes).
+        difference: in accuracy from the majority vote, with its 95 % interval by paired bootstrap over the
+        texts.
         """
         gold, labels = self.gold, len(self.task.labels)
         draws = resamples(self.seed, len(gold))
 
         def figures(given: np.ndarray, confidence: np.ndarray) -> tuple[np.ndarray, float, float]:
-            return (given == gold).astype(np.float64), macro_f1(gold, given, labels), calibration_error(confidence, given == gold)
+            return (
+                (given == gold).astype(np.float64),
+                macro_f1(gold, given, labels),
+                calibration_error(confidence, given == gold),
+            )
 
-        members = [figures(given, row.max(axis=1)) for given, row in zip(self.answers, self.probabilities, strict=True)]
+        members = [
+            figures(given, row.max(axis=1))
+            for given, row in zip(self.answers, self.probabilities, strict=True)
+        ]
         right, f1, error = zip(*members, strict=True)
         average = np.mean(right, axis=0), float(np.mean(f1)), float(np.mean(error))
         majority = figures(self.majority, self.votes.max(axis=1) / len(self.members))
         mean = figures(self.mean_probabilities.argmax(axis=1), self.mean_probabilities.max(axis=1))
         rows = [*(("member", name, *member) for name, member in zip(self.members, members, strict=True))]
-        rows += [("average", AVERAGE, *average), ("best", f"{BEST}: {self.members[self.best]}", *members[self.best])]
+        rows += [
+            ("average", AVERAGE, *average),
+            ("best", f"{BEST}: {self.members[self.best]}", *members[self.best]),
+        ]
         rows += [("ensemble", MAJORITY, *majority), ("ensemble", MEAN_PROBABILITY, *mean)]
         return pd.DataFrame([self._row(*row, majority[0], draws) for row in rows])
 
-    def _row(self, kind: str, name: str, right: np.ndarray, f1: float, error: float, majority: np.ndarray, draws: np.ndarray) -> dict:
+    def _row(
+        self,
+        kind: str,
+        name: str,
+        right: np.ndarray,
+        f1: float,
+        error: float,
+        majority: np.ndarray,
+        draws: np.ndarray,
+    ) -> dict:
         (low, high), difference = interval(right, draws), right - majority
         difference_low, difference_high = interval(difference, draws)
         return {
@@ -141,21 +175,33 @@ class Ensemble(Result):
         }
 
     def texts_frame(self) -> pd.DataFrame:
-        """One row per text: text, label, majority, mean_probability, votes for its label, and every member's answer."""
+        """One row per text: text, label, majority, mean_probability, votes for its label, and every member's
+        answer.
+        """
         labels = np.array(self.task.labels, dtype=object)
-        frame = pd.DataFrame({"text": self.task.texts, "label": self.task.answers, "majority": labels[self.majority]})
+        frame = pd.DataFrame(
+            {"text": self.task.texts, "label": self.task.answers, "majority": labels[self.majority]}
+        )
         frame["mean_probability"] = labels[self.mean_probabilities.argmax(axis=1)]
         frame["votes"] = self.votes[np.arange(len(self.task)), self.gold]
-        return frame.assign(**{name: labels[given] for name, given in zip(self.members, self.answers, strict=True)})
+        return frame.assign(
+            **{name: labels[given] for name, given in zip(self.members, self.answers, strict=True)}
+        )
 
     def to_record(self) -> dict:
-        """Everything: conclusion, members (with their answers), average, best and ensemble (accuracies, the last of the majority vote), agreement
-        [N, N], kappa, disagreement, tied, the figures of every row, and the answers both votes give.
+        """Everything: conclusion, members (with their answers), average, best and ensemble (accuracies, the
+        last of the majority vote), agreement [N, N], kappa, disagreement, tied, the figures of every row, and
+        the answers both votes give.
         """
         frame, labels = self.to_frame(), self.task.labels
         rows = frame.to_dict("records")
-        accuracy = dict(zip(frame["kind"][::-1], frame["accuracy"][::-1], strict=True))  # of two ensembles the first, the majority vote
-        members = [{**row, "answers": [labels[i] for i in given]} for row, given in zip(rows, self.answers, strict=False)]
+        accuracy = dict(
+            zip(frame["kind"][::-1], frame["accuracy"][::-1], strict=True)
+        )  # of two ensembles the first, the majority vote
+        members = [
+            {**row, "answers": [labels[i] for i in given]}
+            for row, given in zip(rows, self.answers, strict=False)
+        ]
         return {
             "conclusion": self.conclusion,
             "members": members,
@@ -184,22 +230,30 @@ def ensemble(
 ) -> Ensemble:
     """Answer every text with every prompt in shared batches. share: told how much is done, 0…1.
 
-    Raises DataError for fewer than two prompts or for prompts of one name, and what `FrozenModel.label_probabilities` raises.
+    Raises DataError for fewer than two prompts or for prompts of one name, and what
+    `FrozenModel.label_probabilities` raises.
     """
     called = names(prompts)
     if len(prompts) < 2:
         raise DataError(f"found {count(len(prompts), 'prompt')}; expected at least two to vote")
     if twice := sorted({name for name in called if called.count(name) > 1}):
-        raise DataError(f"{twice[0]} is given twice; expected different prompts: one that votes twice is not an ensemble")
+        raise DataError(
+            f"{twice[0]} is given twice; expected different prompts: one that votes twice is not an ensemble"
+        )
     if progress is not None:
-        progress(f"{task.name}: {count(len(task), 'text')}, {count(len(prompts), 'prompt')} vote on {', '.join(task.labels)}")
+        progress(
+            f"{task.name}: {count(len(task), 'text')}, {count(len(prompts), 'prompt')} vote on "
+            f"{', '.join(task.labels)}"
+        )
     with counted(len(prompts) * len(task), "voting", share) as done:
         return Ensemble(called, task, model.label_probabilities(prompts, task.texts, task.labels, done), seed)
 
 
 @dataclass(frozen=True)
 class PassTimes:
-    """Wall seconds of one batch that carries all prompts, and of one pass for each prompt; medians over repeats."""
+    """Wall seconds of one batch that carries all prompts, and of one pass for each prompt; medians over
+    repeats.
+    """
 
     together: float
     apart: float
@@ -210,7 +264,13 @@ class PassTimes:
         return self.apart / self.together
 
 
-def pass_times(model: FrozenModel, prompts: Sequence[SoftPrompt], texts: Sequence[str], labels: Sequence[str], repeats: int = 5) -> PassTimes:
+def pass_times(
+    model: FrozenModel,
+    prompts: Sequence[SoftPrompt],
+    texts: Sequence[str],
+    labels: Sequence[str],
+    repeats: int = 5,
+) -> PassTimes:
     """Measure both ways on these texts, by turns, after one unmeasured round."""
 
     def apart() -> None:
@@ -219,7 +279,9 @@ def pass_times(model: FrozenModel, prompts: Sequence[SoftPrompt], texts: Sequenc
 
     found: list[list[float]] = [[], []]
     for _ in range(repeats + 1):
-        for times, work in zip(found, (lambda: model.label_probabilities(prompts, texts, labels), apart), strict=True):
+        for times, work in zip(
+            found, (lambda: model.label_probabilities(prompts, texts, labels), apart), strict=True
+        ):
             start = time.perf_counter()
             work()
             times.append(time.perf_counter() - start)
@@ -227,9 +289,11 @@ def pass_times(model: FrozenModel, prompts: Sequence[SoftPrompt], texts: Sequenc
 
 
 def calibration_error(confidence: np.ndarray, right: np.ndarray, bins: int = CALIBRATION_BINS) -> float:
-    """Expected calibration error (Guo et al. 2017): mean over texts of |accuracy − mean confidence| in the text's bin, 0…1.
+    """Expected calibration error (Guo et al. 2017): mean over texts of |accuracy − mean confidence| in the
+    text's bin, 0…1.
 
-    confidence: [B] in 0…1, cut into bins of equal width (a limit belongs to the bin below it); right: [B] bool.
+    confidence: [B] in 0…1, cut into bins of equal width (a limit belongs to the bin below it); right: [B]
+    bool.
     """
     place = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
     gaps = np.bincount(place, right, bins) - np.bincount(place, confidence, bins)
@@ -237,7 +301,8 @@ def calibration_error(confidence: np.ndarray, right: np.ndarray, bins: int = CAL
 
 
 def fleiss_kappa(votes: np.ndarray) -> float:
-    """Agreement of N raters beyond chance (Fleiss 1971): 1 is full agreement, 0 is chance, below is less; nan when all give one answer.
+    """Agreement of N raters beyond chance (Fleiss 1971): 1 is full agreement, 0 is chance, below is less; nan
+    when all give one answer.
 
     votes: [B, C], how many raters gave each of C answers to each of B texts; every row sums to N ≥ 2.
     """

@@ -1,7 +1,8 @@
 """How much accuracy survives when a prompt is replaced by its nearest words?
 
-The frozen model is run again with every token replaced by its nearest word. A prompt whose words carry what its vectors do answers alike;
-one that only lies near words does not (Khashabi et al. 2022, "Prompt waywardness"). No drop is consistent with the reading; it proves nothing.
+The frozen model is run again with every token replaced by its nearest word. A prompt whose words carry what
+its vectors do answers alike; one that only lies near words does not (Khashabi et al. 2022, "Prompt
+waywardness"). No drop is consistent with the reading; it proves nothing.
 """
 
 from collections.abc import Callable
@@ -16,15 +17,15 @@ from explorer.analysis.search import search
 from explorer.choices import METRICS
 from explorer.errors import ExplorerError
 from explorer.evaluation.bootstrap import interval, resamples
-from explorer.evaluation.counting import counted
 from explorer.evaluation.crossed import crossed_interval
+from explorer.evaluation.progress import counted
 from explorer.evaluation.verdict import WITHIN, span, verdict
 from explorer.models.frozen import FrozenModel
 from explorer.prompt import SoftPrompt
 from explorer.results import Result
-from explorer.tasks import Task
+from explorer.texts.tasks import Task
 from explorer.vocabulary import Vocabulary
-from explorer.wording import count
+from explorer.words.wording import count
 
 NORM_KEPT = "-norm-kept"
 RANDOM_WORDS, SPARSE = "random-words", "sparse-"
@@ -63,12 +64,14 @@ class Faithfulness(Result):
         return self.task.gold
 
     def to_frame(self) -> pd.DataFrame:
-        """One row per reading: reading, accuracy, agreement, kl, low, high, difference, difference_low, difference_high, flips, draws, n, words.
+        """One row per reading: reading, accuracy, agreement, kl, low, high, difference, difference_low,
+        difference_high, flips, draws, n, words.
 
-        accuracy, agreement with the soft prompt's answers: 0…1, higher is better. kl: mean KL(soft ‖ reading) over the labels, in
-        nats, 0 is the same. low, high and those of the difference in accuracy from the soft prompt: 95 % percentile bootstrap over
-        the texts, paired (the same texts are drawn for both). Random words: means over draws; their intervals are over draws and texts
-        (see `crossed_interval`), since other words could have been drawn.
+        accuracy, agreement with the soft prompt's answers: 0…1, higher is better. kl: mean KL(soft ‖ reading)
+        over the labels, in nats, 0 is the same. low, high and those of the difference in accuracy from the
+        soft prompt: 95 % percentile bootstrap over the texts, paired (the same texts are drawn for both).
+        Random words: means over draws; their intervals are over draws and texts (see `crossed_interval`),
+        since other words could have been drawn.
         """
         draws = resamples(self.seed, len(self.gold))
         return pd.DataFrame([self._row(reading, draws) for reading in self.readings])
@@ -79,7 +82,9 @@ class Faithfulness(Result):
         right = (given == gold).astype(np.float64)
         difference = right - (soft.argmax(axis=1) == gold)
         low, high = interval(right[0], draws) if len(right) == 1 else crossed_interval([[right]], least=0)
-        difference_low, difference_high = interval(difference[0], draws) if len(right) == 1 else crossed_interval([[difference]])
+        difference_low, difference_high = (
+            interval(difference[0], draws) if len(right) == 1 else crossed_interval([[difference]])
+        )
         return {
             "reading": reading.name,
             "accuracy": right.mean(),
@@ -98,9 +103,16 @@ class Faithfulness(Result):
 
     @property
     def conclusion(self) -> str:
-        """What to conclude, in plain words: does accuracy survive when the nearest words (cosine) stand in the prompt's place?"""
+        """What to conclude, in plain words: does accuracy survive when the nearest words (cosine) stand in
+        the prompt's place?
+        """
         draws, texts = resamples(self.seed, len(self.gold)), len(self.gold)
-        soft, words, none, random = (self._row(one, draws) for name in ("soft", "cosine", "none", RANDOM_WORDS) for one in self.readings if one.name == name)
+        soft, words, none, random = (
+            self._row(one, draws)
+            for name in ("soft", "cosine", "none", RANDOM_WORDS)
+            for one in self.readings
+            if one.name == name
+        )
         limits = words["difference_low"], words["difference_high"]
         said = {
             "more": "The nearest words do better than the prompt",
@@ -108,9 +120,15 @@ class Faithfulness(Result):
             "equal": f"The nearest words do as well as the prompt, within {WITHIN}",
             "open": "These texts cannot tell whether the nearest words do as well as the prompt",
         }[verdict(*limits, texts)]
-        changed = f"accuracy {words['accuracy']:.3f} against {soft['accuracy']:.3f}, {span(*limits)} for the difference"
+        changed = (
+            f"accuracy {words['accuracy']:.3f} against {soft['accuracy']:.3f}, {span(*limits)} for the "
+            "difference"
+        )
         idle = "" if none["difference_high"] < 0 else "; the prompt is not clearly better than no prompt"
-        return f"{said} ({changed}){idle} ({none['accuracy']:.3f} without a prompt, {random['accuracy']:.3f} with random words)."
+        return (
+            f"{said} ({changed}){idle} ({none['accuracy']:.3f} without a prompt, "
+            f"{random['accuracy']:.3f} with random words)."
+        )
 
     def curve_frame(self) -> pd.DataFrame:
         """One row per share of words: share, accuracy, agreement, kl (see to_frame)."""
@@ -126,7 +144,8 @@ class Faithfulness(Result):
         )
 
     def flips_frame(self, reading: str) -> pd.DataFrame:
-        """Texts that a reading answers otherwise than the soft prompt: text, label, soft, reading (of its first draw).
+        """Texts that a reading answers otherwise than the soft prompt: text, label, soft, reading (of its
+        first draw).
 
         Raises ExplorerError for a reading that was not taken.
         """
@@ -135,7 +154,15 @@ class Faithfulness(Result):
             raise ExplorerError(f"found the reading {reading!r}; expected one of {', '.join(found)}")
         soft, given = (one.probabilities[0].argmax(axis=1) for one in (self.readings[0], found[reading]))
         return pd.DataFrame(
-            [(self.task.texts[b], self.task.answers[b], self.task.labels[soft[b]], self.task.labels[given[b]]) for b in np.flatnonzero(soft != given)],
+            [
+                (
+                    self.task.texts[b],
+                    self.task.answers[b],
+                    self.task.labels[soft[b]],
+                    self.task.labels[given[b]],
+                )
+                for b in np.flatnonzero(soft != given)
+            ],
             columns=["text", "label", "soft", "reading"],
         )
 
@@ -148,7 +175,9 @@ def _divergence(soft: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 
 def discretized(prompt: SoftPrompt, vocabulary: Vocabulary) -> dict[str, tuple[np.ndarray, tuple[str, ...]]]:
-    """Each token's nearest word by every metric, with the word's own norm and with the token's: name → (vectors [P, H], pieces [P])."""
+    """Each token's nearest word by every metric, with the word's own norm and with the token's: name →
+    (vectors [P, H], pieces [P]).
+    """
     found: dict[str, tuple[np.ndarray, tuple[str, ...]]] = {}
     norms = np.linalg.norm(prompt.vectors, axis=1, keepdims=True)
     for metric in METRICS:
@@ -161,16 +190,29 @@ def discretized(prompt: SoftPrompt, vocabulary: Vocabulary) -> dict[str, tuple[n
 
 
 def sums_of_words(prompt: SoftPrompt, vocabulary: Vocabulary) -> dict[str, np.ndarray]:
-    """The prompt rebuilt from the first 1 … 20 words of each token (see analysis.decomposition): `sparse-1` … → vectors [P, H]."""
-    return {f"{SPARSE}{words}": vectors for words, vectors in rebuilt(prompt.vectors, vocabulary, SPARSE_WORDS).items()}
+    """The prompt rebuilt from the first 1 … 20 words of each token (see analysis.decomposition): `sparse-1` …
+    → vectors [P, H].
+    """
+    return {
+        f"{SPARSE}{words}": vectors
+        for words, vectors in rebuilt(prompt.vectors, vocabulary, SPARSE_WORDS).items()
+    }
 
 
-def stand_ins(prompt: SoftPrompt, vocabulary: Vocabulary, draws: int, seed: int) -> dict[str, tuple[list[np.ndarray | None], tuple[str, ...] | None]]:
-    """Everything that is put in the prompt's place: name → (one array [P, H] or None per draw, pieces [P] or None)."""
+def stand_ins(
+    prompt: SoftPrompt, vocabulary: Vocabulary, draws: int, seed: int
+) -> dict[str, tuple[list[np.ndarray | None], tuple[str, ...] | None]]:
+    """Everything that is put in the prompt's place: name → (one array [P, H] or None per draw, pieces [P] or
+    None).
+    """
     generator = stream(seed, "stand-ins")
-    random = [vocabulary.embedding[generator.choice(vocabulary.searchable_ids, prompt.length)] for _ in range(draws)]
+    random = [
+        vocabulary.embedding[generator.choice(vocabulary.searchable_ids, prompt.length)] for _ in range(draws)
+    ]
     found: dict = {"soft": ([prompt.vectors], None)}
-    found |= {name: ([vectors], pieces) for name, (vectors, pieces) in discretized(prompt, vocabulary).items()}
+    found |= {
+        name: ([vectors], pieces) for name, (vectors, pieces) in discretized(prompt, vocabulary).items()
+    }
     found |= {name: ([vectors], None) for name, vectors in sums_of_words(prompt, vocabulary).items()}
     found |= {"none": ([None], None), RANDOM_WORDS: (random, None)}
     if prompt.initial is not None:
@@ -193,31 +235,40 @@ def faithfulness(
 ) -> Faithfulness:
     """Run the model with the prompt, with its nearest words and with what neither is, all in shared batches.
 
-    draws: of random words. points: of the curve from the soft prompt (a = 0) to its nearest words by cosine (a = 1).
-    share: told how much is done, 0…1. Raises PromptError for another width, DataError for unusable texts or labels, ExplorerError for
-    numbers out of range.
+    draws: of random words. points: of the curve from the soft prompt (a = 0) to its nearest words by cosine
+    (a = 1). share: told how much is done, 0…1. Raises PromptError for another width, DataError for unusable
+    texts or labels, ExplorerError for numbers out of range.
     """
     vocabulary.check_width(prompt.vectors, prompt.name)
     if draws < 1 or points < 2:
-        raise ExplorerError(f"found {count(draws, 'draw')} and {count(points, 'point')}; expected at least 1 and 2")
+        raise ExplorerError(
+            f"found {count(draws, 'draw')} and {count(points, 'point')}; expected at least 1 and 2"
+        )
     candidates = stand_ins(prompt, vocabulary, draws, seed)
     shares = np.linspace(0, 1, points)
     words = candidates["cosine"][0][0]
     between = [((1 - a) * prompt.vectors + a * words).astype(np.float32) for a in shares]
     asked = [vectors for group, _ in candidates.values() for vectors in group] + between
     if progress is not None:
-        progress(f"{prompt.name}: {count(len(task), 'text')} with the prompt and with {len(asked) - 1} stand-ins for it")
+        progress(
+            f"{prompt.name}: {count(len(task), 'text')} with the prompt and with {len(asked) - 1} "
+            "stand-ins for it"
+        )
     with counted(len(asked) * len(task), "reading by running", share) as done:
         probabilities = model.label_probabilities(asked, task.texts, task.labels, done)
     readings, start = [], 0
     for name, (group, pieces) in candidates.items():
         readings.append(Reading(name, pieces, probabilities[start : start + len(group)]))
         start += len(group)
-    return Faithfulness(prompt.name, task, tuple(readings), tuple(shares.tolist()), probabilities[start:], seed)
+    return Faithfulness(
+        prompt.name, task, tuple(readings), tuple(shares.tolist()), probabilities[start:], seed
+    )
 
 
 def mirrored(prompt: SoftPrompt, vocabulary: Vocabulary) -> float | None:
-    """Share of positions whose nearest word (cosine) is the piece of the sentence the prompt was pulled towards; None for others."""
+    """Share of positions whose nearest word (cosine) is the piece of the sentence the prompt was pulled
+    towards; None for others.
+    """
     if prompt.origin.read_as is None:
         return None
     wanted = np.resize(vocabulary.encode(prompt.origin.read_as), prompt.length)

@@ -11,7 +11,13 @@ SEVERAL = "mean of "
 
 
 def where(text: str) -> str:
-    """How a reading is called in a sentence, by what stands behind the prompt: `alone`, `in a gap`, `before 4 texts`, `before 'a text'`."""
+    """How a reading is called in a sentence, by what stands behind the prompt: `alone`, `in a gap`, `before 4
+    texts`, `before 'a text'`.
+    """
     if text in (ALONE, GAP):
         return "alone" if text == ALONE else "in a gap"
-    return f"before {text.removeprefix(SEVERAL)}" if re.fullmatch(rf"{SEVERAL}[\d,]+ texts", text) else f"before {text!r}"
+    return (
+        f"before {text.removeprefix(SEVERAL)}"
+        if re.fullmatch(rf"{SEVERAL}[\d,]+ texts", text)
+        else f"before {text!r}"
+    )

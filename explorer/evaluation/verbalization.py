@@ -1,8 +1,11 @@
-"""A language model puts a prompt's tokens into words: each stands in a sentence that asks for its meaning, and the model goes on.
+"""A language model puts a prompt's tokens into words: each stands in a sentence that asks for its meaning,
+and the model goes on.
 
-The sentence repeats words (`cat -> cat`), so that a model which reads a vector as a word writes that word: Patchscopes' identity prompt (Ghandeharioun et
-al. 2024, arXiv 2401.06102), with a prompt's token in place of a hidden state. The whole prompt is asked about in a sentence of its own, as InSPEcT does
-(Ramati et al. 2025, arXiv 2410.11660). Two controls say what the answers are worth: real words, which must come back, and random vectors.
+The sentence repeats words (`cat -> cat`), so that a model which reads a vector as a word writes that word:
+Patchscopes' identity prompt (Ghandeharioun et al. 2024, arXiv 2401.06102), with a prompt's token in place of
+a hidden state. The whole prompt is asked about in a sentence of its own, as InSPEcT does (Ramati et al. 2025,
+arXiv 2410.11660). Two controls say what the answers are worth: real words, which must come back, and random
+vectors.
 """
 
 from collections.abc import Sequence
@@ -11,24 +14,33 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from explorer.analysis.nulls import SIGNIFICANT_AT, benjamini_hochberg, enough, gaussian_vectors, p_values, stream
+from explorer.analysis.nulls import (
+    SIGNIFICANT_AT,
+    benjamini_hochberg,
+    enough,
+    gaussian_vectors,
+    p_values,
+    stream,
+)
 from explorer.errors import ModelError
-from explorer.evaluation.counting import counted
 from explorer.evaluation.decoder_reading import evidence
+from explorer.evaluation.progress import counted
 from explorer.models.decoder_only import FrozenDecoder
 from explorer.models.frozen import Done, FrozenModel
-from explorer.pieces import SPACES, bare_word, readable
 from explorer.prompt import SoftPrompt
 from explorer.results import Result
 from explorer.vocabulary import Vocabulary
-from explorer.wording import count
+from explorer.words.pieces import SPACES, bare_word, readable
+from explorer.words.wording import count
 
 IDENTITY = ("cat -> cat\nriver -> river\n1990 -> 1990\nhappy -> happy\n", " ->")
 """what stands before and behind a token; the model's next piece is its answer"""
 WHOLE = ("The words", "are an instruction. It means:")
 """what stands before and behind all tokens of a prompt"""
 DRAWS, MEAN_OF = 200, 128
-"""random vectors that answers are compared with, at least; and those whose mean answer is what the model says by chance"""
+"""random vectors that answers are compared with, at least; and those whose mean answer is what the model says
+by chance
+"""
 REAL_WORDS = 40
 """vocabulary rows that are asked about as a control"""
 ENOUGH = 0.5
@@ -43,7 +55,9 @@ class Verbalization(Result):
 
     prompt: str
     token_ids: np.ndarray
-    """[P, K] int64 the pieces it writes more often for the token than for random vectors, by falling evidence (see `decoder_reading.evidence`)"""
+    """[P, K] int64 the pieces it writes more often for the token than for random vectors, by falling evidence
+    (see `decoder_reading.evidence`)
+    """
     pieces: tuple[tuple[str, ...], ...]
     """[P, K] as the tokenizer writes them"""
     probability: np.ndarray
@@ -51,13 +65,19 @@ class Verbalization(Result):
     by_chance: np.ndarray
     """[P, K] 0…1, mean over random vectors"""
     divergence: np.ndarray
-    """[P] KL in nats of the answer from the mean answer to random vectors, 0 or more; larger: the model takes the token for something definite"""
+    """[P] KL in nats of the answer from the mean answer to random vectors, 0 or more; larger: the model takes
+    the token for something definite
+    """
     p: np.ndarray
-    """[P] share of random vectors with as large a divergence, those of the vocabulary's Gaussian at the tokens' median length"""
+    """[P] share of random vectors with as large a divergence, those of the vocabulary's Gaussian at the
+    tokens' median length
+    """
     q: np.ndarray
     """[P] corrected over tokens (Benjamini and Hochberg)"""
     repeated: float
-    """share of real words that the model repeats in their place, 0…1: near 1, the sentence works with this model"""
+    """share of real words that the model repeats in their place, 0…1: near 1, the sentence works with this
+    model
+    """
     said: str
     """how the model goes on after a sentence that asks what the whole prompt means"""
     said_without: str
@@ -65,13 +85,18 @@ class Verbalization(Result):
 
     @property
     def significant(self) -> np.ndarray:
-        """[P] bool: whether the model takes the token for something more definite than random vectors, false-discovery rate 5 %."""
+        """[P] bool: whether the model takes the token for something more definite than random vectors,
+        false-discovery rate 5 %.
+        """
         return self.q <= SIGNIFICANT_AT
 
     def words(self) -> list[list[str]]:
         """[P] the listed pieces that are likelier than by chance, as people read them."""
         likelier = self.probability > self.by_chance
-        return [[readable(piece) for piece, more in zip(pieces, row, strict=True) if more] for pieces, row in zip(self.pieces, likelier, strict=True)]
+        return [
+            [readable(piece) for piece, more in zip(pieces, row, strict=True) if more]
+            for pieces, row in zip(self.pieces, likelier, strict=True)
+        ]
 
     @property
     def conclusion(self) -> str:
@@ -82,13 +107,20 @@ class Verbalization(Result):
         if not self.significant.any():
             return f"The model takes no token for anything more definite than random vectors; {control}."
         number, words = int(self.significant.sum()), self.words()
-        first = [f"token {token} as {words[token][0]!r}" for token in np.flatnonzero(self.significant)[:3] if words[token]]
+        first = [
+            f"token {token} as {words[token][0]!r}"
+            for token in np.flatnonzero(self.significant)[:3]
+            if words[token]
+        ]
         which = f", {', '.join(first)}{', …' * (number > len(first))}" if first else ""
-        return f"The model takes {number} of {count(len(self.p), 'token')} for something more definite than random vectors{which}; {control}."
+        return (
+            f"The model takes {number} of {count(len(self.p), 'token')} for something more definite "
+            f"than random vectors{which}; {control}."
+        )
 
     def to_frame(self) -> pd.DataFrame:
-        """One row per token and piece: prompt, position, rank (from 1), token_id, piece, token, probability, by_chance, divergence, p, q (the last
-        three of the token, the same in all its rows).
+        """One row per token and piece: prompt, position, rank (from 1), token_id, piece, token, probability,
+        by_chance, divergence, p, q (the last three of the token, the same in all its rows).
         """
         tokens, ranks = self.token_ids.shape
         pieces = [piece for row in self.pieces for piece in row]
@@ -107,14 +139,20 @@ class Verbalization(Result):
         )
 
 
-def verbalize(model: FrozenModel, vocabulary: Vocabulary, prompt: SoftPrompt, k: int = 5, seed: int = 0) -> Verbalization:
+def verbalize(
+    model: FrozenModel, vocabulary: Vocabulary, prompt: SoftPrompt, k: int = 5, seed: int = 0
+) -> Verbalization:
     """Ask a language model what each token of a prompt means, and what the prompt does.
 
-    k: pieces listed. seed: of random vectors and of the words that serve as controls. Raises ModelError for a T5, which does not go on writing,
-    PromptError for another width.
+    k: pieces listed. seed: of random vectors and of the words that serve as controls. Raises ModelError for a
+    T5, which does not go on writing, PromptError for another width.
     """
     if not isinstance(model, FrozenDecoder):
-        raise ModelError(f"{model.name} is an encoder–decoder; only a language model puts vectors into words by going on with a sentence", "model")
+        raise ModelError(
+            f"{model.name} is an encoder–decoder; only a language model puts vectors into words by "
+            "going on with a sentence",
+            "model",
+        )
     vocabulary.check_width(prompt.vectors, prompt.name)
     lengths = np.linalg.norm(prompt.vectors, axis=1)
     null = gaussian_vectors(vocabulary, MEAN_OF + enough(DRAWS, prompt.length), seed)
@@ -123,13 +161,21 @@ def verbalize(model: FrozenModel, vocabulary: Vocabulary, prompt: SoftPrompt, k:
     with counted(len(null) + len(words) + prompt.length, f"{prompt.name}: asking what tokens mean") as done:
         chance, spread = _by_chance(model, null, done)
         answers = np.concatenate(list(model.within(IDENTITY[0], prompt.vectors, IDENTITY[1], done)))
-        repeats = np.concatenate([block.argmax(axis=1) for block in model.within(IDENTITY[0], vocabulary.embedding[words], IDENTITY[1], done)])
+        repeats = np.concatenate(
+            [
+                block.argmax(axis=1)
+                for block in model.within(IDENTITY[0], vocabulary.embedding[words], IDENTITY[1], done)
+            ]
+        )
     log_q, divergence = np.log(chance), _divergence(answers, chance)
     p = p_values(divergence, spread)
     listed = vocabulary.searchable_ids
     shown = evidence(answers, log_q)[:, listed]
     ids = listed[np.argsort(-shown, axis=1, kind="stable")[:, :k]]
-    same = [bare_word(vocabulary.pieces[one]) == bare_word(vocabulary.pieces[other]) for one, other in zip(repeats, words, strict=True)]
+    same = [
+        bare_word(vocabulary.pieces[one]) == bare_word(vocabulary.pieces[other])
+        for one, other in zip(repeats, words, strict=True)
+    ]
     said, without = _whole(model, prompt)
     return Verbalization(
         prompt.name,
@@ -147,9 +193,18 @@ def verbalize(model: FrozenModel, vocabulary: Vocabulary, prompt: SoftPrompt, k:
 
 
 def _real_words(vocabulary: Vocabulary, seed: int) -> np.ndarray:
-    """Rows that are words of at least four letters with a space before them, drawn among the first tenth of the vocabulary: the commoner ones."""
-    pieces = [(token_id, vocabulary.pieces[token_id]) for token_id in vocabulary.searchable_ids[: max(2000, len(vocabulary) // 10)]]
-    known = [token_id for token_id, piece in pieces if piece.startswith(SPACES) and len(bare_word(piece)) >= 4 and bare_word(piece).isalpha()]
+    """Rows that are words of at least four letters with a space before them, drawn among the first tenth of
+    the vocabulary: the commoner ones.
+    """
+    pieces = [
+        (token_id, vocabulary.pieces[token_id])
+        for token_id in vocabulary.searchable_ids[: max(2000, len(vocabulary) // 10)]
+    ]
+    known = [
+        token_id
+        for token_id, piece in pieces
+        if piece.startswith(SPACES) and len(bare_word(piece)) >= 4 and bare_word(piece).isalpha()
+    ]
     known = known or vocabulary.searchable_ids.tolist()
     return stream(seed, "real words").choice(known, min(REAL_WORDS, len(known)), replace=False)
 
@@ -159,9 +214,17 @@ def _by_chance(model: FrozenDecoder, null: np.ndarray, done: Done) -> tuple[np.n
 
     The first MEAN_OF make the mean, so that the others stand to it as a prompt's tokens do.
     """
-    mean = sum(np.exp(block).sum(axis=0) for block in model.within(IDENTITY[0], null[:MEAN_OF], IDENTITY[1], done)) / MEAN_OF
+    mean = (
+        sum(
+            np.exp(block).sum(axis=0)
+            for block in model.within(IDENTITY[0], null[:MEAN_OF], IDENTITY[1], done)
+        )
+        / MEAN_OF
+    )
     mean = np.maximum(mean, np.finfo(np.float64).tiny)
-    spread = [_divergence(block, mean) for block in model.within(IDENTITY[0], null[MEAN_OF:], IDENTITY[1], done)]
+    spread = [
+        _divergence(block, mean) for block in model.within(IDENTITY[0], null[MEAN_OF:], IDENTITY[1], done)
+    ]
     return mean, np.concatenate(spread)
 
 
@@ -173,5 +236,7 @@ def _divergence(log_p: np.ndarray, q: np.ndarray) -> np.ndarray:
 def _whole(model: FrozenDecoder, prompt: SoftPrompt) -> tuple[str, str]:
     """How the model goes on after a sentence about the whole prompt, and after the same without it."""
     before, behind = (model.embedded(text) for text in (WHOLE[0], f" {WHOLE[1]}"))
-    found: Sequence[str] = model.go_on([np.concatenate([before, prompt.vectors, behind]), np.concatenate([before, behind])], LONGEST)
+    found: Sequence[str] = model.go_on(
+        [np.concatenate([before, prompt.vectors, behind]), np.concatenate([before, behind])], LONGEST
+    )
     return found[0].strip(), found[1].strip()

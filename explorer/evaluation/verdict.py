@@ -1,4 +1,6 @@
-"""What an interval of a difference in accuracy lets one say: more, less, as much, or that it cannot be told."""
+"""What an interval of a difference in accuracy lets one say: more, less, as much, or that it cannot be
+told.
+"""
 
 import math
 from typing import Literal
@@ -11,10 +13,12 @@ Verdict = Literal["more", "less", "equal", "open"]
 
 
 def verdict(low: float, high: float, texts: int) -> Verdict:
-    """`more` or `less` where the 95 % interval leaves out zero; `equal` only where all of it lies within the margin (Schuirmann 1987); else `open`.
+    """`more` or `less` where the 95 % interval leaves out zero; `equal` only where all of it lies within the
+    margin (Schuirmann 1987); else `open`.
 
-    Few texts that all go the same way have an interval without width. By the rule of three (Hanley and Lippman-Hand 1983) up to 3 in n could go otherwise,
-    so that a difference no larger than 3 / n shows nothing, and fewer texts than 3 / margin never show that two are equal.
+    Few texts that all go the same way have an interval without width. By the rule of three (Hanley and
+    Lippman-Hand 1983) up to 3 in n could go otherwise, so that a difference no larger than 3 / n shows
+    nothing, and fewer texts than 3 / margin never show that two are equal.
     """
     if clear(low, high, texts):
         return "more" if low > 0 else "less"

@@ -1,6 +1,8 @@
-"""Plotly figures of the results, one function each. They draw what the analysis found, compute nothing and know no Streamlit.
+"""Plotly figures of the results, one function each. They draw what the analysis found, compute nothing and
+know no Streamlit.
 
-Backgrounds are transparent and text has no color of its own, so that a figure takes the theme of the page it stands on.
+Backgrounds are transparent and text has no color of its own, so that a figure takes the theme of the page it
+stands on.
 """
 
 from plotly.graph_objects import Figure
@@ -12,12 +14,28 @@ from explorer.figures.domain_shift import shift_figure
 from explorer.figures.ensemble import agreement_heatmap, ensemble_figure
 from explorer.figures.faithfulness import faithfulness_figure, interpolation_figure, reading_title
 from explorer.figures.labels import label_heatmap, persistence_figure
-from explorer.figures.map import center, map_figure, map_legend, point_at, sketched, view_buttons, whole, with_regions
+from explorer.figures.map import (
+    center,
+    map_figure,
+    map_legend,
+    point_at,
+    sketched,
+    view_buttons,
+    whole,
+    with_regions,
+)
 from explorer.figures.neighbors import similarity_figure
 from explorer.figures.predict import probability_bars
 from explorer.figures.size import size_figure
 from explorer.figures.style import alternative_text, mark_token
-from explorer.figures.training import accuracy_curve, length_figure, mark_step, norm_boxes, norm_figure, training_cost
+from explorer.figures.training import (
+    accuracy_curve,
+    length_figure,
+    mark_step,
+    norm_boxes,
+    norm_figure,
+    training_cost,
+)
 from explorer.figures.trajectory import journey_figure
 
 __all__ = [

@@ -17,7 +17,9 @@ MEASURES: dict[Measure, str] = {
 }
 
 
-def attribution_figure(result: Attribution, names: Sequence[str], measure: Measure = "leave_one_out") -> go.Figure:
+def attribution_figure(
+    result: Attribution, names: Sequence[str], measure: Measure = "leave_one_out"
+) -> go.Figure:
     """One bar a prompt token, named by `names` [P]; above zero it speaks for the answer."""
     values = getattr(result, measure)
     against = values < 0
@@ -25,7 +27,10 @@ def attribution_figure(result: Attribution, names: Sequence[str], measure: Measu
         go.Bar(
             x=[f"{position} {plain(name)}" for position, name in enumerate(names)],
             y=values,
-            marker={"color": np.where(against, COLORS[1], COLORS[0]), "pattern": {"shape": np.where(against, "/", "")}},
+            marker={
+                "color": np.where(against, COLORS[1], COLORS[0]),
+                "pattern": {"shape": np.where(against, "/", "")},
+            },
             hovertemplate="token %{x}: %{y:.4f}<extra></extra>",
         )
     )
@@ -35,12 +40,28 @@ def attribution_figure(result: Attribution, names: Sequence[str], measure: Measu
 
 
 def deletion_figure(result: Attribution) -> go.Figure:
-    """Probability of the answer while tokens are taken away and while they are added, in the order of leave-one-out."""
+    """Probability of the answer while tokens are taken away and while they are added, in the order of
+    leave-one-out.
+    """
     figure = go.Figure()
     share = np.linspace(0, 1, len(result.deletion))
-    for name, values, color, dash in (("taken away", result.deletion, COLORS[1], "solid"), ("added", result.insertion, COLORS[0], "dash")):
-        figure.add_scatter(x=share, y=values, name=name, mode="lines", line={"color": color, "dash": dash}, hovertemplate="%{x:.0%}: %{y:.2f}<extra></extra>")
-    figure.add_hline(y=float(result.deletion_null.mean()), line={"color": NEUTRAL, "dash": "dot"}, annotation={"text": "mean of random orders, taken away"})
+    for name, values, color, dash in (
+        ("taken away", result.deletion, COLORS[1], "solid"),
+        ("added", result.insertion, COLORS[0], "dash"),
+    ):
+        figure.add_scatter(
+            x=share,
+            y=values,
+            name=name,
+            mode="lines",
+            line={"color": color, "dash": dash},
+            hovertemplate="%{x:.0%}: %{y:.2f}<extra></extra>",
+        )
+    figure.add_hline(
+        y=float(result.deletion_null.mean()),
+        line={"color": NEUTRAL, "dash": "dot"},
+        annotation={"text": "mean of random orders, taken away"},
+    )
     figure.update_xaxes(title="Share of the prompt's tokens", tickformat=".0%")
     figure.update_yaxes(title="Probability of the answer", range=[0, 1.02])
     return styled(figure, "Tokens taken away or added, those that matter first", 340, legend=True)

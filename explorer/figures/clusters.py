@@ -1,11 +1,22 @@
-"""How much prompt tokens lie among words that belong together, beside the null, and overlap between tokens."""
+"""How much prompt tokens lie among words that belong together, beside the null, and overlap between
+tokens.
+"""
 
 import numpy as np
 import plotly.graph_objects as go
 
 from explorer.analysis.clusters import Clusters
 from explorer.analysis.redundancy import Redundancy
-from explorer.figures.style import BLUES, COLORS, NEUTRAL, choosable_cells, null_band, plain, styled, token_axis
+from explorer.figures.style import (
+    BLUES,
+    COLORS,
+    NEUTRAL,
+    choosable_cells,
+    null_band,
+    plain,
+    styled,
+    token_axis,
+)
 
 MOST_DRAWN = 200
 """tokens along one side of a heat map: a page with all pairs of 2,000 tokens would weigh tens of megabytes"""
@@ -14,10 +25,15 @@ MOST_CELLS = 40
 
 
 def clusters_figure(found: Clusters) -> go.Figure:
-    """How much each token lies near a group of words, above the null's band; significant tokens have another symbol and color."""
+    """How much each token lies near a group of words, above the null's band; significant tokens have another
+    symbol and color.
+    """
     significant = found.significant
     figure = go.Figure()
-    kinds = (("significant (FDR 5 %)", significant, COLORS[1], "diamond", 12), ("not significant", ~significant, NEUTRAL, "circle-open", 10))
+    kinds = (
+        ("significant (FDR 5 %)", significant, COLORS[1], "diamond", 12),
+        ("not significant", ~significant, NEUTRAL, "circle-open", 10),
+    )
     for name, mask, color, symbol, size in kinds:
         rows = np.flatnonzero(mask)
         figure.add_scatter(
@@ -36,7 +52,9 @@ def clusters_figure(found: Clusters) -> go.Figure:
 
 
 def redundancy_heatmap(redundancy: Redundancy) -> go.Figure:
-    """How many neighbors two prompt tokens share, Jaccard 0…1; the diagonal is left out. Of long prompts the first 200 tokens, which the title says."""
+    """How many neighbors two prompt tokens share, Jaccard 0…1; the diagonal is left out. Of long prompts the
+    first 200 tokens, which the title says.
+    """
     length = len(redundancy.jaccard)
     shared = redundancy.jaccard[:MOST_DRAWN, :MOST_DRAWN].astype(np.float32)
     np.fill_diagonal(shared, np.nan)
@@ -54,7 +72,13 @@ def redundancy_heatmap(redundancy: Redundancy) -> go.Figure:
         )
     )
     if len(shared) <= MOST_CELLS:
-        choosable_cells(figure, [[f"tokens {row} and {column}: {value:.2f}" for column, value in enumerate(line)] for row, line in enumerate(shared)])
+        choosable_cells(
+            figure,
+            [
+                [f"tokens {row} and {column}: {value:.2f}" for column, value in enumerate(line)]
+                for row, line in enumerate(shared)
+            ],
+        )
     token_axis(figure, len(shared))
     figure.update_xaxes(showgrid=False)
     figure.update_yaxes(title="Prompt token (position)", showgrid=False, range=[len(shared) - 0.5, -0.5])

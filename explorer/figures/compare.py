@@ -24,7 +24,9 @@ OF_ONE = ("significant_share", "label_persistence", "dispersion")
 
 
 def comparison_figure(comparison: Comparison, measure: str) -> go.Figure:
-    """Every prompt a mark, its group a row; below the marks the group's mean with its 95 % bootstrap interval."""
+    """Every prompt a mark, its group a row; below the marks the group's mean with its 95 % bootstrap
+    interval.
+    """
     frame, summary = comparison.to_frame(), comparison.summary()
     summary = summary[summary["measure"] == measure]
     title, axis, number = MEASURE_TITLES.get(measure, (plain(measure), "", ".3f"))
@@ -41,18 +43,36 @@ def comparison_figure(comparison: Comparison, measure: str) -> go.Figure:
             customdata=[plain(name) for name in members["prompt"]],
             hovertemplate=f"%{{customdata}}: %{{x:{number}}}<extra></extra>",
         )
-    mean, low, high = (summary.set_index("group").reindex(groups)[name].to_numpy(np.float64) for name in ("mean", "low", "high"))
+    mean, low, high = (
+        summary.set_index("group").reindex(groups)[name].to_numpy(np.float64)
+        for name in ("mean", "low", "high")
+    )
     figure.add_scatter(
         x=mean,
         y=np.arange(len(groups)) + 0.2,
         mode="markers",
         marker={"symbol": "line-ns-open", "size": 14, "color": NEUTRAL, "line": {"width": 3}},
-        error_x={"type": "data", "symmetric": False, "array": high - mean, "arrayminus": mean - low, "color": NEUTRAL, "thickness": 1.5, "width": 5},
+        error_x={
+            "type": "data",
+            "symmetric": False,
+            "array": high - mean,
+            "arrayminus": mean - low,
+            "color": NEUTRAL,
+            "thickness": 1.5,
+            "width": 5,
+        },
         hovertemplate=f"mean %{{x:{number}}}<extra></extra>",
     )
     if not np.isfinite(mean).any():
-        figure.add_annotation(x=0.5, xref="paper", y=0.5, yref="paper", text="not recorded for these prompts", showarrow=False)
-    figure.update_yaxes(tickvals=list(range(len(groups))), ticktext=[plain(group, 24) for group in groups], range=[len(groups) - 0.4, -0.6], showgrid=False)
+        figure.add_annotation(
+            x=0.5, xref="paper", y=0.5, yref="paper", text="not recorded for these prompts", showarrow=False
+        )
+    figure.update_yaxes(
+        tickvals=list(range(len(groups))),
+        ticktext=[plain(group, 24) for group in groups],
+        range=[len(groups) - 0.4, -0.6],
+        showgrid=False,
+    )
     figure.update_xaxes(title=axis, tickformat=number, nticks=6, showgrid=True)
     if measure == "own_label_rank":
         farthest = np.nanmax(frame[measure].to_numpy(np.float64), initial=5)
@@ -63,7 +83,9 @@ def comparison_figure(comparison: Comparison, measure: str) -> go.Figure:
 
 
 def likeness_heatmap(similarity: np.ndarray, names: Sequence[str]) -> go.Figure:
-    """Cosine of the mean tokens of every two prompts [N, N], −1…1; the diagonal is left out. Names such as `task/name` are set apart by task."""
+    """Cosine of the mean tokens of every two prompts [N, N], −1…1; the diagonal is left out. Names such as
+    `task/name` are set apart by task.
+    """
     shown = similarity.astype(np.float32)
     np.fill_diagonal(shown, np.nan)
     parts = [name.rpartition("/") for name in names]

@@ -5,19 +5,31 @@ import plotly.graph_objects as go
 from explorer.evaluation.ensemble import Ensemble
 from explorer.figures.style import COLORS, NEUTRAL, PALE_BLUES, plain, styled, without_common_folder
 
-LOOKS = {"member": (COLORS[0], "circle"), "average": (NEUTRAL, "square"), "best": (COLORS[2], "triangle-up"), "ensemble": (COLORS[1], "diamond")}
+LOOKS = {
+    "member": (COLORS[0], "circle"),
+    "average": (NEUTRAL, "square"),
+    "best": (COLORS[2], "triangle-up"),
+    "ensemble": (COLORS[1], "diamond"),
+}
 """color and symbol of each kind of row"""
 
 
 def ensemble_figure(result: Ensemble) -> go.Figure:
-    """Accuracy of every member, of their average, of the best one and of both votes, with 95 % intervals over the texts."""
+    """Accuracy of every member, of their average, of the best one and of both votes, with 95 % intervals over
+    the texts.
+    """
     frame, figure = result.to_frame(), go.Figure()
     for kind, (color, symbol) in LOOKS.items():
         part = frame[frame["kind"] == kind]
         figure.add_scatter(
             x=part["accuracy"],
             y=[plain(name, 48) for name in part["prompt"]],
-            error_x={"type": "data", "symmetric": False, "array": part["high"] - part["accuracy"], "arrayminus": part["accuracy"] - part["low"]},
+            error_x={
+                "type": "data",
+                "symmetric": False,
+                "array": part["high"] - part["accuracy"],
+                "arrayminus": part["accuracy"] - part["low"],
+            },
             mode="markers",
             name=kind,
             marker={"color": color, "symbol": symbol, "size": 11},
@@ -25,7 +37,9 @@ def ensemble_figure(result: Ensemble) -> go.Figure:
         )
     vote = frame.loc[frame["kind"] == "ensemble", "accuracy"].iloc[0]
     figure.add_vline(x=vote, line={"color": COLORS[1], "dash": "dot", "width": 1})
-    figure.update_yaxes(categoryorder="array", categoryarray=[plain(name, 48) for name in reversed(frame["prompt"].tolist())])
+    figure.update_yaxes(
+        categoryorder="array", categoryarray=[plain(name, 48) for name in reversed(frame["prompt"].tolist())]
+    )
     figure.update_xaxes(title=f"Accuracy on {len(result.task)} texts, 95 % interval", tickformat=".0%")
     return styled(figure, "Is the vote better than its members?", 130 + 27 * len(frame), legend=True)
 

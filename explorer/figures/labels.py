@@ -4,15 +4,25 @@ import numpy as np
 import plotly.graph_objects as go
 
 from explorer.analysis.labels import LabelReading
-from explorer.figures.style import COLORS, DIVERGING, LOG_TICKS, choosable_cells, looks, plain, styled, token_axis
+from explorer.figures.style import (
+    COLORS,
+    DIVERGING,
+    LOG_TICKS,
+    choosable_cells,
+    looks,
+    plain,
+    styled,
+    token_axis,
+)
 
 SHOWN_RANK = 100
 """ranks up to this are written into the heat map"""
 
 
 def label_heatmap(reading: LabelReading) -> go.Figure:
-    """Cosine of every prompt token (columns) to every class label (rows); tokens that were initialized from a label have
-    a frame, and in prompts of up to 40 tokens ranks up to 100 are written in."""
+    """Cosine of every prompt token (columns) to every class label (rows); tokens that were initialized from a
+    label have a frame, and in prompts of up to 40 tokens ranks up to 100 are written in.
+    """
     length = len(reading.similarity)
     roomy = length <= 40
     limit = max(float(np.abs(reading.similarity).max()), 0.05)
@@ -33,7 +43,10 @@ def label_heatmap(reading: LabelReading) -> go.Figure:
             hoverinfo="skip",
         )
     )
-    choosable_cells(figure, [[_told(reading, token, label) for token in range(length)] for label in range(len(reading.labels))])
+    choosable_cells(
+        figure,
+        [[_told(reading, token, label) for token in range(length)] for label in range(len(reading.labels))],
+    )
     for one in reading.persistence:
         row = reading.labels.index(one.label)
         frame = {"x0": one.position - 0.5, "x1": one.position + 0.5, "y0": row - 0.5, "y1": row + 0.5}
@@ -48,11 +61,17 @@ def label_heatmap(reading: LabelReading) -> go.Figure:
 def _told(reading: LabelReading, token: int, label: int) -> str:
     """What a cell says when it is hovered."""
     similarity, rank, p = (values[token, label] for values in (reading.similarity, reading.rank, reading.p))
-    return f"token {token}, {plain(reading.labels[label])}<br>{f'cosine {similarity:.3f}, rank {rank:,}, p {p:.3f}' if rank else 'zeros: no rank'}"
+    return (
+        f"token {token}, "
+        f"{plain(reading.labels[label])}<br>"
+        f"{f'cosine {similarity:.3f}, rank {rank:,}, p {p:.3f}' if rank else 'zeros: no rank'}"
+    )
 
 
 def persistence_figure(reading: LabelReading) -> go.Figure:
-    """Rank of its own label before and after training, for each token initialized from a label; up is nearer."""
+    """Rank of its own label before and after training, for each token initialized from a label; up is
+    nearer.
+    """
     figure, look, listed = go.Figure(), looks(reading.labels), set()
     for one in reading.persistence:
         if one.rank is None:
@@ -68,9 +87,16 @@ def persistence_figure(reading: LabelReading) -> go.Figure:
             showlegend=one.label not in listed,
             line={"color": style.color, "dash": style.dash},
             marker={"symbol": style.symbol, "size": 11},
-            hovertemplate=f"token {one.position}, {plain(one.label)}: rank %{{y:,}} %{{x}} training<extra></extra>",
+            hovertemplate=f"token {one.position}, {plain(one.label)}: rank %{{y:,}} %{{x}} training"
+            "<extra></extra>",
         )
         listed.add(one.label)
     figure.update_xaxes(range=[-0.25, 1.25])
-    figure.update_yaxes(title="Rank of its own label", type="log", autorange="reversed", tickvals=LOG_TICKS[12:], tickformat=",")
+    figure.update_yaxes(
+        title="Rank of its own label",
+        type="log",
+        autorange="reversed",
+        tickvals=LOG_TICKS[12:],
+        tickformat=",",
+    )
     return styled(figure, "Did they stay what they began as?", 300 + 10 * len(listed), legend=True)

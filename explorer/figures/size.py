@@ -8,12 +8,19 @@ from explorer.figures.style import looks, plain, styled
 
 
 def size_figure(measured: pd.DataFrame) -> go.Figure:
-    """Test accuracy by size of the model, one panel a task, one line a method: means over seeds, each run a small mark.
+    """Test accuracy by size of the model, one panel a task, one line a method: means over seeds, each run a
+    small mark.
 
     measured: one row per run: model, parameters, task, method, test (0…1).
     """
     tasks = list(dict.fromkeys(measured["task"]))
-    figure = make_subplots(1, len(tasks), shared_yaxes=True, subplot_titles=[plain(task) for task in tasks], horizontal_spacing=0.03)
+    figure = make_subplots(
+        1,
+        len(tasks),
+        shared_yaxes=True,
+        subplot_titles=[plain(task) for task in tasks],
+        horizontal_spacing=0.03,
+    )
     look = looks(measured["method"])
     sizes = measured.groupby("parameters")["model"].first()
     for column, task in enumerate(tasks, start=1):
@@ -36,7 +43,16 @@ def size_figure(measured: pd.DataFrame) -> go.Figure:
                 col=column,
             )
             small = {"symbol": style.symbol, "size": 5, "color": style.color, "opacity": 0.6}
-            figure.add_scatter(x=part["parameters"], y=part["test"], mode="markers", marker=small, showlegend=False, hoverinfo="skip", row=1, col=column)
+            figure.add_scatter(
+                x=part["parameters"],
+                y=part["test"],
+                mode="markers",
+                marker=small,
+                showlegend=False,
+                hoverinfo="skip",
+                row=1,
+                col=column,
+            )
     names = [plain(name).removesuffix("-t5") for name in sizes]
     figure.update_xaxes(type="log", tickvals=sizes.index, ticktext=names, title="Model")
     figure.update_yaxes(title="Accuracy on the test texts", tickformat=".0%", col=1)

@@ -13,7 +13,8 @@ from explorer.prompt import SoftPrompt
 def accuracy_curve(prompts: Sequence[SoftPrompt], groups: Mapping[str, str] | None = None) -> go.Figure:
     """Accuracy on the dev set by training step, one line a prompt, the step that was kept marked.
 
-    groups: what each prompt is colored by (its initialization, say), by its name; by default every prompt has its own color.
+    groups: what each prompt is colored by (its initialization, say), by its name; by default every prompt has
+    its own color.
     """
     figure = go.Figure()
     group_of = dict(groups or {prompt.name: prompt.name for prompt in prompts})
@@ -31,7 +32,11 @@ def accuracy_curve(prompts: Sequence[SoftPrompt], groups: Mapping[str, str] | No
             legendgroup=group,
             showlegend=group not in listed,
             line={"color": look[group].color, "width": 2, "dash": look[group].dash},
-            marker={"symbol": look[group].symbol, "size": [11 if step == prompt.origin.step else 4 for step in steps], "opacity": 1},
+            marker={
+                "symbol": look[group].symbol,
+                "size": [11 if step == prompt.origin.step else 4 for step in steps],
+                "opacity": 1,
+            },
             hovertemplate=f"{plain(prompt.name)}<br>step %{{x}}: %{{y:.1%}}<extra></extra>",
         )
         listed.add(group)
@@ -54,12 +59,21 @@ def _chance_line(figure: go.Figure, prompts: Sequence[SoftPrompt]) -> None:
         text = f"guessing evenly among {count} labels"
         figure.add_hline(y=1 / count, line={"color": NEUTRAL, "dash": "dot", "width": 1})
         figure.add_annotation(
-            x=1, xref="paper", y=1 / count, text=text, showarrow=False, xanchor="right", yanchor="bottom", font={"size": 11, "color": NEUTRAL}
+            x=1,
+            xref="paper",
+            y=1 / count,
+            text=text,
+            showarrow=False,
+            xanchor="right",
+            yanchor="bottom",
+            font={"size": 11, "color": NEUTRAL},
         )
 
 
 def norm_figure(norms: Sequence[Norms]) -> go.Figure:
-    """Length of every prompt token over the vocabulary's median, on a log axis; hollow marks are the lengths before training."""
+    """Length of every prompt token over the vocabulary's median, on a log axis; hollow marks are the lengths
+    before training.
+    """
     figure, look = go.Figure(), looks(reading.prompt for reading in norms)
     for reading in norms:
         style = look[reading.prompt]
@@ -95,7 +109,11 @@ def norm_boxes(norms: Sequence[Norms], groups: Mapping[str, str]) -> go.Figure:
         members = [reading for reading in norms if groups[reading.prompt] == group]
         figure.add_box(
             y=[ratio for reading in members for ratio in reading.ratio],
-            text=[f"{plain(reading.prompt)}, token {position}" for reading in members for position in range(len(reading.ratio))],
+            text=[
+                f"{plain(reading.prompt)}, token {position}"
+                for reading in members
+                for position in range(len(reading.ratio))
+            ],
             name=plain(group),
             boxpoints="all",
             pointpos=0,
@@ -120,14 +138,22 @@ def _typical_line(figure: go.Figure) -> None:
 
 
 def length_figure(prompts: Sequence[SoftPrompt]) -> go.Figure:
-    """Accuracy on the dev set by prompt length, one line an initialization: means over seeds, each prompt a small mark."""
+    """Accuracy on the dev set by prompt length, one line an initialization: means over seeds, each prompt a
+    small mark.
+    """
     figure = go.Figure()
     known = [prompt for prompt in prompts if prompt.origin.dev_accuracy is not None]
     look = looks(prompt.origin.initialization or "unknown" for prompt in known)
     for group, style in look.items():
-        members = [(prompt.length, prompt.origin.dev_accuracy) for prompt in known if (prompt.origin.initialization or "unknown") == group]
+        members = [
+            (prompt.length, prompt.origin.dev_accuracy)
+            for prompt in known
+            if (prompt.origin.initialization or "unknown") == group
+        ]
         lengths = sorted({length for length, _ in members})
-        means = [float(np.mean([accuracy for length, accuracy in members if length == one])) for one in lengths]
+        means = [
+            float(np.mean([accuracy for length, accuracy in members if length == one])) for one in lengths
+        ]
         figure.add_scatter(
             x=lengths,
             y=means,
@@ -139,14 +165,18 @@ def length_figure(prompts: Sequence[SoftPrompt]) -> go.Figure:
         )
         length, accuracy = zip(*members, strict=True)
         small = {"symbol": style.symbol, "size": 5, "color": style.color, "opacity": 0.6}
-        figure.add_scatter(x=length, y=accuracy, mode="markers", showlegend=False, marker=small, hoverinfo="skip")
+        figure.add_scatter(
+            x=length, y=accuracy, mode="markers", showlegend=False, marker=small, hoverinfo="skip"
+        )
     figure.update_xaxes(title="Prompt length (tokens)", type="log", tickvals=LOG_TICKS[12:])
     figure.update_yaxes(title="Accuracy on the dev set", tickformat=".0%")
     return styled(figure, "Does a longer prompt do better?", 360, legend=True)
 
 
 def training_cost(counts: Sequence[int], costs: np.ndarray) -> go.Figure:
-    """Time of several runs over the time of one, by their number; costs: [repeats, len(counts)]. The dotted line is one after the other."""
+    """Time of several runs over the time of one, by their number; costs: [repeats, len(counts)]. The dotted
+    line is one after the other.
+    """
     low, middle, high = np.quantile(costs, [0, 0.5, 1], axis=0)
     figure = go.Figure()
     figure.add_scatter(
@@ -158,7 +188,13 @@ def training_cost(counts: Sequence[int], costs: np.ndarray) -> go.Figure:
         line={"color": COLORS[0], "width": 2},
         marker={"size": 9},
     )
-    figure.add_scatter(x=list(counts), y=list(counts), mode="lines", name="one after the other", line={"color": NEUTRAL, "dash": "dot"})
+    figure.add_scatter(
+        x=list(counts),
+        y=list(counts),
+        mode="lines",
+        name="one after the other",
+        line={"color": NEUTRAL, "dash": "dot"},
+    )
     figure.update_xaxes(title="Runs", type="log", tickvals=list(counts))
     figure.update_yaxes(title="Time, in times of one run", type="log", tickvals=LOG_TICKS[12:])
     return styled(figure, "What many runs cost", 380, legend=True)

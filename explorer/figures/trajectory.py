@@ -19,20 +19,34 @@ STEP_MS, MOVE_MS = 700, 450
 
 
 def journey_figure(
-    vocabulary_map: VocabularyMap, vocabulary: Vocabulary, trajectories: Mapping[str, Trajectory], marked: tuple[str, int] | None = None
+    vocabulary_map: VocabularyMap,
+    vocabulary: Vocabulary,
+    trajectories: Mapping[str, Trajectory],
+    marked: tuple[str, int] | None = None,
 ) -> go.Figure:
-    """The tokens of prompts where they were at each saved step, with a slider, play and pause; at first the last step.
+    """The tokens of prompts where they were at each saved step, with a slider, play and pause; at first the
+    last step.
 
-    The vocabulary is a picture behind them: Plotly moves only marks that it draws as SVG, and its WebGL points would lie above those.
-    trajectories: by prompt name. A prompt that has no vectors of a step stands where it was last. marked: name and position of a token to
-    draw larger.
+    The vocabulary is a picture behind them: Plotly moves only marks that it draws as SVG, and its WebGL
+    points would lie above those. trajectories: by prompt name. A prompt that has no vectors of a step stands
+    where it was last. marked: name and position of a token to draw larger.
     """
     steps = sorted({int(step) for own, _ in trajectories.values() for step in own})
     look = looks(trajectories)
-    figure = go.Figure([_tokens(name, trajectories[name], steps[-1], look[name], marked) for name in trajectories])
-    figure.frames = [go.Frame(name=str(step), data=[_tokens(name, trajectories[name], step, look[name], marked) for name in trajectories]) for step in steps]
+    figure = go.Figure(
+        [_tokens(name, trajectories[name], steps[-1], look[name], marked) for name in trajectories]
+    )
+    figure.frames = [
+        go.Frame(
+            name=str(step),
+            data=[_tokens(name, trajectories[name], step, look[name], marked) for name in trajectories],
+        )
+        for step in steps
+    ]
     _controls(figure, steps)
-    low, high = around([*central_extent(vocabulary_map.xy), *(places.reshape(-1, 2) for _, places in trajectories.values())])
+    low, high = around(
+        [*central_extent(vocabulary_map.xy), *(places.reshape(-1, 2) for _, places in trajectories.values())]
+    )
     show_view(figure, (low, high))
     lay_picture(figure, vocabulary_map.xy, (low, high), PICTURE)
     write_names(figure, landmark_names(vocabulary_map, vocabulary), low, high, np.zeros((0, 2)))
@@ -57,16 +71,35 @@ def _tokens(name: str, trajectory: Trajectory, step: int, look, marked: tuple[st
 
 def _controls(figure: go.Figure, steps: list[int]) -> None:
     """Play, pause, and a slider of the steps, below the map."""
-    moving = {"frame": {"duration": STEP_MS, "redraw": False}, "transition": {"duration": MOVE_MS}, "fromcurrent": True}
+    moving = {
+        "frame": {"duration": STEP_MS, "redraw": False},
+        "transition": {"duration": MOVE_MS},
+        "fromcurrent": True,
+    }
     at_once = {"frame": {"duration": 0, "redraw": False}, "mode": "immediate", "transition": {"duration": 0}}
     buttons = [
-        {"label": "Play", "method": "animate", "args": [[str(step) for step in steps], moving | {"fromcurrent": False}]},
+        {
+            "label": "Play",
+            "method": "animate",
+            "args": [[str(step) for step in steps], moving | {"fromcurrent": False}],
+        },
         {"label": "Pause", "method": "animate", "args": [[None], at_once]},
     ]
     slider = [{"label": str(step), "method": "animate", "args": [[str(step)], at_once]} for step in steps]
     figure.update_layout(
-        updatemenus=[{"type": "buttons", "direction": "left", "buttons": buttons, "showactive": False} | _at(0, -0.03)],
-        sliders=[{"steps": slider, "active": len(steps) - 1, "currentvalue": {"prefix": "training step "}, "len": 0.78, "pad": {"t": 10}} | _at(0.22, 0.02)],
+        updatemenus=[
+            {"type": "buttons", "direction": "left", "buttons": buttons, "showactive": False} | _at(0, -0.03)
+        ],
+        sliders=[
+            {
+                "steps": slider,
+                "active": len(steps) - 1,
+                "currentvalue": {"prefix": "training step "},
+                "len": 0.78,
+                "pad": {"t": 10},
+            }
+            | _at(0.22, 0.02)
+        ],
     )
 
 

@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from explorer.errors import ExplorerError, PromptError
-from explorer.files import PROMPTS
 from explorer.formats import adapterhub, arrays, google, kobold, nemo, openprompt, peft, t5x, trainer
 from explorer.formats.names import KEY_MARK, names_apart, prompt_name, told_apart
 from explorer.formats.places import bundled_names, local, locate, path_and_key
@@ -13,8 +12,20 @@ from explorer.formats.refused import describe, is_pickle
 from explorer.formats.stored import first_line
 from explorer.formats.walk import PassedOver, children, in_words, is_model, walk
 from explorer.prompt import SoftPrompt
+from explorer.system.files import PROMPTS
 
-__all__ = ["READERS", "PassedOver", "bundled_names", "find_prompts", "in_words", "local", "locate", "prompt_name", "read_prompt", "told_apart"]
+__all__ = [
+    "READERS",
+    "PassedOver",
+    "bundled_names",
+    "find_prompts",
+    "in_words",
+    "local",
+    "locate",
+    "prompt_name",
+    "read_prompt",
+    "told_apart",
+]
 
 READERS = (trainer, adapterhub, peft, google, t5x, nemo, kobold, openprompt, arrays)
 """modules with `recognizes(path) -> bool` and `read(path, name, key) -> SoftPrompt`, tried in order"""
@@ -23,11 +34,13 @@ NAMED, LOOKED_AT = 3, 1000
 
 
 def read_prompt(prompt: str | Path, key: str | None = None, revision: str | None = None) -> SoftPrompt:
-    """Read a soft prompt [P, H] from a file or folder, by its name under `checkpoints/prompts`, or by the id of an adapter on the Hugging Face hub.
+    """Read a soft prompt [P, H] from a file or folder, by its name under `checkpoints/prompts`, or by the id
+    of an adapter on the Hugging Face hub.
 
-    The content tells the format, never only the name. key: which array, task or step, where several could be meant; it may
-    also follow the path after a `#`. revision: a branch, tag or commit of a repository; it may also follow the id after an `@`.
-    Raises PromptError when there is nothing, when it is no prompt, or when it is damaged.
+    The content tells the format, never only the name. key: which array, task or step, where several could be
+    meant; it may also follow the path after a `#`. revision: a branch, tag or commit of a repository; it may
+    also follow the id after an `@`. Raises PromptError when there is nothing, when it is no prompt, or when
+    it is damaged.
     """
     path, key = path_and_key(prompt, key, revision)
     if path.name in (peft.WEIGHTS, peft.OLD_WEIGHTS) and (path.parent / peft.CONFIG).is_file():
@@ -42,26 +55,43 @@ def read_prompt(prompt: str | Path, key: str | None = None, revision: str | None
     except OSError as error:
         raise PromptError(f"{path}: cannot be read ({error.strerror or error})") from error
     except MemoryError as error:
-        raise PromptError(f"{path}: asks for more memory than there is; the file is damaged, or no prompt") from error
+        raise PromptError(
+            f"{path}: asks for more memory than there is; the file is damaged, or no prompt"
+        ) from error
     except RecursionError as error:
-        raise PromptError(f"{path}: holds things in things, too many levels of them; the file is damaged, or no prompt") from error
+        raise PromptError(
+            f"{path}: holds things in things, too many levels of them; the file is damaged, or no prompt"
+        ) from error
     except PromptError:
         raise
-    except Exception as error:  # of files that no reader foresaw: one of them never ends a command, a folder's list or a page
-        raise PromptError(f"{path}: cannot be read ({type(error).__name__}: {first_line(error)}); the file is damaged, or no prompt") from error
+    # of files that no reader foresaw: one of them never ends a command, a folder's list or a page
+    except Exception as error:
+        raise PromptError(
+            f"{path}: cannot be read ({type(error).__name__}: {first_line(error)}); the file is "
+            "damaged, or no prompt"
+        ) from error
     if not path.is_file():
         raise PromptError(f"{path}: neither a file nor a folder; expected a prompt checkpoint")
-    raise PromptError(f"{path}: not a prompt checkpoint: found {describe(path)}. Expected a PEFT adapter folder, .npy, .npz, .safetensors, or as README lists")
+    raise PromptError(
+        f"{path}: not a prompt checkpoint: found {describe(path)}. Expected a PEFT adapter folder, "
+        ".npy, .npz, .safetensors, or as README lists"
+    )
 
 
 def _no_prompt(given: str, folder: Path) -> str:
     """Why a folder is no prompt: it holds some, or something else."""
     below = [f"{given.rstrip('/')}/{path.relative_to(folder).as_posix()}" for path in _prompts_below(folder)]
     if below:
-        return f"{given}: a folder with prompts below it; expected one of them, such as {', '.join(below[:NAMED])}{', …' if len(below) > NAMED else ''}"
+        return (
+            f"{given}: a folder with prompts below it; expected one of them, such as "
+            f"{', '.join(below[:NAMED])}{', …' if len(below) > NAMED else ''}"
+        )
     inside = sorted(child.name for child in folder.iterdir())[:5]
     found = ", ".join(inside) or "an empty folder"
-    return f"{folder}: found {found}; expected a prompt: adapter_config.json with its adapter weights, or an array file"
+    return (
+        f"{folder}: found {found}; expected a prompt: adapter_config.json with its adapter weights, or "
+        "an array file"
+    )
 
 
 def _prompts_below(folder: Path) -> list[Path]:
@@ -82,18 +112,24 @@ def _prompts_below(folder: Path) -> list[Path]:
     return found
 
 
-def find_prompts(folder: str | Path | None = None, passed: list[PassedOver] | None = None) -> Iterator[tuple[Path, SoftPrompt | ExplorerError]]:
-    """Every prompt below a folder (default: the bundled ones) in the order of their paths, a broken one with its error.
+def find_prompts(
+    folder: str | Path | None = None, passed: list[PassedOver] | None = None
+) -> Iterator[tuple[Path, SoftPrompt | ExplorerError]]:
+    """Every prompt below a folder (default: the bundled ones) in the order of their paths, a broken one with
+    its error.
 
-    Of equal names each is told apart by the folders before it. passed: a list that what is passed over is added to. Raises PromptError when the folder
-    does not exist.
+    Of equal names each is told apart by the folders before it. passed: a list that what is passed over is
+    added to. Raises PromptError when the folder does not exist.
     """
     root = PROMPTS if folder is None else Path(folder)
     if not root.is_dir():
         raise PromptError(f"{root}: no such folder; expected a folder with trained prompts")
     places = list(walk(root, _recognized, [] if passed is None else passed))
     whole = [local(place.path) or place.path for place in places]
-    named = [prompt_name(path) + (f"{KEY_MARK}{place.key}" if place.key else "") for path, place in zip(whole, places, strict=True)]
+    named = [
+        prompt_name(path) + (f"{KEY_MARK}{place.key}" if place.key else "")
+        for path, place in zip(whole, places, strict=True)
+    ]
     for place, name in zip(places, names_apart(named, whole), strict=True):
         try:
             if place.error is not None:

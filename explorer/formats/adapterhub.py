@@ -1,4 +1,6 @@
-"""AdapterHub's prompt tuning (the `adapters` library): a folder told from PEFT's by the keys of its configuration."""
+"""AdapterHub's prompt tuning (the `adapters` library): a folder told from PEFT's by the keys of its
+configuration.
+"""
 
 from pathlib import Path
 
@@ -27,9 +29,17 @@ def read(path: Path, name: str, key: str | None = None) -> SoftPrompt:
     config = read_json(path / CONFIG)
     method = config["config"]
     if method.get("architecture") != "prompt_tuning":
-        raise PromptError(f"{path}: found an AdapterHub adapter of architecture {str(method.get('architecture'))[:40]}; expected prompt_tuning")
+        raise PromptError(
+            f"{path}: found an AdapterHub adapter of architecture "
+            f"{str(method.get('architecture'))[:40]}; expected prompt_tuning"
+        )
     file, arrays = weights(path, WEIGHTS)
-    key = choose(file, arrays, key, {name: stored for name, stored in arrays.items() if name.endswith(TABLE) and stored.matrix})
+    key = choose(
+        file,
+        arrays,
+        key,
+        {name: stored for name, stored in arrays.items() if name.endswith(TABLE) and stored.matrix},
+    )
     model, text = config.get("model_name"), method.get("prompt_init_text")
     origin = Origin(
         format="adapterhub",

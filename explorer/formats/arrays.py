@@ -11,7 +11,12 @@ from explorer.formats.stored import Stored, choose, load
 from explorer.formats.torch_arrays import is_torch, list_torch
 from explorer.prompt import Origin, SoftPrompt
 
-CONTAINERS = {"npy": (is_npy, list_npy), "npz": (is_npz, list_npz), "safetensors": (is_safetensors, list_safetensors), "torch": (is_torch, list_torch)}
+CONTAINERS = {
+    "npy": (is_npy, list_npy),
+    "npz": (is_npz, list_npz),
+    "safetensors": (is_safetensors, list_safetensors),
+    "torch": (is_torch, list_torch),
+}
 ENCODER = re.compile(r"((?:.*\.)?prompt_encoder\.(?:.*\.)?)embedding\.weight")
 """PEFT's table in the state of a whole model"""
 SUFFIXES = {".npy": "npy", ".npz": "npz"}
@@ -27,7 +32,9 @@ def container(path: Path) -> str | None:
     """The kind of an array file: a key of CONTAINERS; None for other things."""
     if not path.is_file():
         return None
-    return next((kind for kind, (matches, _) in CONTAINERS.items() if matches(path)), None) or SUFFIXES.get(path.suffix)
+    return next((kind for kind, (matches, _) in CONTAINERS.items() if matches(path)), None) or SUFFIXES.get(
+        path.suffix
+    )
 
 
 def list_arrays(path: Path) -> dict[str, Stored]:
@@ -38,19 +45,36 @@ def list_arrays(path: Path) -> dict[str, Stored]:
 def read(path: Path, name: str, key: str | None = None) -> SoftPrompt:
     """Read the array `key` of a file, or its only two-dimensional one.
 
-    Raises PromptError when the file is damaged or holds pickled objects, or when none or several arrays could be meant.
+    Raises PromptError when the file is damaged or holds pickled objects, or when none or several arrays could
+    be meant.
     """
     arrays = list_arrays(path)
     key = choose(path, arrays, key)
     table = ENCODER.fullmatch(key)
-    heads = [name for name in arrays if table and name.startswith((f"{table[1]}mlp_head", f"{table[1]}lstm_head"))]
+    heads = [
+        name for name in arrays if table and name.startswith((f"{table[1]}mlp_head", f"{table[1]}lstm_head"))
+    ]
     if heads:
         raise PromptError(
-            f"{path}: {key} is P-tuning's table before its re-parameterization ({heads[0]} lies beside it), not the prompt; "
+            f"{path}: {key} is P-tuning's table before its re-parameterization ({heads[0]} lies "
+            "beside it), not the prompt; "
             "save the adapter with save_pretrained where it was trained, and open its folder"
         )
     doubled = len(arrays[key].shape) == 2 and arrays[key].shape[0] % 2 == 0
     alone = doubled and not is_ours(path) and (table is not None or key.rpartition(".")[2] == peft.TABLE)
-    warnings = (f"read without {peft.CONFIG}: for encoder–decoders the second half of its rows may never have been trained",) if alone else ()
-    origin = Origin(format=container(path) or "npy", path=path, key=key or None, dtype=arrays[key].dtype, warnings=warnings)
+    warnings = (
+        (
+            f"read without {peft.CONFIG}: for encoder–decoders the second half of its rows may never "
+            "have been trained",
+        )
+        if alone
+        else ()
+    )
+    origin = Origin(
+        format=container(path) or "npy",
+        path=path,
+        key=key or None,
+        dtype=arrays[key].dtype,
+        warnings=warnings,
+    )
     return SoftPrompt(load(path, key, arrays[key]), name, origin)

@@ -1,6 +1,8 @@
-"""The paper's own code: NumPy files without a suffix in a folder for each step, `checkpoint_<step>/encoder.prompt.prompt.prompt`.
+"""The paper's own code: NumPy files without a suffix in a folder for each step,
+`checkpoint_<step>/encoder.prompt.prompt.prompt`.
 
-A folder of such folders is a trajectory. LM-adapted T5s start counting at 1,100,000 steps, T5 1.1 at 1,000,000.
+A folder of such folders is a trajectory. LM-adapted T5s start counting at 1,100,000 steps, T5 1.1 at
+1,000,000.
 """
 
 import re
@@ -27,18 +29,28 @@ def recognizes(path: Path) -> bool:
 
 
 def read(path: Path, name: str, key: str | None = None) -> SoftPrompt:
-    """Read the last step of a folder, and the steps before it as the trajectory. `key` is the number of a step.
+    """Read the last step of a folder, and the steps before it as the trajectory. `key` is the number of a
+    step.
 
-    Raises PromptError when a step is damaged or of another shape than the last, or when there is no such step.
+    Raises PromptError when a step is damaged or of another shape than the last, or when there is no such
+    step.
     """
     steps, alone = _steps(path), _file(path)
     if not steps and alone is not None:
         steps = {_number(path): alone}
     if key is not None:
         asked = number_of(key)
-        steps = {step: file for step, file in steps.items() if step is not None and (asked is None or step <= asked)}
+        steps = {
+            step: file
+            for step, file in steps.items()
+            if step is not None and (asked is None or step <= asked)
+        }
         if asked is None or asked not in steps:
-            raise PromptError(f"{path}: no step {key[:80]}; name one of those in the folder, such as {next(iter(steps), 0)}", "key")
+            raise PromptError(
+                f"{path}: no step {key[:80]}; name one of those in the folder, such as "
+                f"{next(iter(steps), 0)}",
+                "key",
+            )
     last = max(steps, key=lambda step: step or 0)
     file, stored = steps[last], list_npy(steps[last])[""]
     vectors = load(file, "", stored)
@@ -48,12 +60,22 @@ def read(path: Path, name: str, key: str | None = None) -> SoftPrompt:
 
 def _trajectory(steps: dict[int | None, Path], last: Stored) -> Trajectory:
     if len(steps) > MOST_STEPS:
-        raise PromptError(f"{next(iter(steps.values()))}: one of {len(steps):,} saved steps; expected at most {MOST_STEPS:,}: move some away")
+        raise PromptError(
+            f"{next(iter(steps.values()))}: one of {len(steps):,} saved steps; expected at most "
+            f"{MOST_STEPS:,}: move some away"
+        )
     listed = {step: list_npy(file)[""] for step, file in sorted(steps.items())}
     for step, stored in listed.items():
         if stored.shape != last.shape:
-            raise PromptError(f"{steps[step]}: shape {shape_text(stored.shape)}, but the last step has {shape_text(last.shape)}; expected steps of one run")
-    together = Stored((len(listed), *last.shape), last.dtype, lambda: np.stack([stored.load() for stored in listed.values()]).astype(np.float32))
+            raise PromptError(
+                f"{steps[step]}: shape {shape_text(stored.shape)}, but the last step has "
+                f"{shape_text(last.shape)}; expected steps of one run"
+            )
+    together = Stored(
+        (len(listed), *last.shape),
+        last.dtype,
+        lambda: np.stack([stored.load() for stored in listed.values()]).astype(np.float32),
+    )
     vectors = load(next(iter(steps.values())).parent.parent, "the trajectory", together)
     return Trajectory(vectors, np.array(list(listed), np.int64), from_start=next(iter(listed)) in STARTS)
 
@@ -76,6 +98,9 @@ def _number(path: Path) -> int | None:
 def _file(path: Path) -> Path | None:
     """The prompt in the folder of one step; None where there is none."""
     try:
-        return next((child for child in sorted(path.iterdir()) if FILE_NAME.fullmatch(child.name) and is_npy(child)), None)
+        return next(
+            (child for child in sorted(path.iterdir()) if FILE_NAME.fullmatch(child.name) and is_npy(child)),
+            None,
+        )
     except OSError:
         return None

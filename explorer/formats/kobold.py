@@ -23,7 +23,9 @@ def recognizes(path: Path) -> bool:
 
 
 def read(path: Path, name: str, key: str | None = None) -> SoftPrompt:
-    """Read the tensor; the description's name becomes the task. Raises PromptError when the archive is damaged or hostile."""
+    """Read the tensor; the description's name becomes the task. Raises PromptError when the archive is
+    damaged or hostile.
+    """
     if key not in (None, TENSOR):
         raise PromptError(f"{path}: no array {key[:80]}; found {TENSOR}")
     with Archive(path) as archive:

@@ -1,4 +1,6 @@
-"""NeMo's `.nemo` files: a tar, gzipped or not, whose `model_weights.ckpt` holds a prompt table with one prompt per task."""
+"""NeMo's `.nemo` files: a tar, gzipped or not, whose `model_weights.ckpt` holds a prompt table with one
+prompt per task.
+"""
 
 import re
 from pathlib import Path
@@ -32,11 +34,14 @@ def recognizes(path: Path) -> bool:
 def read(path: Path, name: str, key: str | None = None) -> SoftPrompt:
     """Read the prompt of one task; `key` names the task where there are several.
 
-    Raises PromptError when the archive is damaged or hostile, holds no prompt table, or several tasks and none is named.
+    Raises PromptError when the archive is damaged or hostile, holds no prompt table, or several tasks and
+    none is named.
     """
     content = tar_member(path, WEIGHTS)
     if content is None:
-        raise PromptError(f"{path}: a tar file without {WEIGHTS}; expected a .nemo file of a prompt-learning model")
+        raise PromptError(
+            f"{path}: a tar file without {WEIGHTS}; expected a .nemo file of a prompt-learning model"
+        )
     with TemporaryDirectory() as private:
         file = Path(private) / "weights.ckpt"
         file.write_bytes(content)
@@ -44,7 +49,11 @@ def read(path: Path, name: str, key: str | None = None) -> SoftPrompt:
             arrays = list_torch(file)
         except PromptError as error:
             raise PromptError(str(error).replace(str(file), f"{path}, {WEIGHTS}")) from error
-        tables = {match["task"]: stored for place, stored in arrays.items() if (match := TABLE.fullmatch(place)) and stored.matrix}
+        tables = {
+            match["task"]: stored
+            for place, stored in arrays.items()
+            if (match := TABLE.fullmatch(place)) and stored.matrix
+        }
         key = choose(path, tables or arrays, key, tables)
         vectors = load(path, key, (tables or arrays)[key])
     return SoftPrompt(vectors, name, Origin("nemo", path, key, (tables or arrays)[key].dtype, task=key))

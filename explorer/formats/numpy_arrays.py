@@ -1,4 +1,6 @@
-"""NumPy's files: `.npy`, with or without the suffix, and `.npz`. Nothing pickled is read, and bare two-byte values are bfloat16."""
+"""NumPy's files: `.npy`, with or without the suffix, and `.npz`. Nothing pickled is read, and bare two-byte
+values are bfloat16.
+"""
 
 import io
 import math
@@ -36,7 +38,9 @@ def is_npz(path: Path) -> bool:
 
 
 def list_npy(path: Path) -> dict[str, Stored]:
-    """The array of a `.npy` file under the name "". Raises PromptError when it is damaged or holds objects."""
+    """The array of a `.npy` file under the name "". Raises PromptError when it is damaged or holds
+    objects.
+    """
     try:
         with path.open("rb") as file:
             stored, offset = _header(file, path.stat().st_size, path)
@@ -46,18 +50,24 @@ def list_npy(path: Path) -> dict[str, Stored]:
 
 
 def list_npz(path: Path) -> dict[str, Stored]:
-    """The arrays of a `.npz` file by their names. Raises PromptError when it is damaged, hostile, or holds objects."""
+    """The arrays of a `.npz` file by their names. Raises PromptError when it is damaged, hostile, or holds
+    objects.
+    """
     found = {}
     with Archive(path) as archive:
         for name in archive.names:
             with archive.open(name) as file:
                 stored, offset = _header(file, archive.size(name), path)
-            found[name.removesuffix(".npy")] = Stored(stored.shape, stored.dtype.name, partial(_member, path, name, offset, stored))
+            found[name.removesuffix(".npy")] = Stored(
+                stored.shape, stored.dtype.name, partial(_member, path, name, offset, stored)
+            )
     return found
 
 
 def parse_npy(content: bytes, path: Path) -> np.ndarray:
-    """The array in the bytes of a `.npy` file; `path` is for messages. Raises PromptError when they are damaged or hold objects."""
+    """The array in the bytes of a `.npy` file; `path` is for messages. Raises PromptError when they are
+    damaged or hold objects.
+    """
     stored, offset = _header(io.BytesIO(content), len(content), path)
     return _values(content[offset:], stored)
 
@@ -70,8 +80,12 @@ class _Described:
 
 
 def _header(file: IO[bytes], size: int, path: Path) -> tuple[_Described, int]:
-    """What the header describes and where the values begin, once they are known to fill the rest of the file."""
-    opening = io.BytesIO(file.read(MOST_HEADER))  # a header may claim gigabytes, which a zip unpacks from nothing
+    """What the header describes and where the values begin, once they are known to fill the rest of the
+    file.
+    """
+    opening = io.BytesIO(
+        file.read(MOST_HEADER)
+    )  # a header may claim gigabytes, which a zip unpacks from nothing
     try:
         version = np.lib.format.read_magic(opening)
         if version not in _HEADERS:
@@ -79,7 +93,10 @@ def _header(file: IO[bytes], size: int, path: Path) -> tuple[_Described, int]:
         shape, fortran, dtype = _HEADERS[version](opening)
         if dtype.hasobject:
             raise ValueError("it holds Python objects")
-        if any(type(extent) is not int or not 0 <= extent < LONGEST_EXTENT for extent in shape) or len(shape) > MOST_DIMENSIONS:
+        if (
+            any(type(extent) is not int or not 0 <= extent < LONGEST_EXTENT for extent in shape)
+            or len(shape) > MOST_DIMENSIONS
+        ):
             raise ValueError(f"its header gives the shape {shape_text(shape)}")
         if dtype.itemsize == 0 or dtype.subdtype is not None:
             raise ValueError(f"its header gives values of type {dtype}")
@@ -87,7 +104,10 @@ def _header(file: IO[bytes], size: int, path: Path) -> tuple[_Described, int]:
         if wanted != there:
             raise ValueError(f"its header promises {wanted:,} bytes, {there:,} follow")
     except Exception as error:  # a header is parsed as a Python literal, which fails in a dozen ways
-        raise PromptError(f"{path}: cannot be read as a NumPy array ({first_line(error)}); expected plain numbers, no pickled objects") from error
+        raise PromptError(
+            f"{path}: cannot be read as a NumPy array ({first_line(error)}); expected plain numbers, "
+            "no pickled objects"
+        ) from error
     return _Described(shape, fortran, dtype), opening.tell()
 
 

@@ -1,4 +1,6 @@
-"""OpenPrompt's state dicts: `soft_embeds` [P, H], or `soft_embedding.weight` [1 + P, H] whose row 0 MixedTemplate never uses."""
+"""OpenPrompt's state dicts: `soft_embeds` [P, H], or `soft_embedding.weight` [1 + P, H] whose row 0
+MixedTemplate never uses.
+"""
 
 from pathlib import Path
 
@@ -26,10 +28,13 @@ def recognizes(path: Path) -> bool:
 def read(path: Path, name: str, key: str | None = None) -> SoftPrompt:
     """Read a template's soft tokens.
 
-    Raises PromptError when the file holds more than plain tensors (OpenPrompt can save whole models with dill), or several prompts.
+    Raises PromptError when the file holds more than plain tensors (OpenPrompt can save whole models with
+    dill), or several prompts.
     """
     arrays = list_torch(path)
-    tables = {name: stored for name, stored in arrays.items() if name.endswith((PADDED, PLAIN)) and stored.matrix}
+    tables = {
+        name: stored for name, stored in arrays.items() if name.endswith((PADDED, PLAIN)) and stored.matrix
+    }
     key = choose(path, arrays, key, tables)
     vectors, padded = load(path, key, arrays[key]), key.endswith(PADDED) and arrays[key].matrix
     warnings = ("1 row dropped: OpenPrompt's MixedTemplate never uses row 0",) if padded else ()

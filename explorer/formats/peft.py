@@ -1,4 +1,5 @@
-"""PEFT adapters whose vectors live among the input embeddings: prompt tuning, P-tuning, multitask prompt tuning.
+"""PEFT adapters whose vectors live among the input embeddings: prompt tuning, P-tuning, multitask prompt
+tuning.
 
 Our own checkpoints are the first kind, with `explorer.json` and a trajectory beside it.
 """
@@ -9,13 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from explorer.errors import PromptError, WriteError
-from explorer.files import write_folder
 from explorer.formats.names import number_of
 from explorer.formats.record import RECORD, TRAJECTORY, Record, read_record, read_trajectory, record_of
 from explorer.formats.safetensors_arrays import list_safetensors
 from explorer.formats.stored import Stored, listing, load, read_json
 from explorer.formats.torch_arrays import list_torch
 from explorer.prompt import Origin, SoftPrompt
+from explorer.system.files import write_folder
 
 CONFIG, WEIGHTS, OLD_WEIGHTS = "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"
 TABLE, COLUMNS, ROWS = "prompt_embeddings", "prefix_task_cols", "prefix_task_rows"
@@ -39,9 +40,10 @@ def recognizes(path: Path) -> bool:
 def read(path: Path, name: str, key: str | None = None) -> SoftPrompt:
     """Read a PEFT adapter of prompt tuning, P-tuning or multitask prompt tuning.
 
-    PEFT stores n rows for each of `num_transformer_submodules`, but only the first n are ever used: the rest are dropped
-    and said so; `key` "untrained" reads them instead. A multitask adapter has a prompt for each task: `key` is its number.
-    Raises PromptError for another kind of adapter, missing or damaged files, and shapes that do not fit.
+    PEFT stores n rows for each of `num_transformer_submodules`, but only the first n are ever used: the rest
+    are dropped and said so; `key` "untrained" reads them instead. A multitask adapter has a prompt for each
+    task: `key` is its number. Raises PromptError for another kind of adapter, missing or damaged files, and
+    shapes that do not fit.
     """
     config, kind = read_json(path / CONFIG), kind_of(path)
     file, arrays = weights(path, (WEIGHTS, OLD_WEIGHTS))
@@ -57,7 +59,10 @@ def read(path: Path, name: str, key: str | None = None) -> SoftPrompt:
     rows = arrays[TABLE].shape[0]
     length = rows if config.get("num_virtual_tokens") is None else config["num_virtual_tokens"]
     if not isinstance(length, int) or isinstance(length, bool) or not 0 < length <= rows:
-        raise PromptError(f"{path}: the configuration names {repr(length)[:40]} virtual tokens, the weights hold {rows}; expected at least as many rows")
+        raise PromptError(
+            f"{path}: the configuration names {repr(length)[:40]} virtual tokens, the weights hold "
+            f"{rows}; expected at least as many rows"
+        )
     table, dropped = load(file, TABLE, arrays[TABLE]), rows - length
     if key == UNTRAINED:
         return _untrained(path, name, table, length, config)
@@ -65,26 +70,41 @@ def read(path: Path, name: str, key: str | None = None) -> SoftPrompt:
     if kind == MULTITASK:
         table, found_key = _of_task(file, arrays, table, key)
     elif key not in (None, TABLE):
-        raise PromptError(f"{path}: no array {key[:80]}; found {TABLE}" + (f" and the {UNTRAINED} half" if dropped else ""))
-    warnings = (f"{dropped} of {rows} rows dropped: PEFT never uses nor trains the decoder's half",) if dropped else ()
+        raise PromptError(
+            f"{path}: no array {key[:80]}; found {TABLE}" + (f" and the {UNTRAINED} half" if dropped else "")
+        )
+    warnings = (
+        (f"{dropped} of {rows} rows dropped: PEFT never uses nor trains the decoder's half",)
+        if dropped
+        else ()
+    )
     record, trajectory = read_record(path / RECORD) if (path / RECORD).is_file() else None, None
     if (path / TRAJECTORY).is_file():
-        trajectory = read_trajectory(path / TRAJECTORY, table[:length].shape, record is None or record.from_start is not False)
+        trajectory = read_trajectory(
+            path / TRAJECTORY, table[:length].shape, record is None or record.from_start is not False
+        )
     origin = _origin(path, config, record, found_key, arrays[TABLE].dtype, dropped, warnings)
     return SoftPrompt(table[:length], name, origin, trajectory)
 
 
 def kind_of(path: Path) -> str:
-    """Which of KINDS the adapter in a folder is. Raises PromptError for another kind, and for a damaged configuration."""
+    """Which of KINDS the adapter in a folder is. Raises PromptError for another kind, and for a damaged
+    configuration.
+    """
     kind = str(read_json(path / CONFIG).get("peft_type") or "nameless")[:40]
     if kind not in KINDS:
         why = f": {_REFUSED[kind]}" if kind in _REFUSED else ", whose vectors live among the input embeddings"
-        raise PromptError(f"{path}: found a {kind} adapter; expected peft_type PROMPT_TUNING (or {', '.join(KINDS[1:])}){why}")
+        raise PromptError(
+            f"{path}: found a {kind} adapter; expected peft_type PROMPT_TUNING (or "
+            f"{', '.join(KINDS[1:])}){why}"
+        )
     return kind
 
 
 def is_multitask(path: Path) -> bool:
-    """Whether the adapter in a folder has a prompt for each of several tasks; False for what cannot be read."""
+    """Whether the adapter in a folder has a prompt for each of several tasks; False for what cannot be
+    read.
+    """
     try:
         return read_json(path / CONFIG).get("peft_type") == MULTITASK
     except PromptError:
@@ -92,10 +112,14 @@ def is_multitask(path: Path) -> bool:
 
 
 def weights(path: Path, names: tuple[str, ...]) -> tuple[Path, dict[str, Stored]]:
-    """The first weight file of an adapter folder that is there, and its arrays. Raises PromptError when there is none."""
+    """The first weight file of an adapter folder that is there, and its arrays. Raises PromptError when there
+    is none.
+    """
     for name in names:
         if (path / name).is_file():
-            return path / name, (list_safetensors if name.endswith(".safetensors") else list_torch)(path / name)
+            return path / name, (list_safetensors if name.endswith(".safetensors") else list_torch)(
+                path / name
+            )
     raise PromptError(f"{path}: no {names[0]}; expected the adapter's weights beside {CONFIG}")
 
 
@@ -103,32 +127,60 @@ def _untrained(path: Path, name: str, table: np.ndarray, length: int, config: di
     """The rows beyond the first `length`."""
     if len(table) == length:
         raise PromptError(f"{path}: all {length} rows are in use; there is no {UNTRAINED} half")
-    warning = f"these are the last {len(table) - length} of {len(table)} rows, which PEFT never uses nor trains: a control, not a prompt"
-    origin = Origin("peft", path, UNTRAINED, table.dtype.name, length, _base_model(config), warnings=(warning,))
+    warning = (
+        f"these are the last {len(table) - length} of {len(table)} rows, which PEFT never uses nor "
+        "trains: a control, not a prompt"
+    )
+    origin = Origin(
+        "peft", path, UNTRAINED, table.dtype.name, length, _base_model(config), warnings=(warning,)
+    )
     return SoftPrompt(table[length:], name, origin)
 
 
-def _of_task(file: Path, arrays: dict[str, Stored], table: np.ndarray, key: str | None) -> tuple[np.ndarray, str]:
-    """The prompt of one task: table ∘ (cols[t] @ rows[t]), [2n, H] (Wang et al. 2023), and what it is called."""
+def _of_task(
+    file: Path, arrays: dict[str, Stored], table: np.ndarray, key: str | None
+) -> tuple[np.ndarray, str]:
+    """The prompt of one task: table ∘ (cols[t] @ rows[t]), [2n, H] (Wang et al. 2023), and what it is
+    called.
+    """
     shapes = {name: arrays[name].shape for name in (COLUMNS, ROWS) if name in arrays}
-    tasks, ranks = (shapes[COLUMNS][0], shapes[COLUMNS][-1]) if len(shapes) == 2 and shapes[COLUMNS] else (0, 0)
+    tasks, ranks = (
+        (shapes[COLUMNS][0], shapes[COLUMNS][-1]) if len(shapes) == 2 and shapes[COLUMNS] else (0, 0)
+    )
     if not tasks or shapes != {COLUMNS: (tasks, len(table), ranks), ROWS: (tasks, ranks, table.shape[1])}:
-        raise PromptError(f"{file}: found {listing(arrays)}; expected {COLUMNS} [T, P, r] and {ROWS} [T, r, H] that fit {TABLE} {table.shape}")
+        raise PromptError(
+            f"{file}: found {listing(arrays)}; expected {COLUMNS} [T, P, r] and {ROWS} [T, r, H] that "
+            f"fit {TABLE} {table.shape}"
+        )
     if key is None and tasks == 1:
         key = "0"
     number = None if key is None else number_of(key)
     if number is None or number >= tasks:
         asked = "" if key is None else f" (asked for {key[:80]})"
-        raise PromptError(f"{file}: a prompt for each of {tasks} tasks{asked}; name one by its number, 0 to {tasks - 1}, such as {file.parent.name}#0", "key")
+        raise PromptError(
+            f"{file}: a prompt for each of {tasks} tasks{asked}; name one by its number, 0 to "
+            f"{tasks - 1}, such as {file.parent.name}#0",
+            "key",
+        )
     columns, rows = (load(file, name, arrays[name])[number].astype(np.float32) for name in (COLUMNS, ROWS))
     with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is reported as such
         return table.astype(np.float32) * (columns @ rows), f"{TABLE}, task {number}"
 
 
-def _origin(path: Path, config: dict, record: Record | None, key: str, dtype: str, dropped: int, warnings: tuple[str, ...]) -> Origin:
+def _origin(
+    path: Path,
+    config: dict,
+    record: Record | None,
+    key: str,
+    dtype: str,
+    dropped: int,
+    warnings: tuple[str, ...],
+) -> Origin:
     known = record or Record()
     initialization = known.initialization
-    if initialization is None and record is None:  # beside our record the configuration says nothing of the beginning
+    if (
+        initialization is None and record is None
+    ):  # beside our record the configuration says nothing of the beginning
         named = config.get("prompt_tuning_init")
         initialization = INITIALIZATIONS.get(named) if isinstance(named, str) else None
     if initialization is None and config.get("prompt_tuning_init") == "TEXT":
@@ -162,11 +214,15 @@ def _base_model(config: dict) -> str | None:
     return name if isinstance(name, str) and name else None
 
 
-def write(prompt: SoftPrompt, folder: Path, versions: dict[str, str] | None = None, overwrite: bool = False) -> None:
-    """Write a prompt as a PEFT adapter with our record and trajectory: a new folder appears whole or not at all.
+def write(
+    prompt: SoftPrompt, folder: Path, versions: dict[str, str] | None = None, overwrite: bool = False
+) -> None:
+    """Write a prompt as a PEFT adapter with our record and trajectory: a new folder appears whole or not at
+    all.
 
-    versions: of the libraries that made it. overwrite: replace the files of a prompt that is there; other files in its folder stay. Raises WriteError
-    when the folder exists and `overwrite` is False, holds something that is not a prompt, or cannot be written.
+    versions: of the libraries that made it. overwrite: replace the files of a prompt that is there; other
+    files in its folder stay. Raises WriteError when the folder exists and `overwrite` is False, holds
+    something that is not a prompt, or cannot be written.
     """
     from safetensors.numpy import save
 
@@ -184,12 +240,21 @@ def write(prompt: SoftPrompt, folder: Path, versions: dict[str, str] | None = No
     }
     if prompt.trajectory is not None:
         moved = prompt.trajectory
-        files[TRAJECTORY] = save({"vectors": np.ascontiguousarray(moved.vectors, np.float32), "steps": moved.steps.astype(np.int64)})
+        files[TRAJECTORY] = save(
+            {
+                "vectors": np.ascontiguousarray(moved.vectors, np.float32),
+                "steps": moved.steps.astype(np.int64),
+            }
+        )
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise WriteError(f"{folder}: cannot be written ({error.strerror or error}); choose another place") from error
-    write_folder(folder, files, overwrite, obsolete=[TRAJECTORY] if TRAJECTORY not in files else [])  # of the prompt that was there
+        raise WriteError(
+            f"{folder}: cannot be written ({error.strerror or error}); choose another place"
+        ) from error
+    write_folder(
+        folder, files, overwrite, obsolete=[TRAJECTORY] if TRAJECTORY not in files else []
+    )  # of the prompt that was there
 
 
 def _adapter_config(prompt: SoftPrompt) -> dict:

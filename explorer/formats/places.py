@@ -1,15 +1,17 @@
-"""Where a prompt lies: a path, a name under `checkpoints/prompts`, or an adapter's id on the Hugging Face hub, looked for in this order."""
+"""Where a prompt lies: a path, a name under `checkpoints/prompts`, or an adapter's id on the Hugging Face
+hub, looked for in this order.
+"""
 
 from contextlib import suppress
 from pathlib import Path
 
-from explorer import hub
 from explorer.errors import PromptError
-from explorer.files import OF_OTHER_MODELS, PROMPTS
 from explorer.formats import adapterhub, peft
 from explorer.formats.names import KEY_MARK, prompt_name
 from explorer.formats.record import RECORD, TRAJECTORY
-from explorer.hub import HubError
+from explorer.system import hub
+from explorer.system.files import OF_OTHER_MODELS, PROMPTS
+from explorer.system.hub import HubError
 
 REVISION_MARK = "@"
 """between the id of a repository and a branch, tag or commit of it: `user/name@v1`"""
@@ -18,7 +20,9 @@ ARRAYS = (".npy", ".npz", ".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".nemo
 
 
 def path_and_key(prompt: str | Path, key: str | None, revision: str | None = None) -> tuple[Path, str | None]:
-    """Where a prompt lies, and the key that was given beside the path or after a `#` in it. Raises PromptError as `locate` does."""
+    """Where a prompt lies, and the key that was given beside the path or after a `#` in it. Raises
+    PromptError as `locate` does.
+    """
     before, mark, after = str(prompt).rpartition(KEY_MARK)
     if key is None and mark and before and after:
         if (found := local(prompt)) is not None:
@@ -28,9 +32,11 @@ def path_and_key(prompt: str | Path, key: str | None, revision: str | None = Non
 
 
 def locate(prompt: str | Path, revision: str | None = None) -> Path:
-    """The path of a prompt given as a path, a name under `checkpoints/prompts`, or the id of an adapter on the hub, which may end in `@revision`.
+    """The path of a prompt given as a path, a name under `checkpoints/prompts`, or the id of an adapter on
+    the hub, which may end in `@revision`.
 
-    Of a hub cache's folder `models--user--name` the snapshot that `refs/main`, or the revision, names. Raises PromptError when there is none.
+    Of a hub cache's folder `models--user--name` the snapshot that `refs/main`, or the revision, names. Raises
+    PromptError when there is none.
     """
     if (found := local(prompt)) is not None:
         return _settled(found, revision)
@@ -39,17 +45,23 @@ def locate(prompt: str | Path, revision: str | None = None) -> Path:
         raise PromptError("found an empty name; expected a prompt's file or folder, or its name", "prompt")
     name, _, marked = given.partition(REVISION_MARK)
     if not hub.is_id(name) or name.endswith(ARRAYS):
-        raise PromptError(f"{given[:200]}: no such file, folder or bundled prompt{_nearest_name(given)}", "prompt")
+        raise PromptError(
+            f"{given[:200]}: no such file, folder or bundled prompt{_nearest_name(given)}", "prompt"
+        )
     try:
         return _adapter(name, marked or revision)
     except HubError as error:
         raise PromptError(
-            f"{given[:200]}: no such file, folder or bundled prompt, nor to be had from the Hugging Face hub ({error}){_nearest_name(given)}", "prompt"
+            f"{given[:200]}: no such file, folder or bundled prompt, nor to be had from the Hugging "
+            f"Face hub ({error}){_nearest_name(given)}",
+            "prompt",
         ) from error
 
 
 def local(prompt: str | Path) -> Path | None:
-    """The path of a prompt on this machine, in full; None where there is none, and for an empty name, which would be the folder one is in."""
+    """The path of a prompt on this machine, in full; None where there is none, and for an empty name, which
+    would be the folder one is in.
+    """
     if not str(prompt).strip():
         return None
     of, _, rest = str(prompt).partition("/")
@@ -57,7 +69,9 @@ def local(prompt: str | Path) -> Path | None:
         try:
             if path.is_dir():
                 return path.resolve()
-            if path.exists():  # a link to a file keeps its own name and the files beside it: in a hub cache all of them are links
+            # a link to a file keeps its own name and the files beside it: in a hub cache all of them are
+            # links
+            if path.exists():
                 return path.parent.resolve() / path.name
         except (OSError, RuntimeError, ValueError):  # names too long, loops of links, zero bytes
             continue
@@ -72,17 +86,25 @@ def _settled(path: Path, revision: str | None) -> Path:
         except HubError as error:
             raise PromptError(str(error), error.setting) from error
     if revision is not None:
-        raise PromptError(f"{path}: the revision {revision[:80]} was asked for, but this is a file or folder; expected the id of a repository on the hub")
+        raise PromptError(
+            f"{path}: the revision {revision[:80]} was asked for, but this is a file or folder; "
+            "expected the id of a repository on the hub"
+        )
     return path
 
 
 def _adapter(name: str, revision: str | None) -> Path:
-    """The files of an adapter on the hub, in the cache. Its kind is known before its weights are downloaded."""
+    """The files of an adapter on the hub, in the cache. Its kind is known before its weights are
+    downloaded.
+    """
     folder = hub.fetch(name, [peft.CONFIG], revision)
     if not (folder / peft.CONFIG).is_file():
         if any(child.is_dir() or child.suffix in ARRAYS for child in folder.iterdir()):
             return folder  # other files were cached before: whatever they are, they are here
-        raise PromptError(f"{name}: a repository without {peft.CONFIG}; expected a prompt-tuning adapter as PEFT pushes it to the hub")
+        raise PromptError(
+            f"{name}: a repository without {peft.CONFIG}; expected a prompt-tuning adapter as PEFT "
+            "pushes it to the hub"
+        )
     names = adapterhub.WEIGHTS if adapterhub.recognizes(folder) else (peft.WEIGHTS, peft.OLD_WEIGHTS)
     if names[0] == peft.WEIGHTS:
         peft.kind_of(folder)
@@ -96,7 +118,9 @@ def _adapter(name: str, revision: str | None) -> Path:
 def bundled_names() -> list[str]:
     """Names of the bundled prompts, in order."""
     own = sorted(file.parent.relative_to(PROMPTS).as_posix() for file in PROMPTS.rglob(peft.CONFIG))
-    return own + [prompt_name(file.parent) for folder in of_other_models() for file in sorted(folder.rglob(peft.CONFIG))]
+    return own + [
+        prompt_name(file.parent) for folder in of_other_models() for file in sorted(folder.rglob(peft.CONFIG))
+    ]
 
 
 def of_other_models() -> list[Path]:
@@ -105,13 +129,17 @@ def of_other_models() -> list[Path]:
 
 
 def _nearest_name(given: str) -> str:
-    """What may have been meant: a bundled prompt, or what lies beside the path, of nearly the same name; empty where there is none."""
+    """What may have been meant: a bundled prompt, or what lies beside the path, of nearly the same name;
+    empty where there is none.
+    """
     from difflib import get_close_matches
 
     if len(given) > 200:
         return ""
     known = [*bundled_names(), *(child.name for child in PROMPTS.glob("*"))]
-    with suppress(OSError, ValueError):  # no such folder, or one that may not be read: only bundled names then
+    with suppress(
+        OSError, ValueError
+    ):  # no such folder, or one that may not be read: only bundled names then
         folder = Path(given).parent
         known += [str(folder / child.name) for child in folder.iterdir()]
     close = get_close_matches(given, known, n=1)

@@ -1,4 +1,6 @@
-"""Our own record beside an adapter: where a prompt came from (`explorer.json`) and how it moved (`trajectory.safetensors`)."""
+"""Our own record beside an adapter: where a prompt came from (`explorer.json`) and how it moved
+(`trajectory.safetensors`).
+"""
 
 import math
 from dataclasses import asdict, dataclass, field
@@ -32,7 +34,9 @@ class Measured:
 
 @dataclass(frozen=True)
 class Record:
-    """What `explorer.json` says, as far as it is read; what is missing or null there is None or empty here."""
+    """What `explorer.json` says, as far as it is read; what is missing or null there is None or empty
+    here.
+    """
 
     task: str | None = None
     labels: tuple[str, ...] | None = None
@@ -67,10 +71,14 @@ def read_record(path: Path) -> Record:
     """
     try:
         record = msgspec.convert(_finite(read_json(path)), Record)
-        if record.labels is not None and (len({*record.labels}) < len(record.labels) or not all(label.strip() for label in record.labels)):
+        if record.labels is not None and (
+            len({*record.labels}) < len(record.labels) or not all(label.strip() for label in record.labels)
+        ):
             raise msgspec.ValidationError("blank or equal labels")
     except msgspec.ValidationError as error:
-        raise PromptError(f"{path}: not as this project writes it ({error}); delete the file to read the adapter alone") from error
+        raise PromptError(
+            f"{path}: not as this project writes it ({error}); delete the file to read the adapter alone"
+        ) from error
     return record
 
 
@@ -89,7 +97,10 @@ def read_trajectory(path: Path, shape: tuple[int, ...], from_start: bool = True)
     Raises PromptError when they are damaged or of another shape."""
     tensors = read_safetensors(path)
     if not {"vectors", "steps"} <= set(tensors):
-        raise PromptError(f"{path}: found {', '.join(sorted(tensors)) or 'nothing'}; expected vectors [S, P, H] and steps [S]")
+        raise PromptError(
+            f"{path}: found {', '.join(sorted(tensors)) or 'nothing'}; expected vectors [S, P, H] and "
+            "steps [S]"
+        )
     vectors = tensors["vectors"]
     if vectors.ndim != 3 or vectors.shape[1:] != shape:
         raise PromptError(f"{path}: vectors of shape {vectors.shape}; expected [S, {shape[0]}, {shape[1]}]")
@@ -104,7 +115,11 @@ def read_trajectory(path: Path, shape: tuple[int, ...], from_start: bool = True)
 def record_of(prompt: SoftPrompt, versions: dict[str, str]) -> dict:
     """What `explorer.json` says of a prompt."""
     origin = prompt.origin
-    rows = [{k: v for k, v in asdict(row).items() if v is not None} or None for row in origin.rows] if origin.rows else None
+    rows = (
+        [{k: v for k, v in asdict(row).items() if v is not None} or None for row in origin.rows]
+        if origin.rows
+        else None
+    )
     return {
         "task": origin.task,
         "labels": list(origin.labels) if origin.labels else None,

@@ -1,4 +1,6 @@
-"""What is often mistaken for a prompt: said by name, with the way out. Nothing is read beyond the first bytes."""
+"""What is often mistaken for a prompt: said by name, with the way out. Nothing is read beyond the first
+bytes.
+"""
 
 from pathlib import Path
 
@@ -6,10 +8,20 @@ from explorer.formats.stored import starts_with
 
 _PICKLES = tuple(bytes([0x80, protocol]) for protocol in range(2, 6))
 _OPENINGS: tuple[tuple[tuple[bytes, ...], str], ...] = (
-    (_PICKLES, "a Python pickle, which is never executed; where you trust it, save its prompt with numpy.save and open that"),
-    ((b"version https://git-lfs",), "a Git LFS pointer, not the file itself; run `git lfs pull` where it came from"),
+    (
+        _PICKLES,
+        "a Python pickle, which is never executed; where you trust it, save its prompt with "
+        "numpy.save and open that",
+    ),
+    (
+        (b"version https://git-lfs",),
+        "a Git LFS pointer, not the file itself; run `git lfs pull` where it came from",
+    ),
     ((b"GGUF", b"GGML", b"ggml"), "a quantized language model; expected a soft prompt"),
-    ((b"<!DOCTYPE", b"<!doctype", b"<html"), "a web page, probably saved instead of a download; get the file itself"),
+    (
+        (b"<!DOCTYPE", b"<!doctype", b"<html"),
+        "a web page, probably saved instead of a download; get the file itself",
+    ),
     ((b"\x89HDF",), "an HDF5 file, which is not read; save its prompt with numpy.save and open that"),
     ((b"\x1f\x8b",), "a gzip file; unpack it and open what is inside"),
     ((b"PK\x03\x04",), "a zip file without a prompt that could be told; unpack it and give the folder"),
@@ -27,7 +39,9 @@ def describe(path: Path) -> str:
         return "an empty file"
     if opening.lstrip()[:1] in (b"{", b"["):
         return "JSON; prompts kept as JSON (mkultra) are a pickle inside, which is never executed"
-    return next((words for openings, words in _OPENINGS if opening.startswith(openings)), "another kind of file")
+    return next(
+        (words for openings, words in _OPENINGS if opening.startswith(openings)), "another kind of file"
+    )
 
 
 def is_pickle(path: Path) -> bool:

@@ -1,4 +1,5 @@
-"""Arrays that lie in a file: listed with their shapes before any is loaded, and the one that is the prompt found among them.
+"""Arrays that lie in a file: listed with their shapes before any is loaded, and the one that is the prompt
+found among them.
 
 Files come from strangers. Sizes are checked against the file and against a limit before memory is asked for.
 """
@@ -15,7 +16,9 @@ import numpy as np
 from explorer.errors import PromptError
 
 MOST_BYTES = 128 * 2**20
-"""of one array that is loaded, and of everything an archive may unpack to: a prompt of 100 tokens × 4,096 in float32 is 1.6 MB"""
+"""of one array that is loaded, and of everything an archive may unpack to: a prompt of 100 tokens × 4,096 in
+float32 is 1.6 MB
+"""
 MOST_JSON = 4 * 2**20
 """bytes of a configuration or record"""
 MOST_TOKENS = 1_000
@@ -52,32 +55,44 @@ class Stored:
     @property
     def floating(self) -> bool:
         """Whether it holds floating-point numbers."""
-        return self.dtype == "bfloat16" or self.dtype.startswith(("float16", "float32", "float64", "float128"))
+        return self.dtype == "bfloat16" or self.dtype.startswith(
+            ("float16", "float32", "float64", "float128")
+        )
 
 
 def as_bfloat16(dtype: np.dtype) -> np.dtype:
     """bfloat16 for the bare two-byte values (`V2`) that NumPy writes for it, other types as they are."""
     import ml_dtypes
 
-    return np.dtype(ml_dtypes.bfloat16) if dtype.kind == "V" and dtype.itemsize == 2 and dtype.names is None else dtype
+    return (
+        np.dtype(ml_dtypes.bfloat16)
+        if dtype.kind == "V" and dtype.itemsize == 2 and dtype.names is None
+        else dtype
+    )
 
 
 def quantized(where: str, dtype: str) -> PromptError:
     """What to say of an array whose values are no vectors without the scales that belong to them."""
-    return PromptError(f"{where} holds {dtype} values, which are quantized; expected float32, float16 or bfloat16: save it as one of these")
+    return PromptError(
+        f"{where} holds {dtype} values, which are quantized; expected float32, float16 or bfloat16: "
+        "save it as one of these"
+    )
 
 
 def load(path: Path, key: str, stored: Stored) -> np.ndarray:
     """The array `key` of a file. Raises PromptError when it is too large to be part of a prompt."""
     if math.prod(stored.shape) * 4 > MOST_BYTES:
         raise PromptError(
-            f"{path}: {key or 'the array'} has shape {shape_text(stored.shape)}, more than {MOST_BYTES >> 20} MB in float32; "
+            f"{path}: {key or 'the array'} has shape {shape_text(stored.shape)}, more than "
+            f"{MOST_BYTES >> 20} MB in float32; "
             "expected prompt tokens × embedding size: is this a whole model?"
         )
     return stored.load()
 
 
-def choose(path: Path, arrays: Mapping[str, Stored], key: str | None, candidates: Mapping[str, Stored] | None = None) -> str:
+def choose(
+    path: Path, arrays: Mapping[str, Stored], key: str | None, candidates: Mapping[str, Stored] | None = None
+) -> str:
     """The name of the array that is the prompt: `key`, else the only candidate (default: the only matrix).
 
     Raises PromptError when `key` is not there, or when none or several could be meant.
@@ -90,25 +105,33 @@ def choose(path: Path, arrays: Mapping[str, Stored], key: str | None, candidates
         matrices = {name: stored for name, stored in arrays.items() if stored.matrix}
         candidates = {name: stored for name, stored in matrices.items() if stored.floating} or matrices
         if len(candidates) > 1:
-            candidates = {name: stored for name, stored in candidates.items() if not _of_a_model(name, stored)}
+            candidates = {
+                name: stored for name, stored in candidates.items() if not _of_a_model(name, stored)
+            }
             candidates = dict(sorted(candidates.items(), key=lambda one: PROMPT.search(one[0]) is None))
     if len(candidates) == 1:
         return next(iter(candidates))
     way_out = f"; name one, such as {path.name}#{next(iter(candidates))}" if candidates else ""
     raise PromptError(
-        f"{path}: found {listing(candidates or arrays)}; expected exactly one array of prompt tokens × embedding size, [P, H]{way_out}",
+        f"{path}: found {listing(candidates or arrays)}; expected exactly one array of prompt tokens "
+        f"× embedding size, [P, H]{way_out}",
         "key" if candidates else None,
     )
 
 
 def _of_a_model(name: str, stored: Stored) -> bool:
-    """Whether an array among others is a model's or an optimizer's: by its name, or by more rows than a prompt has tokens."""
+    """Whether an array among others is a model's or an optimizer's: by its name, or by more rows than a
+    prompt has tokens.
+    """
     return MODEL.search(name) is not None or (stored.shape[0] > MOST_TOKENS and PROMPT.search(name) is None)
 
 
 def listing(arrays: Mapping[str, Stored]) -> str:
     """The first arrays with their shapes, for messages."""
-    named = [f"{key[:LONGEST_KEY] or 'array'} {shape_text(stored.shape)}" for key, stored in list(arrays.items())[:LISTED]]
+    named = [
+        f"{key[:LONGEST_KEY] or 'array'} {shape_text(stored.shape)}"
+        for key, stored in list(arrays.items())[:LISTED]
+    ]
     more = f" and {len(arrays) - LISTED} more" if len(arrays) > LISTED else ""
     return ", ".join(named) + more if named else "no array"
 
@@ -122,18 +145,24 @@ def read_json(path: Path) -> dict:
     """The JSON object in a file. Raises PromptError when it is too long, damaged or no object."""
     try:
         if path.stat().st_size > MOST_JSON:
-            raise PromptError(f"{path}: {path.stat().st_size:,} bytes of JSON; expected at most {MOST_JSON:,}")
+            raise PromptError(
+                f"{path}: {path.stat().st_size:,} bytes of JSON; expected at most {MOST_JSON:,}"
+            )
         return parse_json(path.read_bytes(), path)
     except OSError as error:
         raise PromptError(f"{path}: cannot be read as JSON ({error})") from error
 
 
 def parse_json(content: bytes, path: Path) -> dict:
-    """The JSON object that `content` holds; `path` is for messages. Raises PromptError when it is damaged or no object."""
+    """The JSON object that `content` holds; `path` is for messages. Raises PromptError when it is damaged or
+    no object.
+    """
     try:
         read = json.loads(content.decode("utf-8-sig"), parse_int=_whole_number)
         _check_depth(read)
-        json.dumps(read, ensure_ascii=False).encode()  # half a surrogate pair is no text, but JSON can escape it
+        json.dumps(
+            read, ensure_ascii=False
+        ).encode()  # half a surrogate pair is no text, but JSON can escape it
     except (ValueError, RecursionError) as error:
         raise PromptError(f"{path}: cannot be read as JSON ({first_line(error)})") from error
     if not isinstance(read, dict):
@@ -152,7 +181,12 @@ def _check_depth(read: object) -> None:
     """Raise ValueError for objects in objects that code which follows them would not come back from."""
     level = [read]
     for _ in range(DEEPEST_JSON):
-        level = [inner for one in level if isinstance(one, dict | list) for inner in (one.values() if isinstance(one, dict) else one)]
+        level = [
+            inner
+            for one in level
+            if isinstance(one, dict | list)
+            for inner in (one.values() if isinstance(one, dict) else one)
+        ]
         if not level:
             return
     raise ValueError(f"objects in objects, more than {DEEPEST_JSON} levels")

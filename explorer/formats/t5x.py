@@ -1,4 +1,6 @@
-"""T5X checkpoints: a folder with a msgpack file `checkpoint`, small arrays inside it and large ones as zarr folders beside it."""
+"""T5X checkpoints: a folder with a msgpack file `checkpoint`, small arrays inside it and large ones as zarr
+folders beside it.
+"""
 
 import math
 from pathlib import Path
@@ -33,7 +35,10 @@ def read(path: Path, name: str, key: str | None = None) -> SoftPrompt:
     Raises PromptError when there is none or several could be meant, and for damaged and Orbax checkpoints.
     """
     if _orbax(path) and not (path / INDEX).is_file():
-        raise PromptError(f"{path}: an Orbax checkpoint, which is not read; save its prompt where it was trained with numpy.save, and open that .npy file")
+        raise PromptError(
+            f"{path}: an Orbax checkpoint, which is not read; save its prompt where it was trained "
+            "with numpy.save, and open that .npy file"
+        )
     arrays: dict[str, Stored] = {}
     try:
         size = (path / INDEX).stat().st_size
@@ -43,9 +48,18 @@ def read(path: Path, name: str, key: str | None = None) -> SoftPrompt:
         raise
     except ModuleNotFoundError as error:
         raise not_installed(path, error) from error
-    except Exception as error:  # msgpack raises ValueError's children, OverflowError, RecursionError, and more
-        raise PromptError(f"{path / INDEX}: cannot be read as msgpack ({first_line(error)}); the checkpoint is damaged or of another kind") from error
-    prompts = {place: stored for place, stored in arrays.items() if place.startswith("target/") and place.endswith("/prompt") and stored.matrix}
+    except (
+        Exception
+    ) as error:  # msgpack raises ValueError's children, OverflowError, RecursionError, and more
+        raise PromptError(
+            f"{path / INDEX}: cannot be read as msgpack ({first_line(error)}); the checkpoint is "
+            "damaged or of another kind"
+        ) from error
+    prompts = {
+        place: stored
+        for place, stored in arrays.items()
+        if place.startswith("target/") and place.endswith("/prompt") and stored.matrix
+    }
     key = choose(path, arrays, key, prompts)
     step = STEP.fullmatch(path.name)
     origin = Origin("t5x", path, key, arrays[key].dtype, step=int(step.group(1)) if step else None)
@@ -64,7 +78,9 @@ def _unpacker(file, size: int):
 
 
 def _walk(unpacker, place: tuple[str, ...], path: Path, arrays: dict[str, Stored]) -> None:
-    """Collect the arrays below `prompt` modules of the map that comes next; all else is passed over without being built."""
+    """Collect the arrays below `prompt` modules of the map that comes next; all else is passed over without
+    being built.
+    """
     for _ in range(unpacker.read_map_header()):
         key = unpacker.unpack()
         inner = (*place, str(key)[:200])
@@ -111,5 +127,7 @@ def _beside(path: Path, name: object) -> Path:
     """The folder a specification names, which must lie in the checkpoint."""
     inside = (path / str(name)).resolve()
     if not isinstance(name, str) or not inside.is_relative_to(path.resolve()):
-        raise PromptError(f"{path}: an array is said to lie in {str(name)[:80]!r}, outside the checkpoint; refused")
+        raise PromptError(
+            f"{path}: an array is said to lie in {str(name)[:80]!r}, outside the checkpoint; refused"
+        )
     return inside

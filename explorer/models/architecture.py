@@ -1,4 +1,6 @@
-"""What a T5 is made of, as its `config.json` states it: sizes, variants, and the name and shape of every weight."""
+"""What a T5 is made of, as its `config.json` states it: sizes, variants, and the name and shape of every
+weight.
+"""
 
 import json
 from collections.abc import Mapping
@@ -28,7 +30,9 @@ NEUTRAL = {
     "guidance_scale": None,
     "stop_strings": None,
 }
-"""settings of `generation_config.json` that change greedy generation, and the value with which they change nothing"""
+"""settings of `generation_config.json` that change greedy generation, and the value with which they change
+nothing
+"""
 MOST_LAYERS, MOST_SIZE = 1_000, 2**24
 """of a stack, and of everything else that is counted: T5 11B has 24 layers, umT5 a vocabulary of 256,384"""
 MOST_JSON = 32 * 2**20
@@ -81,7 +85,9 @@ class Architecture:
         return layer == 0 or self.kind == "umt5"
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Every weight that a checkpoint must have, by name, with its shape. A head that is not tied comes on top of them."""
+        """Every weight that a checkpoint must have, by name, with its shape. A head that is not tied comes on
+        top of them.
+        """
         inner = self.heads * self.head_dimension
         found: dict[str, tuple[int, ...]] = {SHARED: (self.rows, self.dimension)}
         for stack, layers in self.stacks:
@@ -93,9 +99,15 @@ class Architecture:
                     found[f"{start}.{attention}.o.weight"] = (self.dimension, inner)
                     found[f"{start}.{place}.layer_norm.weight"] = (self.dimension,)
                 if self.biased(layer):
-                    found[f"{start}.0.SelfAttention.relative_attention_bias.weight"] = (self.buckets, self.heads)
+                    found[f"{start}.0.SelfAttention.relative_attention_bias.weight"] = (
+                        self.buckets,
+                        self.heads,
+                    )
                 place = len(attentions)
-                found |= {f"{start}.{place}.DenseReluDense.{part}.weight": (self.hidden, self.dimension) for part in self.into}
+                found |= {
+                    f"{start}.{place}.DenseReluDense.{part}.weight": (self.hidden, self.dimension)
+                    for part in self.into
+                }
                 found[f"{start}.{place}.DenseReluDense.wo.weight"] = (self.dimension, self.hidden)
                 found[f"{start}.{place}.layer_norm.weight"] = (self.dimension,)
             found[f"{stack}.final_layer_norm.weight"] = (self.dimension,)
@@ -108,12 +120,19 @@ class Architecture:
 
 
 def read_architecture(folder: Path) -> Architecture:
-    """What the model in a folder is made of. Raises ModelError for a damaged `config.json`, or one of another family."""
+    """What the model in a folder is made of. Raises ModelError for a damaged `config.json`, or one of another
+    family.
+    """
     config = read_json(folder / "config.json")
     kind = config.get("model_type")
     if kind not in FAMILY:
-        raise ModelError(f"{folder}: found a {str(kind or 'nameless')[:60]} model; expected one of the T5 family ({', '.join(FAMILY)})")
-    generation = read_json(folder / "generation_config.json") if (folder / "generation_config.json").is_file() else {}
+        raise ModelError(
+            f"{folder}: found a {str(kind or 'nameless')[:60]} model; expected one of the T5 family "
+            f"({', '.join(FAMILY)})"
+        )
+    generation = (
+        read_json(folder / "generation_config.json") if (folder / "generation_config.json").is_file() else {}
+    )
     try:
         return architecture(config, generation)
     except ModelError as error:
@@ -121,20 +140,47 @@ def read_architecture(folder: Path) -> Architecture:
 
 
 def architecture(config: Mapping, generation: Mapping | None = None) -> Architecture:
-    """The same out of the two files' content. Raises ModelError for a size that is missing or no whole number above 0."""
+    """The same out of the two files' content. Raises ModelError for a size that is missing or no whole number
+    above 0.
+    """
     kind, generation = str(config["model_type"]), generation or {}
     projection = _word(config, "feed_forward_proj", "relu" if kind == "t5" else "gated-gelu")
     activation = "gelu_new" if projection == "gated-gelu" else projection.split("-")[-1]
-    tied, end = _switch(config, "tie_word_embeddings", True), _pieces(config.get("eos_token_id", 1), "eos_token_id")
-    ends = _pieces(generation["eos_token_id"], "eos_token_id") if generation.get("eos_token_id") is not None else end
-    start = next((given for given in (config.get("decoder_start_token_id"), config.get("pad_token_id")) if given is not None), 0)
+    tied, end = (
+        _switch(config, "tie_word_embeddings", True),
+        _pieces(config.get("eos_token_id", 1), "eos_token_id"),
+    )
+    ends = (
+        _pieces(generation["eos_token_id"], "eos_token_id")
+        if generation.get("eos_token_id") is not None
+        else end
+    )
+    start = next(
+        (
+            given
+            for given in (config.get("decoder_start_token_id"), config.get("pad_token_id"))
+            if given is not None
+        ),
+        0,
+    )
     activation = _word(config, "dense_act_fn", activation)  # what is stored counts, as in transformers
     layers, rows = _size(config, "num_layers", most=MOST_LAYERS), _size(config, "vocab_size")
-    if outside := [piece for piece in (*_pieces(start, "decoder_start_token_id"), *end, *ends) if piece >= rows]:
-        raise ModelError(f"found {outside[0]} as the piece that texts begin or end with; expected one of {rows:,} (vocab_size)")
-    buckets, longest = _size(config, "relative_attention_num_buckets", 32), _size(config, "relative_attention_max_distance", 128)
+    if outside := [
+        piece for piece in (*_pieces(start, "decoder_start_token_id"), *end, *ends) if piece >= rows
+    ]:
+        raise ModelError(
+            f"found {outside[0]} as the piece that texts begin or end with; expected one of {rows:,} "
+            "(vocab_size)"
+        )
+    buckets, longest = (
+        _size(config, "relative_attention_num_buckets", 32),
+        _size(config, "relative_attention_max_distance", 128),
+    )
     if buckets < 4 or longest <= buckets // 2:
-        raise ModelError(f"found {buckets} buckets of relative positions up to a distance of {longest}; expected 4 or more, and a distance above half of them")
+        raise ModelError(
+            f"found {buckets} buckets of relative positions up to a distance of {longest}; expected 4 "
+            "or more, and a distance above half of them"
+        )
     quantization = config.get("quantization_config")
     if quantization is not None and not isinstance(quantization, dict):
         raise ModelError(f"found quantization_config = {_shown(quantization)}; expected an object")
@@ -164,7 +210,9 @@ def architecture(config: Mapping, generation: Mapping | None = None) -> Architec
 def _unusual(config: Mapping, generation: Mapping, activation: str) -> tuple[str, ...]:
     found = [] if activation in ACTIVATIONS else [f"the activation {activation[:60]}"]
     found += ["quantized weights"] if config.get("quantization_config") else []
-    changed = [name for name, neutral in NEUTRAL.items() if generation.get(name) not in (None, neutral, [], {})]
+    changed = [
+        name for name, neutral in NEUTRAL.items() if generation.get(name) not in (None, neutral, [], {})
+    ]
     return (*found, *(f"{name} of its generation settings" for name in changed))
 
 
@@ -207,7 +255,9 @@ def _epsilon(config: Mapping) -> float:
 
 def _pieces(value: object, name: str) -> tuple[int, ...]:
     found = tuple(value) if isinstance(value, list) else (value,)
-    if not found or not all(isinstance(piece, int) and not isinstance(piece, bool) and piece >= 0 for piece in found):
+    if not found or not all(
+        isinstance(piece, int) and not isinstance(piece, bool) and piece >= 0 for piece in found
+    ):
         raise ModelError(f"found {name} = {_shown(value)}; expected the number of a piece")
     return found
 
@@ -219,7 +269,9 @@ def read_json(path: Path) -> dict:
             raise ModelError(f"{path}: {path.stat().st_size:,} bytes of JSON; expected at most {MOST_JSON:,}")
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise ModelError(f"{path}: cannot be read ({(str(error).splitlines() or [''])[0][:160]}); expected a JSON object") from error
+        raise ModelError(
+            f"{path}: cannot be read ({(str(error).splitlines() or [''])[0][:160]}); expected a JSON object"
+        ) from error
     if not isinstance(found, dict):
         raise ModelError(f"{path}: found a JSON {type(found).__name__}; expected an object")
     return found

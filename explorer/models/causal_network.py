@@ -1,4 +1,6 @@
-"""A language model's forward, from input embeddings to the logits of targets, by transformers: any `AutoModelForCausalLM` that takes `inputs_embeds`."""
+"""A language model's forward, from input embeddings to the logits of targets, by transformers: any
+`AutoModelForCausalLM` that takes `inputs_embeds`.
+"""
 
 import copy
 import logging
@@ -13,7 +15,7 @@ import torch
 
 from explorer.errors import ModelError
 from explorer.models.generation import cut
-from explorer.models.held import HeldByTransformers, check_quantization
+from explorer.models.hf_base import HeldByTransformers, check_quantization
 
 if TYPE_CHECKING:
     from transformers import Cache, PreTrainedModel
@@ -21,7 +23,9 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False)
 class Prefix:
-    """What stands before targets, all rows ending at the same place, and what the model made of it once it was asked."""
+    """What stands before targets, all rows ending at the same place, and what the model made of it once it
+    was asked.
+    """
 
     embeds: torch.Tensor
     """[R, L, H]"""
@@ -43,7 +47,9 @@ class CausalNetwork(HeldByTransformers):
     def __init__(self, module: "PreTrainedModel"):
         self.module = module.eval().requires_grad_(False)
         # last positions are a slice, for which torch would copy the whole head once for every row
-        module.get_output_embeddings().register_forward_pre_hook(lambda head, given: (given[0].contiguous(), *given[1:]))
+        module.get_output_embeddings().register_forward_pre_hook(
+            lambda head, given: (given[0].contiguous(), *given[1:])
+        )
         takes = signature(module.forward).parameters
         self._takes_places = "position_ids" in takes  # BLOOM has none: distances come from the mask
         self._kept_as = "cache" if "cache" in takes else "past_key_values"  # which transformers renames
@@ -51,7 +57,9 @@ class CausalNetwork(HeldByTransformers):
 
     @classmethod
     def load(cls, folder: Path, dtype: torch.dtype, placement: dict[str, str] | str) -> "CausalNetwork":
-        """placement: transformers' device map. Raises ModelError for a model that is damaged or incomplete."""
+        """placement: transformers' device map. Raises ModelError for a model that is damaged or
+        incomplete.
+        """
         from transformers import AutoModelForCausalLM
         from transformers.utils.logging import disable_progress_bar
 
@@ -64,15 +72,27 @@ class CausalNetwork(HeldByTransformers):
                 loaded: Any = AutoModelForCausalLM.from_pretrained(folder, **given)
             module, report = loaded
         except ImportError as error:  # of the library that unpacks quantized weights
-            raise ModelError(f"{folder}: cannot be loaded ({_line(error)}); install what it needs, or take the model without quantization") from error
+            raise ModelError(
+                f"{folder}: cannot be loaded ({_line(error)}); install what it needs, or take the "
+                "model without quantization"
+            ) from error
         except Exception as error:  # of configurations and weights that transformers did not foresee
             raise ModelError(f"{folder}: cannot be loaded as a language model ({_line(error)})") from error
         if missing := sorted(report["missing_keys"]):
-            raise ModelError(f"{folder}: {len(missing)} weights are missing, such as {missing[0]}; expected a whole model: get it again")
+            raise ModelError(
+                f"{folder}: {len(missing)} weights are missing, such as {missing[0]}; expected a "
+                "whole model: get it again"
+            )
         if (wrong := sorted(report.get("mismatched_keys") or ())) and wrong:
-            raise ModelError(f"{folder}: cannot be loaded as a language model ({wrong[0][0]} has another shape than config.json says)")
+            raise ModelError(
+                f"{folder}: cannot be loaded as a language model ({wrong[0][0]} has another shape "
+                "than config.json says)"
+            )
         if lacking := _lacking(module):
-            raise ModelError(f"{folder}: a {module.config.model_type} model, which {lacking}; expected one whose input embeddings can be given")
+            raise ModelError(
+                f"{folder}: a {module.config.model_type} model, which {lacking}; expected one whose "
+                "input embeddings can be given"
+            )
         return cls(module)
 
     @property
@@ -108,14 +128,19 @@ class CausalNetwork(HeldByTransformers):
     def encode(self, embeds: torch.Tensor, mask: torch.Tensor) -> Prefix:
         """What stands before targets: inputs [R, L, H] with an attention mask [R, L] (1 or 0).
 
-        Padding at a row's end is moved to its start; what is masked between leaves its place empty, others keep theirs.
+        Padding at a row's end is moved to its start; what is masked between leaves its place empty, others
+        keep theirs.
         """
         return Prefix(*_aligned(embeds.to(self.dtype), mask))
 
-    def encode_after(self, fronts: torch.Tensor, which: torch.Tensor, embeds: torch.Tensor, mask: torch.Tensor) -> Prefix:
-        """The same for fronts[which] [R, P, H] before inputs [R, L, H] with a mask [R, P + L], all 1 where a front is.
+    def encode_after(
+        self, fronts: torch.Tensor, which: torch.Tensor, embeds: torch.Tensor, mask: torch.Tensor
+    ) -> Prefix:
+        """The same for fronts[which] [R, P, H] before inputs [R, L, H] with a mask [R, P + L], all 1 where a
+        front is.
 
-        fronts [N, P, H] go through the model once each, not once in every row: nothing behind them changes what they are to the model.
+        fronts [N, P, H] go through the model once each, not once in every row: nothing behind them changes
+        what they are to the model.
         """
         length = fronts.shape[1]
         if not length:
@@ -127,8 +152,11 @@ class CausalNetwork(HeldByTransformers):
         moved, kept, places = _aligned(embeds.to(self.dtype), mask[:, length:])
         return Prefix(moved, torch.cat([seen[which], kept], dim=1), places + length, cache)
 
-    def target_logits(self, encoded: Prefix, mask: torch.Tensor, targets: torch.Tensor, exact: bool = False) -> torch.Tensor:
-        """Logits [R, U, V] of the pieces of targets [R, U] (any filler after a target's end), given those before them; exact: in float32.
+    def target_logits(
+        self, encoded: Prefix, mask: torch.Tensor, targets: torch.Tensor, exact: bool = False
+    ) -> torch.Tensor:
+        """Logits [R, U, V] of the pieces of targets [R, U] (any filler after a target's end), given those
+        before them; exact: in float32.
 
         mask: not needed here, what `encode` gave has it.
         """
@@ -137,18 +165,29 @@ class CausalNetwork(HeldByTransformers):
             before = torch.cat([encoded.embeds, self.embed(targets[:, :-1])], dim=1)
             more = torch.ones_like(targets[:, :-1], dtype=torch.bool)
             places = torch.cat([encoded.places, encoded.places[:, -1:] + more.long().cumsum(1)], dim=1)
-            return self._logits(before, torch.cat([encoded.mask, more], dim=1), places, count, copy.copy(encoded.front), exact)
+            return self._logits(
+                before, torch.cat([encoded.mask, more], dim=1), places, count, copy.copy(encoded.front), exact
+            )
         first = self._following(encoded, exact)[:, None]
         if count == 1:
             return first
         more = torch.ones_like(targets[:, :-1], dtype=torch.bool)
         places = encoded.places[:, -1:] + more.long().cumsum(1)
         cache = copy.deepcopy(encoded.cache)  # the next label begins where this one did
-        later = self._logits(self.embed(targets[:, :-1]), torch.cat([encoded.mask, more], dim=1), places, count - 1, cache, exact)
+        later = self._logits(
+            self.embed(targets[:, :-1]),
+            torch.cat([encoded.mask, more], dim=1),
+            places,
+            count - 1,
+            cache,
+            exact,
+        )
         return torch.cat([first, later], dim=1)
 
     def generate(self, embeds: torch.Tensor, mask: torch.Tensor, longest: int) -> list[list[int]]:
-        """Greedy continuations of inputs [R, L, H]: for each row the pieces up to one that ends a text, at most `longest`."""
+        """Greedy continuations of inputs [R, L, H]: for each row the pieces up to one that ends a text, at
+        most `longest`.
+        """
         prefix = self.encode(embeds, mask)
         logits, seen, place = self._following(prefix), prefix.mask, prefix.places[:, -1:]
         ends, written = torch.tensor(self.ends, dtype=torch.long, device=mask.device), []
@@ -164,22 +203,51 @@ class CausalNetwork(HeldByTransformers):
         return [cut(row, self.ends) for row in torch.cat(written, dim=1).tolist()]
 
     def _following(self, prefix: Prefix, exact: bool = False) -> torch.Tensor:
-        """Logits [R, V] of the piece after a prefix, computed once; without gradients its keys and values are kept too."""
+        """Logits [R, V] of the piece after a prefix, computed once; without gradients its keys and values are
+        kept too.
+        """
         if prefix.following is None:
-            prefix.cache = prefix.front if torch.is_grad_enabled() or prefix.front is not None else self._cache()
-            prefix.following = self._logits(prefix.embeds, prefix.mask, prefix.places, 1, prefix.cache, exact)[:, -1]
+            prefix.cache = (
+                prefix.front if torch.is_grad_enabled() or prefix.front is not None else self._cache()
+            )
+            prefix.following = self._logits(
+                prefix.embeds, prefix.mask, prefix.places, 1, prefix.cache, exact
+            )[:, -1]
         return prefix.following
 
-    def _logits(self, embeds: torch.Tensor, mask: torch.Tensor, places: torch.Tensor, keep: int, cache: "Cache | None", exact: bool = False) -> torch.Tensor:
-        """Logits [R, keep, V] at the last positions of inputs [R, L, H]; mask [R, F + L], F of the cache, which grows by L."""
-        given = {"inputs_embeds": embeds, "attention_mask": mask.long(), self._kept_as: cache, "use_cache": cache is not None}
+    def _logits(
+        self,
+        embeds: torch.Tensor,
+        mask: torch.Tensor,
+        places: torch.Tensor,
+        keep: int,
+        cache: "Cache | None",
+        exact: bool = False,
+    ) -> torch.Tensor:
+        """Logits [R, keep, V] at the last positions of inputs [R, L, H]; mask [R, F + L], F of the cache,
+        which grows by L.
+        """
+        given = {
+            "inputs_embeds": embeds,
+            "attention_mask": mask.long(),
+            self._kept_as: cache,
+            "use_cache": cache is not None,
+        }
         given |= {"position_ids": places} if self._takes_places else {}
         if not exact or self.dtype == torch.float32:
             return self.module(**given, logits_to_keep=keep).logits
         last = self.module.base_model(**given).last_hidden_state[:, -keep:]
         head, config = self.module.get_output_embeddings(), self.module.config.get_text_config()
-        found = torch.nn.functional.linear(last.float().to(head.weight.device), head.weight.float(), None if head.bias is None else head.bias.float())
-        found = found * float(getattr(config, "logit_scale", None) or 1.0) / float(getattr(config, "logits_scaling", None) or 1.0)
+        found = torch.nn.functional.linear(
+            last.float().to(head.weight.device),
+            head.weight.float(),
+            None if head.bias is None else head.bias.float(),
+        )
+        found = (
+            found
+            * float(getattr(config, "logit_scale", None) or 1.0)
+            / float(getattr(config, "logits_scaling", None) or 1.0)
+        )
         bound = getattr(config, "final_logit_softcapping", None)
         return found if bound is None else torch.tanh(found / bound) * bound
 
@@ -192,7 +260,8 @@ class CausalNetwork(HeldByTransformers):
 def _aligned(embeds: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Rows that end together: padding at their ends moves to their starts.
 
-    embeds [R, L, H], mask [R, L]; returns both anew, the mask as bool, and the place of each position in its row [R, L], 0 for padding.
+    embeds [R, L, H], mask [R, L]; returns both anew, the mask as bool, and the place of each position in its
+    row [R, L], 0 for padding.
     """
     places = torch.arange(mask.shape[1], device=mask.device)
     ends = torch.where(mask > 0, places + 1, 0).amax(dim=1, keepdim=True)  # [R, 1]

@@ -1,4 +1,6 @@
-"""The frozen language model: a decoder that reads prompt and text and goes on writing. Llama, Qwen, Gemma, GPT-2, GPT-NeoX, OPT, BLOOM and the like."""
+"""The frozen language model: a decoder that reads prompt and text and goes on writing. Llama, Qwen, Gemma,
+GPT-2, GPT-NeoX, OPT, BLOOM and the like.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -10,8 +12,6 @@ import numpy as np
 
 from explorer.choices import Device, Dtype
 from explorer.errors import ModelError
-from explorer.files import MODELS
-from explorer.interruption import checkpoint
 from explorer.models.architecture import MOST_LAYERS, MOST_SIZE, read_json
 from explorer.models.family import TASK_TYPES
 from explorer.models.frozen import Done, FrozenModel
@@ -20,6 +20,8 @@ from explorer.models.placement import POSITIONS_PER_ROW, ROWS_PER_PASS, chosen_d
 from explorer.models.templates import ANSWERED, after, has_chat_template, label_start
 from explorer.models.tokenizer import read_tokenizer
 from explorer.models.weights import stored_shapes
+from explorer.system.files import MODELS
+from explorer.system.interruption import checkpoint
 
 if TYPE_CHECKING:
     import torch
@@ -28,7 +30,16 @@ if TYPE_CHECKING:
 
 SIZES = {
     "layers": ("num_hidden_layers", "n_layer", "num_layers"),
-    "sizes": ("vocab_size", "hidden_size", "n_embd", "intermediate_size", "ffn_dim", "n_inner", "max_position_embeddings", "n_positions"),
+    "sizes": (
+        "vocab_size",
+        "hidden_size",
+        "n_embd",
+        "intermediate_size",
+        "ffn_dim",
+        "n_inner",
+        "max_position_embeddings",
+        "n_positions",
+    ),
     "heads": ("num_attention_heads", "n_head", "num_key_value_heads"),
 }
 """what families call the numbers of their configurations"""
@@ -42,8 +53,8 @@ BEFORE_ANY = "a"
 class FrozenDecoder(FrozenModel):
     """A decoder-only language model whose weights never change, on one device, used by one thread at a time.
 
-    It reads prompt, text and template as one row, and a label is what it writes next. Special pieces that its tokenizer puts before a text (bos) stand
-    between prompt and text, as PEFT puts them.
+    It reads prompt, text and template as one row, and a label is what it writes next. Special pieces that its
+    tokenizer puts before a text (bos) stand between prompt and text, as PEFT puts them.
     """
 
     network: "CausalNetwork"
@@ -52,8 +63,15 @@ class FrozenDecoder(FrozenModel):
     task_type: ClassVar[str] = TASK_TYPES["decoder-only"]
 
     @classmethod
-    def load(cls, model: str | Path = DEFAULT_MODEL, device: Device | str = "auto", dtype: Dtype = "auto", embedding: np.ndarray | None = None) -> Self:
-        """Load a language model from a folder or a Hugging Face id; device and dtype as in `FrozenT5.load`. embedding: not used, the model reads its own.
+    def load(
+        cls,
+        model: str | Path = DEFAULT_MODEL,
+        device: Device | str = "auto",
+        dtype: Dtype = "auto",
+        embedding: np.ndarray | None = None,
+    ) -> Self:
+        """Load a language model from a folder or a Hugging Face id; device and dtype as in `FrozenT5.load`.
+        embedding: not used, the model reads its own.
 
         Raises ModelError when the model is missing, damaged, or none that transformers knows.
         """
@@ -66,7 +84,10 @@ class FrozenDecoder(FrozenModel):
         tokenizer = read_tokenizer(folder)  # before the weights take memory
         network = CausalNetwork.load(folder, precision, _placement(folder, device, precision))
         if len(tokenizer.pieces) > len(network.embedding):
-            found = f"the tokenizer has {len(tokenizer.pieces):,} pieces, the embedding table {len(network.embedding):,} rows"
+            found = (
+                f"the tokenizer has {len(tokenizer.pieces):,} pieces, the embedding table "
+                f"{len(network.embedding):,} rows"
+            )
             raise ModelError(f"{folder}: {found}; they belong to different models")
         name = folder.name if folder.parent == MODELS else str(model)
         return cls(network, tokenizer, name, folder, _doubts(folder))
@@ -77,12 +98,16 @@ class FrozenDecoder(FrozenModel):
         return super().embedding if self.network.scale == 1 else None
 
     def templated(self, template: str) -> Self:
-        """As of every frozen model; within a template that was chosen, a chat model's own is no doubt any more."""
+        """As of every frozen model; within a template that was chosen, a chat model's own is no doubt any
+        more.
+        """
         made = super().templated(template)
         return made if template == ANSWERED else replace(made, doubts=())
 
     def label_ids(self, label: str) -> list[int]:
-        """Pieces of a label as they follow the template, the space before it with the first. Raises DataError as in every model."""
+        """Pieces of a label as they follow the template, the space before it with the first. Raises DataError
+        as in every model.
+        """
         before, said = BEFORE_ANY + after(self.template), label_start(self.template) + label
         with self.lock:
             start, whole = self.tokenizer.encode(before), self.tokenizer.encode(before + said)
@@ -90,12 +115,18 @@ class FrozenDecoder(FrozenModel):
         return self._label(label, ids)
 
     def says(self, written: str, labels: Sequence[str]) -> bool:
-        """Whether a generated text begins with one of the labels: a language model goes on after its answer."""
+        """Whether a generated text begins with one of the labels: a language model goes on after its
+        answer.
+        """
         said = written.strip()
-        return any(said.startswith(label) and not said[len(label) : len(label) + 1].isalnum() for label in labels)
+        return any(
+            said.startswith(label) and not said[len(label) : len(label) + 1].isalnum() for label in labels
+        )
 
     def _inputs(self, texts: Sequence[str]) -> list[list[int]]:
-        """Pieces of filled templates; of longer ones the end of the text is cut, not what follows it. An eos that the tokenizer adds is left out."""
+        """Pieces of filled templates; of longer ones the end of the text is cut, not what follows it. An eos
+        that the tokenizer adds is left out.
+        """
         ends = set(self.network.ends)
         plain = len(self.tokenizer.encode(BEFORE_ANY))
         tail = self.tokenizer.encode(BEFORE_ANY + after(self.template))[plain:]
@@ -105,23 +136,36 @@ class FrozenDecoder(FrozenModel):
         kept = max(1, self.max_length - len(tail))
         return [row if len(row) <= self.max_length else [*row[:kept], *tail] for row in rows]
 
-    def within(self, before: str, vectors: np.ndarray, behind: str, done: Done | None = None) -> Iterator[np.ndarray]:
-        """log p of the piece that follows a sentence with each of the vectors [M, H] in it: blocks [R, V] float64, M rows in all.
+    def within(
+        self, before: str, vectors: np.ndarray, behind: str, done: Done | None = None
+    ) -> Iterator[np.ndarray]:
+        """log p of the piece that follows a sentence with each of the vectors [M, H] in it: blocks [R, V]
+        float64, M rows in all.
 
-        What stands before goes through the model once for each block. Raises PromptError for vectors of another width.
+        What stands before goes through the model once for each block. Raises PromptError for vectors of
+        another width.
         """
         import torch
 
         (given,) = self._vectors([vectors])
-        first, last = (torch.tensor(self.embedded(text), dtype=self.dtype, device=self.device) for text in (before, behind))
+        first, last = (
+            torch.tensor(self.embedded(text), dtype=self.dtype, device=self.device)
+            for text in (before, behind)
+        )
         any_piece = torch.zeros(1, dtype=torch.long, device=self.device)
         for start in range(0, len(vectors), ROWS_WITHIN):
             checkpoint()
             with self._inference():
-                block = torch.as_tensor(np.asarray(given)[start : start + ROWS_WITHIN], dtype=self.dtype, device=self.device)
+                block = torch.as_tensor(
+                    np.asarray(given)[start : start + ROWS_WITHIN], dtype=self.dtype, device=self.device
+                )
                 embeds = torch.cat([block[:, None], last.expand(len(block), -1, -1)], dim=1)
-                mask = torch.ones(len(block), len(first) + embeds.shape[1], dtype=torch.long, device=self.device)
-                encoded = self.network.encode_after(first[None], torch.zeros(len(block), dtype=torch.long, device=self.device), embeds, mask)
+                mask = torch.ones(
+                    len(block), len(first) + embeds.shape[1], dtype=torch.long, device=self.device
+                )
+                encoded = self.network.encode_after(
+                    first[None], torch.zeros(len(block), dtype=torch.long, device=self.device), embeds, mask
+                )
                 logits = self.network.target_logits(encoded, mask, any_piece.expand(len(block), 1))[:, 0]
                 found = torch.log_softmax(logits.float(), dim=-1).double().cpu().numpy()
             if done is not None:
@@ -133,14 +177,21 @@ class FrozenDecoder(FrozenModel):
         import torch
 
         with self._inference():
-            return self.embed(torch.tensor(self.tokenizer.encode(text), device=self.device)).float().cpu().numpy()
+            return (
+                self.embed(torch.tensor(self.tokenizer.encode(text), device=self.device))
+                .float()
+                .cpu()
+                .numpy()
+            )
 
     def go_on(self, rows: Sequence[np.ndarray], max_new_tokens: int) -> list[str]:
         """Greedy continuations of rows of input embeddings [L, H]. Raises PromptError for another width."""
         written = [""] * len(rows)
         for numbers, embeds, mask in self._passes(self._vectors(rows), [[]], max_new_tokens):
             with self._inference():
-                for number, ids in zip(numbers, self.network.generate(embeds, mask, max_new_tokens), strict=True):
+                for number, ids in zip(
+                    numbers, self.network.generate(embeds, mask, max_new_tokens), strict=True
+                ):
                     written[number] = self.tokenizer.decode(ids)
         return written
 
@@ -162,8 +213,13 @@ def _check_sizes(folder: Path) -> None:
         for name in names:
             value = config.get(name)
             most = MOST_LAYERS if kind == "layers" else MOST_SIZE
-            if value is not None and (not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= most):
-                raise ModelError(f"{folder}: config.json: found {name} = {str(value)[:60]}; expected a whole number from 1 to {most:,}")
+            if value is not None and (
+                not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= most
+            ):
+                raise ModelError(
+                    f"{folder}: config.json: found {name} = {str(value)[:60]}; expected a whole "
+                    f"number from 1 to {most:,}"
+                )
 
 
 def _placement(folder: Path, device: str, dtype: "torch.dtype") -> dict[str, str] | str:
@@ -177,7 +233,11 @@ def _placement(folder: Path, device: str, dtype: "torch.dtype") -> dict[str, str
         widest = max((shape[0] for shape in shapes.values() if len(shape) == 2), default=0)
         weights = sum(map(prod, shapes.values())) * dtype.itemsize
         # a pass: the inputs of a layer and its inner width at every position, and a row's logits
-        room = ROWS_PER_PASS["cuda"] * (POSITIONS_PER_ROW * 8 * max(config_width(folder), 1) + 2 * widest) * dtype.itemsize
+        room = (
+            ROWS_PER_PASS["cuda"]
+            * (POSITIONS_PER_ROW * 8 * max(config_width(folder), 1) + 2 * widest)
+            * dtype.itemsize
+        )
         if weights + room > torch.cuda.mem_get_info(device)[0]:
             return "auto"
     return {"": device}
@@ -186,11 +246,16 @@ def _placement(folder: Path, device: str, dtype: "torch.dtype") -> dict[str, str
 def config_width(folder: Path) -> int:
     """H as `config.json` states it, 0 where it does not."""
     config = read_json(folder / "config.json")
-    return next((value for value in (config.get("hidden_size"), config.get("n_embd")) if isinstance(value, int)), 0)
+    return next(
+        (value for value in (config.get("hidden_size"), config.get("n_embd")) if isinstance(value, int)), 0
+    )
 
 
 def _doubts(folder: Path) -> tuple[str, ...]:
     """What a user of this model should know."""
     if not has_chat_template(folder):
         return ()
-    return ("it is a chat model, asked here without its chat template; prompts that were trained within it need the template chat",)
+    return (
+        "it is a chat model, asked here without its chat template; prompts that were trained within "
+        "it need the template chat",
+    )

@@ -20,16 +20,26 @@ HEADS = ("ForCausalLM", "LMHeadModel")
 
 
 def family_of(folder: Path) -> Family:
-    """The kind of model in a folder. Raises ModelError for any other kind, and for a damaged `config.json`."""
+    """The kind of model in a folder. Raises ModelError for any other kind, and for a damaged
+    `config.json`.
+    """
     config = read_json(folder / "config.json")
     kind, classes = config.get("model_type"), config.get("architectures")
     if kind in FAMILY:
         return "encoder-decoder"
     named = [one for one in classes if isinstance(one, str)] if isinstance(classes, list) else []
-    if isinstance(kind, str) and config.get("is_encoder_decoder") is not True and (any(one.endswith(HEADS) for one in named) or not named) and _known(kind):
+    if (
+        isinstance(kind, str)
+        and config.get("is_encoder_decoder") is not True
+        and (any(one.endswith(HEADS) for one in named) or not named)
+        and _known(kind)
+    ):
         return "decoder-only"
     found = f"{str(kind or 'nameless')[:60]} model" + (f" ({named[0][:60]})" if named else "")
-    raise ModelError(f"{folder}: found a {found}; expected one of the T5 family ({', '.join(FAMILY)}) or a decoder-only language model")
+    raise ModelError(
+        f"{folder}: found a {found}; expected one of the T5 family ({', '.join(FAMILY)}) or a "
+        "decoder-only language model"
+    )
 
 
 def is_encoder_decoder(folder: Path) -> bool:
@@ -42,13 +52,22 @@ def is_encoder_decoder(folder: Path) -> bool:
 
 def _known(kind: str) -> bool:
     """Whether transformers has a language model of this type, and no masked one, which reads both ways."""
-    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, MODEL_FOR_MASKED_LM_MAPPING_NAMES
+    from transformers.models.auto.modeling_auto import (
+        MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+        MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+    )
 
     return kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and kind not in MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
 
-def load_frozen(model: str | Path, device: Device | str = "auto", dtype: Dtype = "auto", embedding: "np.ndarray | None" = None) -> "FrozenModel":
-    """The frozen model in a folder, of a bundled name or a Hugging Face id, whatever its family; see `FrozenT5.load`.
+def load_frozen(
+    model: str | Path,
+    device: Device | str = "auto",
+    dtype: Dtype = "auto",
+    embedding: "np.ndarray | None" = None,
+) -> "FrozenModel":
+    """The frozen model in a folder, of a bundled name or a Hugging Face id, whatever its family; see
+    `FrozenT5.load`.
 
     Raises ModelError for a model that is missing, damaged or of no family that can be run.
     """

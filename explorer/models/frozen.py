@@ -1,4 +1,6 @@
-"""What every frozen model can do, whatever its family: score labels and write text for many prompts in one batch."""
+"""What every frozen model can do, whatever its family: score labels and write text for many prompts in one
+batch.
+"""
 
 import threading
 from abc import ABC, abstractmethod
@@ -13,20 +15,22 @@ import numpy as np
 from explorer.arguments import as_list
 from explorer.choices import LONGEST_INPUT, Device, Dtype
 from explorer.errors import DataError, PromptError
-from explorer.interruption import checkpoint
 from explorer.models.passes import attention_mask, split_by_length
 from explorer.models.placement import POSITIONS_PER_ROW, ROWS_PER_PASS
 from explorer.models.templates import TEXT, filled
 from explorer.models.tokenizer import Tokenizer
 from explorer.prompt import SoftPrompt
-from explorer.tasks import check_labels, check_text
+from explorer.system.interruption import checkpoint
+from explorer.texts.tasks import check_labels, check_text
 
 if TYPE_CHECKING:
     import torch
 
 LONGEST_OUTPUT = 64
 LONGEST_LABEL = 128
-"""pieces of a class label; a whole text in its place would take memory that grows with the square of its length"""
+"""pieces of a class label; a whole text in its place would take memory that grows with the square of its
+length
+"""
 
 Prompts = Sequence[SoftPrompt | np.ndarray | None]
 """prompts, or their vectors [P, H]; None for no prompt"""
@@ -55,7 +59,9 @@ class Forward(Protocol):
 
     @property
     def context(self) -> int | None:
-        """Positions that the model can tell apart, prompt and answer among them; None where there is no bound."""
+        """Positions that the model can tell apart, prompt and answer among them; None where there is no
+        bound.
+        """
 
     def cast(self, dtype: "torch.dtype") -> "Forward":
         """The same in another precision."""
@@ -66,14 +72,22 @@ class Forward(Protocol):
     def encode(self, embeds: "torch.Tensor", mask: "torch.Tensor") -> Any:
         """What targets are scored by, for inputs [R, L, H] and their attention mask [R, L] (1 or 0)."""
 
-    def encode_after(self, fronts: "torch.Tensor", which: "torch.Tensor", embeds: "torch.Tensor", mask: "torch.Tensor") -> Any:
-        """The same for fronts[which] [R, P, H] before inputs [R, L, H] with a mask [R, P + L]; fronts [N, P, H] are those of N prompts."""
+    def encode_after(
+        self, fronts: "torch.Tensor", which: "torch.Tensor", embeds: "torch.Tensor", mask: "torch.Tensor"
+    ) -> Any:
+        """The same for fronts[which] [R, P, H] before inputs [R, L, H] with a mask [R, P + L]; fronts [N, P,
+        H] are those of N prompts.
+        """
 
-    def target_logits(self, encoded: Any, mask: "torch.Tensor", targets: "torch.Tensor", exact: bool = False) -> "torch.Tensor":
+    def target_logits(
+        self, encoded: Any, mask: "torch.Tensor", targets: "torch.Tensor", exact: bool = False
+    ) -> "torch.Tensor":
         """Logits [R, U, V] of the pieces of targets [R, U], given those before them; exact: in float32."""
 
     def generate(self, embeds: "torch.Tensor", mask: "torch.Tensor", longest: int) -> list[list[int]]:
-        """Greedy continuations of inputs [R, L, H]: for each row the pieces up to one that ends a text, at most `longest`."""
+        """Greedy continuations of inputs [R, L, H]: for each row the pieces up to one that ends a text, at
+        most `longest`.
+        """
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -100,14 +114,23 @@ class FrozenModel(ABC):
 
     @abstractmethod
     def label_ids(self, label: str) -> list[int]:
-        """Pieces of a label as a target. Raises DataError when the label has no piece, or more than LONGEST_LABEL of them."""
+        """Pieces of a label as a target. Raises DataError when the label has no piece, or more than
+        LONGEST_LABEL of them.
+        """
 
     def _label(self, label: str, ids: list[int]) -> list[int]:
         """The pieces of a label, once it is known that they are neither none nor those of a whole text."""
         if not ids or not label.strip():
-            raise DataError(f"label {label!r} has no piece in the vocabulary of {self.name}; expected a word the tokenizer knows")
+            raise DataError(
+                f"label {label!r} has no piece in the vocabulary of {self.name}; expected a word the "
+                "tokenizer knows"
+            )
         if len(ids) > LONGEST_LABEL:
-            raise DataError(f"label {label[:40]!r}… has {len(ids):,} pieces; expected at most {LONGEST_LABEL}: is this a text?", "labels")
+            raise DataError(
+                f"label {label[:40]!r}… has {len(ids):,} pieces; expected at most {LONGEST_LABEL}: is "
+                "this a text?",
+                "labels",
+            )
         return ids
 
     @abstractmethod
@@ -116,8 +139,16 @@ class FrozenModel(ABC):
 
     @classmethod
     @abstractmethod
-    def load(cls, model: str | Path, device: Device | str = "auto", dtype: Dtype = "auto", embedding: np.ndarray | None = None) -> Self:
-        """Load it from a folder, a bundled name or a Hugging Face id. Raises ModelError when it is missing or damaged."""
+    def load(
+        cls,
+        model: str | Path,
+        device: Device | str = "auto",
+        dtype: Dtype = "auto",
+        embedding: np.ndarray | None = None,
+    ) -> Self:
+        """Load it from a folder, a bundled name or a Hugging Face id. Raises ModelError when it is missing or
+        damaged.
+        """
 
     @abstractmethod
     def _alone(self) -> list[int]:
@@ -133,11 +164,16 @@ class FrozenModel(ABC):
 
     def __repr__(self) -> str:
         """One line: name, width, size, place."""
-        return f"<{type(self).__name__} {self.name}: H {self.dimension}, {self.memory / 2**20:,.0f} MB of {self.dtype} on {self.device}>"
+        return (
+            f"<{type(self).__name__} {self.name}: H {self.dimension}, {self.memory / 2**20:,.0f} MB of "
+            f"{self.dtype} on {self.device}>"
+        )
 
     @property
     def embedding(self) -> np.ndarray | None:
-        """The input embeddings [V, H] float32 in memory shared with the model; None where the model does not hold them so."""
+        """The input embeddings [V, H] float32 in memory shared with the model; None where the model does not
+        hold them so.
+        """
         import torch
 
         table = self.network.embedding
@@ -179,7 +215,8 @@ class FrozenModel(ABC):
         return self if template == self.template else replace(self, template=template)
 
     def text_ids(self, texts: Sequence[str]) -> list[list[int]]:
-        """Pieces that the model reads of each text, at most `max_length`; `Session.cut` says how many texts that cuts.
+        """Pieces that the model reads of each text, at most `max_length`; `Session.cut` says how many texts
+        that cuts.
 
         Raises DataError for an empty text and an absurdly long one, and for a string instead of a list.
         """
@@ -189,17 +226,23 @@ class FrozenModel(ABC):
         with self.lock:
             return self._inputs([filled(self.template, text) for text in texts]) if texts else []
 
-    def label_log_probabilities(self, prompts: Prompts, texts: Sequence[str], labels: Sequence[str], done: Done | None = None) -> np.ndarray:
-        """Σ log p(pieces of the label | prompt, text), natural logarithm: [N, B, C] float32; a T5's labels end with eos.
+    def label_log_probabilities(
+        self, prompts: Prompts, texts: Sequence[str], labels: Sequence[str], done: Done | None = None
+    ) -> np.ndarray:
+        """Σ log p(pieces of the label | prompt, text), natural logarithm: [N, B, C] float32; a T5's labels
+        end with eos.
 
-        prompts: N prompts or arrays [P_n, H] of any lengths, or None for no prompt. All N × B rows share batches; shorter rows are
-        masked out of attention, so the figures are those of separate runs.
-        Raises PromptError for vectors of another width and DataError for unusable texts or labels, or a string instead of a list.
+        prompts: N prompts or arrays [P_n, H] of any lengths, or None for no prompt. All N × B rows share
+        batches; shorter rows are masked out of attention, so the figures are those of separate runs. Raises
+        PromptError for vectors of another width and DataError for unusable texts or labels, or a string
+        instead of a list.
         """
         import torch
 
         vectors, texts = self._vectors(prompts), as_list(texts, "texts")
-        targets = [torch.tensor(self.label_ids(label), device=self.device) for label in as_list(labels, "labels")]
+        targets = [
+            torch.tensor(self.label_ids(label), device=self.device) for label in as_list(labels, "labels")
+        ]
         scores = np.empty((len(vectors) * len(texts), len(targets)), np.float32)
         longest = max(map(len, targets), default=0)
         for rows, embeds, mask in self._passes(vectors, self.text_ids(texts), longest):
@@ -211,8 +254,11 @@ class FrozenModel(ABC):
                 done(len(rows))
         return scores.reshape(len(vectors), len(texts), len(targets))
 
-    def label_probabilities(self, prompts: Prompts, texts: Sequence[str], labels: Sequence[str], done: Done | None = None) -> np.ndarray:
-        """Rank classification: softmax over labels of `label_log_probabilities`: [N, B, C] float32, rows sum to 1.
+    def label_probabilities(
+        self, prompts: Prompts, texts: Sequence[str], labels: Sequence[str], done: Done | None = None
+    ) -> np.ndarray:
+        """Rank classification: softmax over labels of `label_log_probabilities`: [N, B, C] float32, rows sum
+        to 1.
 
         Raises DataError for fewer than two labels, besides.
         """
@@ -220,8 +266,12 @@ class FrozenModel(ABC):
         scores = np.exp(scores - scores.max(axis=-1, keepdims=True))
         return scores / scores.sum(axis=-1, keepdims=True)
 
-    def generate(self, prompts: Prompts, texts: Sequence[str], max_new_tokens: int = 16, done: Done | None = None) -> list[list[str]]:
-        """Greedy continuations: N lists of B texts, special pieces left out. Raises what `label_log_probabilities` raises."""
+    def generate(
+        self, prompts: Prompts, texts: Sequence[str], max_new_tokens: int = 16, done: Done | None = None
+    ) -> list[list[str]]:
+        """Greedy continuations: N lists of B texts, special pieces left out. Raises what
+        `label_log_probabilities` raises.
+        """
         vectors, texts = self._vectors(prompts), as_list(texts, "texts")
         longest = max(1, min(max_new_tokens, LONGEST_OUTPUT))
         written = [""] * (len(vectors) * len(texts))
@@ -234,11 +284,13 @@ class FrozenModel(ABC):
         return [written[n * len(texts) : (n + 1) * len(texts)] for n in range(len(vectors))]
 
     def first_pieces(self, prompts: Prompts, texts: Sequence[str], done: Done | None = None) -> np.ndarray:
-        """log p(first piece that the decoder writes | prompt, text), natural logarithm: [N, B, V] float32, each row's exponentials sum to 1.
+        """log p(first piece that the decoder writes | prompt, text), natural logarithm: [N, B, V] float32,
+        each row's exponentials sum to 1.
 
-        texts: an empty one is none, so that the model reads the prompt alone (a T5 also eos). For a text with a sentinel (`<extra_id_0>`) it is the piece
-        after that sentinel, with which a T5 begins to fill the gap (span corruption, Raffel et al. 2020, §3.1.4).
-        prompts: as in `label_log_probabilities`, and all N × B rows share batches likewise. Raises what that raises.
+        texts: an empty one is none, so that the model reads the prompt alone (a T5 also eos). For a text with
+        a sentinel (`<extra_id_0>`) it is the piece after that sentinel, with which a T5 begins to fill the
+        gap (span corruption, Raffel et al. 2020, §3.1.4). prompts: as in `label_log_probabilities`, and all N
+        × B rows share batches likewise. Raises what that raises.
         """
         import torch
 
@@ -250,8 +302,12 @@ class FrozenModel(ABC):
             target = torch.tensor([*start, 0], device=self.device)  # what the last one is does not matter
             for rows, embeds, mask in self._passes(vectors, [ids[column] for column in columns]):
                 with self._inference():
-                    logits = self.network.target_logits(self.encode(embeds, mask), mask, target.expand(len(rows), -1))[:, -1]
-                    found[rows // len(columns), columns[rows % len(columns)]] = torch.log_softmax(logits.float(), dim=-1).cpu().numpy()
+                    logits = self.network.target_logits(
+                        self.encode(embeds, mask), mask, target.expand(len(rows), -1)
+                    )[:, -1]
+                    found[rows // len(columns), columns[rows % len(columns)]] = (
+                        torch.log_softmax(logits.float(), dim=-1).cpu().numpy()
+                    )
                 if done is not None:
                     done(len(rows))
         return found
@@ -266,57 +322,100 @@ class FrozenModel(ABC):
         return self.network.embed(ids)
 
     def encode(self, embeds: "torch.Tensor", mask: "torch.Tensor") -> Any:
-        """What targets are scored by, for input embeddings [R, L, H] and their attention mask [R, L]; gradients flow to the embeddings."""
+        """What targets are scored by, for input embeddings [R, L, H] and their attention mask [R, L];
+        gradients flow to the embeddings.
+        """
         return self.network.encode(embeds, mask)
 
-    def target_scores(self, encoded: Any, mask: "torch.Tensor", target: "torch.Tensor", exact: bool = False) -> "torch.Tensor":
+    def target_scores(
+        self, encoded: Any, mask: "torch.Tensor", target: "torch.Tensor", exact: bool = False
+    ) -> "torch.Tensor":
         """Log-probability of a label's pieces [U] in nats: [R] float32, given what `encode` gave for R rows.
 
-        exact: logits are computed in float32, whatever the precision of the weights: small differences of scores are lost in bfloat16.
+        exact: logits are computed in float32, whatever the precision of the weights: small differences of
+        scores are lost in bfloat16.
         """
         import torch
 
         wanted = target.expand(len(mask), -1)
         logits = self.network.target_logits(encoded, mask, wanted, exact).float()
-        return torch.log_softmax(logits, dim=-1).gather(2, wanted[:, :, None].to(logits.device)).sum(dim=(1, 2))
+        return (
+            torch.log_softmax(logits, dim=-1).gather(2, wanted[:, :, None].to(logits.device)).sum(dim=(1, 2))
+        )
 
     def _passes(
         self, vectors: Sequence[np.ndarray | None], ids: Sequence[list[int]], answer: int = 0
     ) -> "Iterator[tuple[np.ndarray, torch.Tensor, torch.Tensor]]":
-        """Every prompt before every embedded text, given as pieces, in passes of bounded size and like length.
+        """Every prompt before every embedded text, given as pieces, in passes of bounded size and like
+        length.
 
-        answer: pieces that follow each row, at most. Yields row numbers [R] (prompt n, text b is row n·B + b), embeddings [R, L, H] and attention mask [R, L].
+        answer: pieces that follow each row, at most. Yields row numbers [R] (prompt n, text b is row n·B +
+        b), embeddings [R, L, H] and attention mask [R, L].
         """
         import torch
 
-        fronts = [None if one is None else torch.as_tensor(one, dtype=self.dtype, device=self.device) for one in vectors]
+        fronts = [
+            None if one is None else torch.as_tensor(one, dtype=self.dtype, device=self.device)
+            for one in vectors
+        ]
         pieces = [text or ([] if front is not None else self._start()) for front in fronts for text in ids]
-        lengths = np.array([len(text) + (0 if (front := fronts[row // len(ids)]) is None else len(front)) for row, text in enumerate(pieces)], np.int64)
+        lengths = np.array(
+            [
+                len(text) + (0 if (front := fronts[row // len(ids)]) is None else len(front))
+                for row, text in enumerate(pieces)
+            ],
+            np.int64,
+        )
         self.check_context(lengths, answer)
         most = ROWS_PER_PASS.get(self.device.type, ROWS_PER_PASS["cpu"])
         for rows in split_by_length(lengths, most, most * POSITIONS_PER_ROW):
             checkpoint()
             with torch.no_grad():
                 texts = [torch.tensor(pieces[row], dtype=torch.long) for row in rows]
-                embedded = self.embed(torch.nn.utils.rnn.pad_sequence(texts, batch_first=True).to(self.device))  # [R, T, H], in one transfer
-                pairs = [(fronts[row // len(ids)], one[: len(text)]) for row, one, text in zip(rows, embedded, texts, strict=True)]
-                embeds = torch.nn.utils.rnn.pad_sequence([text if front is None else torch.cat([front, text]) for front, text in pairs], batch_first=True)
-            yield rows, embeds, attention_mask(torch.from_numpy(lengths[rows]).to(self.device), embeds.shape[1])
+                embedded = self.embed(
+                    torch.nn.utils.rnn.pad_sequence(texts, batch_first=True).to(self.device)
+                )  # [R, T, H], in one transfer
+                pairs = [
+                    (fronts[row // len(ids)], one[: len(text)])
+                    for row, one, text in zip(rows, embedded, texts, strict=True)
+                ]
+                embeds = torch.nn.utils.rnn.pad_sequence(
+                    [text if front is None else torch.cat([front, text]) for front, text in pairs],
+                    batch_first=True,
+                )
+            yield (
+                rows,
+                embeds,
+                attention_mask(torch.from_numpy(lengths[rows]).to(self.device), embeds.shape[1]),
+            )
 
     def check_context(self, lengths: np.ndarray, answer: int) -> None:
-        """Raise DataError where rows of these lengths [R], prompt tokens among them, and an answer are more pieces than the model tells apart."""
+        """Raise DataError where rows of these lengths [R], prompt tokens among them, and an answer are more
+        pieces than the model tells apart.
+        """
         context, longest = self.network.context, int(lengths.max(initial=0)) + answer
         if context is not None and longest > context:
-            found = f"{self.name} reads {context:,} pieces at once; found a prompt, a text and an answer of {longest:,} together"
+            found = (
+                f"{self.name} reads {context:,} pieces at once; found a prompt, a text and an answer of "
+                f"{longest:,} together"
+            )
             raise DataError(f"{found}: read fewer pieces of each text", "max-length")
 
     def _vectors(self, prompts: Prompts) -> list[np.ndarray | None]:
-        """Vectors [P_n, H] of each prompt. Raises PromptError for a prompt instead of a list of them, and for another width."""
+        """Vectors [P_n, H] of each prompt. Raises PromptError for a prompt instead of a list of them, and for
+        another width.
+        """
         if isinstance(prompts, str | SoftPrompt) or (isinstance(prompts, np.ndarray) and prompts.ndim < 3):
             found = f"an array of shape {prompts.shape}" if isinstance(prompts, np.ndarray) else repr(prompts)
             raise PromptError(f"prompts: found {found}; expected a list of prompts")
-        each = [None if one is None else one.vectors if isinstance(one, SoftPrompt) else np.asarray(one) for one in prompts]
+        each = [
+            None if one is None else one.vectors if isinstance(one, SoftPrompt) else np.asarray(one)
+            for one in prompts
+        ]
         for number, vectors in enumerate(each, start=1):
             if vectors is not None and (vectors.ndim != 2 or vectors.shape[1] != self.dimension):
-                raise PromptError(f"prompt {number}: vectors of shape {vectors.shape}, but {self.name} needs [P, {self.dimension}]")
+                raise PromptError(
+                    f"prompt {number}: vectors of shape {vectors.shape}, but {self.name} needs [P, "
+                    f"{self.dimension}]"
+                )
         return each

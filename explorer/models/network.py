@@ -1,8 +1,10 @@
-"""T5's forward, from input embeddings to the logits of targets: what every T5 is scored, explained and tuned with.
+"""T5's forward, from input embeddings to the logits of targets: what every T5 is scored, explained and tuned
+with.
 
-transformers serves every use of a model; this serves a single one. It starts without transformers' import, and what it leaves out makes
-tuning more than twice as fast on a processor (`benchmarks/training.py`): all weights in one precision, cast once where they are frozen, one
-operation for each activation. Attention is the fused kernel, but two products where gradients are wanted: the kernel's backward is slow.
+transformers serves every use of a model; this serves a single one. It starts without transformers' import,
+and what it leaves out makes tuning more than twice as fast on a processor (`benchmarks/training.py`): all
+weights in one precision, cast once where they are frozen, one operation for each activation. Attention is the
+fused kernel, but two products where gradients are wanted: the kernel's backward is slow.
 """
 
 import math
@@ -61,9 +63,14 @@ class Attention:
         return self._by_head(x, self.key), self._by_head(x, self.value)
 
     def __call__(self, x: torch.Tensor, bias: torch.Tensor, attended: Attended | None = None) -> torch.Tensor:
-        """x [R, L, H] plus what it attends to: itself, or `attended`. bias: added to the scores, [R or 1, heads or 1, L or 1, L']."""
+        """x [R, L, H] plus what it attends to: itself, or `attended`. bias: added to the scores, [R or 1,
+        heads or 1, L or 1, L'].
+        """
         normed = self.norm(x)
-        query, (key, value) = self._by_head(normed, self.query), self.keys_and_values(normed) if attended is None else attended
+        query, (key, value) = (
+            self._by_head(normed, self.query),
+            self.keys_and_values(normed) if attended is None else attended,
+        )
         if torch.is_grad_enabled():
             mixed = (query @ key.transpose(2, 3) + bias).softmax(dim=-1) @ value
         else:
@@ -91,7 +98,9 @@ class FeedForward:
 
 @dataclass(frozen=True, eq=False)
 class Positions:
-    """How much nearer or farther positions attend to each other, learned for buckets of distances (Raffel et al. 2020, §2.1)."""
+    """How much nearer or farther positions attend to each other, learned for buckets of distances (Raffel et
+    al. 2020, §2.1).
+    """
 
     table: torch.Tensor
     """[buckets, heads]"""
@@ -100,14 +109,20 @@ class Positions:
     longest: int
 
     def __call__(self, queries: int, keys: int) -> torch.Tensor:
-        """The bias of the last `queries` of `keys` positions towards all of them, [1, heads, queries, keys]."""
+        """The bias of the last `queries` of `keys` positions towards all of them, [1, heads, queries,
+        keys].
+        """
         places = torch.arange(keys, device=self.table.device)
-        buckets = position_buckets(places[None, :] - places[keys - queries :, None], self.both_ways, len(self.table), self.longest)
+        buckets = position_buckets(
+            places[None, :] - places[keys - queries :, None], self.both_ways, len(self.table), self.longest
+        )
         return embedding(buckets, self.table).permute(2, 0, 1)[None]
 
 
 def position_buckets(distance: torch.Tensor, both_ways: bool, buckets: int, longest: int) -> torch.Tensor:
-    """The bucket of each distance, key minus query, int64: one each for near ones, then logarithmic ones, the last from `longest` on."""
+    """The bucket of each distance, key minus query, int64: one each for near ones, then logarithmic ones, the
+    last from `longest` on.
+    """
     side = torch.zeros_like(distance)
     if both_ways:
         buckets //= 2
@@ -130,7 +145,9 @@ class Stack:
     norm: Norm
 
     def biases(self, queries: int, keys: int, mask: torch.Tensor) -> list[torch.Tensor]:
-        """What each layer adds to its scores: position bias and `mask` [R or 1, 1, queries or 1, keys] (0, or very negative)."""
+        """What each layer adds to its scores: position bias and `mask` [R or 1, 1, queries or 1, keys] (0, or
+        very negative).
+        """
         found: list[torch.Tensor] = []
         for positions in self.positions:
             if positions is None:
@@ -141,13 +158,16 @@ class Stack:
 
 
 class Network:
-    """A T5's weights in one precision, and its forward. Weights that are in that precision already are shared, not copied.
+    """A T5's weights in one precision, and its forward. Weights that are in that precision already are
+    shared, not copied.
 
     Its functions may run in several threads at once.
     """
 
     def __init__(self, architecture: Architecture, tensors: Mapping[str, torch.Tensor], dtype: torch.dtype):
-        """tensors: what `architecture.shapes()` names, and the head's where it is not the embedding table; frozen or not."""
+        """tensors: what `architecture.shapes()` names, and the head's where it is not the embedding table;
+        frozen or not.
+        """
         self.architecture, self.dtype = architecture, dtype
         self.tensors = {name: tensor.to(dtype) for name, tensor in tensors.items()}
         self.embedding = self.tensors[SHARED]
@@ -184,7 +204,9 @@ class Network:
         return embedding(ids, self.embedding)
 
     def encode(self, embeds: torch.Tensor, mask: torch.Tensor) -> list[Attended]:
-        """Keys and values of each decoder layer for inputs [R, L, H] with an attention mask [R, L] (1 or 0)."""
+        """Keys and values of each decoder layer for inputs [R, L, H] with an attention mask [R, L] (1 or
+        0).
+        """
         x = embeds.to(self.dtype)
         biases = self.encoder.biases(x.shape[1], x.shape[1], self.hidden(mask == 0)[:, None, None])
         for (attention, feed_forward), bias in zip(self.encoder.layers, biases, strict=True):
@@ -192,22 +214,32 @@ class Network:
         encoded = self.encoder.norm(x)
         return [across.keys_and_values(encoded.to(across.out.device)) for _, across, _ in self.decoder.layers]
 
-    def encode_after(self, fronts: torch.Tensor, which: torch.Tensor, embeds: torch.Tensor, mask: torch.Tensor) -> list[Attended]:
-        """The same for fronts[which] [R, P, H] before inputs [R, L, H] with a mask [R, P + L]; fronts [N, P, H] are those of N prompts.
+    def encode_after(
+        self, fronts: torch.Tensor, which: torch.Tensor, embeds: torch.Tensor, mask: torch.Tensor
+    ) -> list[Attended]:
+        """The same for fronts[which] [R, P, H] before inputs [R, L, H] with a mask [R, P + L]; fronts [N, P,
+        H] are those of N prompts.
 
-        An encoder reads both ways: a prompt before another text is another prompt to it, so each row is encoded whole.
+        An encoder reads both ways: a prompt before another text is another prompt to it, so each row is
+        encoded whole.
         """
         return self.encode(torch.cat([fronts[which], embeds], dim=1), mask)
 
-    def target_logits(self, encoded: list[Attended], mask: torch.Tensor, targets: torch.Tensor, exact: bool = False) -> torch.Tensor:
-        """Logits [R, U, V] of the pieces of targets [R, U] (any filler after a target's end), given those before them; exact: in float32."""
+    def target_logits(
+        self, encoded: list[Attended], mask: torch.Tensor, targets: torch.Tensor, exact: bool = False
+    ) -> torch.Tensor:
+        """Logits [R, U, V] of the pieces of targets [R, U] (any filler after a target's end), given those
+        before them; exact: in float32.
+        """
         count = targets.shape[1]
         before = torch.cat([torch.full_like(targets[:, :1], self.architecture.start), targets[:, :-1]], dim=1)
         later = torch.ones(count, count, dtype=torch.bool, device=targets.device).triu(1)
         padding = self.hidden(mask == 0)[:, None, None]
         y = self.embed(before)
         biases = self.decoder.biases(count, count, self.hidden(later)[None, None])
-        for (attention, across, feed_forward), bias, attended in zip(self.decoder.layers, biases, encoded, strict=True):
+        for (attention, across, feed_forward), bias, attended in zip(
+            self.decoder.layers, biases, encoded, strict=True
+        ):
             y = attention(y.to(attention.out.device), bias)
             y = feed_forward(across(y, padding.to(y.device), attended))
         return self.logits(y, exact)
@@ -223,16 +255,30 @@ class Network:
 
     def hidden(self, places: torch.Tensor) -> torch.Tensor:
         """What is added to scores: very negative where `places` is true, else 0."""
-        return torch.zeros(places.shape, dtype=self.dtype, device=places.device).masked_fill(places, torch.finfo(self.dtype).min / 2)
+        return torch.zeros(places.shape, dtype=self.dtype, device=places.device).masked_fill(
+            places, torch.finfo(self.dtype).min / 2
+        )
 
     def _stack(self, stack: str, count: int) -> Stack:
         layers, positions, sizes = [], [], self.architecture
         for layer in range(count):
             start = f"{stack}.block.{layer}.layer"
             across = [self._attention(f"{start}.1", "EncDecAttention")] if stack == "decoder" else []
-            layers.append((self._attention(f"{start}.0", "SelfAttention"), *across, self._feed_forward(f"{start}.{1 + len(across)}")))
-            table = self.tensors[f"{start}.0.SelfAttention.relative_attention_bias.weight"] if sizes.biased(layer) else None
-            positions.append(None if table is None else Positions(table, stack == "encoder", sizes.longest_distance))
+            layers.append(
+                (
+                    self._attention(f"{start}.0", "SelfAttention"),
+                    *across,
+                    self._feed_forward(f"{start}.{1 + len(across)}"),
+                )
+            )
+            table = (
+                self.tensors[f"{start}.0.SelfAttention.relative_attention_bias.weight"]
+                if sizes.biased(layer)
+                else None
+            )
+            positions.append(
+                None if table is None else Positions(table, stack == "encoder", sizes.longest_distance)
+            )
         return Stack(layers, positions, self._norm(f"{stack}.final_layer_norm"))
 
     def _norm(self, name: str) -> Norm:
@@ -245,4 +291,6 @@ class Network:
     def _feed_forward(self, start: str) -> FeedForward:
         into = tuple(self.tensors[f"{start}.DenseReluDense.{part}.weight"] for part in self.architecture.into)
         out = self.tensors[f"{start}.DenseReluDense.wo.weight"]
-        return FeedForward(self._norm(f"{start}.layer_norm"), into, out, ACTIVATIONS[self.architecture.activation])
+        return FeedForward(
+            self._norm(f"{start}.layer_norm"), into, out, ACTIVATIONS[self.architecture.activation]
+        )

@@ -18,10 +18,14 @@ def attention_mask(lengths: "torch.Tensor", longest: int) -> "torch.Tensor":
     return (torch.arange(longest, device=lengths.device) < lengths[:, None]).long()
 
 
-def split_by_length(lengths: np.ndarray, rows: int = 64, positions: int = 64 * POSITIONS_PER_ROW) -> Iterator[np.ndarray]:
-    """Row numbers in passes of like length: each has at most `rows` rows and, padded, `positions` positions (or one row).
+def split_by_length(
+    lengths: np.ndarray, rows: int = 64, positions: int = 64 * POSITIONS_PER_ROW
+) -> Iterator[np.ndarray]:
+    """Row numbers in passes of like length: each has at most `rows` rows and, padded, `positions` positions
+    (or one row).
 
-    lengths: [R] int64. Rows of like length together waste little on padding, which is masked and changes no result.
+    lengths: [R] int64. Rows of like length together waste little on padding, which is masked and changes no
+    result.
     """
     order = np.argsort(-lengths, kind="stable")
     start = 0

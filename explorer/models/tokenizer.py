@@ -1,4 +1,6 @@
-"""The pieces of a model's vocabulary and how text is cut into them: from tokenizer.json, without importing transformers where there is one."""
+"""The pieces of a model's vocabulary and how text is cut into them: from tokenizer.json, without importing
+transformers where there is one.
+"""
 
 import os
 import re
@@ -42,29 +44,41 @@ class Tokenizer:
     @cached_property
     def sentinels(self) -> frozenset[int]:
         """Ids of `<extra_id_0>` and the like, which stand for gaps in a text."""
-        return frozenset(token_id for token_id, piece in enumerate(self.pieces) if piece is not None and _SENTINEL.fullmatch(piece))
+        return frozenset(
+            token_id
+            for token_id, piece in enumerate(self.pieces)
+            if piece is not None and _SENTINEL.fullmatch(piece)
+        )
 
 
 def read_tokenizer(folder: Path) -> Tokenizer:
-    """The tokenizer in a model folder: `tokenizer.json`, else whatever transformers' AutoTokenizer makes of the folder.
+    """The tokenizer in a model folder: `tokenizer.json`, else whatever transformers' AutoTokenizer makes of
+    the folder.
 
-    The second way serves folders with a SentencePiece model alone and tokenizers of bytes (ByT5); it takes transformers' import.
-    Raises ModelError when there is none or it cannot be read.
+    The second way serves folders with a SentencePiece model alone and tokenizers of bytes (ByT5); it takes
+    transformers' import. Raises ModelError when there is none or it cannot be read.
     """
     files = [*folder.glob("*token*"), *folder.glob("*.model")]
-    return _read(folder, tuple(sorted((file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in files)))
+    return _read(
+        folder, tuple(sorted((file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in files))
+    )
 
 
 @lru_cache(maxsize=4)  # a vocabulary and its model share one
 def _read(folder: Path, stamps: tuple[tuple[str, int, int], ...]) -> Tokenizer:
     fast = folder / "tokenizer.json"
     if not any(file for pattern in _FILES for file in folder.glob(pattern)):
-        raise ModelError(f"{folder}: no tokenizer; expected tokenizer.json or spiece.model beside the weights: get the model again, or add its tokenizer")
+        raise ModelError(
+            f"{folder}: no tokenizer; expected tokenizer.json or spiece.model beside the weights: get "
+            "the model again, or add its tokenizer"
+        )
     if fast.is_file() and fast.stat().st_size > MOST_BYTES:
         raise ModelError(f"{fast}: {fast.stat().st_size:,} bytes; expected at most {MOST_BYTES:,}")
     found = _from_json(fast) if fast.is_file() else _from_transformers(folder)
     if all(piece is None or token_id in found.special for token_id, piece in enumerate(found.pieces)):
-        raise ModelError(f"{folder}: its tokenizer has no piece that stands for text; expected the model's own tokenizer")
+        raise ModelError(
+            f"{folder}: its tokenizer has no piece that stands for text; expected the model's own tokenizer"
+        )
     return found
 
 
@@ -79,7 +93,10 @@ def _from_json(path: Path) -> Tokenizer:
     except BaseException as error:  # tokenizers raises bare Exception, and panics, which are none
         if isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit):
             raise
-        raise ModelError(f"{path}: cannot be read ({(str(error).splitlines() or [''])[0][:160]}); expected a tokenizers file") from error
+        raise ModelError(
+            f"{path}: cannot be read ({(str(error).splitlines() or [''])[0][:160]}); expected a "
+            "tokenizers file"
+        ) from error
 
 
 def _from_backend(backend) -> Tokenizer:
@@ -100,14 +117,20 @@ def _from_transformers(folder: Path) -> Tokenizer:
     for file in (folder / "config.json", folder / "tokenizer_config.json"):
         code = read_json(file).get("auto_map") if file.is_file() else None
         if code is not None and (not isinstance(code, dict) or "AutoTokenizer" in code):
-            raise ModelError(f"{file}: its tokenizer is code of its own (auto_map), which is never run; expected tokenizer.json")
+            raise ModelError(
+                f"{file}: its tokenizer is code of its own (auto_map), which is never run; expected "
+                "tokenizer.json"
+            )
     from transformers import AutoTokenizer
 
     try:
         read = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     except Exception as error:  # a dozen kinds, from missing files to damaged SentencePiece models
         reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
-        raise ModelError(f"{folder}: no tokenizer.json, and transformers finds no tokenizer ({reason}); expected tokenizer.json or spiece.model") from error
+        raise ModelError(
+            f"{folder}: no tokenizer.json, and transformers finds no tokenizer ({reason}); expected "
+            "tokenizer.json or spiece.model"
+        ) from error
     if (backend := getattr(read, "backend_tokenizer", None)) is not None:
         return _from_backend(backend)
     return _tokenizer(
@@ -120,7 +143,9 @@ def _from_transformers(folder: Path) -> Tokenizer:
 
 
 class _Latest:
-    """`Tokenizer.inputs` that remembers the latest texts: a command counts their pieces, scores labels and generates for the same ones."""
+    """`Tokenizer.inputs` that remembers the latest texts: a command counts their pieces, scores labels and
+    generates for the same ones.
+    """
 
     def __init__(self, inputs: Callable[[Sequence[str]], list[list[int]]]):
         self._inputs, self._lock = inputs, threading.Lock()
@@ -150,5 +175,14 @@ def _tokenizer(
     pieces: list[str | None] = [None] * (last + 1)
     for piece, token_id in vocab.items():
         pieces[token_id] = piece
-    left_out = frozenset(special | {token_id for piece, token_id in vocab.items() if _SENTINEL.fullmatch(piece) or piece in CONTROL})
-    return Tokenizer(tuple(pieces), left_out, encode, _Latest(inputs), lambda ids: decode([token_id for token_id in ids if token_id not in left_out]))
+    left_out = frozenset(
+        special
+        | {token_id for piece, token_id in vocab.items() if _SENTINEL.fullmatch(piece) or piece in CONTROL}
+    )
+    return Tokenizer(
+        tuple(pieces),
+        left_out,
+        encode,
+        _Latest(inputs),
+        lambda ids: decode([token_id for token_id in ids if token_id not in left_out]),
+    )

@@ -1,5 +1,6 @@
-"""A bundle to share: every reading of some prompts as CSV tables, one HTML page that works offline, and `report.json`, which says
-what was read, with what, and the command that makes each table again."""
+"""A bundle to share: every reading of some prompts as CSV tables, one HTML page that works offline, and
+`report.json`, which says what was read, with what, and the command that makes each table again.
+"""
 
 import html
 import json
@@ -24,13 +25,21 @@ from explorer.figures import (
     comparison_figure,
     map_figure,
 )
-from explorer.files import csv_bytes
 from explorer.report.findings import findings
 from explorer.report.html import Part, html_page
-from explorer.report.sections import MOST_PAIRED, bold, decoder_html, pairs_html, section, verbalization_html, verdict
+from explorer.report.sections import (
+    MOST_PAIRED,
+    bold,
+    decoder_html,
+    pairs_html,
+    section,
+    verbalization_html,
+    verdict,
+)
 from explorer.report.tables import conclusions, list_prompts, readings
 from explorer.session import Session
-from explorer.wording import count
+from explorer.system.files import csv_bytes
+from explorer.words.wording import count
 
 if TYPE_CHECKING:
     pass
@@ -77,8 +86,9 @@ class Table:
 def bundle(session: Session, given: Sequence[str], line: Line, decoder: bool = True) -> dict[str, bytes]:
     """The files of a bundle by name.
 
-    given: what each prompt is called in the shell: a path or a bundled name. line: how a recipe is typed there. decoder: ask the frozen model's decoder
-    too; where the model cannot be loaded, that is told and left out. Raises what the readings raise.
+    given: what each prompt is called in the shell: a path or a bundled name. line: how a recipe is typed
+    there. decoder: ask the frozen model's decoder too; where the model cannot be loaded, that is told and
+    left out. Raises what the readings raise.
     """
     progress = session.progress
     progress(f"reading {count(len(session.prompts), 'prompt')}")
@@ -102,13 +112,21 @@ def bundle(session: Session, given: Sequence[str], line: Line, decoder: bool = T
         tables += _comparison_tables(session, comparison)
     progress("drawing")
     near = session.neighbors() if session.settings.metric == "cosine" else ()
-    figures: list[Part] = [bold(places.conclusion), map_figure(places.map, session.vocabulary, places.placements, neighbors=near, told=True)]
+    figures: list[Part] = [
+        bold(places.conclusion),
+        map_figure(places.map, session.vocabulary, places.placements, neighbors=near, told=True),
+    ]
     if comparison is not None:
         figures.append(bold(comparison.conclusion))
-        figures += [comparison_figure(comparison, measure) for measure in dict.fromkeys(comparison.summary()["measure"])]
+        figures += [
+            comparison_figure(comparison, measure)
+            for measure in dict.fromkeys(comparison.summary()["measure"])
+        ]
     record = _record(session, given, places.map, tables, line)
     files = {table.file: table.content for table in tables}
-    files[RECORD] = (json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8", "backslashreplace")
+    files[RECORD] = (json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode(
+        "utf-8", "backslashreplace"
+    )
     files[PAGE] = _page(session, figures, tables, record, decoder).encode("utf-8", "backslashreplace")
     return files
 
@@ -117,15 +135,39 @@ ALL = Recipe("report", ("k", "metric", "nulls", "seed", "labels", "template"), "
 """makes the whole bundle again"""
 
 KINDS = {
-    "neighbors": ("nearest pieces", Recipe("neighbors", ("k", "metric", "nulls", "seed"), "csv", "neighbors.csv")),
-    "clusters": ("does a token lie among words that belong together?", Recipe("clusters", ("k", "nulls", "seed"), "csv", "clusters.csv")),
-    "whole-prompts": ("does the whole prompt hold more such groups than chance?", Recipe("clusters", ("k", "nulls", "seed"), "json", "", "prompts")),
-    "decomposition": ("each token as a sum of few words", Recipe("decompose", ("nulls", "seed"), "csv", "decomposition.csv")),
-    "redundancy": ("do tokens repeat each other?", Recipe("clusters", ("k", "nulls", "seed"), "json", "", "redundancy")),
+    "neighbors": (
+        "nearest pieces",
+        Recipe("neighbors", ("k", "metric", "nulls", "seed"), "csv", "neighbors.csv"),
+    ),
+    "clusters": (
+        "does a token lie among words that belong together?",
+        Recipe("clusters", ("k", "nulls", "seed"), "csv", "clusters.csv"),
+    ),
+    "whole-prompts": (
+        "does the whole prompt hold more such groups than chance?",
+        Recipe("clusters", ("k", "nulls", "seed"), "json", "", "prompts"),
+    ),
+    "decomposition": (
+        "each token as a sum of few words",
+        Recipe("decompose", ("nulls", "seed"), "csv", "decomposition.csv"),
+    ),
+    "redundancy": (
+        "do tokens repeat each other?",
+        Recipe("clusters", ("k", "nulls", "seed"), "json", "", "redundancy"),
+    ),
     "norms": ("length of every token beside the vocabulary's", ALL),
-    "labels": ("similarity and rank of class labels", Recipe("labels", ("nulls", "seed", "labels"), "csv", "labels.csv")),
-    "persistence": ("did tokens stay the label they began as?", Recipe("labels", ("nulls", "seed", "labels"), "json", "", "persistence")),
-    "dispersion": ("over how many tokens is label similarity spread?", Recipe("labels", ("nulls", "seed", "labels"), "json", "", "dispersion")),
+    "labels": (
+        "similarity and rank of class labels",
+        Recipe("labels", ("nulls", "seed", "labels"), "csv", "labels.csv"),
+    ),
+    "persistence": (
+        "did tokens stay the label they began as?",
+        Recipe("labels", ("nulls", "seed", "labels"), "json", "", "persistence"),
+    ),
+    "dispersion": (
+        "over how many tokens is label similarity spread?",
+        Recipe("labels", ("nulls", "seed", "labels"), "json", "", "dispersion"),
+    ),
 }
 """of the readings of the vectors: what each table says, and what makes it again"""
 
@@ -151,15 +193,37 @@ def _decoder_tables(session: Session) -> list[Table]:
     """What the decoder makes of the prompts and, where there are labels, how likely it begins with those."""
     takes = ("k", "seed", "labels", "template")
     tables = [
-        Table("decoder.csv", session.decode().to_frame(), "first pieces that the decoder writes more often", Recipe("decode", takes, "csv", "decoder.csv"))
+        Table(
+            "decoder.csv",
+            session.decode().to_frame(),
+            "first pieces that the decoder writes more often",
+            Recipe("decode", takes, "csv", "decoder.csv"),
+        )
     ]
     if session.verbalizes:
-        tables.append(Table("verbalization.csv", session.verbalize().to_frame(), "what the model takes each token for, beside random vectors", ALL))
+        tables.append(
+            Table(
+                "verbalization.csv",
+                session.verbalize().to_frame(),
+                "what the model takes each token for, beside random vectors",
+                ALL,
+            )
+        )
     if session.all_labels:
         mass = session.label_mass()
         tables += [
-            Table("label-mass.csv", mass.prompt_frame(), "how likely the decoder begins with labels of each task", ALL),
-            Table("label-mass-tasks.csv", mass.to_frame(), "own labels against those of other tasks, prompts permuted", ALL),
+            Table(
+                "label-mass.csv",
+                mass.prompt_frame(),
+                "how likely the decoder begins with labels of each task",
+                ALL,
+            ),
+            Table(
+                "label-mass-tasks.csv",
+                mass.to_frame(),
+                "own labels against those of other tasks, prompts permuted",
+                ALL,
+            ),
         ]
     return tables
 
@@ -168,23 +232,53 @@ def _comparison_tables(session: Session, comparison: Comparison) -> list[Table]:
     """Prompts by initialization, and every two of them where they are few."""
     takes = ("k", "nulls", "seed")
     tables = [
-        Table("comparison.csv", comparison.to_frame(), "one row a prompt, by initialization", Recipe("compare", takes, "csv", "comparison.csv")),
-        Table("comparison-means.csv", comparison.summary(), "means of each initialization, 95 % intervals", Recipe("compare", takes, "json", "", "summary")),
-        Table("comparison-tests.csv", differences(comparison), "initialization against initialization", Recipe("compare", takes, "json", "", "tests")),
+        Table(
+            "comparison.csv",
+            comparison.to_frame(),
+            "one row a prompt, by initialization",
+            Recipe("compare", takes, "csv", "comparison.csv"),
+        ),
+        Table(
+            "comparison-means.csv",
+            comparison.summary(),
+            "means of each initialization, 95 % intervals",
+            Recipe("compare", takes, "json", "", "summary"),
+        ),
+        Table(
+            "comparison-tests.csv",
+            differences(comparison),
+            "initialization against initialization",
+            Recipe("compare", takes, "json", "", "tests"),
+        ),
     ]
     if len(session.prompts) <= MOST_PAIRED:
-        tables.append(Table("pairs.csv", session.pairs(), "prompt against prompt", Recipe("compare", takes, "json", "", "pairs")))
+        tables.append(
+            Table(
+                "pairs.csv",
+                session.pairs(),
+                "prompt against prompt",
+                Recipe("compare", takes, "json", "", "pairs"),
+            )
+        )
     return tables
 
 
-def _record(session: Session, given: Sequence[str], vocabulary_map: VocabularyMap, tables: Sequence[Table], line: Line) -> dict:
+def _record(
+    session: Session, given: Sequence[str], vocabulary_map: VocabularyMap, tables: Sequence[Table], line: Line
+) -> dict:
     """What is in `report.json`."""
     vocabulary, settings = session.vocabulary, session.settings
-    chosen = {name: getattr(settings, name) for name in ("k", "metric", "nulls", "seed", "labels", "template")}
+    chosen = {
+        name: getattr(settings, name) for name in ("k", "metric", "nulls", "seed", "labels", "template")
+    }
     return {
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": line(ALL),
-        "versions": {"explorer": explorer.__version__, "python": platform.python_version(), **{name: version(name) for name in LIBRARIES}},
+        "versions": {
+            "explorer": explorer.__version__,
+            "python": platform.python_version(),
+            **{name: version(name) for name in LIBRARIES},
+        },
         "settings": {**chosen, "model": session.model_name},
         "model": {
             "name": vocabulary.name,
@@ -193,8 +287,15 @@ def _record(session: Session, given: Sequence[str], vocabulary_map: VocabularyMa
             "searched": len(vocabulary.searchable_ids),
             "dimension": vocabulary.dimension,
         },
-        "map": {"n_neighbors": vocabulary_map.n_neighbors, "min_dist": vocabulary_map.min_dist, "seed": vocabulary_map.seed},
-        "prompts": [_prompt_record(session.only(prompt.name), text) for prompt, text in zip(session.prompts, given, strict=True)],
+        "map": {
+            "n_neighbors": vocabulary_map.n_neighbors,
+            "min_dist": vocabulary_map.min_dist,
+            "seed": vocabulary_map.seed,
+        },
+        "prompts": [
+            _prompt_record(session.only(prompt.name), text)
+            for prompt, text in zip(session.prompts, given, strict=True)
+        ],
         "tables": [
             {
                 "file": table.file,
@@ -224,20 +325,29 @@ def _prompt_record(session: Session, given: str) -> dict:
     }
 
 
-def _page(session: Session, figures: Sequence[Part], tables: Sequence[Table], record: dict, decoder: bool) -> str:
+def _page(
+    session: Session, figures: Sequence[Part], tables: Sequence[Table], record: dict, decoder: bool
+) -> str:
     """The HTML page: all prompts together, then each by itself, then what was made with what."""
     settings, model, made = record["settings"], record["model"], record["made"][:16].replace("T", " ")
     told = (
-        f"Read with {model['name']} ({model['searched']:,} pieces of width {model['dimension']:,}); k = {settings['k']}, metric {settings['metric']}, "
-        f"{settings['nulls']:,} random vectors of each null, seed {settings['seed']}. Soft Prompt Explorer {record['versions']['explorer']}, {made} UTC."
+        f"Read with {model['name']} ({model['searched']:,} pieces of width {model['dimension']:,}); k "
+        f"= {settings['k']}, metric {settings['metric']}, "
+        f"{settings['nulls']:,} random vectors of each null, seed {settings['seed']}. Soft Prompt "
+        f"Explorer {record['versions']['explorer']}, {made} UTC."
     )
     found = findings(session)
-    contents = "".join(f'<li><a href="#p{number}">{html.escape(prompt.name)}</a></li>' for number, prompt in enumerate(session.prompts))
+    contents = "".join(
+        f'<li><a href="#p{number}">{html.escape(prompt.name)}</a></li>'
+        for number, prompt in enumerate(session.prompts)
+    )
     parts: list[Part] = [
         f"<h1>What did these prompts learn?</h1><p>{html.escape(told)}</p>",
         *(verdict(one, session.only(one.prompt)) for one in found),
-        "<p>Every vector has nearest words. Only <em>significant</em> tokens are nearer to a word, or to a group of words, than vectors drawn "
-        f"from the vocabulary's own Gaussian (q ≤ {SIGNIFICANT_AT}). Near is not equal, and a prompt that reads well need not work by what it reads as. "
+        "<p>Every vector has nearest words. Only <em>significant</em> tokens are nearer to a word, "
+        "or to a group of words, than vectors drawn "
+        f"from the vocabulary's own Gaussian (q ≤ {SIGNIFICANT_AT}). Near is not equal, and a prompt "
+        "that reads well need not work by what it reads as. "
         "The map is for looking.</p>",
         f'<ul>{contents}<li><a href="#tables">Tables and commands</a></li></ul><h2>Together</h2>',
         *pairs_html(session),
@@ -253,10 +363,13 @@ def _page(session: Session, figures: Sequence[Part], tables: Sequence[Table], re
         parts += [verbalization_html(session.verbalize()[number])] if decoder and session.verbalizes else []
     lines = [entry["command"] for entry in record["tables"]]
     rows = "".join(
-        f'<tr><td><a href="{table.file}">{table.file}</a></td><td>{html.escape(table.says)}</td><td>{len(table.frame):,}</td>'
+        "<tr><td><a "
+        f'href="{table.file}">{table.file}</a></td><td>{html.escape(table.says)}</td><td>{len(table.frame):,}</td>'
         f"<td><code>{html.escape(command)}</code>{f' (entry {table.recipe.key})' if table.recipe.key else ''}</td></tr>"
         for table, command in zip(tables, lines, strict=True)
     )
     head = "<tr><th>File</th><th>What</th><th>Rows</th><th>Made again by</th></tr>"
-    parts.append(f'<h2 id="tables">Tables and commands</h2><div class="table"><table>{head}{rows}</table></div>')
+    parts.append(
+        f'<h2 id="tables">Tables and commands</h2><div class="table"><table>{head}{rows}</table></div>'
+    )
     return html_page("Soft prompts", parts)

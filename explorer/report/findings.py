@@ -1,4 +1,6 @@
-"""What a prompt learned, in ten seconds: how much it answers better than no prompt, and whether its tokens lie among words. One finding a prompt."""
+"""What a prompt learned, in ten seconds: how much it answers better than no prompt, and whether its tokens
+lie among words. One finding a prompt.
+"""
 
 import math
 from dataclasses import dataclass
@@ -10,12 +12,12 @@ from explorer.analysis.clusters import Clusters
 from explorer.analysis.nulls import SIGNIFICANT_AT
 from explorer.analysis.search import search
 from explorer.analysis.vectors import directionless
-from explorer.pieces import readable
 from explorer.prompt import SoftPrompt
 from explorer.results import Readings, Result
 from explorer.session import Session
 from explorer.vocabulary import Vocabulary
-from explorer.wording import count
+from explorer.words.pieces import readable
+from explorer.words.wording import count
 
 WORDS = 8
 """words that a finding shows"""
@@ -58,12 +60,17 @@ class Finding(Result):
     @property
     def gain(self) -> float | None:
         """Accuracy minus that without a prompt, −1…1."""
-        return None if self.accuracy is None or self.without_prompt is None else self.accuracy - self.without_prompt
+        return (
+            None
+            if self.accuracy is None or self.without_prompt is None
+            else self.accuracy - self.without_prompt
+        )
 
     @property
     def learned(self) -> bool | None:
-        """Whether the gain is above what as many texts give by chance (one-sided 2.5 %, normal, the two accuracies as if of different texts, which is
-        cautious); None where it is not recorded."""
+        """Whether the gain is above what as many texts give by chance (one-sided 2.5 %, normal, the two
+        accuracies as if of different texts, which is cautious); None where it is not recorded.
+        """
         if self.gain is None or self.accuracy is None or self.without_prompt is None or not self.texts:
             return None
         spread = sum(share * (1 - share) for share in (self.accuracy, self.without_prompt)) / self.texts
@@ -71,35 +78,65 @@ class Finding(Result):
 
     @property
     def reads(self) -> bool:
-        """Whether the whole prompt lies nearer to groups of words than random prompts of its shape do, and some token of it significantly."""
+        """Whether the whole prompt lies nearer to groups of words than random prompts of its shape do, and
+        some token of it significantly.
+        """
         return self.grouped > 0 and self.p <= SIGNIFICANT_AT
 
     @property
     def conclusion(self) -> str:
         """What to conclude, in one sentence: does it read as words, and did it learn?"""
-        points = None if self.gain is None else f"{abs(100 * self.gain):.0f} point{'s' * (f'{abs(100 * self.gain):.0f}' != '1')}"
+        points = (
+            None
+            if self.gain is None
+            else f"{abs(100 * self.gain):.0f} point{'s' * (f'{abs(100 * self.gain):.0f}' != '1')}"
+        )
         kept = "; its words are those it began with" if self.reads and self.inherited == self.grouped else ""
         reads = "Reads as words" if self.reads else "Reads as noise"
         if self.learned is None:
             return f"{reads}{kept}; what it learned is not recorded."
         if self.learned:
             return f"{reads} and learned {points} over no prompt{kept}."
-        return f"{reads}{', but' if self.reads else ' and'} learned nothing that {count(self.texts or 0, 'text')} can show{kept}."
+        return (
+            f"{reads}{', but' if self.reads else ' and'} learned nothing that "
+            f"{count(self.texts or 0, 'text')} can show{kept}."
+        )
 
     @property
     def grouped_in_words(self) -> str:
         """How many tokens lie in groups."""
-        return f"{self.grouped} of {count(self.tokens, 'token')} {'lies' if 1 in (self.grouped, self.tokens) else 'lie'} among words that belong together"
+        return (
+            f"{self.grouped} of {count(self.tokens, 'token')} "
+            f"{'lies' if 1 in (self.grouped, self.tokens) else 'lie'} among words that belong together"
+        )
 
     def to_frame(self) -> pd.DataFrame:
         """One row: prompt, accuracy, start, without_prompt, gain, grouped, inherited, tokens, p, words."""
-        row = {name: getattr(self, name) for name in ("prompt", "accuracy", "start", "without_prompt", "gain", "grouped", "inherited", "tokens", "p")}
+        row = {
+            name: getattr(self, name)
+            for name in (
+                "prompt",
+                "accuracy",
+                "start",
+                "without_prompt",
+                "gain",
+                "grouped",
+                "inherited",
+                "tokens",
+                "p",
+            )
+        }
         return pd.DataFrame([{**row, "words": ", ".join(one.word for one in self.words)}])
 
 
 def findings(session: Session) -> Readings[Finding]:
     """One finding for each prompt of a session."""
-    return Readings([_finding(prompt, groups, session.vocabulary_of(prompt)) for prompt, groups in zip(session.prompts, session.clusters(), strict=True)])
+    return Readings(
+        [
+            _finding(prompt, groups, session.vocabulary_of(prompt))
+            for prompt, groups in zip(session.prompts, session.clusters(), strict=True)
+        ]
+    )
 
 
 def _finding(prompt: SoftPrompt, groups: Clusters, vocabulary: Vocabulary) -> Finding:
@@ -110,9 +147,13 @@ def _finding(prompt: SoftPrompt, groups: Clusters, vocabulary: Vocabulary) -> Fi
     (nearest,), (cosine,) = (found.T for found in search(prompt.vectors, vocabulary, 1))
     somewhere = np.flatnonzero(~directionless(prompt.vectors))
     words: dict[str, NearWord] = {}
-    for position in sorted(somewhere.tolist(), key=lambda position: (not groups.significant[position], -cosine[position])):
+    for position in sorted(
+        somewhere.tolist(), key=lambda position: (not groups.significant[position], -cosine[position])
+    ):
         word = readable(vocabulary.pieces[nearest[position]])
-        words.setdefault(word, NearWord(position, word, float(cosine[position]), bool(groups.significant[position])))
+        words.setdefault(
+            word, NearWord(position, word, float(cosine[position]), bool(groups.significant[position]))
+        )
     return Finding(
         prompt=prompt.name,
         accuracy=origin.dev_accuracy,

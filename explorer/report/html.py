@@ -25,10 +25,17 @@ code { font-size: .875em } .verdict { border: 1px solid #c5cad3; border-radius: 
 
 
 def html_page(title: str, parts: Sequence[Part]) -> str:
-    """One page of figures and HTML, in that order; the first figure brings Plotly along. Text in `title` is escaped, HTML in `parts` is not."""
+    """One page of figures and HTML, in that order; the first figure brings Plotly along. Text in `title` is
+    escaped, HTML in `parts` is not.
+    """
     figures = [part for part in parts if not isinstance(part, str)]
-    body = [part if isinstance(part, str) else _figure(part, with_plotly=part is figures[0]) for part in parts]
-    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{html.escape(title)}</title><style>{STYLE}</style>'
+    body = [
+        part if isinstance(part, str) else _figure(part, with_plotly=part is figures[0]) for part in parts
+    ]
+    head = (
+        '<meta charset="utf-8"><meta name="viewport" '
+        f'content="width=device-width"><title>{html.escape(title)}</title><style>{STYLE}</style>'
+    )
     return f'<!doctype html>\n<html lang="en"><head>{head}</head><body>\n{"".join(body)}\n</body></html>\n'
 
 

@@ -1,4 +1,6 @@
-"""The sections of a report's page: one prompt on one printed page, one prompt in detail, what the decoder makes of it."""
+"""The sections of a report's page: one prompt on one printed page, one prompt in detail, what the decoder
+makes of it.
+"""
 
 import html
 from math import isnan
@@ -9,7 +11,14 @@ from explorer.analysis.compare.matching import alike_in_words
 from explorer.analysis.neighbors import NearestNeighbors
 from explorer.analysis.nulls import SIGNIFICANT_AT
 from explorer.evaluation.neutral_texts import where
-from explorer.figures import accuracy_curve, clusters_figure, label_heatmap, norm_figure, redundancy_heatmap, similarity_figure
+from explorer.figures import (
+    accuracy_curve,
+    clusters_figure,
+    label_heatmap,
+    norm_figure,
+    redundancy_heatmap,
+    similarity_figure,
+)
 from explorer.prompt import SoftPrompt
 from explorer.report.findings import Finding
 from explorer.report.html import Part
@@ -27,9 +36,15 @@ MOST_TOLD = 25
 
 
 def verdict(found: Finding, session: Session) -> str:
-    """One prompt on one printed page: what it learned and reads as, every conclusion of its vectors, its tokens with their nearest words."""
+    """One prompt on one printed page: what it learned and reads as, every conclusion of its vectors, its
+    tokens with their nearest words.
+    """
     (prompt,), near, clusters = session.prompts, session.neighbors()[0], session.clusters()[0]
-    measured = {"accuracy on dev": found.accuracy, "before training": found.start, "no prompt": found.without_prompt}
+    measured = {
+        "accuracy on dev": found.accuracy,
+        "before training": found.start,
+        "no prompt": found.without_prompt,
+    }
     shares = ", ".join(f"{name} {share:.1%}" for name, share in measured.items() if share is not None)
     said = "".join(f"<li>{html.escape(sentence)}</li>" for sentence in conclusions(session).values())
     words = ranked_words(near).iloc[:MOST_TOLD, :4]
@@ -37,13 +52,24 @@ def verdict(found: Finding, session: Session) -> str:
         f"<tr><td>{position}</td><td>{html.escape(source)}</td><td>{html.escape(', '.join(filter(None, row)))}</td><td>{_digits(similarity)}</td>"
         f"<td>{html.escape(', '.join(group)) if significant else '–'}</td></tr>"
         for position, (source, row, similarity, group, significant) in enumerate(
-            zip(sources(prompt), words.to_numpy(), near.similarity[:, 0], clusters.groups, clusters.significant, strict=False)
+            zip(
+                sources(prompt),
+                words.to_numpy(),
+                near.similarity[:, 0],
+                clusters.groups,
+                clusters.significant,
+                strict=False,
+            )
         )
     )
     more = f"<p>The first {MOST_TOLD} of {prompt.length} tokens.</p>" if prompt.length > MOST_TOLD else ""
-    head = f"<tr><th>Token</th><th>Began as</th><th>Nearest words</th><th>Nearest ({near.metric})</th><th>Lies among</th></tr>"
+    head = (
+        "<tr><th>Token</th><th>Began as</th><th>Nearest words</th><th>Nearest "
+        f"({near.metric})</th><th>Lies among</th></tr>"
+    )
     return (
-        f'<section class="verdict"><h2>{html.escape(found.prompt)}</h2><p class="said"><b>{html.escape(found.conclusion)}</b></p>'
+        f'<section class="verdict"><h2>{html.escape(found.prompt)}</h2><p '
+        f'class="said"><b>{html.escape(found.conclusion)}</b></p>'
         f"<p>{html.escape(f'{shares}; ' if shares else '')}{html.escape(found.grouped_in_words)}.</p><ul>{said}</ul>"
         f'<div class="table"><table>{head}{rows}</table></div>{more}</section>'
     )
@@ -63,8 +89,17 @@ def section(number: int, session: Session) -> list[Part]:
     """One prompt: its card, neighbors, clusters, labels, norms, training."""
     (prompt,), found, clusters = session.prompts, session.neighbors()[0], session.clusters()[0]
     said = {name: bold(sentence) for name, sentence in conclusions(session).items()}
-    card = "".join(f"<tr><th>{html.escape(name)}</th><td>{html.escape(word)}</td></tr>" for name, word in card_in_words(prompt).items() if name != "path")
-    parts: list[Part] = [f'<h2 id="p{number}">{html.escape(prompt.name)}</h2><div class="table"><table>{card}</table></div><h3>Neighbors</h3>']
+    card = "".join(
+        f"<tr><th>{html.escape(name)}</th><td>{html.escape(word)}</td></tr>"
+        for name, word in card_in_words(prompt).items()
+        if name != "path"
+    )
+    parts: list[Part] = [
+        (
+            f'<h2 id="p{number}">{html.escape(prompt.name)}</h2><div '
+            f'class="table"><table>{card}</table></div><h3>Neighbors</h3>'
+        )
+    ]
     parts += [
         said["neighbors"],
         _neighbors(prompt, found, clusters),
@@ -79,20 +114,32 @@ def section(number: int, session: Session) -> list[Part]:
     parts += ["<h3>Sums of words</h3>", said["decomposition"]]
     if session.settings.labels or prompt.origin.labels:
         parts += ["<h3>Class labels</h3>", said["labels"], label_heatmap(session.labels()[0])]
-    parts += ["<h3>Norms and training</h3>", said["norms"], said.get("training", ""), norm_figure(session.norms())]
+    parts += [
+        "<h3>Norms and training</h3>",
+        said["norms"],
+        said.get("training", ""),
+        norm_figure(session.norms()),
+    ]
     if any(one.dev_accuracy is not None for one in prompt.origin.history):
         parts.append(accuracy_curve([prompt]))
     return parts
 
 
 def verbalization_html(found: "Verbalization") -> str:
-    """What a language model takes the tokens of one prompt for: the conclusion, then the first words of each token."""
+    """What a language model takes the tokens of one prompt for: the conclusion, then the first words of each
+    token.
+    """
     head = "<tr><th>position</th><th>taken for</th><th>divergence</th><th>p</th><th>q</th></tr>"
     rows = "".join(
         f"<tr><td>{position}</td><td>{html.escape(', '.join(words[:3]))}</td><td>{divergence:.2f}</td><td>{p:.3f}</td><td>{q:.3f}</td></tr>"
-        for position, (words, divergence, p, q) in enumerate(zip(found.words(), found.divergence, found.p, found.q, strict=True))
+        for position, (words, divergence, p, q) in enumerate(
+            zip(found.words(), found.divergence, found.p, found.q, strict=True)
+        )
     )
-    whole = f"<p>Asked what the whole prompt means: “{html.escape(found.said)}”; without the prompt: “{html.escape(found.said_without)}”.</p>"
+    whole = (
+        f"<p>Asked what the whole prompt means: “{html.escape(found.said)}”; without the prompt: "
+        f"“{html.escape(found.said_without)}”.</p>"
+    )
     said = f"<h3>What the model takes its tokens for</h3><p><b>{html.escape(found.conclusion)}</b></p>"
     return f'{said}<div class="table"><table>{head}{rows}</table></div>{whole}'
 
@@ -103,8 +150,13 @@ def decoder_html(found: "DecoderReading") -> str:
         f"<tr><td>{html.escape(where(text))}</td><td>{html.escape(', '.join(words))}</td><td>{divergence:.3f}</td></tr>"
         for text, words, divergence in zip(found.texts, found.words(), found.divergence, strict=True)
     )
-    head = "<tr><th>Prompt</th><th>First pieces, more often than without it</th><th>Divergence (nats)</th></tr>"
-    return f'<h3>What the decoder makes of it</h3><p><b>{html.escape(found.conclusion)}</b></p><div class="table"><table>{head}{rows}</table></div>'
+    head = (
+        "<tr><th>Prompt</th><th>First pieces, more often than without it</th><th>Divergence (nats)</th></tr>"
+    )
+    return (
+        f"<h3>What the decoder makes of it</h3><p><b>{html.escape(found.conclusion)}</b></p><div "
+        f'class="table"><table>{head}{rows}</table></div>'
+    )
 
 
 def _digits(score: float) -> str:
@@ -116,12 +168,20 @@ def _neighbors(prompt: SoftPrompt, found: NearestNeighbors, clusters: Clusters) 
     """One row a token: where it began, its neighbors, how near the nearest is, what is significant."""
     table = neighbor_table(prompt, found)
     near = table["q"] <= SIGNIFICANT_AT if "q" in table else [False] * len(table)
-    in_groups = [f"among {', '.join(words)} ({kind})" if kind else "" for words, kind in zip(clusters.groups, clusters.kind, strict=True)]
+    in_groups = [
+        f"among {', '.join(words)} ({kind})" if kind else ""
+        for words, kind in zip(clusters.groups, clusters.kind, strict=True)
+    ]
     ranks = [column for column in table if column.isdigit()]
     rows = "".join(
         f"<tr><td>{row.position}</td><td>{html.escape(row.source)}</td><td>{html.escape(', '.join(filter(None, words)))}</td><td>{_digits(row.first)}</td>"
         f"<td>{html.escape('; '.join(told for told in ('near' if is_near else '', lies_in) if told) or '–')}</td></tr>"
-        for row, words, is_near, lies_in in zip(table.itertuples(), table[ranks].to_numpy(), near, in_groups, strict=True)
+        for row, words, is_near, lies_in in zip(
+            table.itertuples(), table[ranks].to_numpy(), near, in_groups, strict=True
+        )
     )
-    head = f"<tr><th>Token</th><th>Began as</th><th>Neighbors</th><th>Nearest ({found.metric})</th><th>Significant</th></tr>"
+    head = (
+        "<tr><th>Token</th><th>Began as</th><th>Neighbors</th><th>Nearest "
+        f"({found.metric})</th><th>Significant</th></tr>"
+    )
     return f'<div class="table"><table>{head}{rows}</table></div>'

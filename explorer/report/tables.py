@@ -1,4 +1,6 @@
-"""Tables that the command line, the pages and the report show alike: what is here, what was read, each token with its neighbors."""
+"""Tables that the command line, the pages and the report show alike: what is here, what was read, each token
+with its neighbors.
+"""
 
 import os
 from collections.abc import Iterable
@@ -11,19 +13,21 @@ import pandas as pd
 from explorer.analysis.neighbors import NearestNeighbors
 from explorer.errors import ExplorerError
 from explorer.formats import prompt_name
-from explorer.pieces import readable
 from explorer.prompt import SoftPrompt
 from explorer.session import Session
-from explorer.wording import count, printable
+from explorer.words.pieces import readable
+from explorer.words.wording import count, printable
 
 T5_SIZES = {512: "small", 768: "base", 1024: "large", 2048: "XL", 4096: "XXL"}
 
 
 def what_was_read(prompt: SoftPrompt) -> dict[str, object]:
-    """The card of a checkpoint: where it lay and in which format, what of it is the prompt, what was dropped, where it comes from.
+    """The card of a checkpoint: where it lay and in which format, what of it is the prompt, what was dropped,
+    where it comes from.
 
-    Keys: name, path, format, key, length, dimension, dtype, dropped_rows, likely_base (a guess from the width, None where the
-    base model is recorded or the width tells nothing), norms [P], trajectory_steps, warnings, origin.
+    Keys: name, path, format, key, length, dimension, dtype, dropped_rows, likely_base (a guess from the
+    width, None where the base model is recorded or the width tells nothing), norms [P], trajectory_steps,
+    warnings, origin.
     """
     origin = asdict(prompt.origin)
     del origin["uploaded"]
@@ -46,19 +50,30 @@ def what_was_read(prompt: SoftPrompt) -> dict[str, object]:
 
 
 def in_short(prompt: SoftPrompt) -> str:
-    """What was read, in one sentence: how many vectors, what they were tuned for and how well that went, what to doubt."""
+    """What was read, in one sentence: how many vectors, what they were tuned for and how well that went, what
+    to doubt.
+    """
     origin = prompt.origin
     tuned = f", tuned for {origin.task}" if origin.task else ""
     began = f" from the initialization {origin.initialization}" if origin.initialization else ""
     alone = "" if origin.without_prompt is None else f" ({origin.without_prompt:.1%} without a prompt)"
-    reached = "" if origin.dev_accuracy is None else f", right on {origin.dev_accuracy:.1%} of its dev set{alone}"
-    doubts = [count(len(origin.warnings), "warning")] * bool(origin.warnings) + [f"{count(origin.dropped_rows, 'row')} dropped"] * bool(origin.dropped_rows)
+    reached = (
+        "" if origin.dev_accuracy is None else f", right on {origin.dev_accuracy:.1%} of its dev set{alone}"
+    )
+    doubts = [count(len(origin.warnings), "warning")] * bool(origin.warnings) + [
+        f"{count(origin.dropped_rows, 'row')} dropped"
+    ] * bool(origin.dropped_rows)
     doubted = f"; {' and '.join(doubts)}" if doubts else ""
-    return f"{prompt.name}: {count(prompt.length, 'vector')} of width {prompt.dimension:,}{tuned}{began}{reached}{doubted}."
+    return (
+        f"{prompt.name}: {count(prompt.length, 'vector')} of width "
+        f"{prompt.dimension:,}{tuned}{began}{reached}{doubted}."
+    )
 
 
 def conclusions(session: Session) -> dict[str, str]:
-    """What to conclude of the session's one prompt, one sentence a reading of its vectors, by the reading's name."""
+    """What to conclude of the session's one prompt, one sentence a reading of its vectors, by the reading's
+    name.
+    """
     (prompt,) = session.prompts
     said = {
         "clusters": session.clusters()[0].conclusion,
@@ -85,7 +100,8 @@ def card_in_words(prompt: SoftPrompt) -> dict[str, str]:
         "shape": f"{count(prompt.length, 'token')} × {prompt.dimension}",
         "dtype": origin.dtype,
         "rows dropped": f"{origin.dropped_rows}" if origin.dropped_rows else "none",
-        "base model": origin.base_model or (f"not recorded; probably {card['likely_base']}" if card["likely_base"] else "not recorded"),
+        "base model": origin.base_model
+        or (f"not recorded; probably {card['likely_base']}" if card["likely_base"] else "not recorded"),
         "task": origin.task,
         "labels": ", ".join(origin.labels or ()) or None,
         "initialization": origin.initialization or "not recorded",
@@ -95,7 +111,12 @@ def card_in_words(prompt: SoftPrompt) -> dict[str, str]:
         "dev accuracy": None if origin.dev_accuracy is None else f"{origin.dev_accuracy:.3f}",
         "without a prompt": None if origin.without_prompt is None else f"{origin.without_prompt:.3f}",
         "norms": f"{norms[0]:.4g} to {norms[-1]:.4g}, median {np.median(norms):.4g}",
-        "trajectory": None if steps is None else f"{len(steps)} steps, {steps[0]} to {steps[-1]}{'' if prompt.initial is not None else ', begun before'}",
+        "trajectory": None
+        if steps is None
+        else (
+            f"{len(steps)} steps, {steps[0]} to "
+            f"{steps[-1]}{'' if prompt.initial is not None else ', begun before'}"
+        ),
         "history": f"{len(origin.history)} measurements" if origin.history else None,
         "warnings": "; ".join(origin.warnings) or "none",
     }
@@ -103,16 +124,32 @@ def card_in_words(prompt: SoftPrompt) -> dict[str, str]:
 
 
 def list_prompts(found: Iterable[tuple[Path | None, SoftPrompt | ExplorerError]]) -> pd.DataFrame:
-    """One row per prompt found: name, path, format, base_model, task, initialization, seed, length, dimension, step,
-    dev_accuracy, without_prompt and gain (what the prompt adds to it), norm (median over its tokens), error. A broken prompt has its
-    name, path and error only.
+    """One row per prompt found: name, path, format, base_model, task, initialization, seed, length,
+    dimension, step, dev_accuracy, without_prompt and gain (what the prompt adds to it), norm (median over its
+    tokens), error. A broken prompt has its name, path and error only.
     """
-    about = ["name", "path", "format", "base_model", "task", "initialization", "seed", "length", "dimension", "step"]
+    about = [
+        "name",
+        "path",
+        "format",
+        "base_model",
+        "task",
+        "initialization",
+        "seed",
+        "length",
+        "dimension",
+        "step",
+    ]
     measured = ["dev_accuracy", "without_prompt", "gain", "norm"]
     columns = [*about, *measured, "error"]
-    rows = [_broken(path, prompt) if isinstance(prompt, ExplorerError) else _row(path, prompt) for path, prompt in found]
+    rows = [
+        _broken(path, prompt) if isinstance(prompt, ExplorerError) else _row(path, prompt)
+        for path, prompt in found
+    ]
     frame = pd.DataFrame([dict.fromkeys(columns) | row for row in rows], columns=columns)
-    return frame.astype(dict.fromkeys(("seed", "length", "dimension", "step"), "Int64") | dict.fromkeys(measured, "float64"))
+    return frame.astype(
+        dict.fromkeys(("seed", "length", "dimension", "step"), "Int64") | dict.fromkeys(measured, "float64")
+    )
 
 
 def _row(path: Path | None, prompt: SoftPrompt) -> dict[str, object]:
@@ -137,12 +174,16 @@ def _row(path: Path | None, prompt: SoftPrompt) -> dict[str, object]:
 
 def _broken(path: Path | None, error: ExplorerError) -> dict[str, object]:
     place = Path() if path is None else path
-    return {"name": prompt_name(place.resolve() if os.path.exists(place) else place), "path": printable(place), "error": printable(error)}
+    return {
+        "name": prompt_name(place.resolve() if os.path.exists(place) else place),
+        "path": printable(place),
+        "error": printable(error),
+    }
 
 
 def readings(session: Session) -> dict[str, pd.DataFrame]:
-    """The readings of the vectors by name: neighbors, clusters, whole-prompts, decomposition, redundancy, norms and, where there are labels, labels,
-    persistence, dispersion.
+    """The readings of the vectors by name: neighbors, clusters, whole-prompts, decomposition, redundancy,
+    norms and, where there are labels, labels, persistence, dispersion.
 
     The rows of all prompts stand in one table of each kind.
     """
@@ -166,15 +207,21 @@ def readings(session: Session) -> dict[str, pd.DataFrame]:
 def sources(prompt: SoftPrompt) -> list[str]:
     """What each token began as, for people; empty where it is not recorded."""
     rows = prompt.origin.rows
-    return [""] * prompt.length if rows is None else [readable(str(row)) if row.piece is not None else str(row) for row in rows]
+    return (
+        [""] * prompt.length
+        if rows is None
+        else [readable(str(row)) if row.piece is not None else str(row) for row in rows]
+    )
 
 
 def neighbor_table(prompt: SoftPrompt, found: NearestNeighbors) -> pd.DataFrame:
-    """One row a token, for people: position, source, its neighbors in columns 1 … k (hubs with an asterisk), first and last (scores), margin,
-    and p and q of the first where there is a null.
+    """One row a token, for people: position, source, its neighbors in columns 1 … k (hubs with an asterisk),
+    first and last (scores), margin, and p and q of the first where there is a null.
     """
     frame = pd.DataFrame({"position": np.arange(prompt.length), "source": sources(prompt)})
-    scores = pd.DataFrame({"first": found.similarity[:, 0], "last": found.similarity[:, -1], "margin": found.margin})
+    scores = pd.DataFrame(
+        {"first": found.similarity[:, 0], "last": found.similarity[:, -1], "margin": found.margin}
+    )
     if found.null is not None:
         scores = scores.assign(p=found.p[:, 0], q=found.q[:, 0])
     return pd.concat([frame, ranked_words(found), scores], axis=1)
@@ -182,5 +229,8 @@ def neighbor_table(prompt: SoftPrompt, found: NearestNeighbors) -> pd.DataFrame:
 
 def ranked_words(found: NearestNeighbors) -> pd.DataFrame:
     """The neighbors of each token in columns 1 … k as people read them, hubs with an asterisk."""
-    words = [[readable(piece) + " *" * bool(hub) for piece, hub in zip(*row, strict=True)] for row in zip(found.pieces, found.hub, strict=True)]
+    words = [
+        [readable(piece) + " *" * bool(hub) for piece, hub in zip(*row, strict=True)]
+        for row in zip(found.pieces, found.hub, strict=True)
+    ]
     return pd.DataFrame(words, columns=[str(rank) for rank in range(1, found.token_ids.shape[1] + 1)])

@@ -1,1 +1,3 @@
-"""Prompt tuning: the initialization strategies of the paper and the training of many prompts in shared batches."""
+"""Prompt tuning: the initialization strategies of the paper and the training of many prompts in shared
+batches.
+"""

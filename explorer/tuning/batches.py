@@ -8,7 +8,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from explorer.models.frozen import FrozenModel
 from explorer.models.passes import attention_mask
-from explorer.tasks import Task
+from explorer.texts.tasks import Task
 
 BATCHES_PER_POOL = 16
 IGNORED = -100
@@ -32,10 +32,12 @@ class Examples:
         return len(self.texts)
 
     def batch(self, seed: int, step: int) -> np.ndarray:
-        """The examples of a run at a step, [B]: a function of seed and step alone, so that a resumed run sees the same.
+        """The examples of a run at a step, [B]: a function of seed and step alone, so that a resumed run sees
+        the same.
 
-        An epoch is a permutation by the run's seed, cut into pools of many batches; within a pool texts of like length share a
-        batch. Which length comes when is the same for all runs, so that runs in one pass pad little.
+        An epoch is a permutation by the run's seed, cut into pools of many batches; within a pool texts of
+        like length share a batch. Which length comes when is the same for all runs, so that runs in one pass
+        pad little.
         """
         per_epoch = len(self) // self.batch_size
         if per_epoch == 0:
@@ -50,14 +52,18 @@ class Examples:
         return by_length[np.random.default_rng([epoch, pool]).permutation(batches)[place]]
 
     def inputs(self, examples: np.ndarray, front: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Pieces of texts [R, T], padded at the right, and their attention mask [R, front + T] with `front` prompt tokens before them."""
+        """Pieces of texts [R, T], padded at the right, and their attention mask [R, front + T] with `front`
+        prompt tokens before them.
+        """
         ids = pad_sequence([self.texts[e] for e in examples], batch_first=True).to(self.device)
         lengths = torch.from_numpy(self.lengths[examples] + front).to(self.device)
         return ids, attention_mask(lengths, front + ids.shape[1])
 
     def wanted(self, examples: np.ndarray) -> torch.Tensor:
         """Pieces of the targets [R, U]; IGNORED after a target's end."""
-        return pad_sequence([self.targets[e] for e in examples], batch_first=True, padding_value=IGNORED).to(self.device)
+        return pad_sequence([self.targets[e] for e in examples], batch_first=True, padding_value=IGNORED).to(
+            self.device
+        )
 
 
 def drawn(task: Task, count: int | None) -> Task:
@@ -65,4 +71,6 @@ def drawn(task: Task, count: int | None) -> Task:
     if count is None or count >= len(task):
         return task
     chosen = np.sort(np.random.default_rng(0).choice(len(task), count, replace=False))
-    return replace(task, texts=tuple(task.texts[i] for i in chosen), answers=tuple(task.answers[i] for i in chosen))
+    return replace(
+        task, texts=tuple(task.texts[i] for i in chosen), answers=tuple(task.answers[i] for i in chosen)
+    )

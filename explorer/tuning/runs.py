@@ -1,4 +1,6 @@
-"""How far one run has come: what is tuned, its optimizer, what was measured, and the file a stopped run goes on from."""
+"""How far one run has come: what is tuned, its optimizer, what was measured, and the file a stopped run goes
+on from.
+"""
 
 import io
 import json
@@ -12,9 +14,9 @@ import torch
 from transformers.optimization import Adafactor
 
 from explorer.errors import PromptError
-from explorer.files import write_file
 from explorer.models.encoder_decoder import FrozenT5
 from explorer.prompt import Evaluation, RowSource
+from explorer.system.files import write_file
 from explorer.tuning.settings import Run, TuningConfig
 
 
@@ -26,7 +28,14 @@ class Progress(ABC):
     start: torch.Tensor
     """the prompt before training"""
 
-    def __init__(self, run: Run, config: TuningConfig, optimizer: torch.optim.Optimizer, device: torch.device, file: Path | None = None):
+    def __init__(
+        self,
+        run: Run,
+        config: TuningConfig,
+        optimizer: torch.optim.Optimizer,
+        device: torch.device,
+        file: Path | None = None,
+    ):
         self.run, self.config, self.optimizer, self.device, self.file = run, config, optimizer, device, file
         self.step = 0
         self.failed: str | None = None
@@ -46,21 +55,32 @@ class Progress(ABC):
 
     @property
     def finished(self) -> bool:
-        """Whether there is nothing left to do: all steps are measured, dev has long been no better, or it failed."""
+        """Whether there is nothing left to do: all steps are measured, dev has long been no better, or it
+        failed.
+        """
         if not self.history:
             return False
         measured, patience = self.history[-1].step, self.config.patience
-        tired = patience is not None and sum(evaluation.step > self.best.step for evaluation in self.history) >= patience
+        tired = (
+            patience is not None
+            and sum(evaluation.step > self.best.step for evaluation in self.history) >= patience
+        )
         return self.failed is not None or measured >= self.config.steps or tired
 
     @property
     def due(self) -> bool:
         """Whether it is to be measured at this step."""
         measured = self.history[-1].step if self.history else -1
-        return self.failed is None and self.step > measured and (self.step % self.config.evaluate_every == 0 or self.step == self.config.steps)
+        return (
+            self.failed is None
+            and self.step > measured
+            and (self.step % self.config.evaluate_every == 0 or self.step == self.config.steps)
+        )
 
     def learn(self, loss: float) -> None:
-        """One optimizer step by the gradient that lies at the prompt; a loss that is no finite number ends the run instead."""
+        """One optimizer step by the gradient that lies at the prompt; a loss that is no finite number ends
+        the run instead.
+        """
         if math.isfinite(loss):
             for group in self.optimizer.param_groups:
                 group["lr"] = self.config.rate(self.step)
@@ -92,7 +112,9 @@ class Progress(ABC):
         """The same, out of the file."""
 
     def save(self, settings: dict) -> None:
-        """Write the file it can go on from, whole or not at all. Raises WriteError when the disk does not take it."""
+        """Write the file it can go on from, whole or not at all. Raises WriteError when the disk does not
+        take it.
+        """
         if self.file is None:
             return
         state = {
@@ -108,14 +130,19 @@ class Progress(ABC):
         write_file(self.file, buffer.getvalue(), overwrite=True)
 
     def restore(self, settings: dict) -> None:
-        """Go on from the file, where there is one. Raises PromptError when it is damaged or of a run with other settings."""
+        """Go on from the file, where there is one. Raises PromptError when it is damaged or of a run with
+        other settings.
+        """
         if self.file is None or not self.file.is_file():
             return
         try:
             state = torch.load(self.file, map_location=self.device, weights_only=True)
             before = json.loads(state["settings"])
         except Exception as error:  # torch names damage in many ways
-            raise PromptError(f"{self.file}: not a run that can go on ({type(error).__name__}); remove it to begin this run anew") from error
+            raise PromptError(
+                f"{self.file}: not a run that can go on ({type(error).__name__}); remove it to begin "
+                "this run anew"
+            ) from error
         if changed := [key for key in settings if before.get(key) != settings[key]]:
             found, now = json.dumps(before.get(changed[0])), json.dumps(settings[changed[0]])
             what = f"a run that was begun with other settings ({changed[0]}: {found}, now {now})"
@@ -129,7 +156,15 @@ class Progress(ABC):
 class PromptRun(Progress):
     """One prompt while it is tuned."""
 
-    def __init__(self, run: Run, vectors: np.ndarray, rows: tuple[RowSource, ...], config: TuningConfig, device: torch.device, file: Path | None = None):
+    def __init__(
+        self,
+        run: Run,
+        vectors: np.ndarray,
+        rows: tuple[RowSource, ...],
+        config: TuningConfig,
+        device: torch.device,
+        file: Path | None = None,
+    ):
         # one-dimensional, so that Adafactor keeps a full second moment as the paper asks
         self.prompt = torch.nn.Parameter(torch.from_numpy(vectors).flatten().to(device))
         self.start, self.rows = self.prompt.detach().clone(), rows
@@ -147,7 +182,10 @@ class PromptRun(Progress):
         self.saved = {step: vectors for step, vectors in self.saved.items() if step in kept}
 
     def _tensors(self) -> dict:
-        return {"prompt": self.prompt.data, "saved": {step: torch.from_numpy(vectors) for step, vectors in self.saved.items()}}
+        return {
+            "prompt": self.prompt.data,
+            "saved": {step: torch.from_numpy(vectors) for step, vectors in self.saved.items()},
+        }
 
     def _take(self, state: dict) -> None:
         self.prompt.data.copy_(state["prompt"])
@@ -159,7 +197,10 @@ class ModelRun(Progress):
 
     def __init__(self, run: Run, model: FrozenT5, config: TuningConfig, file: Path | None = None):
         frozen = model.network.cast(model.dtype).tensors
-        self.weights = {name: torch.nn.Parameter(tensor.detach().to(torch.float32, copy=True)) for name, tensor in frozen.items()}
+        self.weights = {
+            name: torch.nn.Parameter(tensor.detach().to(torch.float32, copy=True))
+            for name, tensor in frozen.items()
+        }
         """by the names of checkpoints; a head that is the embedding table is not among them"""
         self.prompt = self.start = torch.empty(0, device=model.device)
         self.best_weights: dict[str, torch.Tensor] = {}
@@ -170,7 +211,10 @@ class ModelRun(Progress):
             self.best_weights = {name: weight.detach().clone() for name, weight in self.weights.items()}
 
     def _tensors(self) -> dict:
-        return {"weights": {name: weight.detach() for name, weight in self.weights.items()}, "best_weights": self.best_weights}
+        return {
+            "weights": {name: weight.detach() for name, weight in self.weights.items()},
+            "best_weights": self.best_weights,
+        }
 
     def _take(self, state: dict) -> None:
         for name, weight in self.weights.items():
@@ -181,5 +225,11 @@ class ModelRun(Progress):
 def adafactor(parameters: list[torch.nn.Parameter], config: TuningConfig) -> torch.optim.Optimizer:
     """Adafactor as in the paper: constant rate, no parameter scaling, decay 0.8, weight decay 1e-5."""
     return Adafactor(
-        parameters, lr=config.learning_rate, scale_parameter=False, relative_step=False, warmup_init=False, decay_rate=-0.8, weight_decay=config.weight_decay
+        parameters,
+        lr=config.learning_rate,
+        scale_parameter=False,
+        relative_step=False,
+        warmup_init=False,
+        decay_rate=-0.8,
+        weight_decay=config.weight_decay,
     )

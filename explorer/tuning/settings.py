@@ -16,7 +16,9 @@ class Run:
 
 @dataclass(frozen=True)
 class TuningConfig:
-    """Settings shared by all runs of a call; the defaults are the paper's but for length, batches and steps."""
+    """Settings shared by all runs of a call; the defaults are the paper's but for length, batches and
+    steps.
+    """
 
     length: int = 20
     steps: int = 1000
@@ -40,11 +42,15 @@ class TuningConfig:
     max_length: int = LONGEST_INPUT
     """pieces of a text that are read, its end among them; longer texts are cut"""
     template: str | None = None
-    """what the model reads in place of a text, `{text}` in it; None for that of its family, see `models.templates`"""
+    """what the model reads in place of a text, `{text}` in it; None for that of its family, see
+    `models.templates`
+    """
     base_name: str | None = None
     """what prompts record as their base model, where it is not what the model was loaded by"""
     read_as: str | None = None
-    """a sentence whose words the tokens of runs with the initialization `sentence` start as and are pulled towards"""
+    """a sentence whose words the tokens of runs with the initialization `sentence` start as and are pulled
+    towards
+    """
     pull: float = 0.0
     """weight of that pull beside the task's loss, see `Tuning._pulled`"""
 
@@ -54,6 +60,11 @@ class TuningConfig:
 
     @property
     def saved_steps(self) -> frozenset[int]:
-        """The measured steps whose vectors are kept, spread evenly from the initialization to the last step."""
+        """The measured steps whose vectors are kept, spread evenly from the initialization to the last
+        step.
+        """
         measured = [*range(0, self.steps, self.evaluate_every), self.steps]
-        return frozenset(measured[round(i * (len(measured) - 1) / max(1, self.saved_points - 1))] for i in range(self.saved_points))
+        return frozenset(
+            measured[round(i * (len(measured) - 1) / max(1, self.saved_points - 1))]
+            for i in range(self.saved_points)
+        )

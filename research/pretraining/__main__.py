@@ -17,30 +17,76 @@ def _count(option: str, text: str, least: int = 1) -> typer.models.OptionInfo:
 
 
 def main(
-    corpus: Annotated[list[str], typer.Option("--corpus", metavar="FILE[:WEIGHT]", help="Text, one passage a line, also .xz or .gz; may be repeated.")],
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The model's folder; it appears when the model is whole.")],
-    work: Annotated[Path | None, typer.Option("--work", metavar="DIR", help="Intermediate results; a stopped run resumes here. Default: OUT.work.")] = None,
-    supervised: Annotated[Path | None, typer.Option("--supervised", metavar="FILE", help="Rated texts to mix in as text-to-text tasks.")] = None,
-    vocabulary: Annotated[Path | None, typer.Option("--vocabulary", metavar="FILE", help="A SentencePiece model to take instead of training one.")] = None,
-    vocabulary_size: Annotated[int, _count("--vocabulary-size", "SentencePiece pieces, without the 100 sentinels.", 200)] = DEFAULTS.vocabulary_size,
+    corpus: Annotated[
+        list[str],
+        typer.Option(
+            "--corpus",
+            metavar="FILE[:WEIGHT]",
+            help="Text, one passage a line, also .xz or .gz; may be repeated.",
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option("--out", metavar="DIR", help="The model's folder; it appears when the model is whole."),
+    ],
+    work: Annotated[
+        Path | None,
+        typer.Option(
+            "--work",
+            metavar="DIR",
+            help="Intermediate results; a stopped run resumes here. Default: OUT.work.",
+        ),
+    ] = None,
+    supervised: Annotated[
+        Path | None,
+        typer.Option("--supervised", metavar="FILE", help="Rated texts to mix in as text-to-text tasks."),
+    ] = None,
+    vocabulary: Annotated[
+        Path | None,
+        typer.Option(
+            "--vocabulary", metavar="FILE", help="A SentencePiece model to take instead of training one."
+        ),
+    ] = None,
+    vocabulary_size: Annotated[
+        int, _count("--vocabulary-size", "SentencePiece pieces, without the 100 sentinels.", 200)
+    ] = DEFAULTS.vocabulary_size,
     dimension: Annotated[int, _count("--dimension", "Embedding size H.")] = DEFAULTS.dimension,
     heads: Annotated[int, _count("--heads", "Attention heads.")] = DEFAULTS.heads,
-    feed_forward: Annotated[int, _count("--feed-forward", "Width of the feed-forward layers.")] = DEFAULTS.feed_forward,
+    feed_forward: Annotated[
+        int, _count("--feed-forward", "Width of the feed-forward layers.")
+    ] = DEFAULTS.feed_forward,
     encoder_layers: Annotated[int, _count("--encoder-layers", "Encoder layers.")] = DEFAULTS.encoder_layers,
     decoder_layers: Annotated[int, _count("--decoder-layers", "Decoder layers.")] = DEFAULTS.decoder_layers,
     window: Annotated[int, _count("--window", "Tokens of one training window.", 8)] = DEFAULTS.window,
     batch: Annotated[int, _count("--batch", "Windows in a batch.")] = DEFAULTS.batch,
     tokens: Annotated[int, _count("--tokens", "Tokens to train on.")] = DEFAULTS.tokens,
-    learning_rate: Annotated[float, typer.Option("--lr", help="Peak learning rate of Muon, for the matrices.")] = DEFAULTS.learning_rate,
+    learning_rate: Annotated[
+        float, typer.Option("--lr", help="Peak learning rate of Muon, for the matrices.")
+    ] = DEFAULTS.learning_rate,
     embedding_learning_rate: Annotated[
         float, typer.Option("--embedding-lr", help="Peak learning rate of AdamW, for embeddings and scales.")
     ] = DEFAULTS.embedding_learning_rate,
-    probe: Annotated[Path | None, typer.Option("--probe", metavar="DIR", help="Folder of train.tsv and dev.tsv for a linear probe of the encoder.")] = None,
+    probe: Annotated[
+        Path | None,
+        typer.Option(
+            "--probe",
+            metavar="DIR",
+            help="Folder of train.tsv and dev.tsv for a linear probe of the encoder.",
+        ),
+    ] = None,
     trial: Annotated[
-        Path | None, typer.Option("--trial", metavar="DIR", help="Folder of train.tsv and dev.tsv to tune a prompt on at the end: can it steer the model?")
+        Path | None,
+        typer.Option(
+            "--trial",
+            metavar="DIR",
+            help="Folder of train.tsv and dev.tsv to tune a prompt on at the end: can it steer the model?",
+        ),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random.")] = 0,
-    compile: Annotated[bool, typer.Option("--compile/--no-compile", help="Compile the model: faster, but needs a C++ compiler.")] = True,
+    compile: Annotated[
+        bool,
+        typer.Option("--compile/--no-compile", help="Compile the model: faster, but needs a C++ compiler."),
+    ] = True,
 ) -> None:
     """Make a small T5 from text files; a stopped run resumes."""
     if dimension % heads:
@@ -48,7 +94,9 @@ def main(
     if out.exists():
         raise ModelError(f"{out} exists already; choose another folder or move it away")
     corpora = tuple(_weighted(text) for text in corpus)
-    if len({path.name for path, _ in corpora}) < len(corpora):  # their token streams are kept under the file's name
+    if len({path.name for path, _ in corpora}) < len(
+        corpora
+    ):  # their token streams are kept under the file's name
         raise DataError("found two files of the same name; expected different ones")
     config = PretrainingConfig(
         corpora=corpora,

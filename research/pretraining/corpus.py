@@ -32,11 +32,15 @@ def passages(path: Path) -> Iterator[str]:
                 if text := line.strip():
                     yield text
     except (OSError, lzma.LZMAError, EOFError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read as UTF-8 text ({error}); expected one passage a line") from error
+        raise DataError(
+            f"{path}: cannot be read as UTF-8 text ({error}); expected one passage a line"
+        ) from error
 
 
 def sample_passages(paths: list[Path], count: int, seed: int, longest: int = 2000) -> list[str]:
-    """Draw about `count` passages evenly over the files' lines (reservoir sampling), each cut to `longest` characters."""
+    """Draw about `count` passages evenly over the files' lines (reservoir sampling), each cut to `longest`
+    characters.
+    """
     generator = random.Random(seed)
     reservoir: list[str] = []
     seen = 0

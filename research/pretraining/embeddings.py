@@ -1,6 +1,8 @@
-"""Warm-started embeddings: positive PMI over a small window, reduced by a truncated SVD (Levy & Goldberg 2014).
+"""Warm-started embeddings: positive PMI over a small window, reduced by a truncated SVD (Levy & Goldberg
+2014).
 
-A count-based table makes neighbours mean something from the first step of pretraining, at the price of a minute.
+A count-based table makes neighbours mean something from the first step of pretraining, at the price of a
+minute.
 """
 
 import numpy as np
@@ -25,7 +27,9 @@ def cooccurrence(tokens: np.ndarray, rows: int) -> np.ndarray:
             right = part[distance:][: len(left)]
             np.add.at(counts, left * rows + right, weight)
     table = counts.reshape(rows, rows)
-    for start in range(0, rows, 512):  # symmetrize block by block: a whole transposed copy would double the memory
+    for start in range(
+        0, rows, 512
+    ):  # symmetrize block by block: a whole transposed copy would double the memory
         stop = min(start + 512, rows)
         block = table[start:, start:stop] + table[start:stop, start:].T
         table[start:, start:stop] = block

@@ -10,7 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from explorer.errors import ModelError
-from explorer.files import written_whole
+from explorer.system.files import written_whole
 from research.pretraining import quality
 from research.pretraining.embeddings import warm_start
 from research.pretraining.label_matching import LabelMatching
@@ -23,7 +23,9 @@ from research.pretraining.tokenizer import SENTINELS
 LANGUAGE_MODELLING_SHARE = 0.3
 """of the batches of plain text"""
 ADAPTATION_SHARE, ADAPTATION_SPANS = 0.2, 0.2
-"""the last fifth of training is LM adaptation (Lester et al. 2021, §3.2); a fifth of its plain text stays span corruption, or it is forgotten"""
+"""the last fifth of training is LM adaptation (Lester et al. 2021, §3.2); a fifth of its plain text stays
+span corruption, or it is forgotten
+"""
 
 
 def build_model(config: PretrainingConfig, embedding: np.ndarray):
@@ -46,7 +48,8 @@ def build_model(config: PretrainingConfig, embedding: np.ndarray):
             decoder_start_token_id=PAD,
             pad_token_id=PAD,
             eos_token_id=EOS,
-            attn_implementation="eager",  # on a processor faster to train than the fused kernel, whose backward is slow
+            # on a processor faster to train than the fused kernel, whose backward is slow
+            attn_implementation="eager",
         )
     )
     with torch.no_grad():
@@ -62,9 +65,16 @@ def learning_rate_factor(step: int, progress: float, warm_up_steps: int) -> floa
 
 
 def draw_batch(
-    step: int, tokens: int, config: PretrainingConfig, streams: Streams, supervised: SupervisedMixture | None, matching: LabelMatching
+    step: int,
+    tokens: int,
+    config: PretrainingConfig,
+    streams: Streams,
+    supervised: SupervisedMixture | None,
+    matching: LabelMatching,
 ) -> tuple[str, Batch]:
-    """The batch of one step; it depends on the seed, the step and the tokens so far, so that a resumed run sees what it would have."""
+    """The batch of one step; it depends on the seed, the step and the tokens so far, so that a resumed run
+    sees what it would have.
+    """
     generator = np.random.default_rng([config.seed, step])
     phase, short = config.phase(tokens), config.window * 3 // 4
     rows = 2 * config.batch  # where a row has a few target pieces only: cheap, and its gradient noisy
@@ -72,7 +82,9 @@ def draw_batch(
     if supervised is not None and draw < phase.supervised:
         return "supervised", supervised.draw(rows, short, generator)
     if 1 - phase.matching <= draw:
-        return "label matching", matching.draw(streams.windows(config.window, rows, generator), short, generator, phase.two_pieces)
+        return "label matching", matching.draw(
+            streams.windows(config.window, rows, generator), short, generator, phase.two_pieces
+        )
     window = streams.windows(config.window, config.batch, generator)
     adapting = tokens >= (1 - ADAPTATION_SHARE) * config.tokens
     if generator.random() < (1 - ADAPTATION_SPANS if adapting else LANGUAGE_MODELLING_SHARE):
@@ -83,10 +95,23 @@ def draw_batch(
 class Pretrainer:
     """The training loop with its optimizer, its checkpoint and its measurements."""
 
-    def __init__(self, config: PretrainingConfig, work: Path, tokenizer, streams: Streams, mixture: SupervisedMixture | None):
+    def __init__(
+        self,
+        config: PretrainingConfig,
+        work: Path,
+        tokenizer,
+        streams: Streams,
+        mixture: SupervisedMixture | None,
+    ):
         import torch
 
-        self.config, self.work, self.tokenizer, self.streams, self.mixture = config, work, tokenizer, streams, mixture
+        self.config, self.work, self.tokenizer, self.streams, self.mixture = (
+            config,
+            work,
+            tokenizer,
+            streams,
+            mixture,
+        )
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         # a processor without bfloat16 instructions emulates them, some hundred times as slow as float32
         self.bfloat16 = self.device == "cuda" or torch.ops.mkldnn._is_mkldnn_bf16_supported()
@@ -108,7 +133,9 @@ class Pretrainer:
         path = self.work / "embedding.npy"
         if not path.exists():
             everything = np.concatenate(self.streams.train)
-            save_array(path, warm_start(everything, self.config.rows, self.config.dimension, self.config.seed))
+            save_array(
+                path, warm_start(everything, self.config.rows, self.config.dimension, self.config.seed)
+            )
         return np.load(path)
 
     def train_step(self) -> float:
@@ -130,12 +157,16 @@ class Pretrainer:
         inputs = torch.from_numpy(batch.inputs).to(self.device)
         targets = torch.from_numpy(np.ascontiguousarray(batch.targets)).to(self.device)
         with torch.autocast(self.device, dtype=torch.bfloat16, enabled=self.bfloat16):
-            return model(input_ids=inputs, attention_mask=(inputs != PAD).long(), labels=targets, use_cache=False).loss
+            return model(
+                input_ids=inputs, attention_mask=(inputs != PAD).long(), labels=targets, use_cache=False
+            ).loss
 
     def held_out_losses(self, batches: int = 8) -> dict[str, float]:
-        """Losses in nats per target token on held-out passages, always the same ones, and what the encoder contributes to them:
+        """Losses in nats per target token on held-out passages, always the same ones, and what the encoder
+        contributes to them:
 
-        a gain is the loss with another text's encoder inputs minus the loss; at 0 the decoder ignores the encoder.
+        a gain is the loss with another text's encoder inputs minus the loss; at 0 the decoder ignores the
+        encoder.
         """
         import torch
 
@@ -149,20 +180,33 @@ class Pretrainer:
                 for name, batch in (("span", span), ("lm", prefix_language_modelling(window, generator))):
                     loss = self._loss(batch, self.model).item()
                     losses[f"{name}_loss"].append(loss)
-                    losses[f"{name}_gain"].append(self._loss(replace(batch, inputs=np.roll(batch.inputs, 1, axis=0)), self.model).item() - loss)
+                    losses[f"{name}_gain"].append(
+                        self._loss(replace(batch, inputs=np.roll(batch.inputs, 1, axis=0)), self.model).item()
+                        - loss
+                    )
         return {name: round(float(np.mean(values)), 4) for name, values in losses.items()}
 
     def attention_entropy(self) -> list[float]:
-        """Mean entropy of self-attention in each encoder layer on held-out windows, in nats: log of the window's length is evenly spread, 0 saturated."""
+        """Mean entropy of self-attention in each encoder layer on held-out windows, in nats: log of the
+        window's length is evenly spread, 0 saturated.
+        """
         import torch
 
-        window = Streams((self.streams.held_out,), np.ones(1), self.streams.held_out).windows(self.config.window, 8, np.random.default_rng(12345))
+        window = Streams((self.streams.held_out,), np.ones(1), self.streams.held_out).windows(
+            self.config.window, 8, np.random.default_rng(12345)
+        )
         with torch.no_grad():
-            layers = self.model.get_encoder()(input_ids=torch.from_numpy(window).to(self.device), output_attentions=True).attentions
-        return [round(float(-(share * share.clamp(min=1e-12).log()).sum(dim=-1).mean()), 3) for share in layers]
+            layers = self.model.get_encoder()(
+                input_ids=torch.from_numpy(window).to(self.device), output_attentions=True
+            ).attentions
+        return [
+            round(float(-(share * share.clamp(min=1e-12).log()).sum(dim=-1).mean()), 3) for share in layers
+        ]
 
     def measure(self, probe: bool = False) -> dict:
-        """Held-out losses, the share of related words that are neighbours, and if asked the probe, at this step."""
+        """Held-out losses, the share of related words that are neighbours, and if asked the probe, at this
+        step.
+        """
         vocabulary = self.tokenizer.get_vocab()
         words = {piece[1:]: row for piece, row in vocabulary.items() if piece.startswith("▁")}
         searchable = np.zeros(self.config.rows, bool)
@@ -181,7 +225,12 @@ class Pretrainer:
         state = {
             "model": self.model.state_dict(),
             "optimizers": self.optimizers.state_dict(),
-            "counters": {"step": self.step, "tokens": self.tokens, "seconds": self.seconds, "history": self.history},
+            "counters": {
+                "step": self.step,
+                "tokens": self.tokens,
+                "seconds": self.seconds,
+                "history": self.history,
+            },
         }
         with written_whole(self.work / "checkpoint.pt") as partial:
             torch.save(state, partial)
@@ -201,7 +250,9 @@ class Pretrainer:
 
     def run(self, save_every: float = 300.0, measure_every: int = 1_000_000) -> None:
         """Train until the token budget is spent; Ctrl-C saves first."""
-        bar = tqdm(total=self.config.tokens, initial=self.tokens, unit=" tokens", unit_scale=True, desc="pretraining")
+        bar = tqdm(
+            total=self.config.tokens, initial=self.tokens, unit=" tokens", unit_scale=True, desc="pretraining"
+        )
         saved = started = time.monotonic()
         losses: list[float] = []
         before = self.seconds
@@ -229,4 +280,7 @@ class Pretrainer:
 
     def _check_finite(self, losses: list[float]) -> None:
         if not math.isfinite(sum(losses)):
-            raise ModelError(f"the loss became {losses[-1]} at step {self.step}; the last whole checkpoint is in {self.work}: go on with a lower learning rate")
+            raise ModelError(
+                f"the loss became {losses[-1]} at step {self.step}; the last whole checkpoint is in "
+                f"{self.work}: go on with a lower learning rate"
+            )

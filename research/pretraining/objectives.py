@@ -1,7 +1,7 @@
 """Training batches of constant shape: span corruption and prefix language modelling.
 
-Everything is drawn with NumPy for a whole batch at once, so that the accelerator does not wait. Shapes are constant per
-objective, so that a compiled model is compiled once for each.
+Everything is drawn with NumPy for a whole batch at once, so that the accelerator does not wait. Shapes are
+constant per objective, so that a compiled model is compiled once for each.
 """
 
 from dataclasses import dataclass
@@ -37,22 +37,27 @@ def windows(tokens: np.ndarray, size: int, batch: int, generator: np.random.Gene
 def _random_lengths(batch: int, total: int, parts: int, generator: np.random.Generator) -> np.ndarray:
     """Split `total` into `parts` positive lengths, uniformly, for every row: [batch, parts]."""
     cuts = np.argsort(generator.random((batch, total - 1)), axis=1)[:, : parts - 1] + 1
-    edges = np.concatenate([np.zeros((batch, 1), int), np.sort(cuts, axis=1), np.full((batch, 1), total)], axis=1)
+    edges = np.concatenate(
+        [np.zeros((batch, 1), int), np.sort(cuts, axis=1), np.full((batch, 1), total)], axis=1
+    )
     return np.diff(edges, axis=1)
 
 
 def span_corruption(window: np.ndarray, first_sentinel: int, generator: np.random.Generator) -> Batch:
-    """T5's denoising task (Raffel et al. 2020, §3.1.4) with the same number of noise tokens and spans in every row.
+    """T5's denoising task (Raffel et al. 2020, §3.1.4) with the same number of noise tokens and spans in
+    every row.
 
-    window: [B, L]. Inputs keep the text with each noise span replaced by one sentinel, targets list the spans, each after
-    its sentinel; sentinels count down from `first_sentinel`; both end with eos.
+    window: [B, L]. Inputs keep the text with each noise span replaced by one sentinel, targets list the
+    spans, each after its sentinel; sentinels count down from `first_sentinel`; both end with eos.
     """
     batch, length = window.shape
     noise = round(length * NOISE_DENSITY)
     spans = max(1, round(noise / MEAN_SPAN))
     noise_lengths = _random_lengths(batch, noise, spans, generator)
     text_lengths = _random_lengths(batch, length - noise, spans, generator)
-    ends = np.cumsum(np.stack([text_lengths, noise_lengths], axis=2).reshape(batch, -1), axis=1)  # text, noise, text, …
+    ends = np.cumsum(
+        np.stack([text_lengths, noise_lengths], axis=2).reshape(batch, -1), axis=1
+    )  # text, noise, text, …
     segment = (np.arange(length)[None, :, None] >= ends[:, None, :]).sum(axis=2)  # [B, L]
     is_noise = segment % 2 == 1
     starts = np.diff(is_noise.astype(np.int8), axis=1, prepend=0) == 1
@@ -73,10 +78,12 @@ def span_corruption(window: np.ndarray, first_sentinel: int, generator: np.rando
 
 
 def prefix_language_modelling(window: np.ndarray, generator: np.random.Generator, shortest: int = 8) -> Batch:
-    """Continue a text (the paper's LM adaptation, Lester et al. 2021, §3.2): [B, L] -> inputs [B, 3L/4], targets [B, L/4].
+    """Continue a text (the paper's LM adaptation, Lester et al. 2021, §3.2): [B, L] -> inputs [B, 3L/4],
+    targets [B, L/4].
 
-    The prefix has a random length from `shortest` to 3L/4, so that short inputs are as familiar as long ones. Targets are short, so that each piece
-    depends more on the encoder: its gain was 0.16 nats a piece against 0.12 with halves.
+    The prefix has a random length from `shortest` to 3L/4, so that short inputs are as familiar as long ones.
+    Targets are short, so that each piece depends more on the encoder: its gain was 0.16 nats a piece against
+    0.12 with halves.
     """
     batch, length = window.shape
     longest, target = length * 3 // 4, length // 4

@@ -1,7 +1,8 @@
 """Muon for the matrices, AdamW for embeddings and scales, and a cap on the size of each matrix.
 
-Muon (Jordan et al. 2024) learns several times as much from a token here as AdamW, but left alone it doubles queries and keys within 1,500 steps:
-attention saturates, and no prompt can steer the model, however good its losses. The cap prevents that.
+Muon (Jordan et al. 2024) learns several times as much from a token here as AdamW, but left alone it doubles
+queries and keys within 1,500 steps: attention saturates, and no prompt can steer the model, however good its
+losses. The cap prevents that.
 """
 
 import math
@@ -52,8 +53,9 @@ class Optimizers:
 def optimizers(model: "T5ForConditionalGeneration", matrix_rate: float, embedding_rate: float) -> Optimizers:
     """Optimizers of a T5.
 
-    T5 folds the 1/√d of attention into the query weights, which are therefore √d smaller than others, while Muon's steps are as large
-    as its rate: their rate is 1/√d of the others', so that attention does not saturate.
+    T5 folds the 1/√d of attention into the query weights, which are therefore √d smaller than others, while
+    Muon's steps are as large as its rate: their rate is 1/√d of the others', so that attention does not
+    saturate.
     """
     import torch
 
@@ -67,8 +69,18 @@ def optimizers(model: "T5ForConditionalGeneration", matrix_rate: float, embeddin
             scales.append(parameter)
     query_rate = matrix_rate / math.sqrt(model.config.d_kv)
     groups = [{"params": matrices, "lr": matrix_rate}, {"params": queries, "lr": query_rate}]
-    muon = torch.optim.Muon(groups, lr=matrix_rate, momentum=0.95, nesterov=True, weight_decay=0.01, adjust_lr_fn="match_rms_adamw")
-    groups = [{"params": scales, "lr": embedding_rate}, {"params": [model.shared.weight], "lr": embedding_rate}]
+    muon = torch.optim.Muon(
+        groups,
+        lr=matrix_rate,
+        momentum=0.95,
+        nesterov=True,
+        weight_decay=0.01,
+        adjust_lr_fn="match_rms_adamw",
+    )
+    groups = [
+        {"params": scales, "lr": embedding_rate},
+        {"params": [model.shared.weight], "lr": embedding_rate},
+    ]
     adamw = torch.optim.AdamW(groups, lr=embedding_rate, betas=(0.9, 0.98), weight_decay=0.0, fused=True)
     return Optimizers(muon, adamw, caps(model), (matrix_rate, query_rate, embedding_rate, embedding_rate))
 
@@ -81,8 +93,16 @@ def caps(model: "T5ForConditionalGeneration") -> "list[tuple[torch.Tensor, float
     width, key, inner = model.config.d_model, model.config.d_kv, model.config.d_ff
     initial = {"q": (width * key) ** -0.5, "k": width**-0.5, "v": width**-0.5, "o": width**-0.5}
     initial |= {"wi_0": width**-0.5, "wi_1": width**-0.5, "wo": inner**-0.5}
-    kinds = [(parameter, name.split(".")[-2]) for name, parameter in model.named_parameters() if parameter.ndim == 2]
-    return [(matrix, initial[kind] * (QUERY_KEY_CAP if kind in "qk" else CAP)) for matrix, kind in kinds if kind in initial]
+    kinds = [
+        (parameter, name.split(".")[-2])
+        for name, parameter in model.named_parameters()
+        if parameter.ndim == 2
+    ]
+    return [
+        (matrix, initial[kind] * (QUERY_KEY_CAP if kind in "qk" else CAP))
+        for matrix, kind in kinds
+        if kind in initial
+    ]
 
 
 def _shrink(capped: "list[tuple[torch.Tensor, float]]") -> None:

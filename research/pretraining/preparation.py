@@ -9,7 +9,7 @@ import numpy as np
 from tqdm import tqdm
 
 from explorer.errors import DataError
-from explorer.files import write_file, written_whole
+from explorer.system.files import write_file, written_whole
 from research.pretraining.corpus import passages, sample_passages
 from research.pretraining.objectives import windows
 from research.pretraining.tokenizer import SENTINELS, train_sentencepiece
@@ -59,9 +59,13 @@ class PretrainingConfig:
     warm_up_steps: int = 100
     seed: int = 0
     probe: tuple[Path, Path] | None = None
-    """labelled texts (train, dev) whose labels a linear probe reads off the encoder, as a measure of what it learned"""
+    """labelled texts (train, dev) whose labels a linear probe reads off the encoder, as a measure of what it
+    learned
+    """
     trial: tuple[Path, Path] | None = None
-    """labelled texts (train, dev) on which a prompt is tuned for a short time at the end: losses do not show whether a prompt can steer the model"""
+    """labelled texts (train, dev) on which a prompt is tuned for a short time at the end: losses do not show
+    whether a prompt can steer the model
+    """
     compile: bool = True
     """compile the model, which nearly doubles the pace and needs a C++ compiler"""
 
@@ -86,7 +90,9 @@ class Streams:
     def windows(self, size: int, batch: int, generator: np.random.Generator) -> np.ndarray:
         """[batch, size] int64, each row from a corpus drawn by weight."""
         which = generator.choice(len(self.train), batch, p=self.weights)
-        rows = [windows(self.train[c], size, int((which == c).sum()), generator) for c in range(len(self.train))]
+        rows = [
+            windows(self.train[c], size, int((which == c).sum()), generator) for c in range(len(self.train))
+        ]
         return np.concatenate(rows)
 
 
@@ -104,7 +110,9 @@ def prepare_vocabulary(config: PretrainingConfig, work: Path, given: Path | None
 
 
 def prepare_streams(config: PretrainingConfig, tokenizer, work: Path) -> Streams:
-    """Tokenize each corpus once (uint16 or uint32 ids, eos after each passage); every 200th passage is held out."""
+    """Tokenize each corpus once (uint16 or uint32 ids, eos after each passage); every 200th passage is held
+    out.
+    """
     train, held_out = [], []
     for path, _ in config.corpora:
         kept, held = work / f"{path.name}.train.npy", work / f"{path.name}.held-out.npy"
@@ -117,8 +125,13 @@ def prepare_streams(config: PretrainingConfig, tokenizer, work: Path) -> Streams
         train.append(np.load(kept, mmap_mode="r"))
         held_out.append(np.load(held))
         if len(train[-1]) <= 2 * config.window:
-            raise DataError(f"{path}: {len(train[-1])} tokens; expected at least {2 * config.window + 1} to draw windows from")
-    weights = np.array([weight * len(stream) for (_, weight), stream in zip(config.corpora, train, strict=True)])
+            raise DataError(
+                f"{path}: {len(train[-1])} tokens; expected at least {2 * config.window + 1} to draw "
+                "windows from"
+            )
+    weights = np.array(
+        [weight * len(stream) for (_, weight), stream in zip(config.corpora, train, strict=True)]
+    )
     return Streams(tuple(train), weights / weights.sum(), np.concatenate(held_out))
 
 

@@ -1,10 +1,12 @@
-"""What a small T5 has learned so far: related words, held-out losses' companions, and a linear probe of its encoder."""
+"""What a small T5 has learned so far: related words, held-out losses' companions, and a linear probe of its
+encoder.
+"""
 
 from pathlib import Path
 
 import numpy as np
 
-from explorer.tasks import read_task
+from explorer.texts.tasks import read_task
 
 _WORDS = """
 good-great bad-terrible funny-hilarious sad-tragic happy-glad big-large small-tiny fast-quick slow-faster
@@ -29,14 +31,19 @@ love-hate hope-fear laugh-smile cry-weep run-walk eat-drink speak-talk see-watch
 boring-dull brilliant-superb awful-horrible beautiful-gorgeous stupid-silly clever-smart
 sun-moon star-planet earth-world water-ice fire-smoke wind-storm rain-snow gold-silver iron-steel stone-wood
 """
-RELATED_WORDS: tuple[tuple[str, str], ...] = tuple((pair.split("-")[0], pair.split("-")[1]) for pair in _WORDS.split())
+RELATED_WORDS: tuple[tuple[str, str], ...] = tuple(
+    (pair.split("-")[0], pair.split("-")[1]) for pair in _WORDS.split()
+)
 """Pairs of related English words, written for this project, to judge an embedding table with."""
 
 
-def related_pairs_found(embedding: np.ndarray, word_ids: dict[str, int], searchable: np.ndarray, k: int = 50) -> tuple[float, int]:
+def related_pairs_found(
+    embedding: np.ndarray, word_ids: dict[str, int], searchable: np.ndarray, k: int = 50
+) -> tuple[float, int]:
     """Share of `RELATED_WORDS` of which each word is among the other's `k` nearest rows by cosine.
 
-    embedding: [V, H]; word_ids: word -> row; searchable: [V] bool. Returns (share in 0…1, pairs that are single pieces).
+    embedding: [V, H]; word_ids: word -> row; searchable: [V] bool. Returns (share in 0…1, pairs that are
+    single pieces).
     """
     rows = np.flatnonzero(searchable)
     table = embedding[rows].astype(np.float32)
@@ -52,7 +59,9 @@ def related_pairs_found(embedding: np.ndarray, word_ids: dict[str, int], searcha
     return found / max(len(pairs), 1), len(pairs)
 
 
-def linear_probe(train: np.ndarray, train_labels: tuple[str, ...], test: np.ndarray, test_labels: tuple[str, ...]) -> float:
+def linear_probe(
+    train: np.ndarray, train_labels: tuple[str, ...], test: np.ndarray, test_labels: tuple[str, ...]
+) -> float:
     """Accuracy of a logistic regression on frozen features. train: [N, H], test: [M, H] float32."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.preprocessing import StandardScaler
@@ -62,35 +71,52 @@ def linear_probe(train: np.ndarray, train_labels: tuple[str, ...], test: np.ndar
     return float(probe.score(scaler.transform(test), test_labels))
 
 
-def mean_features(model, tokenizer, texts: tuple[str, ...], batch: int = 100) -> tuple[np.ndarray, np.ndarray]:
-    """Mean of the encoder's outputs and mean of the input embeddings over each text's pieces: two [N, H] float32."""
+def mean_features(
+    model, tokenizer, texts: tuple[str, ...], batch: int = 100
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean of the encoder's outputs and mean of the input embeddings over each text's pieces: two [N, H]
+    float32.
+    """
     import torch
 
     encoded, embedded = [], []
     device = next(model.parameters()).device
     with torch.no_grad():
         for start in range(0, len(texts), batch):
-            inputs = tokenizer(list(texts[start : start + batch]), padding=True, truncation=True, return_tensors="pt").to(device)
-            states = model.get_encoder()(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]).last_hidden_state
+            inputs = tokenizer(
+                list(texts[start : start + batch]), padding=True, truncation=True, return_tensors="pt"
+            ).to(device)
+            states = model.get_encoder()(
+                input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]
+            ).last_hidden_state
             weight = inputs["attention_mask"][:, :, None] / inputs["attention_mask"].sum(dim=1)[:, None, None]
             encoded.append((states * weight).sum(dim=1).float().cpu().numpy())
-            embedded.append((model.get_input_embeddings()(inputs["input_ids"]) * weight).sum(dim=1).float().cpu().numpy())
+            embedded.append(
+                (model.get_input_embeddings()(inputs["input_ids"]) * weight).sum(dim=1).float().cpu().numpy()
+            )
     return np.concatenate(encoded), np.concatenate(embedded)
 
 
 def probe_accuracies(model, tokenizer, train_file: Path, dev_file: Path) -> dict[str, float]:
-    """Dev accuracy of a linear probe on mean encoder outputs, and of one on mean input embeddings as its baseline."""
+    """Dev accuracy of a linear probe on mean encoder outputs, and of one on mean input embeddings as its
+    baseline.
+    """
     train, dev = read_task(train_file), read_task(dev_file)
     features = [mean_features(model, tokenizer, task.texts) for task in (train, dev)]
     names = ("probe_encoder", "probe_embeddings")
-    return {name: round(linear_probe(features[0][i], train.answers, features[1][i], dev.answers), 4) for i, name in enumerate(names)}
+    return {
+        name: round(linear_probe(features[0][i], train.answers, features[1][i], dev.answers), 4)
+        for i, name in enumerate(names)
+    }
 
 
 TRIAL_STEPS = 300
 
 
 def tuning_trial(model: Path, train_file: Path, dev_file: Path) -> dict[str, float]:
-    """A short run of prompt tuning (class-label, 20 tokens, seed 0): dev accuracy at its start and at its best, training loss at its end (nats)."""
+    """A short run of prompt tuning (class-label, 20 tokens, seed 0): dev accuracy at its start and at its
+    best, training loss at its end (nats).
+    """
     from explorer.session import Loader
     from explorer.tuning.settings import Run, TuningConfig
     from explorer.tuning.tune import tune
@@ -99,6 +125,13 @@ def tuning_trial(model: Path, train_file: Path, dev_file: Path) -> dict[str, flo
     loader, dev = Loader(), read_task(dev_file, train.labels)
     config = TuningConfig(steps=TRIAL_STEPS, schedule="linear", dev_examples=500)
     frozen = loader.frozen(str(model))
-    (prompt,) = tune(frozen, loader.vocabulary(str(model)), train, dev, [Run("class-label", 0)], config, "trial")
+    (prompt,) = tune(
+        frozen, loader.vocabulary(str(model)), train, dev, [Run("class-label", 0)], config, "trial"
+    )
     history = prompt.origin.history
-    return {"start": history[0].dev_accuracy, "best": prompt.origin.dev_accuracy, "loss": history[-1].loss, "steps": TRIAL_STEPS}
+    return {
+        "start": history[0].dev_accuracy,
+        "best": prompt.origin.dev_accuracy,
+        "loss": history[-1].loss,
+        "steps": TRIAL_STEPS,
+    }

@@ -17,7 +17,9 @@ WORDINGS: tuple[tuple[str, str, dict[str, str]], ...] = (
     ("", " All in all it was", {"negative": "terrible", "positive": "great"}),
     ("Did they like it? ", "", {"negative": "no", "positive": "yes"}),
 )
-"""(before the text, after the text, label -> target). Never the bare text: the model would answer as a prompt should teach it to."""
+"""(before the text, after the text, label -> target). Never the bare text: the model would answer as a prompt
+should teach it to.
+"""
 
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 
@@ -34,8 +36,12 @@ class SupervisedMixture:
     targets: list[dict[str, np.ndarray]]
     """per wording: label -> target ids, ending with eos"""
 
-    def draw(self, batch: int, input_length: int, generator: np.random.Generator, target_length: int = 4) -> Batch:
-        """Cut a random run of whole sentences out of random texts, under random wordings. Shapes: [B, T], [B, U]."""
+    def draw(
+        self, batch: int, input_length: int, generator: np.random.Generator, target_length: int = 4
+    ) -> Batch:
+        """Cut a random run of whole sentences out of random texts, under random wordings. Shapes: [B, T], [B,
+        U].
+        """
         inputs = np.full((batch, input_length), PAD, np.int64)
         targets = np.full((batch, target_length), IGNORED, np.int64)
         for row in range(batch):
@@ -69,7 +75,9 @@ def load_supervised(path: Path, tokenizer) -> SupervisedMixture:
     with open_text(path) as file:
         rows = list(csv.DictReader(file, delimiter="\t"))
     if not rows or not {"text", "label"} <= set(rows[0]):
-        raise DataError(f"{path}: found columns {sorted(rows[0]) if rows else 'none'}; expected `text` and `label`")
+        raise DataError(
+            f"{path}: found columns {sorted(rows[0]) if rows else 'none'}; expected `text` and `label`"
+        )
     if unknown := {row["label"] for row in rows} - {"negative", "positive"}:
         raise DataError(f"{path}: found labels {sorted(unknown)[:3]}; expected negative and positive")
 
@@ -81,7 +89,10 @@ def load_supervised(path: Path, tokenizer) -> SupervisedMixture:
     split = [[part for part in _SENTENCE_END.split(row["text"]) if part] for row in rows]
     flat = iter(encode([part for parts in split for part in parts]))
     sentences = [[next(flat) for _ in parts] for parts in split]
-    targets = [{label: np.append(encode([word])[0], EOS) for label, word in words.items()} for _, _, words in WORDINGS]
+    targets = [
+        {label: np.append(encode([word])[0], EOS) for label, word in words.items()}
+        for _, _, words in WORDINGS
+    ]
     before = [encode([prefix])[0] if prefix else np.empty(0, np.int64) for prefix, _, _ in WORDINGS]
     after = [encode([suffix])[0] if suffix else np.empty(0, np.int64) for _, suffix, _ in WORDINGS]
     return SupervisedMixture(sentences, [row["label"] for row in rows], before, after, targets)

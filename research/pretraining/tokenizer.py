@@ -1,4 +1,6 @@
-"""A SentencePiece vocabulary laid out as T5's: pad 0, eos 1, unk 2, no bos, sentinels counted down from the end."""
+"""A SentencePiece vocabulary laid out as T5's: pad 0, eos 1, unk 2, no bos, sentinels counted down from the
+end.
+"""
 
 import io
 from pathlib import Path
@@ -39,7 +41,10 @@ def train_sentencepiece(texts: list[str], size: int, seed: int) -> bytes:
         )
     except RuntimeError as error:  # SentencePiece names every failure so
         reason = str(error).rpartition("] ")[2]
-        raise DataError(f"no vocabulary of {size} pieces can be made of {len(texts)} passages ({reason}); give more text or a smaller size") from error
+        raise DataError(
+            f"no vocabulary of {size} pieces can be made of {len(texts)} passages ({reason}); give "
+            "more text or a smaller size"
+        ) from error
     return model.getvalue()
 
 

@@ -1,5 +1,6 @@
-"""Prompts side by side: one row of readings each, and means with intervals over the prompts of a group, such as the seeds of one
-initialization. One prompt gives no interval, and nothing should be concluded from it."""
+"""Prompts side by side: one row of readings each, and means with intervals over the prompts of a group, such
+as the seeds of one initialization. One prompt gives no interval, and nothing should be concluded from it.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
@@ -42,7 +43,9 @@ class ComparedPrompt:
     significant_share: float
     """0…1, share of positions that lie among words that belong together, significant at FDR 5 %"""
     label_persistence: float
-    """0…1, share of label-initialized positions whose own label is still the nearest label and among the 10 nearest rows"""
+    """0…1, share of label-initialized positions whose own label is still the nearest label and among the 10
+    nearest rows
+    """
     own_label_rank: float
     """median rank of their own label at label-initialized positions, from 1, smaller is closer"""
     dispersion: float
@@ -68,7 +71,9 @@ class Comparison(Result):
 
     @cached_property
     def conclusion(self) -> str:
-        """What to conclude, in one sentence: which group is better, that none is by more than a margin, or that these prompts cannot tell."""
+        """What to conclude, in one sentence: which group is better, that none is by more than a margin, or
+        that these prompts cannot tell.
+        """
         from explorer.analysis.compare.differences import in_words
 
         return in_words(self)
@@ -86,14 +91,16 @@ class Comparison(Result):
 
     @cached_property
     def _frame(self) -> pd.DataFrame:
-        frame = pd.DataFrame([{field.name: getattr(row, field.name) for field in fields(row)} for row in self.rows])
+        frame = pd.DataFrame(
+            [{field.name: getattr(row, field.name) for field in fields(row)} for row in self.rows]
+        )
         return frame.astype({"seed": "Int64"})
 
     def summary(self) -> pd.DataFrame:
         """Per group and measure: group, measure, n, mean, low, high.
 
-        n counts the prompts that have the measure. low and high are the 95 % t interval of the mean over prompts: nan for one prompt, and wide for a
-        handful, as it should be; cut to what the measure can be.
+        n counts the prompts that have the measure. low and high are the 95 % t interval of the mean over
+        prompts: nan for one prompt, and wide for a handful, as it should be; cut to what the measure can be.
         """
         return self._summary.copy()
 
@@ -105,11 +112,24 @@ class Comparison(Result):
             for measure in MEASURES:
                 values = frame.loc[frame["group"] == group, measure].to_numpy(np.float64)
                 values = values[np.isfinite(values)]
-                rows.append((group, measure, len(values), values.mean() if len(values) else np.nan, *_possible(measure, *t_interval(values))))
+                rows.append(
+                    (
+                        group,
+                        measure,
+                        len(values),
+                        values.mean() if len(values) else np.nan,
+                        *_possible(measure, *t_interval(values)),
+                    )
+                )
         return pd.DataFrame(rows, columns=["group", "measure", "n", "mean", "low", "high"])
 
 
-RANGES = {"coherence": (-1.0, 1.0), "drift_cosine": (-1.0, 1.0), "own_label_rank": (1.0, np.inf), "norm_ratio": (0.0, np.inf)}
+RANGES = {
+    "coherence": (-1.0, 1.0),
+    "drift_cosine": (-1.0, 1.0),
+    "own_label_rank": (1.0, np.inf),
+    "norm_ratio": (0.0, np.inf),
+}
 """what a measure's mean can be, where that is not 0…1"""
 
 
@@ -120,9 +140,11 @@ def _possible(measure: str, low: float, high: float) -> tuple[float, float]:
 
 
 def t_interval(values: np.ndarray) -> tuple[float, float]:
-    """95 % interval of the mean of values [n], Student's t with n − 1 degrees of freedom; nan for fewer than two.
+    """95 % interval of the mean of values [n], Student's t with n − 1 degrees of freedom; nan for fewer than
+    two.
 
-    A percentile bootstrap of three values covers their mean in 75 % of cases where 95 % were asked for, and of five in 84 %.
+    A percentile bootstrap of three values covers their mean in 75 % of cases where 95 % were asked for, and
+    of five in 84 %.
     """
     from scipy.special import stdtrit
 
@@ -144,9 +166,9 @@ def compare(
 ) -> Comparison:
     """Read every prompt and group the readings.
 
-    by: what puts prompts into one group; one that does not record it is in the group `unknown`. All prompts share the nulls.
-    read: has the readings of a prompt with these settings, where they may be known already. Raises ExplorerError for no prompts or an unknown
-    grouping, PromptError for a prompt of another width.
+    by: what puts prompts into one group; one that does not record it is in the group `unknown`. All prompts
+    share the nulls. read: has the readings of a prompt with these settings, where they may be known already.
+    Raises ExplorerError for no prompts or an unknown grouping, PromptError for a prompt of another width.
     """
     if by not in GROUPINGS:
         raise ExplorerError(f"found the grouping {by!r}; expected one of {', '.join(GROUPINGS)}")
@@ -156,7 +178,13 @@ def compare(
     for number, prompt in enumerate(prompts, start=1):
         if progress is not None:
             progress(f"reading {prompt.name} ({number} of {len(prompts)})")
-        rows.append(_row(prompt, _group(prompt, by), *(_read(prompt, vocabulary, k, nulls, seed) if read is None else read(prompt))))
+        rows.append(
+            _row(
+                prompt,
+                _group(prompt, by),
+                *(_read(prompt, vocabulary, k, nulls, seed) if read is None else read(prompt)),
+            )
+        )
     return Comparison(tuple(rows), by, seed)
 
 
@@ -171,7 +199,9 @@ def _read(prompt: SoftPrompt, vocabulary: Vocabulary, k: int, nulls: int, seed: 
     return read_clusters(prompt, vocabulary, k, nulls, seed), labels, read_norms(prompt, vocabulary)
 
 
-def _row(prompt: SoftPrompt, group: str, clusters: Clusters, labels: LabelReading | None, norms: Norms) -> ComparedPrompt:
+def _row(
+    prompt: SoftPrompt, group: str, clusters: Clusters, labels: LabelReading | None, norms: Norms
+) -> ComparedPrompt:
     origin = prompt.origin
     persistence, rank = (float("nan"), float("nan")) if labels is None else _own_labels(labels)
     return ComparedPrompt(
@@ -192,12 +222,16 @@ def _row(prompt: SoftPrompt, group: str, clusters: Clusters, labels: LabelReadin
 
 
 def _own_labels(labels: LabelReading) -> tuple[float, float]:
-    """Share of label-initialized positions that kept their label, and the median rank of it; nan where there are none."""
+    """Share of label-initialized positions that kept their label, and the median rank of it; nan where there
+    are none.
+    """
     if not labels.persistence:
         return float("nan"), float("nan")
     ranks = [one.rank for one in labels.persistence if one.rank is not None]
     kept = [
-        one.rank is not None and one.rank <= PERSISTS_WITHIN and labels.similarity[one.position].argmax() == labels.labels.index(one.label)
+        one.rank is not None
+        and one.rank <= PERSISTS_WITHIN
+        and labels.similarity[one.position].argmax() == labels.labels.index(one.label)
         for one in labels.persistence
     ]
     return float(np.mean(kept)), float(np.median(ranks)) if ranks else float("nan")

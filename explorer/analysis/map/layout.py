@@ -1,8 +1,9 @@
 """UMAP's last step: stochastic gradient descent that lays a graph of neighbors out in the plane.
 
-The steps are those of McInnes, Healy and Melville 2018 (§3.2, algorithm 5). What differs from umap-learn's own loop is how they are computed: both
-forces are looked up in tables over the squared distance, and the draws that push a point away are taken from one place of that point, so that
-none waits for the one before. `benchmarks/map.py` prints time and quality beside umap-learn.
+The steps are those of McInnes, Healy and Melville 2018 (§3.2, algorithm 5). What differs from umap-learn's
+own loop is how they are computed: both forces are looked up in tables over the squared distance, and the
+draws that push a point away are taken from one place of that point, so that none waits for the one before.
+`benchmarks/map.py` prints time and quality beside umap-learn.
 """
 
 from collections.abc import Callable
@@ -20,14 +21,19 @@ PUSHES = 5
 FARTHEST = 4.0
 """a step's longest part along one axis, before the learning rate"""
 SMALLEST_POWER, LARGEST_POWER, BINS_A_POWER = -24, 20, 7
-"""the tables' range of squared distances as powers of two, and the binary digits of a bin within a power: forces within 0.8 %"""
+"""the tables' range of squared distances as powers of two, and the binary digits of a bin within a power:
+forces within 0.8 %
+"""
 
 
-def lay_out(graph: "spmatrix", start: np.ndarray, a: float, b: float, seed: int, epochs: int = EPOCHS) -> np.ndarray:
+def lay_out(
+    graph: "spmatrix", start: np.ndarray, a: float, b: float, seed: int, epochs: int = EPOCHS
+) -> np.ndarray:
     """Places [N, 2] float32 of a graph's points; the same seed gives the same places.
 
-    graph: [N, N] symmetric, weights above 0. start: [N, 2]. a, b: of the curve 1 / (1 + a d^2b) that memberships in the plane follow.
-    An edge is followed in that share of the epochs which its weight is of the largest; the learning rate falls from 1 to 0.
+    graph: [N, N] symmetric, weights above 0. start: [N, 2]. a, b: of the curve 1 / (1 + a d^2b) that
+    memberships in the plane follow. An edge is followed in that share of the epochs which its weight is of
+    the largest; the learning rate falls from 1 to 0.
     """
     edges = graph.tocoo()
     rate = (edges.data / edges.data.max()).astype(np.float32)
@@ -45,17 +51,34 @@ def _compiled() -> Callable[..., None]:
 
 
 def forces(a: float, b: float) -> tuple[np.ndarray, np.ndarray]:
-    """What the difference of two points is multiplied by, pulling along an edge and pushing apart, in every bin of squared distance."""
+    """What the difference of two points is multiplied by, pulling along an edge and pushing apart, in every
+    bin of squared distance.
+    """
     count = (LARGEST_POWER - SMALLEST_POWER) << BINS_A_POWER
     first = (127 + SMALLEST_POWER) << BINS_A_POWER
-    middles = ((np.arange(first, first + count, dtype=np.int32) << (23 - BINS_A_POWER)) + (1 << (22 - BINS_A_POWER))).view(np.float32)
+    middles = (
+        (np.arange(first, first + count, dtype=np.int32) << (23 - BINS_A_POWER)) + (1 << (22 - BINS_A_POWER))
+    ).view(np.float32)
     squared = middles.astype(np.float64)
     power = squared**b
-    return (-2 * a * b * power / (squared * (1 + a * power))).astype(np.float32), (2 * b / ((0.001 + squared) * (1 + a * power))).astype(np.float32)
+    return (-2 * a * b * power / (squared * (1 + a * power))).astype(np.float32), (
+        2 * b / ((0.001 + squared) * (1 + a * power))
+    ).astype(np.float32)
 
 
-def _descend(xy: np.ndarray, heads: np.ndarray, tails: np.ndarray, rate: np.ndarray, pull: np.ndarray, push: np.ndarray, epochs: int, seed: int) -> None:
-    """Move the points [N, 2] in place. The bin of a squared distance is the head of its own bits: exponent and first digits of the mantissa."""
+def _descend(
+    xy: np.ndarray,
+    heads: np.ndarray,
+    tails: np.ndarray,
+    rate: np.ndarray,
+    pull: np.ndarray,
+    push: np.ndarray,
+    epochs: int,
+    seed: int,
+) -> None:
+    """Move the points [N, 2] in place. The bin of a squared distance is the head of its own bits: exponent
+    and first digits of the mantissa.
+    """
     shift: Any = 23 - BINS_A_POWER  # numba types it
     first, last = (127 + SMALLEST_POWER) << BINS_A_POWER, len(pull) - 1
     far, near = np.float32(FARTHEST), np.float32(-FARTHEST)
@@ -75,12 +98,16 @@ def _descend(xy: np.ndarray, heads: np.ndarray, tails: np.ndarray, rate: np.ndar
             xy[tail, 1] -= up
             across, up = np.float32(0), np.float32(0)
             for _ in range(PUSHES):
-                state = state * np.uint64(6364136223846793005) + np.uint64(1442695040888963407)  # Knuth's linear congruential generator
+                state = state * np.uint64(6364136223846793005) + np.uint64(
+                    1442695040888963407
+                )  # Knuth's linear congruential generator
                 other = np.int64(((state >> np.uint64(33)) * points) >> np.uint64(31))
                 if other == head:
                     continue
                 dx, dy = x - xy[other, 0], y - xy[other, 1]
-                force = push[min(max((np.float32(dx * dx + dy * dy).view(np.int32) >> shift) - first, 0), last)]
+                force = push[
+                    min(max((np.float32(dx * dx + dy * dy).view(np.int32) >> shift) - first, 0), last)
+                ]
                 across += min(far, max(near, force * dx))
                 up += min(far, max(near, force * dy))
             xy[head, 0], xy[head, 1] = x + step * across, y + step * up

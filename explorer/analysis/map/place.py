@@ -15,14 +15,16 @@ from explorer.errors import ExplorerError, PromptError
 from explorer.prompt import SoftPrompt, Vectors
 from explorer.results import Result
 from explorer.vocabulary import Vocabulary
-from explorer.wording import count, zeros_said
+from explorer.words.wording import count, zeros_said
 
 SAME_DIRECTION = 1e-6
 """cosine distance at which a vector counts as a row itself and is given that row's place"""
 QUERIES_AT_ONCE = 64
 """vectors whose distances to all of the map are in memory together"""
 REACH, SHIFTS = 0.3, 10
-"""how far a neighbor's pull reaches, in the map's unit (UMAP lets points lie 0.1 apart), and the steps of mean shift"""
+"""how far a neighbor's pull reaches, in the map's unit (UMAP lets points lie 0.1 apart), and the steps of
+mean shift
+"""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -32,20 +34,26 @@ class Places:
     xy: np.ndarray
     """[Q, 2] float32; nan for a vector of zeros, which lies nowhere"""
     trust: np.ndarray
-    """[Q] float32, 0…1, higher is better: the share of a vector's nearest rows that are also its nearest on the map; nan for zeros"""
+    """[Q] float32, 0…1, higher is better: the share of a vector's nearest rows that are also its nearest on
+    the map; nan for zeros
+    """
 
 
 def place(vectors: Vectors, vocabulary: Vocabulary, vocabulary_map: VocabularyMap) -> Places:
-    """Places of new vectors [Q, H], or of a prompt: where their exact nearest rows, weighted by UMAP's fuzzy memberships, lie most densely.
+    """Places of new vectors [Q, H], or of a prompt: where their exact nearest rows, weighted by UMAP's fuzzy
+    memberships, lie most densely.
 
-    Their mean would lie in the void where they are on several islands. `benchmarks/map.py` prints how many of its true neighbors a token is
-    put near to, beside `umap.transform`. A vector in the direction of a row gets that row's place, as in UMAP's own transform. Distances and trust use
-    `n_neighbors` rows. Raises PromptError when the widths differ and ExplorerError for a map of another vocabulary.
+    Their mean would lie in the void where they are on several islands. `benchmarks/map.py` prints how many of
+    its true neighbors a token is put near to, beside `umap.transform`. A vector in the direction of a row
+    gets that row's place, as in UMAP's own transform. Distances and trust use `n_neighbors` rows. Raises
+    PromptError when the widths differ and ExplorerError for a map of another vocabulary.
     """
     vectors = np.asarray(vectors, np.float32)
     vocabulary.check_width(vectors, "vectors")
     if not vocabulary_map.belongs_to(vocabulary):
-        raise ExplorerError(f"the map belongs to another vocabulary than {vocabulary.name}; load or fit the map of this one")
+        raise ExplorerError(
+            f"the map belongs to another vocabulary than {vocabulary.name}; load or fit the map of this one"
+        )
     distances, found = _nearest_on_map(unit(vectors), vocabulary, vocabulary_map)
     weights = memberships(distances)
     hit = distances[:, 0] <= SAME_DIRECTION
@@ -56,8 +64,12 @@ def place(vectors: Vectors, vocabulary: Vocabulary, vocabulary_map: VocabularyMa
     return Places(xy, trust)
 
 
-def _nearest_on_map(vectors: np.ndarray, vocabulary: Vocabulary, vocabulary_map: VocabularyMap) -> tuple[np.ndarray, np.ndarray]:
-    """Cosine distances [Q, k] of unit vectors to the nearest rows on the map, 0…2, ascending, and the map's numbers [Q, k] of these; exact."""
+def _nearest_on_map(
+    vectors: np.ndarray, vocabulary: Vocabulary, vocabulary_map: VocabularyMap
+) -> tuple[np.ndarray, np.ndarray]:
+    """Cosine distances [Q, k] of unit vectors to the nearest rows on the map, 0…2, ascending, and the map's
+    numbers [Q, k] of these; exact.
+    """
     ids, searchable = vocabulary_map.token_ids, vocabulary.searchable_ids
     k, index = min(vocabulary_map.n_neighbors, len(ids)), cosine_index(vocabulary)
     off_map = len(searchable) - len(ids)  # duplicates of rows that are on it
@@ -70,9 +82,11 @@ def _nearest_on_map(vectors: np.ndarray, vocabulary: Vocabulary, vocabulary_map:
 
 
 def memberships(distances: np.ndarray) -> np.ndarray:
-    """UMAP's fuzzy memberships of each vector's k nearest rows, from ascending distances [Q, k]: [Q, k] float64, the first is 1.
+    """UMAP's fuzzy memberships of each vector's k nearest rows, from ascending distances [Q, k]: [Q, k]
+    float64, the first is 1.
 
-    w = exp(−(d − ρ) / σ), ρ the distance to the nearest, σ such that they sum to log2(k) (`smooth_knn_dist` of McInnes et al.).
+    w = exp(−(d − ρ) / σ), ρ the distance to the nearest, σ such that they sum to log2(k) (`smooth_knn_dist`
+    of McInnes et al.).
     """
     distances = distances.astype(np.float64)
     beyond, k = distances - distances[:, :1], distances.shape[1]
@@ -87,9 +101,11 @@ def memberships(distances: np.ndarray) -> np.ndarray:
 def _densest(places: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """The mode of weighted places [Q, k, 2] under the kernel 1 / (1 + (d / REACH)²): [Q, 2].
 
-    From the densest of the places themselves by mean shift (Comaniciu and Meer 2002), each step of which climbs.
+    From the densest of the places themselves by mean shift (Comaniciu and Meer 2002), each step of which
+    climbs.
     """
-    # not scikit-learn's MeanShift: it takes no weights, has a flat kernel and one set of points a call, not one a query
+    # not scikit-learn's MeanShift: it takes no weights, has a flat kernel and one set of points a call, not
+    # one a query
     between = np.square(places[:, :, None] - places[:, None]).sum(axis=-1)
     density = np.einsum("qk,qck->qc", weights, 1 / (1 + between / REACH**2))
     xy = np.take_along_axis(places, density.argmax(axis=1)[:, None, None], 1)[:, 0]
@@ -105,8 +121,12 @@ def _trust(xy: np.ndarray, found: np.ndarray, map_xy: np.ndarray) -> np.ndarray:
     nearest = np.empty_like(found)
     for start in range(0, len(xy), QUERIES_AT_ONCE):
         block = slice(start, start + QUERIES_AT_ONCE)
-        nearest[block] = np.argpartition(np.square(xy[block, None] - map_xy).sum(axis=-1), found.shape[1] - 1)[:, : found.shape[1]]
-    return np.array([np.isin(true, drawn).mean() for true, drawn in zip(found, nearest, strict=True)], np.float32)
+        nearest[block] = np.argpartition(
+            np.square(xy[block, None] - map_xy).sum(axis=-1), found.shape[1] - 1
+        )[:, : found.shape[1]]
+    return np.array(
+        [np.isin(true, drawn).mean() for true, drawn in zip(found, nearest, strict=True)], np.float32
+    )
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -125,11 +145,14 @@ class Placement(Result):
     trust: np.ndarray
     """[Q] float32, 0…1, see Places"""
     groups: tuple[tuple[str, ...], ...] = ()
-    """[Q] the words that belong together and that a token lies among, where that is significant (see analysis.clusters), else none; empty for
-    what was not tested"""
+    """[Q] the words that belong together and that a token lies among, where that is significant (see
+    analysis.clusters), else none; empty for what was not tested
+    """
 
     def group(self, point: int) -> str:
-        """The words a point lies among, with commas; empty where that is not significant or was not tested."""
+        """The words a point lies among, with commas; empty where that is not significant or was not
+        tested.
+        """
         return ", ".join(self.groups[point]) if self.groups else ""
 
     def to_frame(self) -> pd.DataFrame:
@@ -154,25 +177,34 @@ def place_prompt(prompt: SoftPrompt, vocabulary: Vocabulary, vocabulary_map: Voc
     places = place(prompt.vectors, vocabulary, vocabulary_map)
     nearest, _ = search(prompt.vectors, vocabulary, 1)
     zero = directionless(prompt.vectors)
-    names = tuple("" if nowhere else vocabulary.pieces[token_id] for token_id, nowhere in zip(nearest[:, 0], zero, strict=True))
+    names = tuple(
+        "" if nowhere else vocabulary.pieces[token_id]
+        for token_id, nowhere in zip(nearest[:, 0], zero, strict=True)
+    )
     return Placement(prompt.name, "prompt", names, np.arange(prompt.length), places.xy, places.trust)
 
 
 def place_initial(prompt: SoftPrompt, vocabulary: Vocabulary, vocabulary_map: VocabularyMap) -> Placement:
-    """The tokens of a prompt as they were at its first saved step. Raises PromptError without saved steps, and as `place`."""
+    """The tokens of a prompt as they were at its first saved step. Raises PromptError without saved steps,
+    and as `place`.
+    """
     placed = place_prompt(prompt.at(0), vocabulary, vocabulary_map)
     return replace(placed, prompt=prompt.name, kind="initial")
 
 
 def place_labels(labels: Sequence[str], vocabulary: Vocabulary, vocabulary_map: VocabularyMap) -> Placement:
-    """Class labels on the map, each the mean of its pieces. Raises DataError for a string, PromptError for a label without a piece, and as `place`."""
+    """Class labels on the map, each the mean of its pieces. Raises DataError for a string, PromptError for a
+    label without a piece, and as `place`.
+    """
     if not (labels := as_list(labels, "labels")):
         raise PromptError("no labels to place on the map; expected at least one")
     places = place(np.stack([vocabulary.text_vector(label) for label in labels]), vocabulary, vocabulary_map)
     return Placement("", "label", labels, np.arange(len(labels)), places.xy, places.trust)
 
 
-def place_trajectory(prompt: SoftPrompt, vocabulary: Vocabulary, vocabulary_map: VocabularyMap) -> tuple[np.ndarray, np.ndarray]:
+def place_trajectory(
+    prompt: SoftPrompt, vocabulary: Vocabulary, vocabulary_map: VocabularyMap
+) -> tuple[np.ndarray, np.ndarray]:
     """Where a prompt's tokens were at its saved training steps: steps [S] int64 and places [S, P, 2] float32.
 
     Raises PromptError for a prompt without a trajectory, and as `place`.
@@ -194,17 +226,27 @@ class MapReading(Result):
 
     @property
     def conclusion(self) -> str:
-        """What to conclude, in one sentence: how far the places can be trusted, and how many tokens lie in a group that is no work of the map."""
+        """What to conclude, in one sentence: how far the places can be trusted, and how many tokens lie in a
+        group that is no work of the map.
+        """
         tokens = [placement for placement in self.placements if placement.kind == "prompt"]
         trust = np.concatenate([placement.trust for placement in tokens]) if tokens else np.zeros(0)
         if not len(trust) or np.isnan(trust).all():
             return "No token lies on the map."
-        grouped = sum(bool(placement.group(point)) for placement in tokens for point in range(len(placement.xy)))
-        kept = f"the map keeps {np.nanmean(trust):.0%} of a token's nearest pieces near to it, so look at it, but do not take it for evidence"
+        grouped = sum(
+            bool(placement.group(point)) for placement in tokens for point in range(len(placement.xy))
+        )
+        kept = (
+            f"the map keeps {np.nanmean(trust):.0%} of a token's nearest pieces near to it, so look at "
+            "it, but do not take it for evidence"
+        )
         without = zeros_said(int(np.isnan(trust).sum()), "no place")
         if not any(placement.groups for placement in tokens):
             return f"{kept[0].upper()}{kept[1:]}{without}."
-        lie = f"{grouped} of {count(len(trust), 'token')} {'lies' if 1 in (grouped, len(trust)) else 'lie'} among words that belong together"
+        lie = (
+            f"{grouped} of {count(len(trust), 'token')} "
+            f"{'lies' if 1 in (grouped, len(trust)) else 'lie'} among words that belong together"
+        )
         return f"{lie} (tested in the embedding space, not on the map); {kept}{without}."
 
     def to_frame(self) -> pd.DataFrame:

@@ -6,13 +6,16 @@ import streamlit as st
 from explorer.dashboard import cache, charts, choice, focus, tables, view
 from explorer.dashboard.access import read_only
 from explorer.dashboard.markdown import model_name, safe
-from explorer.dashboard.panels import asking, selection
+from explorer.dashboard.panels import ask_model, selection
 from explorer.figures import center, map_figure, map_legend, point_at, view_buttons, whole
-from explorer.pieces import readable
-from explorer.wording import count
+from explorer.words.pieces import readable
+from explorer.words.wording import count
 
 DOTS = 10  # neighbors of a token that are drawn, whatever k is in the panel
-HIGH, BUTTONS = 750, 40  # pixels of the map and of the panel beside it, and of the strip of buttons above the map
+HIGH, BUTTONS = (
+    750,
+    40,
+)  # pixels of the map and of the panel beside it, and of the strip of buttons above the map
 
 st.title("Map", anchor=False)
 session = choice.session()
@@ -23,8 +26,13 @@ with st.container(horizontal=True, gap="medium", vertical_alignment="center"):
     before = st.toggle("Before training", key="before", bind="query-params")
     paths = st.toggle("Training paths", key="paths", bind="query-params")
     told = st.toggle("Landmarks", True, key="landmarks", bind="query-params")
-    named = st.toggle("All names", key="names", bind="query-params", help="Name and click every word of the vocabulary; the figure doubles in size")
-    text = "" if read_only() else asking.text()
+    named = st.toggle(
+        "All names",
+        key="names",
+        bind="query-params",
+        help="Name and click every word of the vocabulary; the figure doubles in size",
+    )
+    text = "" if read_only() else ask_model.text()
 left, right = st.columns([0.765, 0.235], gap="small")
 panel = right.container(height=HIGH, border=True, key="map-panel")
 with panel:
@@ -35,21 +43,35 @@ with panel:
 with waiting:
     places = cache.reading("Placing the prompts on the map", session.map, paths, before)
     close = cache.reading("Searching the neighbors", session.change(k=DOTS).neighbors) if near else ()
-    rests = asking.answers(session, text)
+    rests = ask_model.answers(session, text)
 verdict.markdown(f"**{safe(places.conclusion)}**")
 
 start, at = center(places.map), selection.place_of(found, places.map)
 if at is not None:
     selection.keep_in_view(found, at, start)
 position = focus.position(prompt)
-content = (vocabulary.fingerprint, session.prompts, session.all_labels, near, before, paths, told, named, by, found, tuple(rests.values()))
+content = (
+    vocabulary.fingerprint,
+    session.prompts,
+    session.all_labels,
+    near,
+    before,
+    paths,
+    told,
+    named,
+    by,
+    found,
+    tuple(rests.values()),
+)
 seen = view.settle("map", content, None if position is None else (prompt.name, position))
 figure = map_figure(
     places.map,
     vocabulary,
     places.placements,
     trajectories=places.paths,
-    groups={one.name: one.origin.initialization or "not recorded" for one in session.prompts} if by == "initialization" else None,
+    groups={one.name: one.origin.initialization or "not recorded" for one in session.prompts}
+    if by == "initialization"
+    else None,
     neighbors=close,
     name_vocabulary=named,
     weights={name: np.abs(one.leave_one_out) for name, one in rests.items()},
@@ -63,31 +85,67 @@ if at is not None and found is not None:
     point_at(figure, at, readable(vocabulary.pieces[found]))
 charts.show(map_legend(figure), "map-legend", legend, buttons=False)
 view_buttons(figure, {"Center": start, "Whole map": whole(places.map, places.placements)}, seen.drag)
-figure.update_layout(height=HIGH, title_text="", showlegend=False, margin={"l": 0, "r": 0, "t": BUTTONS, "b": 0})
+figure.update_layout(
+    height=HIGH, title_text="", showlegend=False, margin={"l": 0, "r": 0, "t": BUTTONS, "b": 0}
+)
 with left:
     view.draw(figure, "map", seen)
 with panel:
     selection.details(session, found, places)
 
-far = sum(int(((one.xy < start[0]) | (one.xy > start[1])).any(axis=1).sum()) for one in places.placements if one.kind == "prompt")
+far = sum(
+    int(((one.xy < start[0]) | (one.xy > start[1])).any(axis=1).sum())
+    for one in places.placements
+    if one.kind == "prompt"
+)
 untraced = [one.name for one in session.prompts if one.trajectory is None] if before or paths else []
 said = [
     f"{count(far, 'token')} on far islands: press *Whole map*." if far else "",
     f"No saved training steps: {safe(', '.join(untraced))}." if untraced else "",
 ]
-st.caption(" ".join(filter(None, ["UMAP is for looking, not for evidence: it keeps neighborhoods, not distances. Scroll to zoom, drag to move.", *said])))
+st.caption(
+    " ".join(
+        filter(
+            None,
+            [
+                (
+                    "UMAP is for looking, not for evidence: it keeps neighborhoods, not distances. "
+                    "Scroll to zoom, drag to move."
+                ),
+                *said,
+            ],
+        )
+    )
+)
 frame = places.to_frame()
 with st.expander("How this is computed", icon=":material/functions:"):
     tokens = frame[frame["kind"] == "prompt"]
     st.markdown(
-        f"UMAP of {len(places.map.token_ids):,} pieces of {model_name(vocabulary.name)} (cosine, {places.map.n_neighbors} neighbors, minimum distance "
-        f"{places.map.min_dist}, seed {places.map.seed}), fitted once per model. A token is placed where its nearest pieces lie most densely. *Trust* is the "
-        f"share of a token's nearest pieces that are also near it on the map: {tokens['trust'].mean():.0%} on average here, {tokens['trust'].min():.0%} at "
-        "worst; low trust is drawn faint. Neighbors are the {DOTS} nearest pieces of every token, hollow marks and lines show where tokens began and went, "
-        "landmarks are frequent words. A ring marks a token among words that belong together, tested in the original space (page Clusters); the "
-        "outline goes round those of the words that lie together on the map too. Every number is computed in the original space."
+        (
+            f"UMAP of {len(places.map.token_ids):,} pieces of {model_name(vocabulary.name)} (cosine, "
+            f"{places.map.n_neighbors} neighbors, minimum distance "
+            f"{places.map.min_dist}, seed {places.map.seed}), fitted once per model. A token is placed "
+            "where its nearest pieces lie most densely. *Trust* is the "
+            "share of a token's nearest pieces that are also near it on the map: "
+            f"{tokens['trust'].mean():.0%} on average here, {tokens['trust'].min():.0%} at "
+            "worst; low trust is drawn faint. Neighbors are the {DOTS} nearest pieces of every token, "
+            "hollow marks and lines show where tokens began and went, "
+            "landmarks are frequent words. A ring marks a token among words that belong together, tested "
+            "in the original space (page Clusters); the "
+            "outline goes round those of the words that lie together on the map too. Every number is "
+            "computed in the original space."
+        )
     )
 tables.heading("Places on the map", frame, *(one.name for one in session.prompts[:3]), "map")
-readable_names = [name if kind == "label" else readable(name) for name, kind in zip(frame["name"], frame["kind"], strict=True)]
+readable_names = [
+    name if kind == "label" else readable(name)
+    for name, kind in zip(frame["name"], frame["kind"], strict=True)
+]
 columns = ["prompt", "kind", "position", "name", "group", "trust"]
-tables.show(frame.assign(name=readable_names), "map-table", columns, more={"name": "Nearest piece or label", "group": "Lies among"}, height=300)
+tables.show(
+    frame.assign(name=readable_names),
+    "map-table",
+    columns,
+    more={"name": "Nearest piece or label", "group": "Lies among"},
+    height=300,
+)

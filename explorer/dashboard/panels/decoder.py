@@ -14,8 +14,12 @@ LONGEST, MOST = 300, 8
 
 
 def show(session: Session) -> None:
-    """The first pieces that the decoder writes more often with each prompt than without, and how likely class labels are among them."""
-    typed = st.text_area("Texts behind the prompt, one a line", "\n".join(NEUTRAL), max_chars=LONGEST, height=120, key="behind")
+    """The first pieces that the decoder writes more often with each prompt than without, and how likely class
+    labels are among them.
+    """
+    typed = st.text_area(
+        "Texts behind the prompt, one a line", "\n".join(NEUTRAL), max_chars=LONGEST, height=120, key="behind"
+    )
     texts = tuple(line.strip() for line in typed.splitlines() if line.strip())[:MOST]
     if not texts:
         st.warning("There is no text; type at least one line.", icon=":material/edit:")
@@ -31,11 +35,19 @@ def show(session: Session) -> None:
     ]
     if len(found) == 1:
         st.markdown(f"**{safe(found[0].conclusion)}**")
-    more = {"first pieces": st.column_config.TextColumn("Begins more often with", width="large"), "read": st.column_config.TextColumn("Read")}
+    more = {
+        "first pieces": st.column_config.TextColumn("Begins more often with", width="large"),
+        "read": st.column_config.TextColumn("Read"),
+    }
     more["divergence"] = st.column_config.NumberColumn("Divergence", format="%.2f")
-    tables.show(pd.DataFrame(rows, columns=["prompt", "read", "first pieces", "divergence"]), "decoder-table", more=more)
+    tables.show(
+        pd.DataFrame(rows, columns=["prompt", "read", "first pieces", "divergence"]),
+        "decoder-table",
+        more=more,
+    )
     st.caption(
-        "Pieces that the decoder writes first, more often with the prompt than without: alone, in a gap (<extra_id_0>, which a T5 fills), and before texts, "
+        "Pieces that the decoder writes first, more often with the prompt than without: alone, in a "
+        "gap (<extra_id_0>, which a T5 fills), and before texts, "
         "whose figures are averaged. Ranked by √p · (log p − log q). Divergence: KL from no prompt, in nats."
     )
     if session.verbalizes:
@@ -51,20 +63,35 @@ def _meanings(session: Session) -> None:
     for one in found:
         st.markdown(f"**{safe(f'{one.prompt}: {one.conclusion}')}**")
     rows = [
-        (one.prompt, position, ", ".join(words[:3]), one.divergence[position], one.p[position], one.q[position])
+        (
+            one.prompt,
+            position,
+            ", ".join(words[:3]),
+            one.divergence[position],
+            one.p[position],
+            one.q[position],
+        )
         for one in found
         for position, words in enumerate(one.words())
     ]
     frame = pd.DataFrame(rows, columns=["prompt", "position", "taken for", "divergence", "p", "q"])
-    more = {"taken for": st.column_config.TextColumn("Taken for", width="large"), "divergence": st.column_config.NumberColumn("Divergence", format="%.2f")}
+    more = {
+        "taken for": st.column_config.TextColumn("Taken for", width="large"),
+        "divergence": st.column_config.NumberColumn("Divergence", format="%.2f"),
+    }
     tables.show(frame, "verbalization-table", more=more)
     st.caption(
-        "Each token stands in a sentence that repeats words (cat -> cat, river -> river, …), and the model writes the next word. Divergence: KL from its mean "
-        "answer to random vectors, in nats; p and q: against other random vectors of the vocabulary's Gaussian. Real words in the same place show whether the "
+        "Each token stands in a sentence that repeats words (cat -> cat, river -> river, …), and the "
+        "model writes the next word. Divergence: KL from its mean "
+        "answer to random vectors, in nats; p and q: against other random vectors of the "
+        "vocabulary's Gaussian. Real words in the same place show whether the "
         "sentence works with this model."
     )
     for one in found:
-        st.markdown(f"{safe(one.prompt)}, asked as a whole: *{safe(one.said) or '(nothing)'}*; without it: *{safe(one.said_without) or '(nothing)'}*")
+        st.markdown(
+            f"{safe(one.prompt)}, asked as a whole: *{safe(one.said) or '(nothing)'}*; without it: "
+            f"*{safe(one.said_without) or '(nothing)'}*"
+        )
 
 
 def _labels(session: Session, texts: tuple[str, ...]) -> None:
@@ -73,10 +100,16 @@ def _labels(session: Session, texts: tuple[str, ...]) -> None:
     st.markdown(f"**{safe(found.conclusion)}**")
     frame = found.to_frame()
     tables.heading("Class labels among first pieces", frame, "label-mass")
-    shown = frame.assign(text=[where(text) for text in frame["text"]]).rename(columns={"without_prompt": "bare"})  # a probability, no share of texts
+    shown = frame.assign(text=[where(text) for text in frame["text"]]).rename(
+        columns={"without_prompt": "bare"}
+    )  # a probability, no share of texts
     names = {"text": "Read", "labels": "Labels", "prompts": "Prompts"}
     figures = {"own": "Own labels", "others": "Other tasks'", "bare": "No prompt"}
     more = {name: st.column_config.TextColumn(title) for name, title in names.items()}
     more |= {name: st.column_config.NumberColumn(title, format="%.3f") for name, title in figures.items()}
-    more["p"] = st.column_config.NumberColumn("p", format="%.4f", help="Share of ways to exchange the prompts' tasks that give as large a difference")
+    more["p"] = st.column_config.NumberColumn(
+        "p",
+        format="%.4f",
+        help="Share of ways to exchange the prompts' tasks that give as large a difference",
+    )
     tables.show(shown, "label-mass-table", more=more)

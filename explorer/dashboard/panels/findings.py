@@ -33,20 +33,34 @@ def _card(one: Finding) -> None:
         known = {"before training": one.start, "no prompt": one.without_prompt}
         told = ", ".join(f"{name} {share:.1%}" for name, share in known.items() if share is not None)
         st.markdown(f":small[{told}]")
-    st.markdown(f"{one.grouped_in_words}: {' '.join(map(_chip, one.words))}" if one.words else f"{one.grouped_in_words}.")
+    st.markdown(
+        f"{one.grouped_in_words}: {' '.join(map(_chip, one.words))}"
+        if one.words
+        else f"{one.grouped_in_words}."
+    )
 
 
 def _chip(near: NearWord) -> str:
     """A word, the stronger the surer: significant and near, significant, neither."""
-    look = ("blue-badge" if near.cosine >= STRONG else "blue-background") if near.grouped else "gray-background"
+    look = (
+        ("blue-badge" if near.cosine >= STRONG else "blue-background") if near.grouped else "gray-background"
+    )
     return f":{look}[{safe(near.word)}]"
 
 
 def small_map(session: Session) -> None:
-    """The map of the prompts, to look at; its page has the rest. One that would have to be fitted first waits to be asked for."""
-    if not session.map_is_kept and not st.button("Draw the map", icon=":material/map:", help="Fitted once for this model and then kept; takes some minutes"):
+    """The map of the prompts, to look at; its page has the rest. One that would have to be fitted first waits
+    to be asked for.
+    """
+    if not session.map_is_kept and not st.button(
+        "Draw the map",
+        icon=":material/map:",
+        help="Fitted once for this model and then kept; takes some minutes",
+    ):
         return
     places = cache.reading("Placing the prompts on the map", session.map, False, False)
-    figure = sketched(map_figure(places.map, session.vocabulary, places.placements, told=True, pixels=SMALL), SMALL)
+    figure = sketched(
+        map_figure(places.map, session.vocabulary, places.placements, told=True, pixels=SMALL), SMALL
+    )
     figure.update_layout(height=400, title_text="", dragmode=False)
     charts.show(figure, "small-map", buttons=False)

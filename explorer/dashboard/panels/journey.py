@@ -12,11 +12,11 @@ from explorer.analysis.memo import remembered
 from explorer.analysis.trajectory import first_neighbors
 from explorer.dashboard import cache, charts, focus, tables
 from explorer.figures import accuracy_curve, map_figure, mark_step, point_at, sketched
-from explorer.pieces import readable
 from explorer.prompt import SoftPrompt
 from explorer.report.tables import sources
 from explorer.session import Session
 from explorer.vocabulary import Vocabulary
+from explorer.words.pieces import readable
 
 MAP_HEIGHT = 480
 """pixels"""
@@ -27,10 +27,20 @@ def show(session: Session) -> None:
     saved = np.unique(np.concatenate([prompt.saved.steps for prompt in session.prompts]))
     prompt = focus.prompt(session)
     kept = prompt.origin.step if prompt.origin.step is not None else int(saved[-1])
-    step = st.slider("Training step", int(saved[0]), max(int(saved[-1]), int(saved[0]) + 1), int(kept), key="at", bind="query-params")
+    step = st.slider(
+        "Training step",
+        int(saved[0]),
+        max(int(saved[-1]), int(saved[0]) + 1),
+        int(kept),
+        key="at",
+        bind="query-params",
+    )
     places = cache.reading("Following the tokens on the map", session.map, paths=True)
     left, right = st.columns(2, gap="medium")
-    found = {one.name: cache.reading("Comparing nearest pieces", _nearest, one, session.vocabulary) for one in session.prompts}
+    found = {
+        one.name: cache.reading("Comparing nearest pieces", _nearest, one, session.vocabulary)
+        for one in session.prompts
+    }
     placed = [at_step(places, placement, step, found) for placement in places.placements]
     until = {name: (steps[steps <= step], xy[steps <= step]) for name, (steps, xy) in places.paths.items()}
     drawn = {name: path for name, path in until.items() if len(path[0])}
@@ -39,7 +49,9 @@ def show(session: Session) -> None:
     token = focus.position(prompt)
     if token is not None:
         point_at(figure, placed[session.prompts.index(prompt)].xy[token], f"token {token}")
-    figure.update_layout(height=MAP_HEIGHT, uirevision="training", title_text=f"Where the tokens lie at step {step:,}")
+    figure.update_layout(
+        height=MAP_HEIGHT, uirevision="training", title_text=f"Where the tokens lie at step {step:,}"
+    )
     charts.show(figure, "journey", left)
     with right:
         _words(prompt, step, *found[prompt.name])
@@ -47,8 +59,11 @@ def show(session: Session) -> None:
         charts.show(mark_step(accuracy_curve(session.prompts), step), "curve")
 
 
-def at_step(places: MapReading, placement: Placement, step: int, nearest: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Placement:
-    """A prompt's placement at its last saved step up to `step`, without groups and trust, which are those of the end; others stay as they are.
+def at_step(
+    places: MapReading, placement: Placement, step: int, nearest: Mapping[str, tuple[np.ndarray, np.ndarray]]
+) -> Placement:
+    """A prompt's placement at its last saved step up to `step`, without groups and trust, which are those of
+    the end; others stay as they are.
 
     nearest: by prompt, the nearest pieces [S, P] and their cosines.
     """
@@ -56,7 +71,13 @@ def at_step(places: MapReading, placement: Placement, step: int, nearest: Mappin
         return placement
     steps, xy = places.paths[placement.prompt]
     row = _row(steps, step)
-    return replace(placement, xy=xy[row], names=tuple(nearest[placement.prompt][0][row]), groups=(), trust=np.ones_like(placement.trust))
+    return replace(
+        placement,
+        xy=xy[row],
+        names=tuple(nearest[placement.prompt][0][row]),
+        groups=(),
+        trust=np.ones_like(placement.trust),
+    )
 
 
 def _row(steps: np.ndarray, step: int) -> int:
@@ -78,7 +99,26 @@ def _words(prompt: SoftPrompt, step: int, pieces: np.ndarray, cosine: np.ndarray
     """The nearest word of every token of the prompt in detail, then and at the end."""
     row = _row(np.asarray(prompt.saved.steps), step)
     named = [[readable(piece) if piece else "" for piece in pieces[at]] for at in (row, -1)]
-    frame = pd.DataFrame({"position": range(prompt.length), "source": sources(prompt), "then": named[0], "similarity": cosine[row], "last": named[1]})
+    frame = pd.DataFrame(
+        {
+            "position": range(prompt.length),
+            "source": sources(prompt),
+            "then": named[0],
+            "similarity": cosine[row],
+            "last": named[1],
+        }
+    )
     tables.heading(f"Nearest words at step {prompt.saved.steps[row]:,}", frame, prompt.name, "step", step)
-    more = {"then": st.column_config.TextColumn("Nearest then"), "last": st.column_config.TextColumn("At the last saved step")}
-    tables.tokens(frame, "journey-table", prompt, ["position", "source", "then", "similarity"], more, rest=["last"], height=MAP_HEIGHT - 60)
+    more = {
+        "then": st.column_config.TextColumn("Nearest then"),
+        "last": st.column_config.TextColumn("At the last saved step"),
+    }
+    tables.tokens(
+        frame,
+        "journey-table",
+        prompt,
+        ["position", "source", "then", "similarity"],
+        more,
+        rest=["last"],
+        height=MAP_HEIGHT - 60,
+    )

@@ -16,5 +16,13 @@ def footer(session: Session) -> None:
         return
     for doubt in model.templated(session.template).doubts:
         st.warning(errors.hinted(f"{model.name}: {doubt}", None), icon=":material/help:")
-    left.caption(f"The frozen model takes {model.memory / 2**20:,.0f} MB on {safe(model.device)}, once for all visitors.")
-    right.button("Unload it", on_click=cache.loader().unload, icon=":material/eject:", help="Frees the memory; the next question loads it again.")
+    left.caption(
+        f"The frozen model takes {model.memory / 2**20:,.0f} MB on {safe(model.device)}, once for all "
+        "visitors."
+    )
+    right.button(
+        "Unload it",
+        on_click=cache.loader().unload,
+        icon=":material/eject:",
+        help="Frees the memory; the next question loads it again.",
+    )

@@ -18,21 +18,46 @@ DECISIVE = ("dev_accuracy", "significant_share")
 """what was learned, and whether it reads as words"""
 
 
-def verdict(comparison: Comparison, compared: Session, groups: Mapping[str, str], lengths: Sequence[SoftPrompt], name: tuple[object, ...]) -> None:
+def verdict(
+    comparison: Comparison,
+    compared: Session,
+    groups: Mapping[str, str],
+    lengths: Sequence[SoftPrompt],
+    name: tuple[object, ...],
+) -> None:
     """What the verdict rests on: the two measures that matter, and the tests of every difference."""
     _pictures(comparison, [measure for measure in _recorded(comparison) if measure in DECISIVE])
     tests = differences(comparison)
     if len(tests):
         tables.heading("Group against group", tests, *name, "tests")
         shown = tests.assign(measure=[MEASURE_TITLES[measure][0] for measure in tests["measure"]])
-        few, rest = ["measure", "group_a", "group_b", "difference", "p", "q"], ["n_a", "n_b", "effect", "least_p"]
-        tables.show(shown, "tests-table", few, {"measure": st.column_config.TextColumn("Measure", width=255)}, rest, height=300)
+        few, rest = (
+            ["measure", "group_a", "group_b", "difference", "p", "q"],
+            ["n_a", "n_b", "effect", "least_p"],
+        )
+        tables.show(
+            shown,
+            "tests-table",
+            few,
+            {"measure": st.column_config.TextColumn("Measure", width=255)},
+            rest,
+            height=300,
+        )
         least = tests["least_p"].min()
-        said = "No verdict: a group has one prompt only" if np.isnan(least) else f"With so few prompts no p can be below {least:.3f}"
+        said = (
+            "No verdict: a group has one prompt only"
+            if np.isnan(least)
+            else f"With so few prompts no p can be below {least:.3f}"
+        )
         st.caption(f"{said}.")
     if len({prompt.length for prompt in lengths}) > 1:
         charts.show(length_figure(lengths), "lengths")
-        st.caption(safe(f"All prompts of {lengths[0].origin.task}, of any length: the line is the mean over seeds, small marks are prompts."))
+        st.caption(
+            safe(
+                f"All prompts of {lengths[0].origin.task}, of any length: the line is the mean over "
+                "seeds, small marks are prompts."
+            )
+        )
 
 
 def every(comparison: Comparison, compared: Session, groups: Mapping[str, str]) -> None:
@@ -44,14 +69,25 @@ def every(comparison: Comparison, compared: Session, groups: Mapping[str, str]) 
     summary = comparison.summary()
     tables.heading("Means and intervals", summary, "compare", "summary")
     titled = summary.assign(measure=[MEASURE_TITLES[measure][0] for measure in summary["measure"]])
-    tables.show(titled, "summary-table", more={"measure": st.column_config.TextColumn("Measure", width=260)}, height=300)
+    tables.show(
+        titled,
+        "summary-table",
+        more={"measure": st.column_config.TextColumn("Measure", width=260)},
+        height=300,
+    )
 
 
 def table(rows: pd.DataFrame, name: tuple[object, ...]) -> None:
     """One row a prompt."""
     tables.heading("Every prompt", rows, *name)
     few = ["prompt", "group", "seed", "dev_accuracy", "significant_share", "drift_cosine"]
-    tables.show(rows, "rows-table", few, rest=[column for column in rows if column not in few], height=min(38 + 35 * len(rows), 388))
+    tables.show(
+        rows,
+        "rows-table",
+        few,
+        rest=[column for column in rows if column not in few],
+        height=min(38 + 35 * len(rows), 388),
+    )
 
 
 def _recorded(comparison: Comparison) -> list[str]:

@@ -1,4 +1,6 @@
-"""The run table: every prompt there is, with what it gained; a row's checkbox puts it into the choice that all pages share."""
+"""The run table: every prompt there is, with what it gained; a row's checkbox puts it into the choice that
+all pages share.
+"""
 
 import pandas as pd
 import streamlit as st
@@ -12,7 +14,9 @@ HIGHEST = 388
 
 
 def table(whole: pd.DataFrame) -> None:
-    """The prompts, a row each as `list_prompts` gives them: those chosen first, then those of the task asked for."""
+    """The prompts, a row each as `list_prompts` gives them: those chosen first, then those of the task asked
+    for.
+    """
     tasks = list(whole["task"].dropna().unique())
     task = st.pills("Task", tasks, key="task", bind="query-params") if len(tasks) > 1 else None
     names = [name for name in st.session_state.get("prompts", ()) if name in set(whole["name"])]
@@ -20,10 +24,22 @@ def table(whole: pd.DataFrame) -> None:
     shown = whole[whole["name"].isin(names) | (task is None) | (whole["task"] == task)]
     shown = shown.sort_values("name", key=lambda column: column.map(order).fillna(len(order)), kind="stable")
     listed = shown["name"].tolist()
-    key = f"prompts-table-{task}-{'|'.join(names)}"  # another choice is another table: it begins with what is chosen
+    # another choice is another table: it begins with what is chosen
+    key = f"prompts-table-{task}-{'|'.join(names)}"
 
     def take() -> None:
-        st.session_state["prompts"] = [listed[row] for row in sorted(st.session_state[key]["selection"]["rows"])]
+        st.session_state["prompts"] = [
+            listed[row] for row in sorted(st.session_state[key]["selection"]["rows"])
+        ]
 
     chosen = {"selection": {"rows": list(range(len(names)))}}
-    tables.show(shown, key, FEW, rest=MORE, height=min(38 + 35 * len(shown), HIGHEST), on_select=take, selection_mode="multi-row", selection_default=chosen)
+    tables.show(
+        shown,
+        key,
+        FEW,
+        rest=MORE,
+        height=min(38 + 35 * len(shown), HIGHEST),
+        on_select=take,
+        selection_mode="multi-row",
+        selection_default=chosen,
+    )

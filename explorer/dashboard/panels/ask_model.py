@@ -8,7 +8,7 @@ from explorer.analysis.memo import remembered
 from explorer.dashboard import cache
 from explorer.dashboard.markdown import safe
 from explorer.session import Session
-from explorer.wording import count
+from explorer.words.wording import count
 
 if TYPE_CHECKING:
     from explorer.evaluation.attribution import LeftOut
@@ -22,9 +22,18 @@ OPEN = "ask-open"
 
 def text() -> str:
     """The text that was asked about; empty for none."""
-    with st.popover("Ask the model", icon=":material/chat:", key=OPEN, on_change="rerun"), st.form("ask-map", border=False):
+    with (
+        st.popover("Ask the model", icon=":material/chat:", key=OPEN, on_change="rerun"),
+        st.form("ask-map", border=False),
+    ):
         kept = st.session_state.get(KEPT, "")
-        typed = st.text_area("A text", kept, key="map-text", max_chars=LONGEST, help="Tokens grow with how much the answer changes without them")
+        typed = st.text_area(
+            "A text",
+            kept,
+            key="map-text",
+            max_chars=LONGEST,
+            help="Tokens grow with how much the answer changes without them",
+        )
         st.form_submit_button("Answer", icon=":material/play_arrow:", on_click=_close)
     st.session_state[KEPT] = typed or ""
     return st.session_state[KEPT].strip()
@@ -36,22 +45,32 @@ def _close() -> None:
 
 
 def answers(session: Session, text: str) -> "dict[str, LeftOut]":
-    """What each prompt that records labels answers, and what leaving out each of its tokens does; says which prompt is asked and what was answered."""
+    """What each prompt that records labels answers, and what leaving out each of its tokens does; says which
+    prompt is asked and what was answered.
+    """
     asked = [prompt.name for prompt in session.prompts if prompt.origin.labels] if text else []
     if not asked:
         return {}
     with st.empty():
         found = {}
         for number, name in enumerate(asked):
-            st.progress(number / len(asked), f"Prompt {number + 1} of {len(asked)}" + (": the model is read first" if number == 0 else ""))
+            st.progress(
+                number / len(asked),
+                f"Prompt {number + 1} of {len(asked)}" + (": the model is read first" if number == 0 else ""),
+            )
             found[name] = _left_out(session.only(name), text)
         with st.container():
             for name, one in found.items():
                 st.caption(
-                    safe(f"{name}: **{one.answer}** ({one.probability:.0%}), most moved by token {abs(one.leave_one_out).argmax()}").replace(r"\*\*", "**")
+                    safe(
+                        f"{name}: **{one.answer}** ({one.probability:.0%}), most moved by token "
+                        f"{abs(one.leave_one_out).argmax()}"
+                    ).replace(r"\*\*", "**")
                 )
             st.caption(
-                f"The larger one of the {count(sum(len(one.leave_one_out) for one in found.values()), 'token')}, the more its masking changes the answer."
+                "The larger one of the "
+                f"{count(sum(len(one.leave_one_out) for one in found.values()), 'token')}, the more "
+                "its masking changes the answer."
             )
     return found
 

@@ -6,12 +6,14 @@ from explorer.dashboard import cache
 from explorer.dashboard.markdown import safe
 from explorer.errors import DataError
 from explorer.models.templates import LONGEST_TEMPLATE
-from explorer.pieces import SPACES, decoded
 from explorer.session import Session
+from explorer.words.pieces import SPACES, decoded
 
 
 def templated(session: Session) -> Session:
-    """The session with the template that the visitor gives, where its model has one; what cannot be used is said, and the usual one stays."""
+    """The session with the template that the visitor gives, where its model has one; what cannot be used is
+    said, and the usual one stays.
+    """
     if not session.verbalizes:
         return session
     try:
@@ -24,7 +26,10 @@ def templated(session: Session) -> Session:
         usual.replace("\n", "\\n"),
         key="template",
         max_chars=LONGEST_TEMPLATE,
-        help="{text} stands for the text, \\n for a new line; the answer follows. chat: the chat model's own template",
+        help=(
+            "{text} stands for the text, \\n for a new line; the answer follows. chat: the chat model's "
+            "own template"
+        ),
     )
     wanted = (given or "").replace("\\n", "\n")
     try:
@@ -39,7 +44,10 @@ def show(session: Session, text: str) -> None:
     """The pieces of a text one by one, as the model reads them behind the prompt."""
     pieces = cache.reading("Reading the tokenizer", session.pieces_read, text)
     st.markdown(" ".join(f":gray-badge[{safe(_shown(piece))}]" for piece in pieces))
-    st.caption(f"{len(pieces)} pieces behind the prompt's {session.prompts[0].length} tokens; ␣ is a space before a word, ⏎ a new line.")
+    st.caption(
+        f"{len(pieces)} pieces behind the prompt's {session.prompts[0].length} tokens; ␣ is a space "
+        "before a word, ⏎ a new line."
+    )
 
 
 def _shown(piece: str) -> str:

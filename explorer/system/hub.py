@@ -1,4 +1,6 @@
-"""The Hugging Face hub: what its ids look like, files of a repository downloaded or cached, and how its cache lies on the disk."""
+"""The Hugging Face hub: what its ids look like, files of a repository downloaded or cached, and how its cache
+lies on the disk.
+"""
 
 import os
 import re
@@ -29,7 +31,9 @@ def is_cached(path: Path) -> bool:
 
 
 def repository(path: Path) -> tuple[str, str, str] | None:
-    """The id of the repository that a path in a hub cache belongs to, its revision, and the rest of the path; None for other paths."""
+    """The id of the repository that a path in a hub cache belongs to, its revision, and the rest of the path;
+    None for other paths.
+    """
     parts = path.parts
     for place, part in enumerate(parts):
         found = CACHED.fullmatch(part)
@@ -40,7 +44,8 @@ def repository(path: Path) -> tuple[str, str, str] | None:
 
 
 def snapshot(path: Path, revision: str | None = None) -> Path:
-    """The folder of one revision in the cache of a repository: where `refs/main` points, or another branch, tag or commit; else the only one there is.
+    """The folder of one revision in the cache of a repository: where `refs/main` points, or another branch,
+    tag or commit; else the only one there is.
 
     path: `models--user--name`. Raises HubError when there is none, or several and none is named.
     """
@@ -50,14 +55,22 @@ def snapshot(path: Path, revision: str | None = None) -> Path:
         commit = (path / "refs" / wanted).read_text(encoding="utf-8").strip()[:100] if _inside(wanted) else ""
     except (OSError, UnicodeDecodeError):
         commit = ""
-    named = [folder for folder in there if folder.name == commit or (revision is not None and len(revision) >= 7 and folder.name.startswith(revision))]
+    named = [
+        folder
+        for folder in there
+        if folder.name == commit
+        or (revision is not None and len(revision) >= 7 and folder.name.startswith(revision))
+    ]
     if len(named) == 1:
         return named[0]
     if revision is None and len(there) == 1:
         return there[0]
     found = ", ".join(folder.name[:12] for folder in there[:5]) or "none"
     way_out = "name one of them" if there else "download it again"
-    raise HubError(f"{path}: a hub cache without the revision {wanted}; found the snapshots {found}: {way_out}", "revision" if there else None)
+    raise HubError(
+        f"{path}: a hub cache without the revision {wanted}; found the snapshots {found}: {way_out}",
+        "revision" if there else None,
+    )
 
 
 def _inside(revision: str) -> bool:
@@ -99,15 +112,26 @@ def offline() -> bool:
 def fetch(name: str, patterns: Sequence[str], revision: str | None = None) -> Path:
     """The local folder of a repository with those of its files that match, downloaded or from the cache.
 
-    name: `user/name`. The token is found as huggingface_hub finds it. Raises HubError, with the reason alone, when it cannot be had.
+    name: `user/name`. The token is found as huggingface_hub finds it. Raises HubError, with the reason alone,
+    when it cannot be had.
     """
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     cache = cache_root()
     try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=list(patterns), cache_dir=cache, local_files_only=offline()))
-    except LocalEntryNotFoundError as error:  # no connection: what is cached counts, also where no branch is recorded
+        return Path(
+            snapshot_download(
+                name,
+                revision=revision,
+                allow_patterns=list(patterns),
+                cache_dir=cache,
+                local_files_only=offline(),
+            )
+        )
+    except (
+        LocalEntryNotFoundError
+    ) as error:  # no connection: what is cached counts, also where no branch is recorded
         from huggingface_hub.constants import HF_HUB_CACHE
 
         folder = (cache or Path(HF_HUB_CACHE)) / f"models--{name.replace('/', '--')}"

@@ -5,15 +5,19 @@ from contextlib import contextmanager
 
 from tqdm import tqdm
 
-from explorer.interruption import checkpoint
+from explorer.system.interruption import checkpoint
 
 SHORT = 0.5
 """seconds; work that is done by then shows no bar"""
 
 
 @contextmanager
-def counted(total: int, what: str, share: Callable[[float], None] | None = None) -> Iterator[Callable[[int], None]]:
-    """A function that is told how many of `total` answers are done more; it moves a bar on stderr, and tells `share` how much is done, 0…1."""
+def counted(
+    total: int, what: str, share: Callable[[float], None] | None = None
+) -> Iterator[Callable[[int], None]]:
+    """A function that is told how many of `total` answers are done more; it moves a bar on stderr, and tells
+    `share` how much is done, 0…1.
+    """
     with tqdm(total=total, desc=what, unit="answer", delay=SHORT, mininterval=SHORT) as bar:
 
         def done(more: int) -> None:

@@ -1,4 +1,6 @@
-"""What every model that transformers holds tells of its weights, and which of them transformers would misread."""
+"""What every model that transformers holds tells of its weights, and which of them transformers would
+misread.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -40,9 +42,14 @@ class HeldByTransformers:
 
 
 def check_quantization(folder: Path) -> None:
-    """Raise ValueError for weights quantized in a way that transformers does not know: it would take them for plain numbers."""
+    """Raise ValueError for weights quantized in a way that transformers does not know: it would take them for
+    plain numbers.
+    """
     from transformers.quantizers import AutoHfQuantizer
 
     quantization = read_json(folder / "config.json").get("quantization_config")
     if quantization and not AutoHfQuantizer.supports_quant_method(quantization):
-        raise ValueError(f"its weights are quantized by {str(quantization.get('quant_method'))[:40]!r}, which transformers does not know")
+        raise ValueError(
+            f"its weights are quantized by {str(quantization.get('quant_method'))[:40]!r}, which "
+            "transformers does not know"
+        )

@@ -4,13 +4,19 @@ from collections.abc import Sequence
 
 
 def printable(text: object) -> str:
-    """A name or path as text that every file and screen takes: bytes of a file name that are not UTF-8 are escaped."""
+    """A name or path as text that every file and screen takes: bytes of a file name that are not UTF-8 are
+    escaped.
+    """
     return str(text).encode("utf-8", "backslashreplace").decode()
 
 
 def one_line(text: str) -> str:
-    """Text without control characters: a file or piece may be named to steer the terminal it is printed on."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)
+    """Text without control characters: a file or piece may be named to steer the terminal it is printed
+    on.
+    """
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text
+    )
 
 
 def count(number: int, one: str, many: str | None = None) -> str:
@@ -19,10 +25,15 @@ def count(number: int, one: str, many: str | None = None) -> str:
 
 
 def cut(lengths: Sequence[int], longest: int) -> str | None:
-    """`3 of 84 texts were cut at 512 pieces`, for texts of these lengths in pieces; None where none is longer."""
+    """`3 of 84 texts were cut at 512 pieces`, for texts of these lengths in pieces; None where none is
+    longer.
+    """
     if not (number := sum(length > longest for length in lengths)):
         return None
-    return f"{number:,} of {count(len(lengths), 'text')} {'was' if number == 1 else 'were'} cut at {longest} pieces"
+    return (
+        f"{number:,} of {count(len(lengths), 'text')} {'was' if number == 1 else 'were'} cut at "
+        f"{longest} pieces"
+    )
 
 
 def all_zero(tokens: int) -> str:

@@ -1,7 +1,7 @@
 """Files of labelled texts as people have them: packing, separator, quotes, header and the names of columns.
 
-What is unambiguous is accepted, and noted where something was assumed; the rest is refused with its row. Knows nothing of tasks and class labels but
-that a label is short and comes again.
+What is unambiguous is accepted, and noted where something was assumed; the rest is refused with its row.
+Knows nothing of tasks and class labels but that a label is short and comes again.
 """
 
 import csv
@@ -13,12 +13,23 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from explorer.bounded import Unpacked
-from explorer.delimited import SEPARATORS, Layout, Record, bare, listed, records_of
-from explorer.encodings import LARGEST_FILE, decoded, lines_of
 from explorer.errors import DataError
+from explorer.system.bounded import Unpacked
+from explorer.texts.delimited import SEPARATORS, Layout, Record, bare, listed, records_of
+from explorer.texts.encodings import LARGEST_FILE, decoded, lines_of
 
-TEXT_NAMES = ("text", "sentence", "review", "content", "document", "question", "tweet", "comment", "utterance", "input")
+TEXT_NAMES = (
+    "text",
+    "sentence",
+    "review",
+    "content",
+    "document",
+    "question",
+    "tweet",
+    "comment",
+    "utterance",
+    "input",
+)
 LABEL_NAMES = ("label", "labels", "class", "category", "sentiment", "target", "answer", "intent", "emotion")
 """what people call the two columns, in any case; the first name of each goes before the others"""
 KINDS = {".tsv": "\t", ".csv": ",", ".jsonl": ""}
@@ -46,11 +57,14 @@ class Rows:
     notes: tuple[str, ...] = ()
 
 
-def read_rows(path: Path, text_column: str | None = None, label_column: str | None = None, labels: Collection[str] = ()) -> Rows:
+def read_rows(
+    path: Path, text_column: str | None = None, label_column: str | None = None, labels: Collection[str] = ()
+) -> Rows:
     """The labelled texts of a TSV, CSV or JSONL file, packed or not.
 
-    text_column, label_column: their names; by default `text` and `label`, or what people call them. labels: class labels that are known beforehand, which
-    help to tell a column of labels where there is no header. Raises DataError when the file is missing, damaged, too large or ambiguous.
+    text_column, label_column: their names; by default `text` and `label`, or what people call them. labels:
+    class labels that are known beforehand, which help to tell a column of labels where there is no header.
+    Raises DataError when the file is missing, damaged, too large or ambiguous.
     """
     if not path.is_file():
         raise DataError(f"{path}: no such file; expected TSV, CSV or JSONL with the columns text and label")
@@ -58,7 +72,9 @@ def read_rows(path: Path, text_column: str | None = None, label_column: str | No
     packing = suffixes.pop() if suffixes and suffixes[-1] in PACKED else ""
     kind = suffixes[-1] if suffixes else "none"
     if kind not in KINDS:
-        raise DataError(f"{path}: found the suffix {kind}; expected .tsv, .csv or .jsonl (also as .xz or .gz)")
+        raise DataError(
+            f"{path}: found the suffix {kind}; expected .tsv, .csv or .jsonl (also as .xz or .gz)"
+        )
     text, notes = decoded(_content(path, bool(packing)), str(path))
     try:
         if kind == ".jsonl":
@@ -66,12 +82,16 @@ def read_rows(path: Path, text_column: str | None = None, label_column: str | No
         else:
             found = _table(text, path, KINDS[kind], text_column, label_column, labels)
     except csv.Error as error:
-        raise DataError(f"{path}: cannot be read ({error}); expected {kind[1:].upper()} with the columns text and label") from error
+        raise DataError(
+            f"{path}: cannot be read ({error}); expected {kind[1:].upper()} with the columns text and label"
+        ) from error
     return replace(found, notes=(*notes, *found.notes))
 
 
 def _content(path: Path, packed: bool) -> bytes:
-    """All bytes, unpacked. Raises DataError for a damaged file, and for more than LARGEST_FILE before they are in memory."""
+    """All bytes, unpacked. Raises DataError for a damaged file, and for more than LARGEST_FILE before they
+    are in memory.
+    """
     try:
         with io.BufferedReader(Unpacked(path, LARGEST_FILE)) if packed else path.open("rb") as file:
             content = file.read(LARGEST_FILE + 1)
@@ -85,14 +105,19 @@ def _content(path: Path, packed: bool) -> bytes:
 
 
 def _too_large(path: Path) -> DataError:
-    return DataError(f"{path}: has more than {LARGEST_FILE // 10**6} MB (unpacked); expected at most that: take a part of its rows")
+    return DataError(
+        f"{path}: has more than {LARGEST_FILE // 10**6} MB (unpacked); expected at most that: take a "
+        "part of its rows"
+    )
 
 
-def column_of(names: Sequence[str], kind: str, asked: str | None, where: str, taken: int | None = None) -> int | None:
+def column_of(
+    names: Sequence[str], kind: str, asked: str | None, where: str, taken: int | None = None
+) -> int | None:
     """The place of the column of texts or labels among names, None where there is none.
 
-    kind: `text` or `label`. asked: its name, in any case where that is enough. taken: a column that is not meant. Raises DataError for an asked one that
-    is not there, and where several could be meant.
+    kind: `text` or `label`. asked: its name, in any case where that is enough. taken: a column that is not
+    meant. Raises DataError for an asked one that is not there, and where several could be meant.
     """
     folded = [name.strip().casefold() for name in names]
     known = TEXT_NAMES if kind == "text" else LABEL_NAMES
@@ -105,27 +130,41 @@ def column_of(names: Sequence[str], kind: str, asked: str | None, where: str, ta
         found = [number for number in range(len(names)) if number != taken and fits(number)]
         if len(found) > 1:
             several = ", ".join(names[number] for number in found)
-            raise DataError(f"{where}: found several columns that could be the {kind}: {several}; expected one: name it", f"{kind}_column")
+            raise DataError(
+                f"{where}: found several columns that could be the {kind}: {several}; expected one: name it",
+                f"{kind}_column",
+            )
         if found:
             return found[0]
     if asked is not None:
-        raise DataError(f"{where}: found the columns {listed(names)}; expected {asked!r} among them", f"{kind}_column")
+        raise DataError(
+            f"{where}: found the columns {listed(names)}; expected {asked!r} among them", f"{kind}_column"
+        )
     return None
 
 
-def columns_of(names: Sequence[str], text_column: str | None, label_column: str | None, where: str) -> tuple[int | None, int | None]:
-    """The places of texts and labels; see `column_of`. A column that is asked for by name is not taken for the other."""
+def columns_of(
+    names: Sequence[str], text_column: str | None, label_column: str | None, where: str
+) -> tuple[int | None, int | None]:
+    """The places of texts and labels; see `column_of`. A column that is asked for by name is not taken for
+    the other.
+    """
     label = column_of(names, "label", label_column, where) if label_column is not None else None
     text = column_of(names, "text", text_column, where, label)
     return text, column_of(names, "label", label_column, where, text) if label is None else label
 
 
-def lacking(names: Sequence[str], text: int | None, label: int | None, where: str, header: bool = True) -> DataError:
+def lacking(
+    names: Sequence[str], text: int | None, label: int | None, where: str, header: bool = True
+) -> DataError:
     """What to say of data without a column of texts or of labels."""
     missing = [kind for kind, place in (("text", text), ("label", label)) if place is None]
     wanted, named = " and ".join(missing), "column" if len(missing) == 1 else "columns"
     others = f", or give the data a header with {wanted}" if header else ""
-    return DataError(f"{where}: found the columns {listed(names)}; expected {wanted}: name the {named}{others}", f"{missing[0]}_column")
+    return DataError(
+        f"{where}: found the columns {listed(names)}; expected {wanted}: name the {named}{others}",
+        f"{missing[0]}_column",
+    )
 
 
 # JSON
@@ -150,16 +189,28 @@ def _json_object(line: str, path: Path, number: int) -> dict:
     try:
         row = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}, line {number}: no JSON ({error}); expected one object a line with text and label") from error
+        raise DataError(
+            f"{path}, line {number}: no JSON ({error}); expected one object a line with text and label"
+        ) from error
     if not isinstance(row, dict):
-        raise DataError(f"{path}, line {number}: found a JSON {type(row).__name__}; expected an object with text and label")
+        raise DataError(
+            f"{path}, line {number}: found a JSON {type(row).__name__}; expected an object with text "
+            "and label"
+        )
     return row
 
 
 # Tables
 
 
-def _table(text: str, path: Path, promised: str, text_column: str | None, label_column: str | None, labels: Collection[str]) -> Rows:
+def _table(
+    text: str,
+    path: Path,
+    promised: str,
+    text_column: str | None,
+    label_column: str | None,
+    labels: Collection[str],
+) -> Rows:
     if not text.strip():
         return Rows(())
     separators = (promised, *(separator for separator in SEPARATORS if separator != promised))
@@ -177,21 +228,34 @@ def _table(text: str, path: Path, promised: str, text_column: str | None, label_
         if place is not None and label is not None:
             layout = Layout(separator, heads[separator], place, label)
             return _rows(records_of(text, layout, path, labels), layout, _assumed(layout, promised, path))
-    best = max(found, key=lambda separator: (sum(place is not None for place in found[separator]), len(heads[separator])))
+    best = max(
+        found,
+        key=lambda separator: (sum(place is not None for place in found[separator]), len(heads[separator])),
+    )
     if asked or found[best] != (None, None):
         columns_of(heads[best], text_column, label_column, str(path))
         raise lacking(heads[best], *found[best], str(path))
     if len(headless := list(_headless(text, heads, path, labels))) != 1:
         raise lacking(heads[best], None, None, str(path))
     ((layout, records),) = headless
-    said = f"{path}: has no header; column {layout.text + 1} is taken as the text, column {layout.label + 1} as the label"
+    said = (
+        f"{path}: has no header; column {layout.text + 1} is taken as the text, column "
+        f"{layout.label + 1} as the label"
+    )
     return _rows(records, layout, (said, *_assumed(layout, promised, path)))
 
 
 def _first(text: str, separator: str) -> tuple[str, ...]:
     """The cells of the first record that is not blank."""
     try:
-        cells = next((row for row in csv.reader(io.StringIO(text[:HEAD], newline=""), delimiter=separator) if any(map(str.strip, row))), [])
+        cells = next(
+            (
+                row
+                for row in csv.reader(io.StringIO(text[:HEAD], newline=""), delimiter=separator)
+                if any(map(str.strip, row))
+            ),
+            [],
+        )
     except csv.Error:
         return ()
     while cells and not cells[-1].strip():
@@ -201,17 +265,33 @@ def _first(text: str, separator: str) -> tuple[str, ...]:
 
 def _assumed(layout: Layout, promised: str, path: Path) -> tuple[str, ...]:
     """Notes on what the file's name and header did not say."""
-    notes = [] if layout.separator == promised else [f"{path}: its columns are parted by {SEPARATORS[layout.separator]}"]
+    notes = (
+        []
+        if layout.separator == promised
+        else [f"{path}: its columns are parted by {SEPARATORS[layout.separator]}"]
+    )
     return tuple(notes)
 
 
 def _rows(records: Sequence[Record], layout: Layout, notes: tuple[str, ...]) -> Rows:
-    """Quotes around a label are taken off: `good, "yes"` has them after a space, where CSV does not know them."""
-    return Rows(tuple(Row(one.cells[layout.text], bare(one.cells[layout.label].strip()), one.place) for one in records[layout.header :]), notes)
+    """Quotes around a label are taken off: `good, "yes"` has them after a space, where CSV does not know
+    them.
+    """
+    return Rows(
+        tuple(
+            Row(one.cells[layout.text], bare(one.cells[layout.label].strip()), one.place)
+            for one in records[layout.header :]
+        ),
+        notes,
+    )
 
 
-def _headless(text: str, heads: dict[str, tuple[str, ...]], path: Path, labels: Collection[str]) -> Iterator[tuple[Layout, list[Record]]]:
-    """Ways to read a file without a header: two columns, of which just one has few values that come again, the first row's among them."""
+def _headless(
+    text: str, heads: dict[str, tuple[str, ...]], path: Path, labels: Collection[str]
+) -> Iterator[tuple[Layout, list[Record]]]:
+    """Ways to read a file without a header: two columns, of which just one has few values that come again,
+    the first row's among them.
+    """
     known = {label.casefold() for label in labels}
     for separator, cells in heads.items():
         if len(cells) != 2:
@@ -222,6 +302,11 @@ def _headless(text: str, heads: dict[str, tuple[str, ...]], path: Path, labels: 
             continue
         columns = [[record.cells[number].strip().casefold() for record in records] for number in (0, 1)]
         named = [number for number in (0, 1) if known and set(columns[number]) <= known]
-        like = named or [number for number in (0, 1) if columns[number].count(columns[number][0]) > 1 and 1 < len(set(columns[number])) <= len(records) / 2]
+        like = named or [
+            number
+            for number in (0, 1)
+            if columns[number].count(columns[number][0]) > 1
+            and 1 < len(set(columns[number])) <= len(records) / 2
+        ]
         if len(like) == 1:
             yield Layout(separator, cells, 1 - like[0], like[0], header=False), records

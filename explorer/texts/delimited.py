@@ -1,4 +1,6 @@
-"""The records of a table of labelled texts: cut by its separator and its quotes, or without them where they stand for themselves."""
+"""The records of a table of labelled texts: cut by its separator and its quotes, or without them where they
+stand for themselves.
+"""
 
 import csv
 import io
@@ -6,9 +8,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from explorer.encodings import lines_of
 from explorer.errors import DataError
-from explorer.wording import count
+from explorer.texts.encodings import lines_of
+from explorer.words.wording import count
 
 SEPARATORS = {"\t": "tabs", ",": "commas", ";": "semicolons"}
 """what parts columns, and what messages call it"""
@@ -52,17 +54,23 @@ class Layout:
 
     def fits(self, cells: Sequence[str]) -> bool:
         """Whether a record has both columns and none too many; empty ones at its end do not count."""
-        return max(self.text, self.label) < len(cells) and not any(cell.strip() for cell in cells[len(self.names) :])
+        return max(self.text, self.label) < len(cells) and not any(
+            cell.strip() for cell in cells[len(self.names) :]
+        )
 
 
 def listed(names: Sequence[object]) -> str:
     """The first few names, shortened: a header may be a row of texts."""
-    shown = [name if len(name) <= 40 else f"{name[:40]}…" for name in (" ".join(str(name).split()) or "(empty)" for name in names[:8])]
+    shown = [
+        name if len(name) <= 40 else f"{name[:40]}…"
+        for name in (" ".join(str(name).split()) or "(empty)" for name in names[:8])
+    ]
     return ", ".join(shown) + (", …" if len(names) > 8 else "") or "none"
 
 
 def records_of(text: str, layout: Layout, path: Path, labels: Collection[str]) -> list[Record]:
-    """All records but blank ones, the header among them. Every field that begins with a quote is quoted, or none is; see `_swallowed`.
+    """All records but blank ones, the header among them. Every field that begins with a quote is quoted, or
+    none is; see `_swallowed`.
 
     Raises DataError with the row where neither holds.
     """
@@ -72,16 +80,26 @@ def records_of(text: str, layout: Layout, path: Path, labels: Collection[str]) -
     hidden, sure = (None, False) if bad or broken else _swallowed(quoted, lines, layout, labels)
     if not bad and not broken and not hidden:
         return quoted
-    literal = [Record(line.split(layout.separator), number, number) for number, line in enumerate(lines, start=1) if line.strip()]
+    literal = [
+        Record(line.split(layout.separator), number, number)
+        for number, line in enumerate(lines, start=1)
+        if line.strip()
+    ]
     literal = [one for one in literal if not one.blank]
     wrong = next((one for one in literal if not layout.fits(one.cells)), None)
     tabs = layout.separator == "\t"
     if wrong is None and '"' in text and (not hidden or (tabs and sure)):
         return _unquoted(literal, (layout.text, layout.label))
     if hidden is not None:
-        raise DataError(f"{path}, {hidden.place}: a quote opens here and closes {count(hidden.lines - 1, 'line')} below, over what look like rows; {_DOUBLED}")
+        raise DataError(
+            f"{path}, {hidden.place}: a quote opens here and closes {count(hidden.lines - 1, 'line')} "
+            f"below, over what look like rows; {_DOUBLED}"
+        )
     if broken is not None and not (tabs and wrong is not None):
-        raise DataError(f"{path}, {broken.place}: found a quote that opens a field and is not closed at its end; {_DOUBLED}")
+        raise DataError(
+            f"{path}, {broken.place}: found a quote that opens a field and is not closed at its end; "
+            f"{_DOUBLED}"
+        )
     one = bad if bad is not None and bad.lines == 1 and broken is None else wrong or bad
     assert one is not None
     raise _misfit(one, layout, path)
@@ -94,10 +112,18 @@ def _misfit(one: Record, layout: Layout, path: Path) -> DataError:
     """What to say of a record that lacks a column or has too many."""
     where = f"{path}, {one.place}"
     if len(one.cells) > len(layout.names):
-        expected = f"expected {len(layout.names)} ({listed(layout.names)}): put quotes around a text that has {SEPARATORS[layout.separator]}"
+        expected = (
+            f"expected {len(layout.names)} ({listed(layout.names)}): put quotes around a text that has "
+            f"{SEPARATORS[layout.separator]}"
+        )
         return DataError(f"{where}: found {count(len(one.cells), 'column')}; {expected}")
-    missing = [kind for kind, place in (("text", layout.text), ("label", layout.label)) if place >= len(one.cells)]
-    return DataError(f"{where}: the {' and the '.join(missing)} is missing; expected {len(layout.names)} columns ({listed(layout.names)}): fill the row in")
+    missing = [
+        kind for kind, place in (("text", layout.text), ("label", layout.label)) if place >= len(one.cells)
+    ]
+    return DataError(
+        f"{where}: the {' and the '.join(missing)} is missing; expected {len(layout.names)} columns "
+        f"({listed(layout.names)}): fill the row in"
+    )
 
 
 def _quoted(text: str, separator: str) -> tuple[list[Record], Record | None]:
@@ -117,16 +143,24 @@ def _quoted(text: str, separator: str) -> tuple[list[Record], Record | None]:
             found.append(record)
 
 
-def _swallowed(quoted: Sequence[Record], lines: Sequence[str], layout: Layout, labels: Collection[str]) -> tuple[Record | None, bool]:
-    """A record over several lines that are likely rows of their own, as a bare quote makes it: they have every column and a label that others have.
+def _swallowed(
+    quoted: Sequence[Record], lines: Sequence[str], layout: Layout, labels: Collection[str]
+) -> tuple[Record | None, bool]:
+    """A record over several lines that are likely rows of their own, as a bare quote makes it: they have
+    every column and a label that others have.
 
-    With tabs, which texts hardly have, every column is enough to doubt it; the second value is whether their labels say so too.
+    With tabs, which texts hardly have, every column is enough to doubt it; the second value is whether their
+    labels say so too.
     """
-    known = {one.cells[layout.label].strip().casefold() for one in quoted[layout.header :]} | {label.casefold() for label in labels}
+    known = {one.cells[layout.label].strip().casefold() for one in quoted[layout.header :]} | {
+        label.casefold() for label in labels
+    }
 
     def is_row(line: str) -> bool:
         cells = line.split(layout.separator)
-        return layout.fits(cells) and (not known or cells[layout.label].strip().strip('"').casefold() in known)
+        return layout.fits(cells) and (
+            not known or cells[layout.label].strip().strip('"').casefold() in known
+        )
 
     for one in quoted:
         if one.lines > 1:
@@ -134,13 +168,17 @@ def _swallowed(quoted: Sequence[Record], lines: Sequence[str], layout: Layout, l
             rows = [is_row(line) for line in spanned]
             if sum(rows) > 1 or (rows[0] and layout.text < layout.label):
                 return one, True
-            if layout.separator == "\t" and all(layout.fits(line.split("\t")) for line in spanned if line.strip()):
+            if layout.separator == "\t" and all(
+                layout.fits(line.split("\t")) for line in spanned if line.strip()
+            ):
                 return one, False
     return None, False
 
 
 def _unquoted(records: list[Record], columns: tuple[int, int]) -> list[Record]:
-    """Records taken literally; where every field of a column stands in quotes they are taken off, and off labels and names at any rate."""
+    """Records taken literally; where every field of a column stands in quotes they are taken off, and off
+    labels and names at any rate.
+    """
     made = [list(one.cells) for one in records]
     made[0] = [bare(cell) for cell in made[0]]
     text, label = columns

@@ -1,4 +1,6 @@
-"""How long work is told to stop: by Ctrl-C while threads work, so that nothing is cut off in the middle, or by whoever asked for it and has left."""
+"""How long work is told to stop: by Ctrl-C while threads work, so that nothing is cut off in the middle, or
+by whoever asked for it and has left.
+"""
 
 import signal
 import threading
@@ -11,7 +13,9 @@ _ASKED: ContextVar[Callable[[], object] | None] = ContextVar("asked", default=No
 
 
 def checkpoint() -> None:
-    """A place at which long work may end: between two blocks or passes, holding no lock. What is called there may raise."""
+    """A place at which long work may end: between two blocks or passes, holding no lock. What is called there
+    may raise.
+    """
     if (asked := _ASKED.get()) is not None:
         asked()
 
@@ -28,10 +32,12 @@ def asking(asked: Callable[[], object]) -> Iterator[None]:
 
 @contextmanager
 def ctrl_c_sets(stop: threading.Event) -> Iterator[None]:
-    """Within, the first Ctrl-C sets `stop`, and KeyboardInterrupt is raised at the end; a second one raises it at once.
+    """Within, the first Ctrl-C sets `stop`, and KeyboardInterrupt is raised at the end; a second one raises
+    it at once.
 
-    An exception that a signal raises anywhere can leave a lock taken, tqdm's for one, and the threads that need it then wait forever. Where Ctrl-C
-    does not raise KeyboardInterrupt, or outside the main thread, nothing changes.
+    An exception that a signal raises anywhere can leave a lock taken, tqdm's for one, and the threads that
+    need it then wait forever. Where Ctrl-C does not raise KeyboardInterrupt, or outside the main thread,
+    nothing changes.
     """
     raises = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or raises is not signal.default_int_handler:

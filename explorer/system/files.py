@@ -1,4 +1,6 @@
-"""Files: where bundled data and caches lie, writing whole or not at all, and CSV that is safe to open. The one place for each."""
+"""Files: where bundled data and caches lie, writing whole or not at all, and CSV that is safe to open. The
+one place for each.
+"""
 
 import errno
 import glob
@@ -15,7 +17,7 @@ from explorer.errors import WriteError
 if TYPE_CHECKING:
     import pandas as pd
 
-PACKAGE = Path(__file__).resolve().parent
+PACKAGE = Path(__file__).resolve().parent.parent
 BUNDLE = PACKAGE / "bundled" if (PACKAGE / "bundled").is_dir() else PACKAGE.parent
 """what travels with the code: in an installed package a folder of its own, in a clone the clone itself"""
 APP = BUNDLE / "app.py"
@@ -58,7 +60,9 @@ def check_folder(path: Path, overwrite: bool = False) -> None:
     if path.exists() and not path.is_dir():
         raise WriteError(f"{path}: is a file; expected the name of a folder to make")
     if path.is_dir() and any(path.iterdir()) and not overwrite:
-        raise WriteError(f"{path} exists already and is not empty; choose another name or overwrite it", "overwrite")
+        raise WriteError(
+            f"{path} exists already and is not empty; choose another name or overwrite it", "overwrite"
+        )
     beside = path if path.is_dir() else path.absolute().parent
     if not beside.is_dir():
         raise WriteError(f"{path}: there is no folder {beside}; make it first or choose another place")
@@ -68,10 +72,12 @@ def check_folder(path: Path, overwrite: bool = False) -> None:
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
-    """A place beside `path` to write a file or a folder to; at the end it becomes `path`, replacing what is there.
+    """A place beside `path` to write a file or a folder to; at the end it becomes `path`, replacing what is
+    there.
 
-    The place does not exist yet. When writing fails it is removed and `path` stays as it was; what a process that was killed left behind is removed
-    too, and a folder that it had moved aside is moved back. Raises WriteError when the disk does not take it.
+    The place does not exist yet. When writing fails it is removed and `path` stays as it was; what a process
+    that was killed left behind is removed too, and a folder that it had moved aside is moved back. Raises
+    WriteError when the disk does not take it.
     """
     target = path.absolute()
     name = _short(target.name)
@@ -79,7 +85,10 @@ def written_whole(path: Path) -> Iterator[Path]:
     for left in target.parent.glob(f".{glob.escape(name)}.*.old"):
         if not target.exists() and not _runs(left.suffixes[-2][1:]):
             os.replace(left, target)
-    for left in (*target.parent.glob(f".{glob.escape(name)}.*.partial"), *target.parent.glob(f".{glob.escape(name)}.*.old")):
+    for left in (
+        *target.parent.glob(f".{glob.escape(name)}.*.partial"),
+        *target.parent.glob(f".{glob.escape(name)}.*.old"),
+    ):
         if left == partial or not _runs(left.suffixes[-2][1:]):
             _remove(left)
     try:
@@ -90,13 +99,17 @@ def written_whole(path: Path) -> Iterator[Path]:
         else:
             os.replace(partial, target)
     except OSError as error:
-        raise WriteError(f"{path}: cannot be written ({error.strerror or error}); make room or choose another place") from error
+        raise WriteError(
+            f"{path}: cannot be written ({error.strerror or error}); make room or choose another place"
+        ) from error
     finally:
         _remove(partial)
 
 
 def _short(name: str) -> str:
-    """A name that leaves room for more: file systems take 255 bytes. A longer one is cut, with a mark of its own."""
+    """A name that leaves room for more: file systems take 255 bytes. A longer one is cut, with a mark of its
+    own.
+    """
     if len(os.fsencode(name)) <= LONGEST_NAME:
         return name
     return f"{name[:40]}-{blake2b(os.fsencode(name), digest_size=8).hexdigest()}"
@@ -114,7 +127,9 @@ def _runs(process: str) -> bool:
 
 
 def _swap_folders(fresh: Path, target: Path) -> None:
-    """A folder cannot be replaced in one step: the old one is moved aside, and back again when the new one does not take its place."""
+    """A folder cannot be replaced in one step: the old one is moved aside, and back again when the new one
+    does not take its place.
+    """
     old = target.with_name(f".{_short(target.name)}.{os.getpid()}.old")
     _remove(old)
     os.replace(target, old)
@@ -135,7 +150,8 @@ def _remove(path: Path) -> None:
 
 
 def write_file(path: Path, data: bytes, overwrite: bool = False) -> None:
-    """Write a file whole or not at all, keeping the mode of one that it replaces. Pipes and devices are written to directly.
+    """Write a file whole or not at all, keeping the mode of one that it replaces. Pipes and devices are
+    written to directly.
 
     Raises WriteError when it exists and `overwrite` is False, or when it cannot be written.
     """
@@ -145,7 +161,9 @@ def write_file(path: Path, data: bytes, overwrite: bool = False) -> None:
         try:
             path.write_bytes(data)
         except OSError as error:
-            raise WriteError(f"{path}: cannot be written ({error.strerror or error}); choose another place") from error
+            raise WriteError(
+                f"{path}: cannot be written ({error.strerror or error}); choose another place"
+            ) from error
         return
     with written_whole(path) as partial:
         with partial.open("wb") as file:
@@ -156,11 +174,14 @@ def write_file(path: Path, data: bytes, overwrite: bool = False) -> None:
             shutil.copymode(path, partial)
 
 
-def write_folder(path: Path, files: dict[str, bytes], overwrite: bool = False, obsolete: Sequence[str] = ()) -> None:
-    """Write files into a folder: a new one appears whole or not at all; in one that is there nothing changes before the disk has taken all of them.
+def write_folder(
+    path: Path, files: dict[str, bytes], overwrite: bool = False, obsolete: Sequence[str] = ()
+) -> None:
+    """Write files into a folder: a new one appears whole or not at all; in one that is there nothing changes
+    before the disk has taken all of them.
 
-    obsolete: names of files that are removed from a folder that is there; others in it stay. Raises WriteError when it holds something and
-    `overwrite` is False, or when it cannot be written.
+    obsolete: names of files that are removed from a folder that is there; others in it stay. Raises
+    WriteError when it holds something and `overwrite` is False, or when it cannot be written.
     """
     check_folder(path, overwrite)
     if path.is_dir():
@@ -183,11 +204,13 @@ NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 
 @contextmanager
 def locked(file: Path, waiting: Callable[[str], None] | None = None) -> Iterator[None]:
-    """Hold a lock file, which no other process holds meanwhile; its folder is made where it is not there, and removed if it stays empty.
+    """Hold a lock file, which no other process holds meanwhile; its folder is made where it is not there, and
+    removed if it stays empty.
 
-    The system gives up the lock of a process that ends, however it ends: what a killed one left behind locks nobody out. `waiting` is told who holds
-    the lock, and it is waited for; without `waiting` that raises WriteError, as does a folder that cannot be written. Where the file system
-    has no locks, nothing is locked.
+    The system gives up the lock of a process that ends, however it ends: what a killed one left behind locks
+    nobody out. `waiting` is told who holds the lock, and it is waited for; without `waiting` that raises
+    WriteError, as does a folder that cannot be written. Where the file system has no locks, nothing is
+    locked.
     """
     folder = file.parent
     made = [one for one in (folder, *folder.parents) if not one.exists()]
@@ -195,7 +218,9 @@ def locked(file: Path, waiting: Callable[[str], None] | None = None) -> Iterator
         folder.mkdir(parents=True, exist_ok=True)
         descriptor = _taken(file, waiting)
     except OSError as error:
-        raise WriteError(f"{folder}: cannot be written ({error.strerror or error}); choose another place") from error
+        raise WriteError(
+            f"{folder}: cannot be written ({error.strerror or error}); choose another place"
+        ) from error
     try:
         yield
     finally:
@@ -221,7 +246,10 @@ def _taken(file: Path, waiting: Callable[[str], None] | None) -> int:
             except BlockingIOError:
                 holder = f"process {os.read(descriptor, 20).decode(errors='replace').strip() or 'unknown'}"
                 if waiting is None:
-                    raise WriteError(f"{file.parent}: {holder} is at work in this folder; wait until it has ended, or choose another") from None
+                    raise WriteError(
+                        f"{file.parent}: {holder} is at work in this folder; wait until it has ended, "
+                        "or choose another"
+                    ) from None
                 waiting(holder)
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
             except OSError as error:
@@ -256,7 +284,9 @@ def csv_bytes(frame: "pd.DataFrame") -> bytes:
 
 
 class _Rows(list):
-    """CSV rows that end in a line feed. The csv module is told they end in "\\r\\n": then it quotes cells with a return in them too."""
+    """CSV rows that end in a line feed. The csv module is told they end in "\\r\\n": then it quotes cells
+    with a return in them too.
+    """
 
     def write(self, row: str) -> None:
         self.append(row.removesuffix("\r\n") + "\n")
@@ -267,4 +297,6 @@ def _without_formulas(column: "pd.Series") -> "pd.Series":
 
     if pd.api.types.is_numeric_dtype(column.dtype):
         return column
-    return column.map(lambda cell: f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA_STARTS) else cell)
+    return column.map(
+        lambda cell: f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA_STARTS) else cell
+    )

@@ -1,4 +1,6 @@
-"""What files of strangers say of themselves, bounded before it is unpacked: headers, compressed streams, pickles that are only looked at."""
+"""What files of strangers say of themselves, bounded before it is unpacked: headers, compressed streams,
+pickles that are only looked at.
+"""
 
 import bz2
 import io
@@ -65,7 +67,8 @@ class _Gzip:
 class Unpacked(io.RawIOBase):
     """The content of a gzip, xz or bzip2 file as it is read, never more than `most` bytes of it.
 
-    Reading raises ValueError beyond `most` and OSError (or what the codec raises: lzma.LZMAError, zlib.error, EOFError) for damaged files.
+    Reading raises ValueError beyond `most` and OSError (or what the codec raises: lzma.LZMAError, zlib.error,
+    EOFError) for damaged files.
     """
 
     def __init__(self, path: Path, most: int):
@@ -73,8 +76,14 @@ class Unpacked(io.RawIOBase):
         self._most, self._stream = most, self._next(self._file.read(len(_XZ)), first=True)
 
     def _next(self, opening: bytes, first: bool = False) -> _Decompressor | None:
-        """A decompressor for what begins with these bytes, which wait for it; None at the end. Zero bytes between parts are padding."""
-        while not first and len(opening := opening.lstrip(b"\0")) < len(_XZ) and (more := self._file.read(READ_AT_ONCE)):
+        """A decompressor for what begins with these bytes, which wait for it; None at the end. Zero bytes
+        between parts are padding.
+        """
+        while (
+            not first
+            and len(opening := opening.lstrip(b"\0")) < len(_XZ)
+            and (more := self._file.read(READ_AT_ONCE))
+        ):
             opening += more
         self._waiting = opening
         if opening.startswith(_GZIP):
@@ -117,7 +126,9 @@ class Unpacked(io.RawIOBase):
 
 
 def check_safetensors(path: Path, most: int = MOST_HEADER) -> None:
-    """Raise ValueError when a safetensors file claims a header that is longer than `most` bytes or than the file, OSError when it cannot be read."""
+    """Raise ValueError when a safetensors file claims a header that is longer than `most` bytes or than the
+    file, OSError when it cannot be read.
+    """
     with path.open("rb") as file:
         opening = file.read(8)
     claimed, there = int.from_bytes(opening, "little"), path.stat().st_size - 8
@@ -128,10 +139,12 @@ def check_safetensors(path: Path, most: int = MOST_HEADER) -> None:
 
 
 def check_pickle(pickled: bytes, most: int, parts: int = 1) -> None:
-    """Look at a pickle, without running it, before torch's safe mode reads it. Raise ValueError for one that would keep it busy.
+    """Look at a pickle, without running it, before torch's safe mode reads it. Raise ValueError for one that
+    would keep it busy.
 
-    Refused are pickles longer than `most` bytes or of more than MOST_OPERATIONS steps, and tuples in tuples: 40 levels that each
-    hold the one below twice fit into a kilobyte, and hashing them takes years. parts: pickles that follow each other.
+    Refused are pickles longer than `most` bytes or of more than MOST_OPERATIONS steps, and tuples in tuples:
+    40 levels that each hold the one below twice fit into a kilobyte, and hashing them takes years. parts:
+    pickles that follow each other.
     """
     if len(pickled) > most:
         raise ValueError(f"{len(pickled):,} bytes beside its tensors; expected at most {most:,}")

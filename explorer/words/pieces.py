@@ -10,17 +10,23 @@ AT_ONCE = 1000
 
 
 def _byte_of() -> dict[str, int]:
-    """The byte that each sign of byte-level tokenizers stands for: printable ones for themselves, the others from U+0100 on (Radford et al. 2019)."""
+    """The byte that each sign of byte-level tokenizers stands for: printable ones for themselves, the others
+    from U+0100 on (Radford et al. 2019).
+    """
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(0x100) if byte not in printable]
-    return {chr(byte): byte for byte in printable} | {chr(0x100 + place): byte for place, byte in enumerate(others)}
+    return {chr(byte): byte for byte in printable} | {
+        chr(0x100 + place): byte for place, byte in enumerate(others)
+    }
 
 
 BYTE_OF = _byte_of()
 
 
 def decoded(piece: str) -> str:
-    """A piece with the text of its bytes, where it is of a byte-level tokenizer and they are whole characters: `âĢĿ` is `”`, a line break `⏎`. Others stay."""
+    """A piece with the text of its bytes, where it is of a byte-level tokenizer and they are whole
+    characters: `âĢĿ` is `”`, a line break `⏎`. Others stay.
+    """
     if piece.isascii() or not all(sign in BYTE_OF for sign in piece):
         return piece
     try:
@@ -40,7 +46,9 @@ def spaced(piece: str) -> str:
 
 
 def readable(piece: str) -> str:
-    """A piece as people read it: the mark of a leading space is left out, a piece without one gets a dot in front (`·ing`)."""
+    """A piece as people read it: the mark of a leading space is left out, a piece without one gets a dot in
+    front (`·ing`).
+    """
     if piece.startswith(SPACES):
         return decoded(piece[1:]).replace("▁", " ").replace("Ġ", " ") or "␣"
     return piece if piece.startswith("<") or not piece else f"·{decoded(piece)}"

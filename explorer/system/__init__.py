@@ -1,0 +1,1 @@
+"""Files, the hub and its cache, bounds on what strangers wrote, interruption."""

@@ -1,0 +1,1 @@
+"""Labelled texts: files of them, their encodings, separators and labels."""

@@ -1,0 +1,1 @@
+"""How pieces, counts and sentences are written for people."""
