@@ -66,12 +66,10 @@ def list_torch(path: Path) -> dict[str, Stored]:
             content = torch.load(path, map_location="cpu", weights_only=True, mmap=not old)
     except Exception as error:  # unpickling fails in every way there is
         raise PromptError(
-            (
-                f"{path}: holds more than plain tensors, or is damaged ({_reason(error)}); no pickle is "
-                "executed: "
-                "where you trust the file, save its prompt with `torch.save({'prompt': tensor.detach()}, "
-                "…)` or as safetensors"
-            )
+            f"{path}: holds more than plain tensors, or is damaged ({_reason(error)}); no pickle is "
+            "executed: "
+            "where you trust the file, save its prompt with `torch.save({'prompt': tensor.detach()}, "
+            "…)` or as safetensors"
         ) from error
     return _tensors(content, path)
 

@@ -121,20 +121,18 @@ frame = places.to_frame()
 with st.expander("How this is computed", icon=":material/functions:"):
     tokens = frame[frame["kind"] == "prompt"]
     st.markdown(
-        (
-            f"UMAP of {len(places.map.token_ids):,} pieces of {model_name(vocabulary.name)} (cosine, "
-            f"{places.map.n_neighbors} neighbors, minimum distance "
-            f"{places.map.min_dist}, seed {places.map.seed}), fitted once per model. A token is placed "
-            "where its nearest pieces lie most densely. *Trust* is the "
-            "share of a token's nearest pieces that are also near it on the map: "
-            f"{tokens['trust'].mean():.0%} on average here, {tokens['trust'].min():.0%} at "
-            "worst; low trust is drawn faint. Neighbors are the {DOTS} nearest pieces of every token, "
-            "hollow marks and lines show where tokens began and went, "
-            "landmarks are frequent words. A ring marks a token among words that belong together, tested "
-            "in the original space (page Clusters); the "
-            "outline goes round those of the words that lie together on the map too. Every number is "
-            "computed in the original space."
-        )
+        f"UMAP of {len(places.map.token_ids):,} pieces of {model_name(vocabulary.name)} (cosine, "
+        f"{places.map.n_neighbors} neighbors, minimum distance "
+        f"{places.map.min_dist}, seed {places.map.seed}), fitted once per model. A token is placed "
+        "where its nearest pieces lie most densely. *Trust* is the "
+        "share of a token's nearest pieces that are also near it on the map: "
+        f"{tokens['trust'].mean():.0%} on average here, {tokens['trust'].min():.0%} at "
+        "worst; low trust is drawn faint. Neighbors are the {DOTS} nearest pieces of every token, "
+        "hollow marks and lines show where tokens began and went, "
+        "landmarks are frequent words. A ring marks a token among words that belong together, tested "
+        "in the original space (page Clusters); the "
+        "outline goes round those of the words that lie together on the map too. Every number is "
+        "computed in the original space."
     )
 tables.heading("Places on the map", frame, *(one.name for one in session.prompts[:3]), "map")
 readable_names = [

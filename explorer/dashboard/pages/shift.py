@@ -98,12 +98,10 @@ else:
     tables.show(summary, "summary-table", SUMMARY, MORE, REST[:-1], height=min(38 + 35 * len(summary), 318))
     sizes = ", ".join(f"{domain} {len(cache.examples(domain))}" for domain in (source, *targets))
     st.caption(
-        (
-            f"{count(len(members.prompts), 'prompt')} of this task and the bare model (no tuning). Texts: "
-            f"{sizes}, written for this project; they are few, so the "
-            "intervals are wide. Nothing is chosen on a target. A drop's interval is over seeds and "
-            "texts; of one run over texts alone."
-        )
+        f"{count(len(members.prompts), 'prompt')} of this task and the bare model (no tuning). Texts: "
+        f"{sizes}, written for this project; they are few, so the "
+        "intervals are wide. Nothing is chosen on a target. A drop's interval is over seeds and "
+        "texts; of one run over texts alone."
     )
     tables.heading("Every prompt", frame, "shift", source)
     tables.show(
@@ -123,10 +121,8 @@ if measured is not None and session.vocabulary.path == model_folder(DEFAULT_MODE
     tables.heading("Prompt tuning minus model tuning", differences, "shift-study", "differences")
     tables.show(differences, "differences-table", more=MORE)
     st.caption(
-        (
-            "The bundled sentiment prompts, and whole models tuned on the same film sentences, tested on "
-            "product and Amazon reviews, whose texts may not be "
-            "bundled. `checkpoints/README.md` gives the command. These intervals are over texts alone, "
-            "so they are narrower than they should be."
-        )
+        "The bundled sentiment prompts, and whole models tuned on the same film sentences, tested on "
+        "product and Amazon reviews, whose texts may not be "
+        "bundled. `checkpoints/README.md` gives the command. These intervals are over texts alone, "
+        "so they are narrower than they should be."
     )

@@ -5,7 +5,7 @@ import streamlit as st
 
 from explorer.dashboard import cache, tables
 from explorer.dashboard.markdown import safe
-from explorer.dashboard.texts import cut
+from explorer.dashboard.text_sets import cut
 from explorer.evaluation.neutral_texts import NEUTRAL, where
 from explorer.session import Session
 

@@ -21,10 +21,8 @@ def show(session: Session) -> None:
         st.markdown(f"{safe(name)}: **{safe(sentence)}**")
     charts.show(norm_figure(norms), "norms")
     st.caption(
-        (
-            f"Length of a token over the median length of {model_name(vocabulary.name)}'s "
-            f"{len(vocabulary.searchable_ids):,} pieces (dotted line: 1). Hollow "
-            "marks: before training, where that was saved. Cosine ignores length: a token many times as "
-            "long as any word is not a word, however near it is."
-        )
+        f"Length of a token over the median length of {model_name(vocabulary.name)}'s "
+        f"{len(vocabulary.searchable_ids):,} pieces (dotted line: 1). Hollow "
+        "marks: before training, where that was saved. Cosine ignores length: a token many times as "
+        "long as any word is not a word, however near it is."
     )
