@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from explorer.dashboard import cache, charts, choice, tables, texts
+from explorer.dashboard import cache, charts, choice, tables, text_sets
 from explorer.dashboard.markdown import safe
 from explorer.dashboard.panels import how
 from explorer.evaluation.ensemble import fleiss_kappa
@@ -37,15 +37,15 @@ if len(members.prompts) < 2:
         icon=":material/how_to_vote:",
     )
     st.stop()
-task = texts.labelled(labels)
-result = texts.taken(
+task = text_sets.labelled(labels)
+result = text_sets.taken(
     members,
     "ensemble",
     [task],
     lambda: cache.counted("Every prompt answers every text", task, members.ensemble, task),
 )
 st.markdown(f"**{safe(result.conclusion)}**")
-texts.kept(members, "ensemble", task)
+text_sets.kept(members, "ensemble", task)
 
 frame = result.to_frame()
 rows = frame.set_index("prompt")

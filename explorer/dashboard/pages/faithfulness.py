@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from explorer.dashboard import cache, charts, choice, tables, texts, uploads
+from explorer.dashboard import cache, charts, choice, tables, text_sets, uploads
 from explorer.dashboard.markdown import safe
 from explorer.dashboard.panels import how
 from explorer.figures import faithfulness_figure, interpolation_figure, reading_title
@@ -20,15 +20,15 @@ labels = prompt.origin.labels
 if not labels:
     st.info("This prompt records no class labels, so there is nothing to rank.", icon=":material/label_off:")
     st.stop()
-task = texts.labelled(labels)
-result = texts.taken(
+task = text_sets.labelled(labels)
+result = text_sets.taken(
     one,
     "faithfulness",
     [task],
     lambda: cache.counted("Answering with every stand-in", task, one.faithfulness, task),
 )[0]
 st.markdown(f"**{safe(prompt.name)}: {safe(result.conclusion)}**")
-texts.kept(one, "faithfulness", task)
+text_sets.kept(one, "faithfulness", task)
 
 frame = result.to_frame()
 rows = frame.set_index("reading")

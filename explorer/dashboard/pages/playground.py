@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from explorer.dashboard import cache, choice, controls, texts
+from explorer.dashboard import cache, choice, controls, text_sets
 from explorer.dashboard.markdown import safe
 from explorer.dashboard.panels import answers, attribution, decoder, how, loaded, model_input
 
@@ -20,7 +20,7 @@ def take_example() -> None:
 st.title("Playground", anchor=False)
 session = choice.session()
 labels = session.prompts[0].origin.labels or ()
-domains = texts.fitting(labels) or list(cache.domains())
+domains = text_sets.fitting(labels) or list(cache.domains())
 if domains:
     left, right = st.columns([1, 3])
     domain = left.selectbox(

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from explorer.dashboard import cache, charts, choice, tables, texts
+from explorer.dashboard import cache, charts, choice, tables, text_sets
 from explorer.dashboard.access import read_only
 from explorer.dashboard.markdown import safe
 from explorer.evaluation.domain_shift import DomainShift
@@ -51,7 +51,7 @@ MORE = {
 st.title("Domain shift", anchor=False)
 session = choice.session()
 labels = session.prompts[0].origin.labels or ()
-domains = texts.fitting(labels)
+domains = text_sets.fitting(labels)
 if read_only():
     st.info(
         "This dashboard is read-only and runs no model. Below: what was measured with the bundled "
@@ -81,7 +81,7 @@ else:
         st.info("Choose at least one target.", icon=":material/alt_route:")
         st.stop()
     asked = tuple(cache.examples(domain) for domain in (source, *targets))
-    answered = texts.taken(
+    answered = text_sets.taken(
         members,
         "shift",
         asked,
@@ -92,7 +92,7 @@ else:
     result = DomainShift((source, *targets), answered.answered)
     summary, frame = result.summary(), result.to_frame()
     st.markdown(f"**{safe(result.conclusion)}**")
-    texts.kept(members, "shift", *asked)
+    text_sets.kept(members, "shift", *asked)
     charts.show(shift_figure(summary), "shift")
     tables.heading("Means over seeds", summary, "shift", source, "summary")
     tables.show(summary, "summary-table", SUMMARY, MORE, REST[:-1], height=min(38 + 35 * len(summary), 318))

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from explorer.dashboard import cache, charts, tables, texts
+from explorer.dashboard import cache, charts, tables, text_sets
 from explorer.dashboard.markdown import safe
 from explorer.evaluation.scoring import NO_PROMPT, Predictions
 from explorer.figures import probability_bars
@@ -16,7 +16,7 @@ def show(session: Session, text: str, number: int) -> None:
     """Each prompt's answer beside that without a prompt; `number` tells sets of labels on one page apart."""
     found, seconds = cache.reading("Asking the frozen model", cache.answers, session, text)
     st.markdown(f"**{safe(found.conclusion)}**")
-    texts.cut(session, [text])
+    text_sets.cut(session, [text])
     _cards(found)
     charts.show(probability_bars(found), f"bars-{number}")
     frame = found.to_frame()

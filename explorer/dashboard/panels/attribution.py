@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from explorer.dashboard import cache, charts, tables, texts
+from explorer.dashboard import cache, charts, tables, text_sets
 from explorer.dashboard.markdown import safe
 from explorer.figures import attribution_figure, deletion_figure
 from explorer.figures.attribution import MEASURES
@@ -32,7 +32,7 @@ def show(session: Session, text: str, number: int) -> None:
     result = cache.reading("Asking what the answer rests on", one.attribution, text)[0]
     nearest = [readable(row[0]) for row in cache.reading("Searching the neighbors", one.neighbors)[0].pieces]
     st.markdown(f"**{safe(result.conclusion)}**")
-    texts.kept(one, "attribution", text)
+    text_sets.kept(one, "attribution", text)
     charts.show(attribution_figure(result, nearest, measure or "leave_one_out"), f"attribution-bars-{number}")
     st.caption(
         f"For the answer “{safe(result.answer)}”. Leave one out: the token is hidden from attention. "
