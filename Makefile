@@ -1,11 +1,14 @@
 # What a developer types. `make` alone lists the targets.
-.PHONY: help test lint types docs readme bench wheel
+.PHONY: help test everything lint types docs readme bench wheel
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 8
 
-test:  ## the whole test suite
+test:  ## the test suite, five minutes
 	pytest
+
+everything:  ## the test suite with what takes long: browsers, packages, killed processes
+	pytest -m ""
 
 lint:  ## style and format
 	ruff check .

@@ -16,7 +16,7 @@ from browsing import AT_REST, PATIENCE, ROOT, choose, drag_around, needs_browser
 
 from explorer.dashboard.browser import SCRIPTS
 
-pytestmark = needs_browser
+pytestmark = [pytest.mark.slow, needs_browser]
 
 
 def _colors(image: bytes) -> int:

@@ -97,6 +97,7 @@ def test_read_task_reads_them(name):
     assert task.answers == tuple(row["label"] for row in rows)
 
 
+@pytest.mark.slow
 def test_the_tour_runs_from_top_to_bottom_and_shows_tables(tmp_path):
     """As somebody runs it: in the folder of the examples, which it leaves as it is but for `out/`."""
     import nbformat

@@ -759,6 +759,7 @@ def mutated(content: bytes, changes: list[tuple[str, float, bytes]]) -> bytes:
     return content
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", [*foreign.WRITERS, "t5x-zarr", "peft-bin", "explorer"])
 @settings(
     max_examples=FUZZ,

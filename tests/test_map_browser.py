@@ -7,7 +7,7 @@ import re
 import pytest
 from browsing import AT_REST, PATIENCE, drag_around, needs_browser, open_page
 
-pytestmark = needs_browser
+pytestmark = [pytest.mark.slow, needs_browser]
 
 QUERY = "?prompts=sentiment/class-label-0&prompts=sentiment/random-0"
 PLOT = "document.querySelector('.st-key-map .js-plotly-plot')"

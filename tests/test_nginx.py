@@ -23,9 +23,12 @@ NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/loca
 NAME, PASSWORD = "me", "secret"
 BLOCK = re.compile(r"```nginx\n(.*?)```", re.DOTALL)
 
-pytestmark = pytest.mark.skipif(
-    NGINX is None and not MUST, reason="no nginx; its configuration is tested where it is installed"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        NGINX is None and not MUST, reason="no nginx; its configuration is tested where it is installed"
+    ),
+]
 
 
 def configured(text: str, port: int, dashboard: str, folder: Path) -> str:

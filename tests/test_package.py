@@ -28,6 +28,7 @@ import explorer
 
 ROOT = Path(__file__).resolve().parent.parent
 BUNDLED = "explorer/bundled"
+pytestmark = pytest.mark.slow  # builds and installs
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from browsing import PAGES, PATIENCE, needs_browser, open_page
 
-pytestmark = needs_browser
+pytestmark = [pytest.mark.slow, needs_browser]
 GROUND = {"light": "rgb(255, 255, 255)", "dark": "rgb(18, 22, 28)"}
 
 

@@ -21,6 +21,7 @@ from research.pretraining.quality import RELATED_WORDS, linear_probe, related_pa
 from research.pretraining.supervised import load_supervised
 from research.pretraining.tokenizer import t5_tokenizer
 
+pytestmark = pytest.mark.slow
 ANIMALS = ("cat", "dog", "horse", "cow", "bird", "sheep")
 VERBS = ("sees", "likes", "follows", "avoids", "hears")
 SYLLABLES = [c + v for c in "bdfgklmnprstvz" for v in "aeiou"]

@@ -18,6 +18,7 @@ from test_cli import run
 from explorer.formats import find_prompts, read_prompt
 
 ROOT = Path(__file__).resolve().parent.parent
+pytestmark = pytest.mark.slow  # processes that are killed
 SIZES = ("--length", "3", "--batch-size", "4", "--seeds", "0,1", "--init", "random,class-label")
 
 

@@ -337,6 +337,7 @@ def answers(url: str) -> bool:
         return False
 
 
+@pytest.mark.slow
 def test_a_server_is_guarded_and_ends_when_whoever_started_it_is_killed(tmp_path):
     process, address = served(tmp_path / "log", "--read-only")
     try:

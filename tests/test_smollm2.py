@@ -15,9 +15,13 @@ from tests.test_decoders import _by_peft
 
 FOLDER = Path(os.environ.get("EXPLORER_SMOLLM2") or (cache_folder() or Path()) / "smollm2")
 OURS = PROMPTS.with_name("prompts-smollm2")
-pytestmark = pytest.mark.skipif(
-    not (FOLDER / "config.json").is_file(), reason="SmolLM2 is not here: EXPLORER_SMOLLM2 names its folder"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not (FOLDER / "config.json").is_file(),
+        reason="SmolLM2 is not here: EXPLORER_SMOLLM2 names its folder",
+    ),
+]
 
 TEMPLATE = "{text}\nSentiment:"
 TEXTS = ("a charming film from start to end", "dull, and far too long")
