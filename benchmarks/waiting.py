@@ -22,8 +22,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 
+from explorer.context import LocalLoader, Settings
 from explorer.prompt import SoftPrompt
-from explorer.resolve import Loader, Settings
 from explorer.session import Session
 from explorer.vocabulary import Vocabulary
 
@@ -33,7 +33,7 @@ DRAWS, TOKENS, K, LONGEST, BETWEEN = 5_000, 20, 10, 0.3, 0.1
 """… and seconds between two questions"""
 
 
-class Random(Loader):
+class Random(LocalLoader):
     """A loader whose one vocabulary is a random table of made-up words, with a common offset and a falling
     spectrum.
     """
@@ -54,7 +54,7 @@ class Random(Loader):
 
 def opened(large: bool) -> Session:
     """A prompt of random tokens with the bundled vocabulary, or with the random one."""
-    loader = Random() if large else Loader()
+    loader = Random() if large else LocalLoader()
     vocabulary = loader.vocabulary("mini-t5")
     vectors = (
         np.random.default_rng(1).standard_normal((TOKENS, vocabulary.dimension)) * vocabulary.embedding.std()

@@ -1,28 +1,31 @@
-"""A session: some prompts, the model they belong to, one set of settings. It resolves each once, and every
-reading is a method.
+"""A session: some prompts, the model they belong to, one set of settings; every reading is a method.
 
-The command line, the pages, the report and Python all read through it, so that they cannot disagree. Nobody
-else decides which model reads a prompt, which labels, which k, which null distributions.
+The command line, the pages, the report and Python all read through it, so that they cannot disagree. What it
+knows of prompts, model and labels is its `context`; what each reading is, `readings` declares.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from explorer.arguments import as_list, different_names
-from explorer.choices import Grouping
-from explorer.errors import DataError, PromptError
-from explorer.once import DRAWS, ORDERS, POINTS, Once
-from explorer.prompt import SoftPrompt
-from explorer.resolve import Loader, Settings
+from explorer import readings
+from explorer.choices import LONGEST_INPUT, Grouping, Metric
+from explorer.context import Context, Loader, LocalLoader, Note, Progress, silent
+from explorer.errors import PromptError
+from explorer.evaluation.neutral_texts import NEUTRAL
+from explorer.prompt import SoftPrompt, prompt_list
+from explorer.readings.made import MayBeKept, Share, is_kept, read
+from explorer.readings.map import vocabulary_map
+from explorer.readings.reading import Reading
+from explorer.settings import Settings
+from explorer.vocabulary import Vocabulary
+from explorer.words.wording import count
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from explorer.analysis.clusters import Clusters
-    from explorer.analysis.compare.groups import Comparison, Read
+    from explorer.analysis.compare.groups import Comparison
     from explorer.analysis.decomposition import Decomposition
     from explorer.analysis.labels import LabelReading
     from explorer.analysis.map.fit import VocabularyMap
@@ -39,86 +42,197 @@ if TYPE_CHECKING:
     from explorer.evaluation.label_mass import LabelMass
     from explorer.evaluation.scoring import Predictions, Scores
     from explorer.evaluation.verbalization import Verbalization
+    from explorer.models.frozen import FrozenModel
     from explorer.results import Readings
     from explorer.texts.tasks import Task
-    from explorer.vocabulary import Vocabulary
+
+R = TypeVar("R")
 
 
-Share = Callable[[float], None]
-"""told how much is done, 0…1"""
-
-
-class Session(Once):
+class Session:
     """Some prompts with one model and one set of settings; readings are methods, each made once."""
 
-    # Readings of the vectors alone.
+    def __init__(
+        self,
+        prompts: Sequence[SoftPrompt],
+        model: str | Path | None = None,
+        settings: Settings | None = None,
+        loader: Loader | None = None,
+        progress: Progress = silent,
+    ):
+        """model: a folder, a bundled name or a Hugging Face id that reads all prompts; None: each prompt's
+        own base model.
+
+        Raises PromptError for no prompts or two of one name.
+        """
+        name = None if model is None else str(model)
+        self.context = Context(
+            prompt_list(prompts), name, settings or Settings(), loader or LocalLoader(), progress
+        )
+
+    @classmethod
+    def _with(cls, context: Context) -> Self:
+        made = cls.__new__(cls)
+        made.context = context
+        return made
+
+    def __repr__(self) -> str:
+        names = [prompt.name for prompt in self.prompts]
+        shown = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
+        return f"<Session of {count(len(names), 'prompt')}: {shown}; model {self.model_name or 'their own'}>"
+
+    def _repr_html_(self) -> str:
+        import pandas as pd
+
+        from explorer.results import shown_in_notebook
+
+        columns = ["prompt", "length", "dimension", "task", "initialization", "model"]
+        rows = [
+            (
+                prompt.name,
+                prompt.length,
+                prompt.dimension,
+                prompt.origin.task,
+                prompt.origin.initialization,
+                self.model_name or prompt.origin.base_model,
+            )
+            for prompt in self.prompts
+        ]
+        return shown_in_notebook(pd.DataFrame(rows, columns=columns))
+
+    def only(self, *chosen: str) -> Self:
+        """The same session with some of its prompts, by name. Raises PromptError for a name that is not among
+        them.
+        """
+        return self._with(self.context.only(*chosen))
+
+    def change(self, **settings: Any) -> Self:
+        """The same session with other settings (fields of `Settings`)."""
+        return self._with(self.context.changed(**settings))
+
+    # What was found out about prompts and model: see `Context`.
+
+    @property
+    def prompts(self) -> tuple[SoftPrompt, ...]:
+        """The prompts that are read."""
+        return self.context.prompts
+
+    @property
+    def model_name(self) -> str | None:
+        """The model that reads all prompts; None: each prompt's own."""
+        return self.context.model_name
+
+    @property
+    def settings(self) -> Settings:
+        """What readings are made with."""
+        return self.context.settings
+
+    @property
+    def loader(self) -> Loader:
+        """Where vocabularies and models come from."""
+        return self.context.loader
+
+    @property
+    def progress(self) -> Progress:
+        """Is told in words what is being done."""
+        return self.context.progress
+
+    def vocabulary_of(self, prompt: SoftPrompt) -> Vocabulary:
+        """The vocabulary a prompt is read with. Raises ModelError when there is none and PromptError when the
+        widths differ.
+        """
+        return self.context.vocabulary_of(prompt)
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The one vocabulary of all prompts. Raises PromptError when they belong to different models."""
+        return self.context.vocabulary
+
+    @property
+    def notes(self) -> tuple[Note, ...]:
+        """What to doubt: warnings of the checkpoints, models that were not found, other labels."""
+        return self.context.notes
+
+    @property
+    def model(self) -> "FrozenModel":
+        """The frozen model all prompts belong to."""
+        return self.context.model
+
+    @property
+    def template(self) -> str:
+        """What the model reads in place of a text."""
+        return self.context.template
+
+    @property
+    def names_labels(self) -> bool:
+        """Whether labels were asked for or some prompt records its own."""
+        return self.context.names_labels
+
+    @property
+    def class_labels(self) -> tuple[str, ...]:
+        """The labels to rank. Raises DataError for none, one, or different ones."""
+        return self.context.class_labels
+
+    @property
+    def all_labels(self) -> tuple[str, ...]:
+        """The labels asked for, else every label that some prompt records; empty where none does."""
+        return self.context.all_labels
+
+    @property
+    def verbalizes(self) -> bool:
+        """Whether the prompts belong to a model that can be asked what they mean."""
+        return self.context.verbalizes
+
+    def pieces_read(self, text: str) -> tuple[str, ...]:
+        """What the model reads behind a prompt of one text, piece by piece."""
+        return self.context.pieces_read(text)
+
+    def cut(self, texts: Sequence[str]) -> str | None:
+        """What to say of texts that the model does not read whole; None where it reads all of them so."""
+        return self.context.cut(texts)
+
+    # Readings
+
+    def read(self, reading: "Reading[R]", share: Share | None = None, **parameters: Any) -> R:
+        """Any reading that is declared in `explorer.readings`; share: told how much is done, 0…1."""
+        return read(self.context, reading, parameters, share)
+
+    def readable(self, reading: Reading) -> tuple[str, ...]:
+        """The prompts that have what a reading needs, by name; none where they are too few for it."""
+        return self.context.readable(reading)
+
+    def kept(self, reading: MayBeKept, *given: "Task | str") -> bool:
+        """Whether a reading of these tasks (of attribution: texts) was computed before for every prompt, so
+        that nothing need run.
+        """
+        declared = next(one for one in readings.READINGS if one.name == reading)
+        return is_kept(self.context, declared, given)
 
     def neighbors(self) -> "Readings[NearestNeighbors]":
         """The nearest vocabulary rows of every prompt token; see analysis.neighbors."""
-        from explorer.analysis.neighbors import nearest_neighbors
-
-        now = self.settings
-        options = (now.k, now.metric, now.include_special, now.merge_variants, now.nulls, now.seed)
-        return self._each("neighbors", options, nearest_neighbors)
+        return self.read(readings.NEIGHBORS)
 
     def centered_neighbors(self) -> "Readings[NearestNeighbors]":
         """The same after the vocabulary's mean is taken away, without nulls."""
-        from explorer.analysis.neighbors import centered_neighbors
-
-        return self._each("centered neighbors", (self.settings.k,), centered_neighbors)
+        return self.read(readings.CENTERED)
 
     def clusters(self) -> "Readings[Clusters]":
         """Does a token lie among words that belong together? See analysis.clusters."""
-        from explorer.analysis.clusters import Clusters, clusters, with_k
-
-        k, usual, draws = self.settings.k, Settings.k, (self.settings.nulls, self.settings.seed)
-        found = self._each_kept(
-            "clusters",
-            (usual, *draws),
-            Clusters,
-            lambda prompt, vocabulary: clusters(prompt, vocabulary, usual, *draws),
-        )
-        if k == usual:
-            return found
-        verdicts = dict(zip(self.prompts, found, strict=True))
-        return self._each(
-            "clusters with k",
-            (k, *draws),
-            lambda prompt, vocabulary, *_: with_k(verdicts[prompt], prompt, vocabulary, k, *draws),
-        )
+        return self.read(readings.CLUSTERS)
 
     def significant_groups(self) -> list[tuple[tuple[str, ...], ...]]:
         """Of each prompt the words of every token's group where it is significant, else none: the verdict of
         `clusters` alone, for less.
         """
-        from explorer.analysis.clusters import significant_groups
-
-        options = self.settings.nulls, self.settings.seed
-
-        def groups(prompt: SoftPrompt) -> tuple[tuple[str, ...], ...]:
-            vocabulary = self.vocabulary_of(prompt)
-            make = partial(significant_groups, prompt, vocabulary, *options)
-            return self._kept_or_made("groups", prompt, options, tuple[tuple[str, ...], ...], make)
-
-        return [self._once(prompt, "groups", options, partial(groups, prompt)) for prompt in self.prompts]
+        return list(self.read(readings.GROUPS))
 
     def decompose(self, words: int = 5) -> "Readings[Decomposition]":
         """Every token as a sum of few words; see analysis.decomposition."""
-        from explorer.analysis.decomposition import decompose
-
-        return self._each("decompose", (words, self.settings.nulls, self.settings.seed), decompose)
+        return self.read(readings.DECOMPOSE, words=words)
 
     def redundancy(self) -> "Readings[Redundancy]":
         """Do the tokens of a prompt repeat each other? See analysis.redundancy."""
-        from explorer.analysis.redundancy import Redundancy, redundancy
-
-        k, seed = self.settings.k, self.settings.seed
-        return self._each_kept(
-            "redundancy",
-            (k, seed),
-            Redundancy,
-            lambda prompt, vocabulary: redundancy(prompt, vocabulary, k, seed=seed),
-        )
+        return self.read(readings.REDUNDANCY)
 
     def labels(
         self, labels: Sequence[str] | None = None, others: Sequence[str] = ()
@@ -128,30 +242,18 @@ class Session(Once):
 
         others: labels of other tasks, a baseline of persistence.
         """
-        from explorer.analysis.labels import read_labels
-
-        chosen = self.settings.labels if labels is None else different_names(labels, "labels")
-        others = as_list(others, "other labels")
-        nulls, seed = self.settings.nulls, self.settings.seed
-        return self._each(
-            "labels",
-            (chosen, others, nulls, seed),
-            lambda prompt, vocabulary, *_: read_labels(prompt, vocabulary, chosen, nulls, seed, others),
-        )
+        asked = self if labels is None else self.change(labels=labels)
+        return asked.read(readings.LABELS, others=others)
 
     def norms(self) -> "Readings[Norms]":
         """Length and place of every token beside the vocabulary's rows; see analysis.norms."""
-        from explorer.analysis.norms import read_norms
-
-        return self._each("norms", (), read_norms)
+        return self.read(readings.NORMS)
 
     def changes(self) -> "Readings[NeighborChanges]":
         """Every change of a token's nearest piece while it was trained; see analysis.trajectory. Raises
         PromptError without saved steps.
         """
-        from explorer.analysis.trajectory import neighbor_changes
-
-        return self._each("changes", (), neighbor_changes)
+        return self.read(readings.CHANGES)
 
     @property
     def map_is_kept(self) -> bool:
@@ -162,71 +264,21 @@ class Session(Once):
 
     def vocabulary_map(self) -> "VocabularyMap":
         """The map of the vocabulary: shipped, kept, or fitted now."""
-        from explorer.analysis.map.store import load_map
-        from explorer.analysis.memo import remembered
-
-        return remembered(self.vocabulary, "map", lambda: load_map(self.vocabulary, self.progress))
+        return vocabulary_map(self.vocabulary, self.progress)
 
     def map(self, paths: bool = False, before_training: bool = False) -> "MapReading":
         """Prompts and labels on the map; paths: also where the tokens were while they were trained;
         before_training: also where they began.
         """
-        from explorer.analysis.map.place import (
-            MapReading,
-            place_initial,
-            place_labels,
-            place_prompt,
-            place_trajectory,
-        )
-
-        drawn, vocabulary = self.vocabulary_map(), self.vocabulary
-        trained = [prompt for prompt in self.prompts if prompt.trajectory is not None]
-        placed = [
-            replace(
-                self._once(prompt, "place", (), partial(place_prompt, prompt, vocabulary, drawn)),
-                groups=groups,
-            )
-            for prompt, groups in zip(self.prompts, self.significant_groups(), strict=True)
-        ]
-        if before_training:
-            placed += [
-                self._once(prompt, "place before", (), partial(place_initial, prompt, vocabulary, drawn))
-                for prompt in trained
-            ]
-        placed += [place_labels(self.all_labels, vocabulary, drawn)] if self.all_labels else []
-        along = {
-            prompt.name: self._once(prompt, "path", (), partial(place_trajectory, prompt, vocabulary, drawn))
-            for prompt in trained * paths
-        }
-        return MapReading(drawn, tuple(placed), along)
+        return self.read(readings.MAP, paths=paths, before_training=before_training)
 
     def compare(self, by: Grouping = "initialization") -> "Comparison":
         """Readings of all prompts side by side, in groups; see analysis.compare."""
-        from explorer.analysis.compare.groups import compare
-        from explorer.analysis.memo import remembered
-
-        now, vocabulary = self.settings, self.vocabulary
-        key = ("compare", self.prompts, by, now.k, now.nulls, now.seed)
-
-        def read(prompt: SoftPrompt) -> "Read":
-            one = self._with((prompt,), now.changed(labels=None))
-            return one.clusters()[0], one.labels()[0] if prompt.origin.labels else None, one.norms()[0]
-
-        return remembered(
-            vocabulary,
-            key,
-            lambda: compare(self.prompts, vocabulary, by, now.k, now.nulls, now.seed, self.progress, read),
-        )
+        return self.read(readings.COMPARE, by=by)
 
     def pairs(self) -> "pd.DataFrame":
         """Prompt against prompt, positions matched one to one; see analysis.compare.matching."""
-        from explorer.analysis.compare.matching import pairs
-        from explorer.analysis.memo import remembered
-
-        vocabulary, seed = self.vocabulary, self.settings.seed
-        return remembered(
-            vocabulary, ("pairs", self.prompts, seed), lambda: pairs(self.prompts, vocabulary, seed=seed)
-        )
+        return self.read(readings.PAIRS)
 
     # Readings that run the frozen model. `no_prompt` adds the model without any prompt.
 
@@ -240,87 +292,37 @@ class Session(Once):
         """Label probabilities and generated text of every prompt on every text, in one batch. A single text
         may be given as it is.
         """
-        from explorer.evaluation.scoring import predict
-
-        given = (texts,) if isinstance(texts, str) else tuple(texts)
-        asked = self._asked(no_prompt)
-        self._say_cut(given)
-        key = ("predict", given, self.class_labels, no_prompt, generate, max_new_tokens)
-        return self._answered(
-            key, lambda: predict(self.model, asked, given, self.class_labels, generate, max_new_tokens)
+        return self.read(
+            readings.PREDICT,
+            texts=texts,
+            no_prompt=no_prompt,
+            generate=generate,
+            max_new_tokens=max_new_tokens,
         )
 
     def evaluate(self, task: "Task", no_prompt: bool = False, generate: bool = True) -> "Scores":
         """Accuracy, macro F1 and invalid-output rate on labelled texts."""
-        from explorer.evaluation.scoring import evaluate
-
-        asked, fitted = self._asked(no_prompt), self._labelled(task)
-        self._say_cut(fitted.texts)
-        return self._answered(
-            ("evaluate", fitted, no_prompt, generate),
-            lambda: evaluate(self._answering, asked, fitted, progress=self.progress, generate=generate),
-        )
+        return self.read(readings.EVALUATE, task=task, no_prompt=no_prompt, generate=generate)
 
     def ensemble(self, task: "Task", share: Share | None = None) -> "Ensemble":
         """What the prompts answer together, in one batch; share: told how much is done, 0…1."""
-        from explorer.evaluation.ensemble import ensemble
-
-        fitted, seed = self._labelled(task), self.settings.seed
-        self._say_cut(fitted.texts)
-        return self._answered(
-            ("ensemble", fitted, seed),
-            lambda: ensemble(self._answering, self.prompts, fitted, share, seed, self.progress),
-        )
+        return self.read(readings.ENSEMBLE, share, task=task)
 
     def shift(self, tasks: "Sequence[Task]", no_prompt: bool = False, generate: bool = True) -> "DomainShift":
         """What each prompt answers on a source (the first task) and on targets, and how much is lost."""
-        from explorer.evaluation.domain_shift import DomainShift, answer
-
-        if not tasks:
-            raise DataError("found no tasks; expected the source and at least one target")
-        asked, fitted = self._asked(no_prompt), tuple(self._labelled(task) for task in tasks)
-        self._say_cut([text for task in fitted for text in task.texts])
-        found = self._answered(
-            ("shift", fitted, no_prompt, generate),
-            lambda: answer(self._answering, asked, fitted, generate, self.progress),
-        )
-        return DomainShift(tuple(task.name for task in fitted), tuple(found))
+        return self.read(readings.SHIFT, tasks=tasks, no_prompt=no_prompt, generate=generate)
 
     def faithfulness(
-        self, task: "Task", draws: int = DRAWS, points: int = POINTS, share: Share | None = None
+        self, task: "Task", draws: int = 5, points: int = 11, share: Share | None = None
     ) -> "Readings[Faithfulness]":
         """How much accuracy survives when a prompt is replaced by its nearest words?"""
-        from explorer.evaluation.faithfulness import Faithfulness, faithfulness
-
-        fitted, seed = self._labelled(task), self.settings.seed
-        self._say_cut(fitted.texts)
-
-        def read(prompt: SoftPrompt, vocabulary: "Vocabulary", *_: Any) -> Faithfulness:
-            return faithfulness(
-                self.model, vocabulary, prompt, fitted, draws, points, seed, share, self.progress
-            )
-
-        return self._each_kept("faithfulness", (fitted, draws, points, seed), Faithfulness, read)
+        return self.read(readings.FAITHFULNESS, share, task=task, draws=draws, points=points)
 
     def attribution(
-        self, texts: Sequence[str] | str, label: str | None = None, orders: int = ORDERS
+        self, texts: Sequence[str] | str, label: str | None = None, orders: int = 100
     ) -> "Readings[Attribution]":
         """Which prompt tokens the answer rests on; of several texts the means."""
-        from explorer.evaluation.attribution import Attribution, attribute
-
-        given, seed, labels = (
-            (texts,) if isinstance(texts, str) else tuple(texts),
-            self.settings.seed,
-            self.class_labels,
-        )
-        self._say_cut(given)
-
-        def read(prompt: SoftPrompt, vocabulary: "Vocabulary", *_: Any) -> Attribution:
-            return attribute(
-                self.model, vocabulary, prompt, given, labels, label, orders, seed, self.progress
-            )
-
-        return self._each_kept("attribution", (given, labels, label, orders, seed), Attribution, read)
+        return self.read(readings.ATTRIBUTION, texts=texts, label=label, orders=orders)
 
     def decode(self, texts: Sequence[str] | str | None = None) -> "Readings[DecoderReading]":
         """The first pieces that the decoder writes more often with each prompt than without: alone, in a gap,
@@ -328,7 +330,7 @@ class Session(Once):
 
         k pieces each; see evaluation.decoder_reading.
         """
-        return self._decoded(texts)[0]
+        return self.read(readings.DECODE, texts=NEUTRAL if texts is None else texts)
 
     def label_mass(self, texts: Sequence[str] | str | None = None) -> "LabelMass":
         """How likely the decoder begins with class labels, of each prompt's own task and of others; see
@@ -336,13 +338,7 @@ class Session(Once):
 
         Raises DataError where no prompt records labels and none are given.
         """
-        found = self._decoded(texts)[1]
-        if found is None:
-            raise DataError(
-                f"{self.prompts[0].name} records no class labels; name them, such as negative and positive",
-                "labels",
-            )
-        return found
+        return self.read(readings.LABEL_MASS, texts=NEUTRAL if texts is None else texts)
 
     def verbalize(self, k: int = 5) -> "Readings[Verbalization]":
         """What a language model writes for each prompt token in a sentence that asks for its meaning; see
@@ -350,44 +346,36 @@ class Session(Once):
 
         Raises ModelError for a T5.
         """
-        from explorer.evaluation.verbalization import verbalize
-
-        return self._each(
-            "verbalize",
-            (k, self.settings.seed),
-            lambda prompt, vocabulary, *options: verbalize(self.model, vocabulary, prompt, *options),
-        )
-
-    def _decoded(
-        self, texts: Sequence[str] | str | None
-    ) -> "tuple[Readings[DecoderReading], LabelMass | None]":
-        from explorer.evaluation.decoder_reading import read_decoder
-        from explorer.evaluation.neutral_texts import NEUTRAL
-
-        given = NEUTRAL if texts is None else (texts,) if isinstance(texts, str) else as_list(texts, "texts")
-        now, vocabulary = self.settings, self.vocabulary
-        self._say_cut(given)
-        options = (given, now.labels, now.k, now.include_special, now.seed)
-        return self._answered(
-            ("decode", *options),
-            lambda: read_decoder(self.model, vocabulary, self.prompts, *options, self.progress),
-        )
-
-    def _asked(self, no_prompt: bool) -> list[SoftPrompt | None]:
-        return [*self.prompts, None] if no_prompt else list(self.prompts)
+        return self.read(readings.VERBALIZE, k=k)
 
 
 def open_session(
     *prompts: SoftPrompt | str | Path,
     model: str | Path | None = None,
     loader: Loader | None = None,
-    **settings: Any,
+    k: int = Settings.k,
+    metric: Metric = Settings.metric,
+    nulls: int = Settings.nulls,
+    seed: int = Settings.seed,
+    labels: Sequence[str] | None = None,
+    include_special: bool = False,
+    merge_variants: bool = False,
+    max_length: int = LONGEST_INPUT,
+    template: str | None = None,
+    **unknown: Any,
 ) -> Session:
     """Open prompts for reading: paths, bundled names, ids of adapters on the Hugging Face hub (`user/name`,
     `user/name@revision`), or prompts in memory.
 
-    settings: fields of `Settings`. Prompts of one name that lie in different places get names that tell them
-    apart. Raises PromptError for a prompt that is missing or damaged.
+    model: what reads all of them: a folder, a bundled name or a hub id; None: each prompt's own base model.
+    k: neighbors of a token. metric: of the neighbor table. nulls: random vectors of each null distribution.
+    labels: class labels; None: those the prompts record. include_special: search control pieces too.
+    merge_variants: leave out a neighbor that is a nearer one but for case or leading space. max_length:
+    pieces of a text that the model reads. template: what it reads in place of a text, `{text}` in it. loader:
+    where models come from. Prompts of one name that lie in different places get names that tell them apart.
+
+    Raises PromptError for a prompt that is missing or damaged, ExplorerError for a setting that does not
+    exist.
     """
     from explorer.formats import read_prompt, told_apart
 
@@ -395,5 +383,16 @@ def open_session(
         raise PromptError(
             f"prompts: found a list of {len(lists[0])}; expected them one by one, as in open(*prompts)"
         )
-    read = [prompt if isinstance(prompt, SoftPrompt) else read_prompt(prompt) for prompt in prompts]
-    return Session(told_apart(read), model, Settings().changed(**settings), loader)
+    given = {
+        "k": k,
+        "metric": metric,
+        "nulls": nulls,
+        "seed": seed,
+        "labels": labels,
+        "include_special": include_special,
+        "merge_variants": merge_variants,
+        "max_length": max_length,
+        "template": template,
+    }
+    opened = [prompt if isinstance(prompt, SoftPrompt) else read_prompt(prompt) for prompt in prompts]
+    return Session(told_apart(opened), model, Settings().changed(**given, **unknown), loader)

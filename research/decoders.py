@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from explorer.context import LocalLoader, Settings
 from explorer.formats import find_prompts
 from explorer.prompt import SoftPrompt
-from explorer.resolve import Loader, Settings
 from explorer.session import Session
 from explorer.system.files import PROMPTS, STUDY
 from explorer.texts.tasks import read_task
@@ -87,7 +87,7 @@ def measure(
     model: str, data: Path, tasks: Sequence[str] = tuple(TEST_SETS)
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Scores and readings of every prompt, and the faithfulness of those that began as class labels."""
-    loader, scores, faithful = Loader("auto", "bfloat16"), [], []
+    loader, scores, faithful = LocalLoader("auto", "bfloat16"), [], []
     for task in tasks:
         prompts, folder = of_task(task), TEST_SETS[task]
         session = Session(prompts, model, Settings(), loader, print)

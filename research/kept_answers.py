@@ -7,9 +7,9 @@ explorer.kept).
 
 from itertools import groupby
 
+from explorer.context import LocalLoader
 from explorer.kept import Keeping
 from explorer.prompt import SoftPrompt
-from explorer.resolve import Loader
 from explorer.session import Session
 from explorer.system.files import EXAMPLES
 from explorer.texts.tasks import Task, read_task
@@ -17,7 +17,7 @@ from explorer.vocabulary import Vocabulary
 from research.study import USUAL_LENGTH, bundled
 
 
-class KeepingLoader(Loader):
+class KeepingLoader(LocalLoader):
     """A loader whose models keep what they are asked."""
 
     def __init__(self) -> None:
@@ -30,7 +30,7 @@ class KeepingLoader(Loader):
         return self.keeping.setdefault(vocabulary.name, Keeping(vocabulary.path))
 
 
-def keep(prompts: list[SoftPrompt], loader: Loader) -> None:
+def keep(prompts: list[SoftPrompt], loader: LocalLoader) -> None:
     """Every reading that a page takes of these prompts of one task and one model."""
     session = Session(prompts, loader=loader, progress=print)
     examples = [read_task(file) for file in sorted(EXAMPLES.glob("*.tsv"))]

@@ -15,10 +15,10 @@ import pytest
 from test_cli import run
 from test_cli_errors import fails
 
+from explorer.context import LocalLoader
 from explorer.errors import ExplorerError
 from explorer.formats import find_prompts
 from explorer.report.bundle import PAGE, RECORD, Recipe, bundle
-from explorer.resolve import Loader
 from explorer.session import Session, Settings
 from explorer.system.files import safe_csv
 
@@ -117,7 +117,7 @@ def test_what_the_decoder_makes_of_the_prompts_is_there_unless_left_out(out, pat
 
 
 def test_where_no_model_can_run_the_rest_is_there(tiny_prompts, vocabulary):
-    class ReadOnly(Loader):
+    class ReadOnly(LocalLoader):
         def frozen(self, model):
             raise ExplorerError("runs no model")
 

@@ -22,7 +22,6 @@ from explorer.evaluation.scoring import evaluate
 from explorer.formats import find_prompts
 from explorer.kept import PROBABILITIES, Kept, KeptModel
 from explorer.models.loading import DEFAULT_MODEL
-from explorer.session import DRAWS, ORDERS, POINTS
 from explorer.system.files import EXAMPLES, MODELS, PROMPTS, STUDY
 from explorer.texts.tasks import read_task
 from explorer.tuning.batches import drawn
@@ -262,8 +261,8 @@ def test_what_a_page_shows_first_was_answered_before_and_is_what_the_model_answe
         task = replace(examples[prompt.origin.task], labels=prompt.origin.labels)
         options = task.texts, task.labels
         assert kept.has(PROBABILITIES, prompt, options), prompt.name
-        assert kept.has("faithfulness", prompt, (prompt.name, task, DRAWS, POINTS, 0)), prompt.name
-        assert kept.has("attribution", prompt, (prompt.name, task.texts[:1], task.labels, None, ORDERS, 0)), (
+        assert kept.has("faithfulness", prompt, (prompt.name, task, 5, 11, 0)), prompt.name
+        assert kept.has("attribution", prompt, (prompt.name, task.texts[:1], task.labels, None, 100, 0)), (
             prompt.name
         )
         found = KeptModel(kept, lambda: pytest.fail("the model is asked")).label_probabilities(

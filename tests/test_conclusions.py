@@ -12,12 +12,12 @@ import pytest
 
 import explorer
 from explorer.analysis.hubness import hubness
+from explorer.context import Settings
 from explorer.evaluation.scoring import Predictions
 from explorer.figures import Figure, map_figure
 from explorer.formats import read_prompt
 from explorer.prompt import RowSource
 from explorer.report.tables import conclusions, in_short
-from explorer.resolve import Settings
 from explorer.results import Readings, Result
 from explorer.session import Session
 

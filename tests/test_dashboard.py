@@ -20,6 +20,7 @@ from planted import plant_map
 from streamlit.testing.v1 import AppTest
 
 from explorer.analysis.neighbors import nearest_neighbors
+from explorer.context import LocalLoader
 from explorer.dashboard import browser, cache, focus, preload
 from explorer.dashboard.markdown import model_name, safe, slug
 from explorer.errors import ExplorerError, ModelError
@@ -27,7 +28,6 @@ from explorer.evaluation.ensemble import ensemble
 from explorer.formats import find_prompts, peft, read_prompt
 from explorer.models.encoder_decoder import FrozenT5
 from explorer.prompt import SoftPrompt
-from explorer.resolve import Loader
 from explorer.session import Session
 from explorer.texts.tasks import read_task
 from explorer.vocabulary import Vocabulary
@@ -638,7 +638,7 @@ def test_a_comparison_holds_up_nobody(vocabulary, tiny_prompts):
             begun.set()
             assert go_on.wait(60)
 
-    loader = Loader()
+    loader = LocalLoader()
     comparing = Session(prompts, loader=loader, progress=slow)
     reading = Session(prompts[:1], loader=loader)
     known = reading.neighbors()

@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from explorer.context import LocalLoader
 from explorer.evaluation.scoring import evaluate
 from explorer.formats import read_prompt
 from explorer.kept import Keeping, Kept, KeptModel
-from explorer.resolve import Loader
 from explorer.session import Session
 from explorer.texts.tasks import Task
 
@@ -35,7 +35,7 @@ def prompts(tiny):
     ]
 
 
-class Loading(Loader):
+class Loading(LocalLoader):
     """A loader with answers kept in a folder; counts how often the model is asked for."""
 
     def __init__(self, of, folder):
@@ -75,7 +75,7 @@ def test_what_is_kept_is_what_was_computed_and_no_model_is_loaded_for_it(prompts
     made = readings(prompts, keeping)
     for kept in keeping.kinds.values():
         kept.save()
-    plain = readings(prompts, Loader(device="cpu"))
+    plain = readings(prompts, LocalLoader(device="cpu"))
     reader = Loading(Kept, tmp_path)
     found = readings(prompts, reader)
     assert reader.asked == 0

@@ -10,13 +10,14 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 FLOORS = (
-    ("errors", "choices", "words", "arguments"),
+    ("errors", "choices", "words"),
     ("system", "results"),
     ("prompt", "texts", "models"),
-    ("vocabulary", "kept"),
-    ("formats", "analysis", "resolve"),
+    ("vocabulary", "kept", "settings"),
+    ("formats", "analysis", "context", "resolve"),
     ("tuning", "evaluation"),
-    ("once", "session", "figures"),
+    ("readings", "figures"),
+    ("session",),
     ("report",),
     ("cli", "dashboard"),
 )
@@ -36,7 +37,7 @@ ACROSS = {
     ("explorer/dashboard/panels/download.py", "cli"): "a bundle says the shell line that makes it again",
 }
 """command line and dashboard know nothing of each other, but for these"""
-LOADERS = ("explorer/resolve.py", "explorer/dashboard/cache.py")
+LOADERS = ("explorer/context.py", "explorer/dashboard/cache.py")
 """where a loader is: nobody else decides which model reads a prompt"""
 SUBJECTS = {
     *(
@@ -53,7 +54,7 @@ SUBJECTS = {
         "training",
     ),
     *("attribution", "domain_shift", "ensemble", "faithfulness", "predict", "shift"),
-    *("report", "session", "tables", "errors"),
+    *("report", "session", "settings", "tables", "errors"),
 }
 """what a module may be named after in more than one part: a reading, a command, or what every part has of its
 own
@@ -236,7 +237,10 @@ def test_one_name_has_one_meaning():
         stem = path.parent.name if path.name == "__init__.py" else path.stem
         if path.stem != "__main__" and _part(path) not in ("__init__",):
             places[stem].append(name)
-    found = {stem: names for stem, names in places.items() if len(names) > 1 and stem not in SUBJECTS}
+    declared = {path.stem for name, path in _sources().items() if name.startswith("explorer/readings/")}
+    found = {
+        stem: names for stem, names in places.items() if len(names) > 1 and stem not in SUBJECTS | declared
+    }
     assert not found
     unused = {subject for subject in SUBJECTS if len(places[subject]) < 2}
     assert not unused, f"{unused} are names of one module each: take them off the list"
@@ -256,7 +260,8 @@ LAZY = (
     "vocabulary",
     "formats",
     "analysis",
-    "resolve",
+    "context",
+    "readings",
     "session",
     "report",
     "cli",

@@ -25,6 +25,7 @@ from explorer.analysis.norms import read_norms
 from explorer.analysis.redundancy import redundancy
 from explorer.analysis.search import search
 from explorer.analysis.trajectory import neighbor_changes
+from explorer.context import LocalLoader
 from explorer.errors import DataError, ExplorerError, ModelError, PromptError
 from explorer.evaluation.attribution import attribute
 from explorer.evaluation.decoder_reading import read_decoder
@@ -34,7 +35,6 @@ from explorer.evaluation.faithfulness import faithfulness
 from explorer.evaluation.scoring import NO_PROMPT, evaluate, predict
 from explorer.formats import find_prompts
 from explorer.prompt import Origin, SoftPrompt, Trajectory
-from explorer.resolve import Loader
 from explorer.results import Readings
 from explorer.session import Session
 from explorer.texts.tasks import Task
@@ -44,7 +44,7 @@ TEXTS = ("a warm and funny film", "dull , slow and far too long")
 TASK = Task((*TEXTS, "a charming story"), ("positive", "negative", "positive"), LABELS, "films")
 
 
-class Counting(Loader):
+class Counting(LocalLoader):
     """A loader that says what it was asked to load."""
 
     def __init__(self):
@@ -57,7 +57,7 @@ class Counting(Loader):
         return super().vocabulary(model)
 
 
-class Here(Loader):
+class Here(LocalLoader):
     """A loader whose bundled model and vocabulary are there already."""
 
     def __init__(self, vocabulary, model):
@@ -84,7 +84,7 @@ def tiny(tiny_t5_folder):
         SoftPrompt(one.vectors[-1], name, origin, one)
         for name, one in zip(("one", "two"), moved, strict=True)
     ]
-    return Session(prompts, settings=explorer.Settings(k=4, nulls=50), loader=Loader("cpu", "float32"))
+    return Session(prompts, settings=explorer.Settings(k=4, nulls=50), loader=LocalLoader("cpu", "float32"))
 
 
 @pytest.fixture
@@ -588,7 +588,7 @@ def test_planted_prompts_are_read_without_files():
     """A vocabulary of one's own, in memory: through a loader."""
     own = planted.vocabulary()
 
-    class Own(Loader):
+    class Own(LocalLoader):
         def vocabulary(self, model):
             return own
 

@@ -73,7 +73,7 @@ def test_its_prompts_do_what_their_records_say(task, data):
     """On a sample of the test texts, which no step was chosen by: ten points are three standard errors of 120
     texts.
     """
-    from explorer.resolve import Loader, Settings
+    from explorer.context import LocalLoader, Settings
     from explorer.session import Session
     from explorer.texts.tasks import read_task
     from explorer.tuning.batches import drawn
@@ -82,7 +82,7 @@ def test_its_prompts_do_what_their_records_say(task, data):
     if not file.is_file():
         pytest.skip("the shared data are not here")
     prompt = read_prompt(OURS / task / "class-label-0")
-    session = Session([prompt], str(FOLDER), Settings(), Loader("cpu", "bfloat16"))
+    session = Session([prompt], str(FOLDER), Settings(), LocalLoader("cpu", "bfloat16"))
     scores = session.evaluate(
         drawn(read_task(file, session.class_labels), 120), no_prompt=True, generate=False
     )

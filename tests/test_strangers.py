@@ -18,6 +18,7 @@ from browsing import PAGES
 from test_dashboard import house, open_page, put, texts  # noqa: F401  fixtures
 from test_foreign_files import cached  # noqa: F401  fixture
 
+from explorer.context import LocalLoader
 from explorer.dashboard import access, limits, uploads
 from explorer.dashboard.cache import Broken
 from explorer.dashboard.errors import hinted
@@ -26,7 +27,6 @@ from explorer.figures.style import plain
 from explorer.formats import peft
 from explorer.prompt import Origin, SoftPrompt
 from explorer.report.tables import list_prompts
-from explorer.resolve import Loader
 from explorer.session import Session
 
 EVIL = "![x](http://e.com/i.png) <img src=x onerror=alert(1)> **bold** :red[r] $x$"
@@ -148,8 +148,10 @@ def test_an_upload_opens_no_model_by_its_path_or_from_the_hub(base, tmp_path, up
     (prompt,) = upload({"mine.zip": zipped(place)}).values()
     assert isinstance(prompt, SoftPrompt)
     asked = []
-    loads = Loader.vocabulary
-    monkeypatch.setattr(Loader, "vocabulary", lambda self, model: asked.append(model) or loads(self, model))
+    loads = LocalLoader.vocabulary
+    monkeypatch.setattr(
+        LocalLoader, "vocabulary", lambda self, model: asked.append(model) or loads(self, model)
+    )
     assert any("is not looked for" in note.text for note in Session([prompt]).notes)
     assert asked == ["mini-t5"]
 

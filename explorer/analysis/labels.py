@@ -8,11 +8,11 @@ import pandas as pd
 
 from explorer.analysis.nulls import benjamini_hochberg, enough, gaussian_vectors, p_values
 from explorer.analysis.vectors import cosine_index, directionless, stored_rows, unit
-from explorer.arguments import as_list
 from explorer.errors import DataError
 from explorer.prompt import SoftPrompt
 from explorer.results import Result
 from explorer.vocabulary import Vocabulary
+from explorer.words.arguments import as_list
 from explorer.words.wording import all_zero, count, zeros_said
 
 TIE = 1e-6

@@ -112,12 +112,12 @@ def _checked_model(model: str) -> tuple[str, Path | None]:
 
     Raises ModelError when it is missing or damaged.
     """
+    from explorer.context import LocalLoader
     from explorer.formats import find_prompts
     from explorer.formats.places import of_other_models
     from explorer.prompt import SoftPrompt
-    from explorer.resolve import Loader
 
-    vocabulary = Loader().vocabulary(model)
+    vocabulary = LocalLoader().vocabulary(model)
     for folder in of_other_models():
         first = next((prompt for _, prompt in find_prompts(folder) if isinstance(prompt, SoftPrompt)), None)
         if first is not None and (

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from explorer.cli.commandline import advice
 
 if TYPE_CHECKING:
-    from explorer.resolve import Progress
+    from explorer.context import Progress
     from explorer.session import Session
     from explorer.texts.tasks import Task
 

@@ -28,11 +28,11 @@ def open_session(
     """Read prompts given by path, name or hub id, and find the vocabulary of each.
 
     revision: of those that are repositories on the hub. template: as typed. settings: fields of
-    `explorer.resolve.Settings`. Raises PromptError for a prompt that is missing, damaged or of another width
+    `Settings`. Raises PromptError for a prompt that is missing, damaged or of another width
     than the model, ModelError for a model that is missing.
     """
+    from explorer.context import LocalLoader, Settings
     from explorer.formats import local, read_prompt, told_apart
-    from explorer.resolve import Loader, Settings
     from explorer.session import Session
     from explorer.system.hub import is_cached
 
@@ -45,7 +45,7 @@ def open_session(
         prompts,
         model,
         Settings(template=template_value(template), **settings),
-        Loader(device, dtype),
+        LocalLoader(device, dtype),
         progress,
     )
     for doubt in session.notes:

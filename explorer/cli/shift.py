@@ -197,12 +197,12 @@ def _answers(
 
 def _of_model(one: "TunedModel", session: "Session", tasks: "list[Task]", generate: bool) -> "Answered":
     """What a tuned model answers; it is loaded for this alone, and forgotten."""
+    from explorer.context import LocalLoader
     from explorer.evaluation.domain_shift import answer_with_model
-    from explorer.resolve import Loader
 
     session.progress(f"loading {one.path}")
     frozen = (
-        Loader(session.loader.device, session.loader.dtype)
+        LocalLoader(session.loader.device, session.loader.dtype)
         .frozen(str(one.path))
         .limited(session.settings.max_length)
         .templated(session.template)

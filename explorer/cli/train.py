@@ -15,7 +15,7 @@ from explorer.errors import WriteError
 from explorer.words.wording import count
 
 if TYPE_CHECKING:
-    from explorer.resolve import Loader
+    from explorer.context import Loader
     from explorer.texts.tasks import Task
     from explorer.tuning.settings import TuningConfig
 
@@ -180,11 +180,11 @@ def train(
     )
     processes = Processes()
     with processes.alone_in(out):
-        from explorer.resolve import Loader
+        from explorer.context import LocalLoader
 
         tuner = Tuner(
             lasting_name(model),
-            Loader(processes.device_for(device), dtype),
+            LocalLoader(processes.device_for(device), dtype),
             examples,
             held,
             config,

@@ -22,6 +22,7 @@ import streamlit as st
 
 from explorer.analysis.memo import Memo, remembered
 from explorer.choices import Device, Dtype
+from explorer.context import Progress
 from explorer.dashboard.access import read_only, without_paths
 from explorer.dashboard.markdown import safe
 from explorer.errors import DataError, ExplorerError, ModelError
@@ -29,7 +30,6 @@ from explorer.formats import find_prompts
 from explorer.formats.places import of_other_models
 from explorer.kept import Kept
 from explorer.prompt import SoftPrompt
-from explorer.resolve import Loader, Progress
 from explorer.session import Session
 from explorer.system import hub
 from explorer.system.files import ANSWERS, EXAMPLES, MODELS, PROMPTS, STUDY
@@ -125,7 +125,7 @@ def _read(folder: str, state: str, code: int) -> tuple[SoftPrompt | Broken, ...]
 # Models
 
 
-class SharedLoader(Loader):
+class SharedLoader:
     """Vocabularies and one frozen model, shared by all visitors: read again when a model's files change,
     bounded, safe in threads.
 
@@ -133,7 +133,7 @@ class SharedLoader(Loader):
     """
 
     def __init__(self, device: Device = "auto", dtype: Dtype = "auto") -> None:
-        super().__init__(device, dtype)
+        self.device, self.dtype = device, dtype
         self._read_vocabularies = Memo(VOCABULARY_BYTES)
         self._failures: dict[tuple[str, str], tuple[float, ModelError]] = {}
         self._loading = threading.Lock()
@@ -151,7 +151,8 @@ class SharedLoader(Loader):
         if known is not None and time.monotonic() - when < FAILURE_KEPT:
             raise ModelError(str(known), known.setting)
         try:
-            return Vocabulary.load(key[0])
+            frozen = self._loaded[1] if self._loaded is not None and self._loaded[0] == key else None
+            return Vocabulary.load(key[0], None if frozen is None else frozen.embedding)
         except ModelError as error:
             while len(self._failures) >= MOST_FAILURES:
                 self._failures.pop(next(iter(self._failures)), None)
@@ -178,7 +179,9 @@ class SharedLoader(Loader):
         with self._loading:
             if self._loaded is None or self._loaded[0] != key:
                 self._loaded = None
-                self._loaded = key, load_frozen(model, self.device, self.dtype)
+                known = self._read_vocabularies.known(key)
+                table = self.vocabulary(model).embedding if known else None
+                self._loaded = key, load_frozen(model, self.device, self.dtype, table)
             return self._loaded[1]
 
     def in_memory(self, model: str) -> "FrozenModel | None":

@@ -7,7 +7,7 @@ import streamlit as st
 
 from explorer.dashboard import cache
 from explorer.dashboard.markdown import safe
-from explorer.once import Reading
+from explorer.readings.made import MayBeKept
 from explorer.session import Session
 from explorer.texts.tasks import Task
 from explorer.words.wording import count
@@ -47,7 +47,7 @@ def fitting(labels: tuple[str, ...]) -> list[str]:
     return [domain for domain in cache.domains() if set(cache.examples(domain).labels) <= set(labels)]
 
 
-def kept(session: Session, reading: Reading, *given: Task | str) -> None:
+def kept(session: Session, reading: MayBeKept, *given: Task | str) -> None:
     """Says so where a reading was computed before and nothing was run for it, and where the model does not
     read the texts whole.
     """
@@ -59,7 +59,7 @@ def kept(session: Session, reading: Reading, *given: Task | str) -> None:
         )
 
 
-def taken(session: Session, reading: Reading, given: Sequence[Task], make: Callable[[], T]) -> T:
+def taken(session: Session, reading: MayBeKept, given: Sequence[Task], make: Callable[[], T]) -> T:
     """make(), at once where that was computed beforehand and nothing is run; else when a visitor asks for it
     with a button, which another one stops.
 

@@ -15,7 +15,6 @@ import numpy as np
 import pandas as pd
 
 from explorer.analysis.nulls import SIGNIFICANT_AT
-from explorer.arguments import as_list
 from explorer.errors import DataError, ExplorerError
 from explorer.evaluation.curves import FEWEST_TOKENS, Curves, combined_p, curves, leave_one_out
 from explorer.evaluation.progress import counted
@@ -24,6 +23,7 @@ from explorer.prompt import SoftPrompt
 from explorer.results import Result
 from explorer.texts.tasks import check_labels
 from explorer.vocabulary import Vocabulary
+from explorer.words.arguments import as_list
 from explorer.words.wording import count
 
 if TYPE_CHECKING:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from explorer.arguments import as_list
 from explorer.errors import DataError, ExplorerError
 from explorer.evaluation.label_mass import LabelMass, label_mass
 from explorer.evaluation.neutral_texts import ALONE, GAP, NEUTRAL, SEVERAL, where
@@ -20,6 +19,7 @@ from explorer.models.frozen import FrozenModel
 from explorer.prompt import SoftPrompt, prompt_list
 from explorer.results import Readings, Result
 from explorer.vocabulary import Vocabulary
+from explorer.words.arguments import as_list
 from explorer.words.pieces import readable
 from explorer.words.wording import count
 

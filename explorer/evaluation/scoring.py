@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from explorer.arguments import as_list
 from explorer.errors import DataError
 from explorer.evaluation.crossed import crossed_interval
 from explorer.evaluation.metrics import macro_f1
@@ -17,6 +16,7 @@ from explorer.models.frozen import FrozenModel
 from explorer.prompt import SoftPrompt
 from explorer.results import Result
 from explorer.texts.tasks import Task, check_labels
+from explorer.words.arguments import as_list
 from explorer.words.wording import count
 
 NO_PROMPT = "no prompt"

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 import numpy as np
 
-from explorer.arguments import as_list
 from explorer.choices import LONGEST_INPUT, Device, Dtype
 from explorer.errors import DataError, PromptError
 from explorer.models.passes import attention_mask, split_by_length
@@ -22,6 +21,7 @@ from explorer.models.tokenizer import Tokenizer
 from explorer.prompt import SoftPrompt
 from explorer.system.interruption import checkpoint
 from explorer.texts.tasks import check_labels, check_text
+from explorer.words.arguments import as_list
 
 if TYPE_CHECKING:
     import torch

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from explorer.arguments import as_list
 from explorer.errors import DataError
 from explorer.texts.label_files import Row, Rows, columns_of, lacking, read_rows
+from explorer.words.arguments import as_list
 from explorer.words.wording import count
 
 if TYPE_CHECKING:

@@ -117,12 +117,12 @@ def tuning_trial(model: Path, train_file: Path, dev_file: Path) -> dict[str, flo
     """A short run of prompt tuning (class-label, 20 tokens, seed 0): dev accuracy at its start and at its
     best, training loss at its end (nats).
     """
-    from explorer.session import Loader
+    from explorer.context import LocalLoader
     from explorer.tuning.settings import Run, TuningConfig
     from explorer.tuning.tune import tune
 
     train = read_task(train_file)
-    loader, dev = Loader(), read_task(dev_file, train.labels)
+    loader, dev = LocalLoader(), read_task(dev_file, train.labels)
     config = TuningConfig(steps=TRIAL_STEPS, schedule="linear", dev_examples=500)
     frozen = loader.frozen(str(model))
     (prompt,) = tune(

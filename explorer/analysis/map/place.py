@@ -10,11 +10,11 @@ import pandas as pd
 from explorer.analysis.map.fit import VocabularyMap
 from explorer.analysis.search import search
 from explorer.analysis.vectors import cosine_index, directionless, exact_search, unit
-from explorer.arguments import as_list
 from explorer.errors import ExplorerError, PromptError
 from explorer.prompt import SoftPrompt, Vectors
 from explorer.results import Result
 from explorer.vocabulary import Vocabulary
+from explorer.words.arguments import as_list
 from explorer.words.wording import count, zeros_said
 
 SAME_DIRECTION = 1e-6
