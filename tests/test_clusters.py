@@ -14,6 +14,7 @@ from explorer.analysis.clusters import (
     group_statistic,
     higher_criticism,
     null_statistic,
+    significant_groups,
     with_k,
 )
 from explorer.analysis.hubness import null_neighbors
@@ -113,6 +114,8 @@ def test_higher_criticism_by_hand():
     )
     np.testing.assert_allclose(higher_criticism(p), by_hand)
     np.testing.assert_allclose(higher_criticism(np.array([0.01, np.nan, 0.6, 0.4])), by_hand)
+    of_the_smaller_half = np.sqrt(4) * (2 / 4 - 0.45) / np.sqrt(0.45 * 0.55)
+    np.testing.assert_allclose(higher_criticism(np.array([0.3, 0.45, 0.5, 0.51])), of_the_smaller_half)
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -227,6 +230,9 @@ def test_enough_null_vectors_that_one_position_can_be_significant():
     result = clusters(planted.prompt(np.concatenate([3 * centers[:1], noise])), vocabulary)
     assert len(result.null) == 60 * 40
     assert result.significant[0]
+    words = significant_groups(planted.prompt(np.concatenate([3 * centers[:1], noise])), vocabulary)
+    assert words[0] == result.groups[0], "the verdict alone draws as many"
+    assert [bool(row) for row in words] == result.significant.tolist()
 
 
 def test_the_null_is_computed_once_for_all_prompts():

@@ -5,6 +5,7 @@ beside it.
 import numpy as np
 import planted
 import pytest
+from scipy.optimize import nnls
 
 from explorer.analysis.decomposition import decompose, pursue, rebuilt
 from explorer.analysis.nulls import gaussian_vectors
@@ -29,6 +30,19 @@ def test_weights_are_not_negative_and_energy_never_falls():
     assert (np.diff(energy, axis=1) >= -1e-9).all()
     assert ((energy > 0) & (energy <= 1)).all()
     assert all(len(set(row[row >= 0])) == (row >= 0).sum() for row in ids), "no word twice"
+
+
+def test_a_word_that_plain_least_squares_would_subtract_has_no_weight():
+    """The token is b + c; a lies between them and is taken first, but then it takes away."""
+    rows = np.array([[1, 1, 1], [1, 0, 0.1], [0, 1, 0.1]], np.float32)
+    vector = np.array([1, 1, 0], np.float64)
+    assert np.linalg.lstsq(rows.T.astype(np.float64), vector, rcond=None)[0][0] < -0.1
+    ids, weights, energy = pursue(vector[None], planted.from_rows(rows), 3)
+    assert ids[0, 0] == 0
+    assert sorted(ids[0]) == [0, 1, 2]
+    expected, rest = nnls(rows.T.astype(np.float64), vector)
+    np.testing.assert_allclose(weights[0], expected[ids[0]], atol=1e-6)
+    np.testing.assert_allclose(energy[0, -1], 1 - rest**2 / 2, atol=1e-6)
 
 
 def test_the_first_word_is_the_nearest_and_its_energy_the_squared_cosine():

@@ -139,6 +139,30 @@ def test_intervals_hold_the_truth_with_three_seeds(deviation, own):
         assert held >= 0.92
 
 
+def test_every_prompt_counts_alike_whatever_its_group():
+    """Three prompts of one initialization and one of another: the mean is over four, not over two groups."""
+    many = [replace(planted(PROMPT_TUNING, seed, 0.9, 0.9), group="random") for seed in range(3)]
+    few = replace(planted(PROMPT_TUNING, 3, 0.3, 0.1), group="class-label")
+    model = planted(MODEL_TUNING, 0, 0.8, 0.6)
+    target = DomainShift(("source", "target"), (*many, few, model)).differences().iloc[1]
+    prompts = np.mean([one.right[1].mean() for one in (*many, few)])
+    assert target["difference"] == pytest.approx(prompts - model.right[1].mean())
+    dropped = np.mean([one.right[0].mean() - one.right[1].mean() for one in (*many, few)])
+    assert target["drop_difference"] == pytest.approx(
+        model.right[0].mean() - model.right[1].mean() - dropped
+    )
+
+
+def test_the_smallest_set_of_texts_bounds_what_can_be_said():
+    """All right on ten texts of the source and on 30,000 of the target: ten show nothing."""
+    right = (np.ones(10, bool), np.ones(30_000, bool))
+    prompts = [
+        Answered(f"p{seed}", PROMPT_TUNING, PROMPT_TUNING, seed, right, (0.0, 0.0), (0.0, 0.0))
+        for seed in range(3)
+    ]
+    assert DomainShift(("films", "meals"), tuple(prompts)).conclusion.startswith("Cannot tell")
+
+
 def test_an_interval_says_what_it_is_over():
     several, one = (
         [planted(PROMPT_TUNING, seed, 0.8, 0.7) for seed in range(3)],

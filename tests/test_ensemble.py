@@ -163,6 +163,8 @@ def test_calibration_error_by_hand():
     confidence, right = np.array([0.95, 0.85, 0.85, 0.55]), np.array([True, True, False, False])
     assert calibration_error(confidence, right) == pytest.approx((0.05 + abs(1 - 1.7) + 0.55) / 4)
     assert calibration_error(np.array([1.0, 1.0]), np.array([True, True])) == 0
+    limit = calibration_error(np.array([0.5, 0.55]), np.array([True, False]))
+    assert limit == pytest.approx((0.5 + 0.55) / 2), "0.5 belongs to the bin below it"
     generator = np.random.default_rng(0)
     honest = generator.uniform(0.5, 1, 20_000)
     assert calibration_error(honest, generator.random(20_000) < honest) < 0.02

@@ -5,6 +5,7 @@ import json
 import os
 import pickle
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import ml_dtypes
@@ -89,6 +90,34 @@ def test_the_record_has_the_keys_that_other_programs_rely_on(tiny_prompts):
     assert (
         json.loads((tiny_prompts / "sentiment" / "random-0" / "explorer.json").read_text())["rows"][0] is None
     )
+
+
+def test_a_trajectory_that_does_not_begin_before_training_says_so(folder):
+    assert read_prompt(folder).initial is not None
+    edit(folder / "explorer.json", from_start=False)
+    assert read_prompt(folder).trajectory.from_start is False
+    assert read_prompt(folder).initial is None, "what was first saved is no initialization"
+
+
+def test_our_record_says_how_a_prompt_began_and_the_configuration_beside_it_does_not(folder):
+    """PEFT's configuration must name some initialization; ours always says RANDOM."""
+    assert json.loads((folder / "adapter_config.json").read_text())["prompt_tuning_init"] == "RANDOM"
+    assert read_prompt(folder).origin.initialization == "class-label"
+    edit(folder / "explorer.json", initialization=None)
+    assert read_prompt(folder).origin.initialization is None
+    (folder / "explorer.json").unlink()
+    assert read_prompt(folder).origin.initialization == "random", "without a record it is all there is"
+
+
+def test_a_prompt_without_a_trajectory_leaves_none_of_the_one_it_replaces(folder):
+    prompt = read_prompt(folder)
+    peft.write(replace(prompt, trajectory=None), folder, {}, overwrite=True)
+    assert read_prompt(folder).trajectory is None
+    assert {path.name for path in folder.iterdir()} == {
+        "adapter_config.json",
+        "adapter_model.safetensors",
+        "explorer.json",
+    }
 
 
 def test_nothing_is_overwritten_unless_asked(folder):

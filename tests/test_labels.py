@@ -232,7 +232,12 @@ def test_words_say_what_was_measured(vocabulary):
         vocabulary,
         nulls=20,
     )
+    swapped = read_labels(
+        planted.trained(initial, initial[[1, 0, 2, 3]], rows, labels=LABELS), vocabulary, nulls=20
+    )
     none = read_labels(planted.prompt(words, labels=LABELS), vocabulary, nulls=20)
+    assert "0 of 2 tokens" in in_words([swapped], "class-label")
+    assert in_words([swapped], "class-label").endswith("first at 0 of the 2 other positions.")
     assert in_words([kept], "class-label") == (
         "1 prompt with initialization class-label: 2 of 2 tokens that began as a label still rank it "
         "first; position p at most 0.250 (the smallest "

@@ -348,3 +348,29 @@ def test_the_conclusion_says_which_neighbors_training_need_not_have_taught():
     assert "before training" not in nearest_neighbors(planted.prompt(rows), vocabulary).conclusion, (
         "what they began as is not known"
     )
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_where_a_token_began_is_found_by_the_same_metric(metric):
+    """Rows of very different lengths, so that no two metrics agree."""
+    generator = np.random.default_rng(2)
+    rows = generator.standard_normal((200, 8)) * np.linspace(0.2, 4, 200)[:, None] + 1
+    vocabulary, initial = planted.from_rows(rows), generator.standard_normal((40, 8)) + 1
+    began = nearest_neighbors(planted.trained(initial, initial[::-1]), vocabulary, metric=metric).began
+    alone = nearest_neighbors(planted.prompt(initial), vocabulary, 1, metric, nulls=0).token_ids[:, 0]
+    np.testing.assert_array_equal(began, alone)
+    by_cosine = nearest_neighbors(planted.prompt(initial), vocabulary, 1, nulls=0).token_ids[:, 0]
+    assert (began == by_cosine).all() == (metric == "cosine")
+
+
+def test_what_is_no_nearer_than_chance_does_not_count_among_what_began_there():
+    vocabulary = planted.vocabulary(rows=400)
+    noise = np.random.default_rng(7).standard_normal(16).astype(np.float32)
+    row, elsewhere = vocabulary.embedding[30], vocabulary.embedding[60]
+    result = nearest_neighbors(
+        planted.trained(np.stack([elsewhere, noise]), np.stack([row, noise])), vocabulary
+    )
+    assert result.significant.tolist() == [True, False]
+    assert result.began[1] == result.token_ids[1, 0]
+    assert "1 of 2 tokens is nearer" in result.conclusion
+    assert ", none of them nearest to the piece that it began nearest to" in result.conclusion

@@ -148,6 +148,19 @@ def test_an_output_that_is_a_label_is_valid(tiny, task, monkeypatch):
     assert scores.invalid_rate == (0.5,)
 
 
+def test_as_many_pieces_are_written_as_the_longest_label_needs(tiny, monkeypatch):
+    labels = ("bad", "not so bad after all the old story")
+    asked, generate = [], FrozenT5.generate
+
+    def watched(self, prompts, texts, longest, done):
+        asked.append(longest)
+        return generate(self, prompts, texts, longest, done)
+
+    monkeypatch.setattr(FrozenT5, "generate", watched)
+    evaluate(tiny, [None], Task(TEXTS[:2], labels, labels, "planted"))
+    assert asked == [8 + 1 + 2], "eight words, each a piece, the end and some more"
+
+
 def test_progress_says_what_is_scored(tiny, prompts, task):
     said = []
     evaluate(tiny, [None], task, progress=said.append, generate=False)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForSeq2SeqLM
+from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
 from explorer.errors import ModelError, PromptError
 from explorer.evaluation.scoring import evaluate
@@ -62,6 +62,27 @@ def test_runs_together_equal_runs_alone_and_the_model_stays_frozen(tiny, task):
     after = weights(model)
     assert all((before[name] == after[name]).all() for name in before)
     assert all(weight.grad is None for weight in model.network.tensors.values())
+
+
+def test_the_loss_is_the_mean_over_the_pieces_of_the_targets(tiny, tiny_t5_folder):
+    """What padding adds to shorter targets counts neither above nor below the line: transformers' loss."""
+    labels = ("bad", "not so bad after all")
+    texts = ("a good film", "the food was slow", "me too", "a happy end", "the old house", "no")
+    task = Task(texts, labels * 3, labels, "planted")
+    config = replace(CONFIG, steps=1, batch_size=6, evaluate_every=1)
+    (prompt,) = tune(*tiny, task, task, [Run("random", 0)], config, "planted")
+    tokenizer = AutoTokenizer.from_pretrained(tiny_t5_folder)
+    network = AutoModelForSeq2SeqLM.from_pretrained(tiny_t5_folder).eval()
+    inputs = tokenizer(list(texts), return_tensors="pt", padding=True)
+    wanted = tokenizer(list(task.answers), return_tensors="pt", padding=True)
+    front = torch.tensor(prompt.trajectory.vectors[0]).expand(6, -1, -1)
+    with torch.no_grad():
+        expected = network(
+            inputs_embeds=torch.cat([front, network.get_input_embeddings()(inputs.input_ids)], dim=1),
+            attention_mask=torch.cat([torch.ones(6, front.shape[1]), inputs.attention_mask], dim=1),
+            labels=wanted.input_ids.masked_fill(wanted.attention_mask == 0, -100),
+        ).loss
+    assert prompt.origin.history[-1].loss == pytest.approx(float(expected), abs=1e-4)
 
 
 def test_the_best_step_is_kept(tiny, task):

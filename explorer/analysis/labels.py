@@ -301,7 +301,9 @@ def in_words(readings: Sequence[LabelReading], initialization: str | None) -> st
     kept = [one for reading in readings for one in reading.kept]
     largest = f"; position p at most {max(one.p for one in kept):.3f}" if kept else ""
     least = min(1 / len(reading.rank) for reading in readings)
-    elsewhere = first - len([one for one in began if one.rank == 1])
+    elsewhere = sum(
+        len(set(reading.first.tolist()) - {one.position for one in reading.persistence}) for reading in readings
+    )
     return (
         f"{group}: {len(kept)} of {len(began)} tokens that began as a label still rank it "
         f"first{largest} (the smallest possible is {least:.3f}); "
