@@ -34,6 +34,7 @@ from explorer.vocabulary import Vocabulary
 from explorer.words.pieces import readable
 
 ROOT = Path(__file__).resolve().parent.parent
+TABS = ("Verdict", "Measures", "Neighbors", "All prompts", "Model size", "Map")
 NAMES = ["sentiment/class-label-0", "sentiment/random-0", "sentiment/sampled-vocab-0"]
 
 
@@ -83,6 +84,12 @@ def texts(elements) -> str:
     return "\n".join(str(element.value) for element in elements).replace("\\", "")
 
 
+def pages(*quick: str, without: tuple[str, ...] = ()) -> list:
+    """Every page; those that are not named are left to the slow tests."""
+    shown = [page for page in PAGES if page not in without]
+    return [page if page in quick else pytest.param(page, marks=pytest.mark.slow) for page in shown]
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_a_page_without_prompts_says_what_makes_some(house, page):
     app = open_page(page)
@@ -93,8 +100,17 @@ def test_a_page_without_prompts_says_what_makes_some(house, page):
     )
 
 
-@pytest.mark.parametrize("page", PAGES)
-@pytest.mark.parametrize("count", [1, None], ids=["one", "several"])
+@pytest.mark.parametrize(
+    ("page", "count"),
+    [
+        *((page, None) for page in PAGES),
+        *(
+            pytest.param(page, 1, marks=() if page in ("compare", "ensemble") else pytest.mark.slow)
+            for page in PAGES
+        ),
+    ],
+    ids=lambda value: "one" if value == 1 else value or "several",
+)
 def test_a_page_shows_prompts(put, page, count):
     put(count)
     app = open_page(page)
@@ -108,6 +124,8 @@ def test_a_page_shows_prompts(put, page, count):
             assert not app.dataframe, "nothing runs before it is asked for"
             if count is None:
                 return
+        if count is None:
+            assert sorted(app.sidebar.multiselect[0].value) == NAMES, "one prompt of each initialization"
         app = run(app)
         assert not app.exception
         assert not [button for button in app.button if button.label == "Stop"], "nothing is running any more"
@@ -117,7 +135,7 @@ def test_a_page_shows_prompts(put, page, count):
         assert app.caption
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", pages("prompts", "neighbors"))
 def test_a_broken_prompt_is_listed_and_the_rest_lives(put, house, page):
     put(2)
     (house / "sentiment" / "class-label-0" / "adapter_model.safetensors").write_bytes(b"no tensors")
@@ -134,16 +152,21 @@ def test_a_broken_prompt_is_listed_and_the_rest_lives(put, house, page):
 RUNS_THE_MODEL = ("playground", "faithfulness", "ensemble")
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page not in RUNS_THE_MODEL])
-def test_a_read_only_page_shows_prompts_and_never_runs_the_model(put, page, monkeypatch):
-    put()
+@pytest.mark.parametrize("page", pages("prompts", "map", "shift", without=RUNS_THE_MODEL))
+def test_a_read_only_page_shows_prompts_and_offers_nothing_that_runs_the_model(put, page, monkeypatch):
+    """The loader refuses, which a page that asked for the model all the same would show as an error."""
+    put(1)
     monkeypatch.setenv("EXPLORER_READ_ONLY", "1")
-    monkeypatch.setattr(FrozenT5, "load", lambda name: pytest.fail(f"{page} loads the model"))
     app = open_page(page)
     assert not app.exception
     assert not app.error
     assert app.title[0].value
     assert not app.get("file_uploader")
+    assert not app.text_area
+    assert not [button for button in app.button if button.label.startswith("Run: ")]
+    led_to = {str(link.proto.page) for link in app.sidebar.get("page_link")}
+    assert not led_to & set(RUNS_THE_MODEL)
+    assert "neighbors" in led_to
 
 
 def test_a_read_only_list_tells_no_path_of_the_server(put, house, monkeypatch):
@@ -174,7 +197,7 @@ def test_a_read_only_dashboard_refuses_to_load_the_model(house, monkeypatch):
         cache.loader().frozen("mini-t5")
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page != "prompts"])
+@pytest.mark.parametrize("page", pages("neighbors", "ensemble", without=("prompts",)))
 def test_nothing_chosen_leads_to_the_sidebar(put, page):
     put(2)
     app = open_page(page)
@@ -183,7 +206,7 @@ def test_nothing_chosen_leads_to_the_sidebar(put, page):
     assert "Choose a prompt in the sidebar" in texts(app.info)
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", pages("neighbors", "playground"))
 def test_a_prompt_of_another_width_is_named_before_any_number(put, house, page):
     put(1)
     np.save(house / "narrow.npy", np.ones((3, 8), np.float32))
@@ -222,12 +245,6 @@ def test_another_model_of_the_same_width_is_doubted(put, house):
     app = open_page("neighbors")
     assert not app.exception
     assert "with other embeddings than mini-t5 has now" in texts(app.warning)
-
-
-def test_the_first_choice_is_one_prompt_of_each_initialization(put):
-    put()
-    app = open_page("prompts")
-    assert sorted(app.sidebar.multiselect[0].value) == NAMES
 
 
 def test_the_first_choice_is_of_the_task_that_prompts_gained_most_on():
@@ -439,7 +456,13 @@ STRANGE = {
 }
 
 
-@pytest.mark.parametrize("text", STRANGE.values(), ids=STRANGE)
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(text, id=name, marks=() if name in ("odd", "markup") else pytest.mark.slow)
+        for name, text in STRANGE.items()
+    ],
+)
 def test_strange_texts_are_answered_and_shown_as_text(put, text):
     put(1)
     app = open_page("playground")
@@ -503,6 +526,7 @@ def test_text_of_a_checkpoint_is_never_markup(put, house):
         assert "<b>x" not in said.value
 
 
+@pytest.mark.slow
 def test_the_first_pages_import_nothing_heavy(tiny_prompts):
     code = (
         "import sys\nfrom streamlit.testing.v1 import AppTest\nfrom explorer.dashboard import "
@@ -540,6 +564,7 @@ def test_files_and_models_have_short_names():
     assert model_name("/long/path/mini-t5/") == model_name("mini-t5") == "mini-t5"
 
 
+@pytest.mark.slow
 def test_the_ensemble_page_gives_what_the_command_gives(put, house):
     put()
     app = open_page("ensemble", prompts=",".join(NAMES))
@@ -559,6 +584,7 @@ def test_the_ensemble_page_gives_what_the_command_gives(put, house):
     assert f"ms** in one batch of {len(members)}" in texts(app.markdown)
 
 
+@pytest.mark.slow
 def test_the_shift_page_has_the_source_and_its_targets(put):
     put()
     app = run(open_page("shift"))
@@ -828,10 +854,13 @@ def test_the_training_slider_moves_map_words_and_curve_together(put):
     assert {"then", "similarity"} <= set(words)
 
 
-@pytest.mark.parametrize("tab", ["Measures", "Neighbors", "All prompts", "Model size", "Map"])
+@pytest.mark.parametrize(
+    "tab", ["Map", *(pytest.param(t, marks=pytest.mark.slow) for t in TABS if t not in ("Verdict", "Map"))]
+)
 def test_every_tab_of_compare_opens_by_its_address(put, tab):
     put()
     app = open_page("compare", tab=tab)
     assert not app.exception
     assert not app.error
-    assert app.get("plotly_chart") or app.dataframe or "there is no size to compare" in texts(app.info)
+    assert app.session_state["tab"] == tab
+    assert app.get("plotly_chart")

@@ -148,9 +148,7 @@ def test_every_prompt_counts_alike_whatever_its_group():
     prompts = np.mean([one.right[1].mean() for one in (*many, few)])
     assert target["difference"] == pytest.approx(prompts - model.right[1].mean())
     dropped = np.mean([one.right[0].mean() - one.right[1].mean() for one in (*many, few)])
-    assert target["drop_difference"] == pytest.approx(
-        model.right[0].mean() - model.right[1].mean() - dropped
-    )
+    assert target["drop_difference"] == pytest.approx(model.right[0].mean() - model.right[1].mean() - dropped)
 
 
 def test_the_smallest_set_of_texts_bounds_what_can_be_said():
