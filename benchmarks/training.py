@@ -27,8 +27,8 @@ from explorer.choices import INITIALIZATIONS
 from explorer.models.architecture import architecture
 from explorer.models.encoder_decoder import FrozenT5
 from explorer.models.fallback import TransformersNetwork
-from explorer.models.family import load_frozen
 from explorer.models.frozen import FrozenModel
+from explorer.models.load import load_frozen
 from explorer.models.loading import DEFAULT_MODEL
 from explorer.texts.tasks import Task, read_task
 from explorer.tuning.loop import Tuning

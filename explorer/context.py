@@ -12,7 +12,7 @@ from explorer.choices import Device, Dtype
 from explorer.errors import DataError, ModelError, PromptError
 from explorer.models.family import TASK_TYPES, is_encoder_decoder
 from explorer.models.templates import filled, template_for
-from explorer.prompt import SoftPrompt
+from explorer.prompt import SoftPrompt, check_runs
 from explorer.settings import Settings
 from explorer.system.hub import repository
 from explorer.vocabulary import Vocabulary
@@ -91,7 +91,7 @@ class LocalLoader:
 
     def frozen(self, model: str) -> "FrozenModel":
         """The frozen model. Raises ModelError when it cannot be loaded."""
-        from explorer.models.family import load_frozen
+        from explorer.models.load import load_frozen
 
         if model not in self._models:
             table = self._vocabularies[model].embedding if model in self._vocabularies else None
@@ -290,6 +290,8 @@ class Context:
     @cached_property
     def model(self) -> "FrozenModel":
         """The frozen model all prompts belong to; widths are checked before the weights are read."""
+        for prompt in self.prompts:
+            check_runs(prompt)
         name = self.vocabulary.name
         self.progress(f"loading {name}")
         return self.loader.frozen(name).limited(self.settings.max_length).templated(self.template)

@@ -30,3 +30,7 @@ class DataError(ExplorerError):
 
 class WriteError(ExplorerError):
     """A file or folder that cannot be written, or exists and may not be replaced."""
+
+
+class LabelError(DataError, PromptError):
+    """Class labels that a model does not know or cannot tell apart."""

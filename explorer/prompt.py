@@ -47,7 +47,9 @@ class Origin:
     base_model: str | None = None
     base_fingerprint: str | None = None
     task_type: str | None = None
-    """what PEFT calls the kind of that model: `SEQ_2_SEQ_LM` or `CAUSAL_LM`"""
+    """what PEFT calls the kind of that model and its task: `SEQ_2_SEQ_LM`, `CAUSAL_LM`, `SEQ_CLS`, …"""
+    beside: tuple[str, ...] = ()
+    """what the file holds besides the prompt, in words: a classifier head, whole embedding tables"""
     task: str | None = None
     labels: tuple[str, ...] | None = None
     initialization: str | None = None
@@ -184,6 +186,8 @@ class SoftPrompt:
     name: str = "prompt"
     origin: Origin = Origin()
     trajectory: Trajectory | None = None
+    decoder_vectors: np.ndarray | None = None
+    """[D, H] float32, what stands before the decoder's input besides: of PEFT's multitask prompts of a T5"""
 
     def __post_init__(self) -> None:
         vectors = np.asarray(self.vectors)
@@ -211,6 +215,8 @@ class SoftPrompt:
                 f"{len(self.origin.rows)} is recorded; expected one each"
             )
         object.__setattr__(self, "vectors", vectors)
+        if self.decoder_vectors is not None:
+            object.__setattr__(self, "decoder_vectors", _single_precision(self.decoder_vectors))
 
     def __repr__(self) -> str:
         """One line: name, shape, where it comes from."""
@@ -257,6 +263,7 @@ class SoftPrompt:
             name=f"{self.name}@{step}",
             origin=replace(self.origin, step=step),
             trajectory=None,
+            decoder_vectors=None,
         )
 
     def save(self, folder: str | Path, overwrite: bool = False) -> Path:
@@ -285,3 +292,45 @@ def prompt_list(given: Sequence[SoftPrompt]) -> tuple[SoftPrompt, ...]:
                 "returns them"
             )
     return found
+
+
+HEADS = {
+    "SEQ_CLS": "classes of texts",
+    "TOKEN_CLS": "classes of words",
+    "QUESTION_ANS": "answers within a text",
+    "FEATURE_EXTRACTION": "features",
+}
+"""PEFT's task types whose models do not answer as language models, and what they give"""
+
+
+def check_runs(prompt: SoftPrompt) -> None:
+    """Raise PromptError for a prompt that no language model answers with: it was trained with a head."""
+    task_type, heads = (
+        prompt.origin.task_type or "",
+        [n for n in prompt.origin.beside if n.startswith("head ")],
+    )
+    if task_type in HEADS or heads:
+        trained = f"a head for {HEADS[task_type]} ({task_type})" if task_type in HEADS else f"the {heads[0]}"
+        raise PromptError(
+            f"{prompt.name}: trained with {trained}, which is not run here, and a language model's answers "
+            "with this prompt mean nothing; expected a prompt of a language model: of this one only the "
+            "vectors can be read (neighbors, clusters, map, compare)"
+        )
+
+
+def check_whole(prompt: SoftPrompt, reading: str) -> None:
+    """Raise PromptError for a prompt that a reading would change only in part: it has vectors in the decoder
+    too.
+    """
+    check_runs(prompt)
+    if prompt.decoder_vectors is not None:
+        raise PromptError(
+            f"{prompt.name}: {len(prompt.decoder_vectors)} of its vectors stand before the decoder's input "
+            f"(multitask prompt tuning of a T5), which {reading} does not change; expected a prompt of the "
+            "encoder alone: use predict or evaluate"
+        )
+
+
+def decoder_vectors(prompt: object) -> np.ndarray | None:
+    """What a prompt puts before the decoder's input, if anything: [D, H]."""
+    return prompt.decoder_vectors if isinstance(prompt, SoftPrompt) else None

@@ -11,11 +11,14 @@ from pathlib import Path
 import numpy as np
 
 from explorer.errors import ModelError, PromptError
+from explorer.models.family import is_encoder_decoder
+from explorer.models.label_pieces import label_pieces
 from explorer.models.loading import DEFAULT_MODEL, model_folder
+from explorer.models.templates import template_for
 from explorer.models.tokenizer import BYTE, Tokenizer, read_tokenizer
 from explorer.models.weights import read_embedding
 from explorer.prompt import Vectors
-from explorer.words.pieces import BYTE_SPACE, SENTENCEPIECE_SPACE, bare_word, spaced, stems
+from explorer.words.pieces import Mark, bare_word, mark_of, readable, spaced, stems
 
 ROWS_PER_BLOCK = 1024
 """rows of a table that are looked at together"""
@@ -38,6 +41,8 @@ class Vocabulary:
     """[V] bool: rows that stand for text; not pad, eos, unk, sentinels, control pieces or padding rows"""
     name: str
     path: Path | None = None
+    mark: Mark = ""
+    """how the pieces show where words begin or end; not given: as most of them do"""
 
     def __post_init__(self) -> None:
         rows = len(self.embedding)
@@ -57,6 +62,9 @@ class Vocabulary:
                 f"{self.name}: {bad} of {rows} embeddings hold NaN or infinity; expected finite "
                 "weights: get the model again"
             )
+
+        if not self.mark:
+            object.__setattr__(self, "mark", mark_of(self.pieces))
 
     @classmethod
     def load(cls, model: str | Path = DEFAULT_MODEL, embedding: np.ndarray | None = None) -> "Vocabulary":
@@ -86,7 +94,7 @@ class Vocabulary:
         )
         names = [f"<row {index}>" if piece is None else piece for index, piece in enumerate(pieces)]
         names += [f"<row {index}>" for index in range(len(pieces), rows)]
-        return cls(embedding, tuple(names), searchable, str(model), folder)
+        return cls(embedding, tuple(names), searchable, str(model), folder, tokenizer.mark)
 
     def __repr__(self) -> str:
         """One line: name, rows, width."""
@@ -111,8 +119,12 @@ class Vocabulary:
 
     @cached_property
     def tokens(self) -> tuple[str, ...]:
-        """[V] the pieces as people read them: a leading space for `▁`."""
-        return tuple(spaced(piece) for piece in self.pieces)
+        """[V] the pieces as people read them: a leading space where a word begins."""
+        return tuple(spaced(piece, self.mark) for piece in self.pieces)
+
+    def readable(self, piece: str) -> str:
+        """A piece as people read it, see `words.pieces.readable`."""
+        return readable(piece, self.mark)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -128,7 +140,10 @@ class Vocabulary:
         """[V] int64: pieces that are the same word but for case and leading space have the same number."""
         groups: dict[str, int] = {}
         return np.array(
-            [groups.setdefault(bare_word(piece) or piece, index) for index, piece in enumerate(self.pieces)]
+            [
+                groups.setdefault(bare_word(piece, self.mark) or piece, index)
+                for index, piece in enumerate(self.pieces)
+            ]
         )
 
     @cached_property
@@ -138,7 +153,7 @@ class Vocabulary:
         return np.array(
             [
                 groups.setdefault(stem, index)
-                for index, stem in enumerate(stems([bare_word(piece) for piece in self.pieces]))
+                for index, stem in enumerate(stems([bare_word(piece, self.mark) for piece in self.pieces]))
             ]
         )
 
@@ -147,15 +162,6 @@ class Vocabulary:
         if self.path is None:
             raise ModelError(f"{self.name} was not read from a folder and has no tokenizer")
         return read_tokenizer(self.path)
-
-    @cached_property
-    def _byte_level(self) -> bool:
-        """Whether pieces of words behind a space begin with the mark of byte-level tokenizers, which is a
-        Maltese letter too.
-        """
-        return sum(piece.startswith(BYTE_SPACE) for piece in self.pieces) > sum(
-            piece.startswith(SENTENCEPIECE_SPACE) for piece in self.pieces
-        )
 
     def lengths(self, texts: Sequence[str]) -> list[int]:
         """How many pieces the encoder would read of each text, eos among them. Raises ModelError for a
@@ -178,24 +184,26 @@ class Vocabulary:
             ) from None
         return self._tokenizer.encode(text)
 
-    def text_vector(self, text: str) -> np.ndarray:
-        """Mean embedding of a text's pieces (no eos), as they are within a line: [H] float32. The vector of a
-        class label (Lester et al. 2021, §2.2).
+    def label_ids(self, labels: Sequence[str], template: str | None = None) -> list[list[int]]:
+        """Piece ids of each label, just those that the model scores; see `models.label_pieces`.
 
-        A byte-level tokenizer has other pieces for a word behind a space, which is where a label stands;
-        SentencePiece puts that space before every text. Raises PromptError when the text has no piece, or a
-        part that is unknown to the vocabulary.
+        template: what the model reads in place of a text; None: that of its family. Raises LabelError
+        for labels that cannot be used.
         """
-        ids = self.encode(text if text.startswith(" ") or not self._byte_level else f" {text}")
-        known = [
-            token_id for token_id in ids if self.searchable[token_id] or BYTE.fullmatch(self.pieces[token_id])
-        ]
-        if not known or any(self.pieces[token_id] == "<unk>" for token_id in ids):
-            raise PromptError(
-                f"label {text!r} has no piece in the vocabulary of {self.name}; expected a word the "
-                "tokenizer knows"
-            )
-        return self.embedding[known].mean(axis=0)
+        folder = self.path
+        alone = folder is not None and is_encoder_decoder(folder)
+        behind = None if alone else template_for(template, folder)
+        return label_pieces(self._tokenizer, labels, behind, self.name)
+
+    def label_vectors(self, labels: Sequence[str], template: str | None = None) -> np.ndarray:
+        """Mean embedding of the pieces of each label: [C, H] float32 (Lester et al. 2021, §2.2). Arguments
+        and errors as of `label_ids`.
+        """
+        return np.stack([self.embedding[ids].mean(axis=0) for ids in self.label_ids(labels, template)])
+
+    def text_vector(self, text: str, template: str | None = None) -> np.ndarray:
+        """The vector of one label: [H] float32; see `label_vectors`."""
+        return self.label_vectors([text], template)[0]
 
     def check_width(self, vectors: Vectors, name: str) -> None:
         """Raise PromptError when vectors [P, H], or a prompt, have another width than this table, or another

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from explorer.formats import find_prompts, read_prompt
-from explorer.models.family import load_frozen
+from explorer.models.load import load_frozen
 from explorer.models.templates import template_for
 from tests.decoders import decoder_folder
 from tests.test_cli import run, words

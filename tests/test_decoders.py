@@ -7,7 +7,8 @@ import torch
 from explorer.errors import DataError, ModelError
 from explorer.models.decoder_only import FrozenDecoder
 from explorer.models.encoder_decoder import FrozenT5
-from explorer.models.family import family_of, load_frozen
+from explorer.models.family import family_of
+from explorer.models.load import load_frozen
 from explorer.models.templates import template_for
 from tests.decoders import FAMILIES, decoder_folder
 

@@ -29,7 +29,7 @@ TEXTS = ("a charming film from start to end", "dull, and far too long")
 
 @pytest.fixture(scope="module")
 def model():
-    from explorer.models.family import load_frozen
+    from explorer.models.load import load_frozen
 
     return load_frozen(FOLDER, dtype="float32").templated(TEMPLATE)
 

@@ -164,12 +164,14 @@ def read_labels(
     nulls: int = 1000,
     seed: int = 0,
     other_labels: Sequence[str] = (),
+    template: str | None = None,
 ) -> LabelReading:
     """Cosine, rank and p of every class label at every prompt token; persistence, drift and dispersion.
 
     labels: by default those the prompt records. other_labels: of other tasks, a baseline of persistence.
-    Raises DataError for a string or when there are none, PromptError for a label without a piece in the
-    vocabulary or a prompt of another width, ModelError for a vocabulary without a tokenizer.
+    template: what labels stand behind where the model scores them; by default the prompt's. Raises DataError
+    for a string, for none, and for labels that the model cannot tell apart or does not know; PromptError for
+    a prompt of another width, ModelError for a vocabulary without a tokenizer.
     """
     vocabulary.check_width(prompt.vectors, prompt.name)
     names = tuple(prompt.origin.labels or ()) if labels is None else as_list(labels, "labels")
@@ -177,7 +179,8 @@ def read_labels(
         raise DataError(
             f"{prompt.name} records no class labels; name them, such as negative and positive", "labels"
         )
-    targets = unit(np.stack([vocabulary.text_vector(name) for name in names]))  # [C, H]
+    template = prompt.origin.template if template is None else template
+    targets = unit(vocabulary.label_vectors(names, template))  # [C, H]
     similarity = unit(prompt.vectors) @ targets.T
     rank = _ranks(prompt.vectors, similarity, vocabulary)
     null = unit(gaussian_vectors(vocabulary, enough(nulls, similarity.size), seed)) @ targets.T  # [M, C]
@@ -199,6 +202,7 @@ def read_labels(
             rank,
             vocabulary,
             [other for other in as_list(other_labels, "other labels") if other not in names],
+            template,
         ),
         None if initial is None else (unit(prompt.vectors) * unit(initial)).sum(axis=1),
         _dispersion(similarity),
@@ -228,12 +232,15 @@ def _persistence(
     rank: np.ndarray,
     vocabulary: Vocabulary,
     other_labels: Sequence[str],
+    template: str | None,
 ) -> tuple[Persistence, ...]:
     before = started = None
     if prompt.initial is not None:
         before = unit(prompt.initial) @ targets.T
         started = _ranks(prompt.initial, before, vocabulary)
-    others = np.stack([vocabulary.text_vector(label) for label in other_labels]) if other_labels else None
+    others = (
+        np.stack([vocabulary.text_vector(one, template) for one in other_labels]) if other_labels else None
+    )
     found = []
     for position, source in enumerate(prompt.origin.rows or ()):
         if source.label in names:
@@ -249,7 +256,9 @@ def _persistence(
                     None if before is None else _share_as_near(before[:, column], position),
                     float(
                         p_values(
-                            own, unit(vocabulary.embedding[_as_frequent(source.label, vocabulary)]) @ token
+                            own,
+                            unit(vocabulary.embedding[_as_frequent(source.label, vocabulary, template)])
+                            @ token,
                         )
                     ),
                     float("nan") if others is None else float(p_values(own, unit(others) @ token)),
@@ -263,11 +272,11 @@ def _share_as_near(similarity: np.ndarray, position: int) -> float:
     return float((similarity >= similarity[position]).mean())
 
 
-def _as_frequent(label: str, vocabulary: Vocabulary) -> np.ndarray:
+def _as_frequent(label: str, vocabulary: Vocabulary, template: str | None) -> np.ndarray:
     """The searchable pieces whose ids are nearest to the label's, its own left out: tokenizers number pieces
     by frequency.
     """
-    own = vocabulary.encode(label)
+    (own,) = vocabulary.label_ids([label], template)
     ids = vocabulary.searchable_ids[~np.isin(vocabulary.searchable_ids, own)]
     return ids[np.argsort(np.abs(ids - np.mean(own)), kind="stable")[:MATCHED_WORDS]]
 

@@ -173,7 +173,7 @@ class SharedLoader:
         """
         if read_only():
             raise ExplorerError("this dashboard is read-only and runs no model")
-        from explorer.models.family import load_frozen
+        from explorer.models.load import load_frozen
 
         key = model, model_state(model)
         with self._loading:

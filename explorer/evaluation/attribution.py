@@ -227,7 +227,7 @@ class _Question:
         with model.lock, torch.no_grad():
             (ids,) = model.text_ids([text])
             self.text = model.embed(torch.tensor(ids, device=model.device))  # [T, H]
-            self.targets = [torch.tensor(model.label_ids(label), device=model.device) for label in labels]
+            self.targets = [torch.tensor(ids, device=model.device) for ids in model.targets(labels)]
 
     def scores(self, prompts: "torch.Tensor", keep: "torch.Tensor") -> "torch.Tensor":
         """Log-probabilities of the labels [R, C] with prompts [R, P, H] of which only `keep` [R, P] is

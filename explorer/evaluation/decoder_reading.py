@@ -230,7 +230,7 @@ def _label_sets(prompts: Sequence[SoftPrompt], labels: Sequence[str] | None) -> 
 
 def _first_pieces(model: FrozenModel, labels: Sequence[str]) -> np.ndarray:
     """Rows that labels begin with, each once, ascending."""
-    return np.unique([model.label_ids(label)[0] for label in labels])
+    return np.unique([ids[0] for ids in model.targets(labels)])
 
 
 def _mass(read: Sequence[np.ndarray], firsts: Sequence[np.ndarray]) -> np.ndarray:

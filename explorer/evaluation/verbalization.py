@@ -30,7 +30,7 @@ from explorer.models.frozen import Done, FrozenModel
 from explorer.prompt import SoftPrompt
 from explorer.results import Result
 from explorer.vocabulary import Vocabulary
-from explorer.words.pieces import SPACES, bare_word, readable
+from explorer.words.pieces import bare_word, begins_word, readable
 from explorer.words.wording import count
 
 IDENTITY = ("cat -> cat\nriver -> river\n1990 -> 1990\nhappy -> happy\n", " ->")
@@ -173,7 +173,8 @@ def verbalize(
     shown = evidence(answers, log_q)[:, listed]
     ids = listed[np.argsort(-shown, axis=1, kind="stable")[:, :k]]
     same = [
-        bare_word(vocabulary.pieces[one]) == bare_word(vocabulary.pieces[other])
+        bare_word(vocabulary.pieces[one], vocabulary.mark)
+        == bare_word(vocabulary.pieces[other], vocabulary.mark)
         for one, other in zip(repeats, words, strict=True)
     ]
     said, without = _whole(model, prompt)
@@ -197,13 +198,13 @@ def _real_words(vocabulary: Vocabulary, seed: int) -> np.ndarray:
     the vocabulary: the commoner ones.
     """
     pieces = [
-        (token_id, vocabulary.pieces[token_id])
+        (token_id, vocabulary.pieces[token_id], bare_word(vocabulary.pieces[token_id], vocabulary.mark))
         for token_id in vocabulary.searchable_ids[: max(2000, len(vocabulary) // 10)]
     ]
     known = [
         token_id
-        for token_id, piece in pieces
-        if piece.startswith(SPACES) and len(bare_word(piece)) >= 4 and bare_word(piece).isalpha()
+        for token_id, piece, word in pieces
+        if begins_word(piece, vocabulary.mark) and len(word) >= 4 and word.isalpha()
     ]
     known = known or vocabulary.searchable_ids.tolist()
     return stream(seed, "real words").choice(known, min(REAL_WORDS, len(known)), replace=False)

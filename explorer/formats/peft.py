@@ -5,6 +5,7 @@ Our own checkpoints are the first kind, with `explorer.json` and a trajectory be
 """
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from explorer.formats.record import RECORD, TRAJECTORY, Record, read_record, rea
 from explorer.formats.safetensors_arrays import list_safetensors
 from explorer.formats.stored import Stored, listing, load, read_json
 from explorer.formats.torch_arrays import list_torch
-from explorer.prompt import Origin, SoftPrompt
+from explorer.prompt import HEADS, Origin, SoftPrompt
 from explorer.system.files import write_folder
 
 CONFIG, WEIGHTS, OLD_WEIGHTS = "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"
@@ -42,7 +43,8 @@ def read(path: Path, name: str, key: str | None = None) -> SoftPrompt:
 
     PEFT stores n rows for each of `num_transformer_submodules`, but only the first n are ever used: the rest
     are dropped and said so; `key` "untrained" reads them instead. A multitask adapter has a prompt for each
-    task: `key` is its number. Raises PromptError for another kind of adapter, missing or damaged files, and
+    task: `key` is its number; its second n rows stand before the decoder's
+    input. Raises PromptError for another kind of adapter, missing or damaged files, and
     shapes that do not fit.
     """
     config, kind = read_json(path / CONFIG), kind_of(path)
@@ -64,7 +66,7 @@ def read(path: Path, name: str, key: str | None = None) -> SoftPrompt:
             f"{rows}; expected at least as many rows"
         )
     table, dropped = load(file, TABLE, arrays[TABLE]), rows - length
-    if key == UNTRAINED:
+    if key == UNTRAINED and kind != MULTITASK:
         return _untrained(path, name, table, length, config)
     found_key = TABLE
     if kind == MULTITASK:
@@ -73,18 +75,43 @@ def read(path: Path, name: str, key: str | None = None) -> SoftPrompt:
         raise PromptError(
             f"{path}: no array {key[:80]}; found {TABLE}" + (f" and the {UNTRAINED} half" if dropped else "")
         )
-    warnings = (
-        (f"{dropped} of {rows} rows dropped: PEFT never uses nor trains the decoder's half",)
-        if dropped
-        else ()
+    behind = table[length:] if kind == MULTITASK and dropped == length else None
+    dropped -= 0 if behind is None else len(behind)
+    warnings = []
+    if behind is not None:
+        warnings.append(
+            f"{len(behind)} of its {rows} rows stand before the decoder's input, where PEFT trains "
+            "them; readings are of those before the encoder's"
+        )
+    elif dropped:
+        warnings.append(f"{dropped} of {rows} rows dropped: PEFT never uses nor trains the decoder's half")
+    beside = tuple(
+        f"{_what(name)} {name} {' × '.join(map(str, stored.shape))}"
+        for name, stored in sorted(arrays.items())
+        if name not in (TABLE, COLUMNS, ROWS)
     )
+    if beside:
+        warnings.append(f"the file holds more than the prompt, which is not read: {', '.join(beside[:4])}")
+    if (task_type := str(config.get("task_type") or "")) in HEADS:
+        warnings.append(
+            f"trained with a head for {HEADS[task_type]} ({task_type}): no command runs a model with it"
+        )
     record, trajectory = read_record(path / RECORD) if (path / RECORD).is_file() else None, None
     if (path / TRAJECTORY).is_file():
         trajectory = read_trajectory(
             path / TRAJECTORY, table[:length].shape, record is None or record.from_start is not False
         )
-    origin = _origin(path, config, record, found_key, arrays[TABLE].dtype, dropped, warnings)
-    return SoftPrompt(table[:length], name, origin, trajectory)
+    origin = _origin(path, config, record, found_key, arrays[TABLE].dtype, dropped, tuple(warnings))
+    return SoftPrompt(table[:length], name, replace(origin, beside=beside), trajectory, behind)
+
+
+def _what(key: str) -> str:
+    """What an array beside a prompt is, by its name."""
+    parts = set(key.split("."))
+    if parts & {"score", "classifier", "qa_outputs", "classification_head", "pre_classifier"}:
+        return "head"
+    tables = {"embed_tokens", "word_embeddings", "wte", "embed_in", "shared", "lm_head", "embeddings"}
+    return "embedding table" if parts & tables else "array"
 
 
 def kind_of(path: Path) -> str:
@@ -235,7 +262,7 @@ def write(
     record = record_of(prompt, versions or {"explorer": explorer.__version__})
     files = {
         CONFIG: (json.dumps(_adapter_config(prompt), indent=1) + "\n").encode(),
-        WEIGHTS: save({TABLE: prompt.vectors}),
+        WEIGHTS: save(_arrays(prompt)),
         RECORD: (json.dumps(record, indent=1) + "\n").encode(),
     }
     if prompt.trajectory is not None:
@@ -257,14 +284,24 @@ def write(
     )  # of the prompt that was there
 
 
+def _arrays(prompt: SoftPrompt) -> dict[str, np.ndarray]:
+    """What is stored of a prompt; with vectors in the decoder, as the only task of a multitask adapter."""
+    if prompt.decoder_vectors is None:
+        return {TABLE: prompt.vectors}
+    table = np.concatenate([prompt.vectors, prompt.decoder_vectors])
+    columns, rows = np.ones((1, len(table), 1), np.float32), np.ones((1, 1, prompt.dimension), np.float32)
+    return {TABLE: table, COLUMNS: columns, ROWS: rows}
+
+
 def _adapter_config(prompt: SoftPrompt) -> dict:
+    multitask = prompt.decoder_vectors is not None
     return {
-        "peft_type": "PROMPT_TUNING",
+        "peft_type": MULTITASK if multitask else "PROMPT_TUNING",
         "task_type": prompt.origin.task_type or "SEQ_2_SEQ_LM",
         "base_model_name_or_path": prompt.origin.base_model,
         "num_virtual_tokens": prompt.length,
         "token_dim": prompt.dimension,
-        "num_transformer_submodules": 1,
+        "num_transformer_submodules": 2 if multitask else 1,
         "prompt_tuning_init": "RANDOM",
         "inference_mode": True,
-    }
+    } | ({"num_tasks": 1, "num_ranks": 1} if multitask else {})

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from explorer.errors import ModelError
-from explorer.models.generation import cut
 from explorer.models.hf_base import HeldByTransformers, check_quantization
+from explorer.models.passes import cut
 
 if TYPE_CHECKING:
     from transformers import Cache, PreTrainedModel

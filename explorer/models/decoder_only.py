@@ -17,7 +17,7 @@ from explorer.models.family import TASK_TYPES
 from explorer.models.frozen import Done, FrozenModel
 from explorer.models.loading import DEFAULT_MODEL, model_folder
 from explorer.models.placement import POSITIONS_PER_ROW, ROWS_PER_PASS, chosen_device, chosen_dtype
-from explorer.models.templates import ANSWERED, after, has_chat_template, label_start
+from explorer.models.templates import ANSWERED, has_chat_template
 from explorer.models.tokenizer import read_tokenizer
 from explorer.models.weights import stored_shapes
 from explorer.system.files import MODELS
@@ -45,8 +45,6 @@ SIZES = {
 """what families call the numbers of their configurations"""
 ROWS_WITHIN = 64
 """vectors that are asked about at once"""
-BEFORE_ANY = "a"
-"""a text that templates are tried on"""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -104,15 +102,17 @@ class FrozenDecoder(FrozenModel):
         made = super().templated(template)
         return made if template == ANSWERED else replace(made, doubts=())
 
-    def label_ids(self, label: str) -> list[int]:
-        """Pieces of a label as they follow the template, the space before it with the first. Raises DataError
-        as in every model.
-        """
-        before, said = BEFORE_ANY + after(self.template), label_start(self.template) + label
-        with self.lock:
-            start, whole = self.tokenizer.encode(before), self.tokenizer.encode(before + said)
-            ids = whole[len(start) :] if whole[: len(start)] == start else self.tokenizer.encode(said)
-        return self._label(label, ids)
+    def _behind(self) -> str:
+        """The template, whose space before an answer belongs to the answer's first piece."""
+        return self.template
+
+    def _closing(self) -> list[int]:
+        """Nothing: a language model goes on."""
+        return []
+
+    def _left_out(self) -> tuple[int, ...]:
+        """What ends a text: an answer is to follow."""
+        return self.network.ends
 
     def says(self, written: str, labels: Sequence[str]) -> bool:
         """Whether a generated text begins with one of the labels: a language model goes on after its
@@ -122,19 +122,6 @@ class FrozenDecoder(FrozenModel):
         return any(
             said.startswith(label) and not said[len(label) : len(label) + 1].isalnum() for label in labels
         )
-
-    def _inputs(self, texts: Sequence[str]) -> list[list[int]]:
-        """Pieces of filled templates; of longer ones the end of the text is cut, not what follows it. An eos
-        that the tokenizer adds is left out.
-        """
-        ends = set(self.network.ends)
-        plain = len(self.tokenizer.encode(BEFORE_ANY))
-        tail = self.tokenizer.encode(BEFORE_ANY + after(self.template))[plain:]
-        added = self.tokenizer.inputs([BEFORE_ANY])[0]
-        closing = len(added) > 1 and added[-1] in ends and added[-1] != self.tokenizer.encode(BEFORE_ANY)[-1]
-        rows = [row[:-1] if closing else row for row in self.tokenizer.inputs(texts)]
-        kept = max(1, self.max_length - len(tail))
-        return [row if len(row) <= self.max_length else [*row[:kept], *tail] for row in rows]
 
     def within(
         self, before: str, vectors: np.ndarray, behind: str, done: Done | None = None

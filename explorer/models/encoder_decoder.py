@@ -63,22 +63,20 @@ class FrozenT5(FrozenModel):
         name = folder.name if folder.parent == MODELS else str(model)
         return cls(network, tokenizer, name, folder, doubts(network, folder))
 
-    def label_ids(self, label: str) -> list[int]:
-        """Pieces of a label as a target, ending with eos. Raises DataError as in every model."""
-        with self.lock:
-            ids = self.tokenizer.encode(label)
-        return [*self._label(label, ids), self.network.architecture.end]
+    def _behind(self) -> None:
+        """Nothing: a T5's answer stands by itself."""
+
+    def _closing(self) -> list[int]:
+        """Eos."""
+        return self._alone()
+
+    def _left_out(self) -> tuple[int, ...]:
+        """Nothing."""
+        return ()
 
     def says(self, written: str, labels: Sequence[str]) -> bool:
         """Whether a generated text is one of the labels: nothing else, since a T5 says when it has ended."""
         return written.strip() in labels
-
-    def _inputs(self, texts: Sequence[str]) -> list[list[int]]:
-        """Pieces of texts, the last of them eos, also where they are cut."""
-        return [
-            row if len(row) <= self.max_length else [*row[: self.max_length - 1], row[-1]]
-            for row in self.tokenizer.inputs(texts)
-        ]
 
     def _alone(self) -> list[int]:
         """Eos alone."""

@@ -10,8 +10,8 @@ import torch
 
 from explorer.errors import ModelError
 from explorer.models.architecture import HEAD, Architecture
-from explorer.models.generation import cut
 from explorer.models.hf_base import HeldByTransformers, check_quantization
+from explorer.models.passes import cut
 from explorer.models.weights import EMBEDDING_KEYS
 
 if TYPE_CHECKING:
@@ -123,30 +123,41 @@ class TransformersNetwork(HeldByTransformers):
         return self.encode(torch.cat([fronts[which], embeds], dim=1), mask)
 
     def target_logits(
-        self, encoded: torch.Tensor, mask: torch.Tensor, targets: torch.Tensor, exact: bool = False
+        self,
+        encoded: torch.Tensor,
+        mask: torch.Tensor,
+        targets: torch.Tensor,
+        exact: bool = False,
+        front: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Logits [R, U, V] of the pieces of targets [R, U] (any filler after a target's end), given those
-        before them; exact: in float32 where the head is a table of plain numbers that is on a device.
+        before them; exact: in float32 where the head is a table of plain numbers that is on a device. front:
+        vectors [R, D, H] before the decoder's input.
         """
         from transformers.modeling_outputs import BaseModelOutput
 
-        before = torch.cat([torch.full_like(targets[:, :1], self.architecture.start), targets[:, :-1]], dim=1)
+        count = targets.shape[1]
+        ids = torch.cat([torch.full_like(targets[:, :1], self.architecture.start), targets[:, :-1]], dim=1)
+        before: dict[str, torch.Tensor] = {"input_ids": ids}  # the decoder may have a table of its own
+        if front is not None:
+            y = self.embed(ids)
+            before = {"inputs_embeds": torch.cat([front.to(y.device, y.dtype), y], dim=1)}
         head = self.module.get_output_embeddings().weight
         if exact and head.is_floating_point() and not head.is_meta and head.dtype != torch.float32:
             decoder = self.module.get_decoder()
-            y = decoder(
-                input_ids=before, encoder_hidden_states=encoded, encoder_attention_mask=mask, use_cache=False
-            ).last_hidden_state
-            y = y.to(head.device).float() * (
+            last = decoder(
+                **before, encoder_hidden_states=encoded, encoder_attention_mask=mask, use_cache=False
+            ).last_hidden_state[:, -count:]
+            last = last.to(head.device).float() * (
                 self.architecture.dimension**-0.5 if self.architecture.scaled else 1.0
             )
-            return torch.nn.functional.linear(y, head.float())
+            return torch.nn.functional.linear(last, head.float())
         return self.module(
             encoder_outputs=BaseModelOutput(encoded),
             attention_mask=mask,
-            decoder_input_ids=before,
             use_cache=False,
-        ).logits
+            **{f"decoder_{name}": given for name, given in before.items()},
+        ).logits[:, -count:]
 
     def generate(self, embeds: torch.Tensor, mask: torch.Tensor, longest: int) -> list[list[int]]:
         """Greedy continuations of inputs [R, L, H]: for each row the pieces up to eos, at most `longest`."""

@@ -1,16 +1,10 @@
 """Which kind of model a folder holds. Decided here alone, by what its `config.json` says."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from explorer.choices import Device, Dtype
 from explorer.errors import ModelError
 from explorer.models.architecture import FAMILY, read_json
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from explorer.models.frozen import FrozenModel
 
 Family = Literal["encoder-decoder", "decoder-only"]
 TASK_TYPES: dict[Family, str] = {"encoder-decoder": "SEQ_2_SEQ_LM", "decoder-only": "CAUSAL_LM"}
@@ -58,22 +52,3 @@ def _known(kind: str) -> bool:
     )
 
     return kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and kind not in MODEL_FOR_MASKED_LM_MAPPING_NAMES
-
-
-def load_frozen(
-    model: str | Path,
-    device: Device | str = "auto",
-    dtype: Dtype = "auto",
-    embedding: "np.ndarray | None" = None,
-) -> "FrozenModel":
-    """The frozen model in a folder, of a bundled name or a Hugging Face id, whatever its family; see
-    `FrozenT5.load`.
-
-    Raises ModelError for a model that is missing, damaged or of no family that can be run.
-    """
-    from explorer.models.decoder_only import FrozenDecoder
-    from explorer.models.encoder_decoder import FrozenT5
-    from explorer.models.loading import model_folder
-
-    of: type[FrozenModel] = FrozenT5 if family_of(model_folder(model)) == "encoder-decoder" else FrozenDecoder
-    return of.load(model, device, dtype, embedding)

@@ -4,7 +4,7 @@ batch.
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,11 +14,13 @@ import numpy as np
 
 from explorer.choices import LONGEST_INPUT, Device, Dtype
 from explorer.errors import DataError, PromptError
-from explorer.models.passes import attention_mask, split_by_length
+from explorer.models.family import TASK_TYPES
+from explorer.models.label_pieces import BEFORE_ANY, label_pieces
+from explorer.models.passes import attention_mask, greedy_behind, split_by_length
 from explorer.models.placement import POSITIONS_PER_ROW, ROWS_PER_PASS
 from explorer.models.templates import TEXT, filled
 from explorer.models.tokenizer import Tokenizer
-from explorer.prompt import SoftPrompt
+from explorer.prompt import SoftPrompt, check_runs, decoder_vectors
 from explorer.system.interruption import checkpoint
 from explorer.texts.tasks import check_labels, check_text
 from explorer.words.arguments import as_list
@@ -27,11 +29,6 @@ if TYPE_CHECKING:
     import torch
 
 LONGEST_OUTPUT = 64
-LONGEST_LABEL = 128
-"""pieces of a class label; a whole text in its place would take memory that grows with the square of its
-length
-"""
-
 Prompts = Sequence[SoftPrompt | np.ndarray | None]
 """prompts, or their vectors [P, H]; None for no prompt"""
 Done = Callable[[int], object]
@@ -112,30 +109,51 @@ class FrozenModel(ABC):
     task_type: ClassVar[str]
     """what PEFT calls models of this kind"""
 
-    @abstractmethod
     def label_ids(self, label: str) -> list[int]:
-        """Pieces of a label as a target. Raises DataError when the label has no piece, or more than
-        LONGEST_LABEL of them.
-        """
+        """Pieces of a label as a target. Raises what `targets` raises."""
+        return self.targets([label])[0]
 
-    def _label(self, label: str, ids: list[int]) -> list[int]:
-        """The pieces of a label, once it is known that they are neither none nor those of a whole text."""
-        if not ids or not label.strip():
-            raise DataError(
-                f"label {label!r} has no piece in the vocabulary of {self.name}; expected a word the "
-                "tokenizer knows"
-            )
-        if len(ids) > LONGEST_LABEL:
-            raise DataError(
-                f"label {label[:40]!r}… has {len(ids):,} pieces; expected at most {LONGEST_LABEL}: is "
-                "this a text?",
-                "labels",
-            )
-        return ids
+    def targets(self, labels: Sequence[str]) -> list[list[int]]:
+        """Pieces of each label as a target: those of `models.label_pieces`, behind the model's template, and
+        what ends them. Raises DataError for labels that cannot be used.
+        """
+        with self.lock:
+            found = label_pieces(self.tokenizer, labels, self._behind(), self.name)
+        return [[*ids, *self._closing()] for ids in found]
 
     @abstractmethod
+    def _behind(self) -> str | None:
+        """The template that labels stand behind; None where the model writes them by themselves."""
+
+    @abstractmethod
+    def _closing(self) -> list[int]:
+        """Pieces that end a target."""
+
+    @abstractmethod
+    def _left_out(self) -> Collection[int]:
+        """Pieces that a tokenizer puts behind a text, but the model is not to read there."""
+
     def _inputs(self, texts: Sequence[str]) -> list[list[int]]:
-        """Pieces of each filled template, at most `max_length`, as the model reads them."""
+        """Pieces of each filled template, at most `max_length`; of longer ones the end of the text gives way,
+        not what stands around it. Raises DataError where that leaves no room for a text.
+        """
+        encode, around = self.tokenizer.encode, self.template.rstrip(" ").partition(TEXT)
+        one, plain = self.tokenizer.inputs([BEFORE_ANY])[0], encode(BEFORE_ANY)
+        opening = next((n for n in range(len(one)) if one[n : n + len(plain)] == plain), 0)
+        added = one[opening + len(plain) :]
+        closing = [piece for piece in added if piece not in self._left_out()]
+        rows = [[*row[: len(row) - len(added)], *closing] for row in self.tokenizer.inputs(texts)]
+        if all(len(row) <= self.max_length for row in rows):
+            return rows
+        tail = [*encode(BEFORE_ANY + around[2])[len(plain) :], *closing]
+        front, kept = opening + len(encode(around[0])), self.max_length - len(tail)
+        if kept <= front:
+            raise DataError(
+                f"the template takes {front + len(tail)} pieces, of {self.max_length} that are read, which "
+                "leaves none for a text; read more pieces, or give a shorter template",
+                "max-length",
+            )
+        return [row if len(row) <= self.max_length else [*row[:kept], *tail] for row in rows]
 
     @classmethod
     @abstractmethod
@@ -240,16 +258,19 @@ class FrozenModel(ABC):
         import torch
 
         vectors, texts = self._vectors(prompts), as_list(texts, "texts")
-        targets = [
-            torch.tensor(self.label_ids(label), device=self.device) for label in as_list(labels, "labels")
-        ]
+        if self._one_by_one(prompts):
+            each = [self.label_log_probabilities([one], texts, labels, done) for one in prompts]
+            return np.concatenate(each)
+        targets = [torch.tensor(ids, device=self.device) for ids in self.targets(as_list(labels, "labels"))]
         scores = np.empty((len(vectors) * len(texts), len(targets)), np.float32)
         longest = max(map(len, targets), default=0)
+        front = self._decoder_front(prompts)
         for rows, embeds, mask in self._passes(vectors, self.text_ids(texts), longest):
             with self._inference():  # for each pass, so that others get their turn
                 encoded = self.encode(embeds, mask)
                 for column, target in enumerate(targets):
-                    scores[rows, column] = self.target_scores(encoded, mask, target).cpu().numpy()
+                    found = self.target_scores(encoded, mask, target, front=front)
+                    scores[rows, column] = found.cpu().numpy()
             if done is not None:
                 done(len(rows))
         return scores.reshape(len(vectors), len(texts), len(targets))
@@ -273,12 +294,18 @@ class FrozenModel(ABC):
         `label_log_probabilities` raises.
         """
         vectors, texts = self._vectors(prompts), as_list(texts, "texts")
+        if self._one_by_one(prompts):
+            return [row for one in prompts for row in self.generate([one], texts, max_new_tokens, done)]
         longest = max(1, min(max_new_tokens, LONGEST_OUTPUT))
-        written = [""] * (len(vectors) * len(texts))
+        written, front = [""] * (len(vectors) * len(texts)), self._decoder_front(prompts)
         for rows, embeds, mask in self._passes(vectors, self.text_ids(texts), longest):
             with self._inference():
-                for row, ids in zip(rows, self.network.generate(embeds, mask, longest), strict=True):
-                    written[row] = self.tokenizer.decode(ids)
+                if front is None:
+                    ids = self.network.generate(embeds, mask, longest)
+                else:
+                    ids = greedy_behind(self.network, self.encode(embeds, mask), mask, front, longest)
+                for row, pieces in zip(rows, ids, strict=True):
+                    written[row] = self.tokenizer.decode(pieces)
             if done is not None:
                 done(len(rows))
         return [written[n * len(texts) : (n + 1) * len(texts)] for n in range(len(vectors))]
@@ -295,15 +322,18 @@ class FrozenModel(ABC):
         import torch
 
         vectors, ids = self._vectors(prompts), self._ids_or_none(as_list(texts, "texts"))
+        if self._one_by_one(prompts):
+            return np.concatenate([self.first_pieces([one], texts, done) for one in prompts])
         starts = [next(((piece,) for piece in row if piece in self.tokenizer.sentinels), ()) for row in ids]
         found = np.empty((len(vectors), len(ids), len(self.network.embedding)), np.float32)
+        front = self._decoder_front(prompts)
         for start in dict.fromkeys(starts):
             columns = np.array([number for number, one in enumerate(starts) if one == start], np.int64)
             target = torch.tensor([*start, 0], device=self.device)  # what the last one is does not matter
             for rows, embeds, mask in self._passes(vectors, [ids[column] for column in columns]):
                 with self._inference():
-                    logits = self.network.target_logits(
-                        self.encode(embeds, mask), mask, target.expand(len(rows), -1)
+                    logits = self._target_logits(
+                        self.encode(embeds, mask), mask, target.expand(len(rows), -1), front=front
                     )[:, -1]
                     found[rows // len(columns), columns[rows % len(columns)]] = (
                         torch.log_softmax(logits.float(), dim=-1).cpu().numpy()
@@ -328,9 +358,15 @@ class FrozenModel(ABC):
         return self.network.encode(embeds, mask)
 
     def target_scores(
-        self, encoded: Any, mask: "torch.Tensor", target: "torch.Tensor", exact: bool = False
+        self,
+        encoded: Any,
+        mask: "torch.Tensor",
+        target: "torch.Tensor",
+        exact: bool = False,
+        front: "torch.Tensor | None" = None,
     ) -> "torch.Tensor":
-        """Log-probability of a label's pieces [U] in nats: [R] float32, given what `encode` gave for R rows.
+        """Log-probability of a label's pieces [U] in nats: [R] float32, given what `encode` gave for R rows;
+        front: vectors [D, H] before the decoder's input.
 
         exact: logits are computed in float32, whatever the precision of the weights: small differences of
         scores are lost in bfloat16.
@@ -338,10 +374,46 @@ class FrozenModel(ABC):
         import torch
 
         wanted = target.expand(len(mask), -1)
-        logits = self.network.target_logits(encoded, mask, wanted, exact).float()
+        logits = self._target_logits(encoded, mask, wanted, exact, front).float()
         return (
             torch.log_softmax(logits, dim=-1).gather(2, wanted[:, :, None].to(logits.device)).sum(dim=(1, 2))
         )
+
+    def _target_logits(
+        self,
+        encoded: Any,
+        mask: "torch.Tensor",
+        targets: "torch.Tensor",
+        exact: bool = False,
+        front: "torch.Tensor | None" = None,
+    ) -> "torch.Tensor":
+        """`Forward.target_logits`, behind vectors [D, H] in the decoder where there are some."""
+        if front is None:
+            return self.network.target_logits(encoded, mask, targets, exact)
+        return self.network.target_logits(encoded, mask, targets, exact, front.expand(len(mask), -1, -1))
+
+    def _one_by_one(self, prompts: Prompts) -> bool:
+        """Whether prompts go through the model one at a time: some have vectors of their own in the
+        decoder.
+        """
+        return len(prompts) > 1 and any(decoder_vectors(prompt) is not None for prompt in prompts)
+
+    def _decoder_front(self, prompts: Prompts) -> "torch.Tensor | None":
+        """The vectors [D, H] that the only prompt puts before the decoder's input, if any. Raises PromptError
+        where the model has no decoder of its own.
+        """
+        import torch
+
+        vectors = next((found for one in prompts if (found := decoder_vectors(one)) is not None), None)
+        if vectors is None:
+            return None
+        if self.task_type != TASK_TYPES["encoder-decoder"]:
+            raise PromptError(
+                f"{self.name} is no encoder–decoder model, and the prompt has vectors for a decoder; give "
+                "the prompt's own base model",
+                "model",
+            )
+        return torch.as_tensor(vectors, dtype=self.dtype, device=self.device)
 
     def _passes(
         self, vectors: Sequence[np.ndarray | None], ids: Sequence[list[int]], answer: int = 0
@@ -412,6 +484,9 @@ class FrozenModel(ABC):
             None if one is None else one.vectors if isinstance(one, SoftPrompt) else np.asarray(one)
             for one in prompts
         ]
+        for one in prompts:
+            if isinstance(one, SoftPrompt):
+                check_runs(one)
         for number, vectors in enumerate(each, start=1):
             if vectors is not None and (vectors.ndim != 2 or vectors.shape[1] != self.dimension):
                 raise PromptError(

@@ -16,7 +16,7 @@ import torch
 from torch.nn.functional import embedding, gelu, linear, relu, scaled_dot_product_attention, silu
 
 from explorer.models.architecture import HEAD, SHARED, Architecture
-from explorer.models.generation import greedy
+from explorer.models.passes import cut
 
 ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "relu": relu,
@@ -226,23 +226,29 @@ class Network:
         return self.encode(torch.cat([fronts[which], embeds], dim=1), mask)
 
     def target_logits(
-        self, encoded: list[Attended], mask: torch.Tensor, targets: torch.Tensor, exact: bool = False
+        self,
+        encoded: list[Attended],
+        mask: torch.Tensor,
+        targets: torch.Tensor,
+        exact: bool = False,
+        front: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Logits [R, U, V] of the pieces of targets [R, U] (any filler after a target's end), given those
-        before them; exact: in float32.
+        before them; exact: in float32; front: vectors [R, D, H] before the decoder's input.
         """
-        count = targets.shape[1]
         before = torch.cat([torch.full_like(targets[:, :1], self.architecture.start), targets[:, :-1]], dim=1)
+        y = self.embed(before)
+        y = y if front is None else torch.cat([front.to(y.dtype), y], dim=1)
+        count = y.shape[1]
         later = torch.ones(count, count, dtype=torch.bool, device=targets.device).triu(1)
         padding = self.hidden(mask == 0)[:, None, None]
-        y = self.embed(before)
         biases = self.decoder.biases(count, count, self.hidden(later)[None, None])
         for (attention, across, feed_forward), bias, attended in zip(
             self.decoder.layers, biases, encoded, strict=True
         ):
             y = attention(y.to(attention.out.device), bias)
             y = feed_forward(across(y, padding.to(y.device), attended))
-        return self.logits(y, exact)
+        return self.logits(y[:, -targets.shape[1] :], exact)
 
     def logits(self, y: torch.Tensor, exact: bool = False) -> torch.Tensor:
         """Of the next piece [R, U, V], from the decoder's last layer [R, U, H]; exact: in float32."""
@@ -250,8 +256,44 @@ class Network:
         return linear(y.float(), self.head.float()) if exact else linear(y, self.head)
 
     def generate(self, embeds: torch.Tensor, mask: torch.Tensor, longest: int) -> list[list[int]]:
-        """Greedy continuations of inputs [R, L, H]: for each row the pieces up to eos, at most `longest`."""
-        return greedy(self, self.encode(embeds, mask), mask, longest)
+        """Greedy continuations of inputs [R, L, H]: for each row the pieces up to eos, at most `longest`. Of
+        equally likely pieces the first is taken; keys and values are kept from piece to piece.
+        """
+        encoded, ends = self.encode(embeds, mask), torch.tensor(self.architecture.ends, device=mask.device)
+        padding = self.hidden(mask == 0)[:, None, None]
+        piece = torch.full((len(mask), 1), self.architecture.start, device=mask.device)
+        written, ended = [], torch.zeros(len(mask), dtype=torch.bool, device=mask.device)
+        before: list[Attended | None] = [None] * len(encoded)
+        for _ in range(longest):
+            piece = self._next(piece, before, encoded, padding)
+            written.append(piece)
+            ended |= torch.isin(piece[:, 0], ends)
+            if bool(ended.all()):
+                break
+        return [cut(row, self.architecture.ends) for row in torch.cat(written, dim=1).tolist()]
+
+    def _next(
+        self,
+        piece: torch.Tensor,
+        before: list[Attended | None],
+        encoded: list[Attended],
+        padding: torch.Tensor,
+    ) -> torch.Tensor:
+        """The likeliest piece [R, 1] after `piece` [R, 1]; its keys and values join those `before` it in each
+        layer.
+        """
+        step = 0 if before[0] is None else before[0][0].shape[2]
+        seen = self.hidden(torch.zeros(1, 1, 1, step + 1, dtype=torch.bool, device=piece.device))
+        y, biases = self.embed(piece), self.decoder.biases(1, step + 1, seen)
+        for layer, (attention, across, feed_forward) in enumerate(self.decoder.layers):
+            y = y.to(attention.out.device)
+            key, value = attention.keys_and_values(attention.norm(y))
+            if (earlier := before[layer]) is not None:
+                key, value = torch.cat([earlier[0], key], dim=2), torch.cat([earlier[1], value], dim=2)
+            before[layer] = key, value
+            y = attention(y, biases[layer], (key, value))
+            y = feed_forward(across(y, padding.to(y.device), encoded[layer]))
+        return self.logits(y)[:, -1].float().argmax(dim=-1, keepdim=True).to(piece.device)
 
     def hidden(self, places: torch.Tensor) -> torch.Tensor:
         """What is added to scores: very negative where `places` is true, else 0."""

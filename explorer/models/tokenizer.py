@@ -12,6 +12,7 @@ from pathlib import Path
 
 from explorer.errors import ModelError
 from explorer.models.architecture import read_json
+from explorer.words.pieces import BYTE_LEVEL, CLIP, SENTENCEPIECE, WORDPIECE, Mark, mark_of
 
 CONTROL = ("<pad>", "</s>", "<unk>", "<s>")
 REMEMBERED = 1_000_000
@@ -40,6 +41,10 @@ class Tokenizer:
     """piece ids of texts as the encoder reads them, with eos"""
     decode: Callable[[Sequence[int]], str]
     """the text of piece ids, special ones left out"""
+    mark: Mark = ""
+    """how its pieces show where words begin or end"""
+    unknown: frozenset[int] = frozenset()
+    """ids that stand for what has no piece"""
 
     @cached_property
     def sentinels(self) -> frozenset[int]:
@@ -110,7 +115,27 @@ def _from_backend(backend) -> Tokenizer:
         lambda text: backend.encode(text, add_special_tokens=False).ids,
         lambda texts: [row.ids for row in backend.encode_batch_fast(list(texts))],
         lambda ids: backend.decode(list(ids)),
+        _mark(backend),
+        _unknown(backend.model),
     )
+
+
+def _mark(backend) -> Mark:
+    """How pieces show where words begin or end, by the steps that make them."""
+    kind = type(backend.model).__name__
+    if kind in ("WordPiece", "WordLevel") or getattr(backend.model, "continuing_subword_prefix", None):
+        return WORDPIECE
+    if getattr(backend.model, "end_of_word_suffix", None):
+        return CLIP
+    steps = [step.__getstate__() for step in (backend.pre_tokenizer, backend.decoder) if step is not None]
+    return BYTE_LEVEL if any(b'"ByteLevel"' in step for step in steps) else SENTENCEPIECE
+
+
+def _unknown(model) -> str | int | None:
+    """The piece for what has no other, by its name or number."""
+    if number := re.match(r"Unigram\(unk_id=(\d+)", repr(model)):
+        return int(number[1])
+    return getattr(model, "unk_token", None)
 
 
 def _from_transformers(folder: Path) -> Tokenizer:
@@ -139,6 +164,8 @@ def _from_transformers(folder: Path) -> Tokenizer:
         lambda text: read(text, add_special_tokens=False, truncation=False)["input_ids"],
         lambda texts: read(list(texts), truncation=False, padding=False, verbose=False)["input_ids"],
         lambda ids: str(read.decode(list(ids))),
+        mark_of(read.get_vocab()),
+        read.unk_token,
     )
 
 
@@ -169,14 +196,18 @@ def _tokenizer(
     encode: Callable[[str], list[int]],
     inputs: Callable[[Sequence[str]], list[list[int]]],
     decode: Callable[[Sequence[int]], str],
+    mark: Mark,
+    unknown: str | int | None,
 ) -> Tokenizer:
     if (last := max(vocab.values(), default=-1)) >= MOST_PIECES:
         raise ModelError(f"found a piece with the number {last:,}; expected numbers below {MOST_PIECES:,}")
     pieces: list[str | None] = [None] * (last + 1)
     for piece, token_id in vocab.items():
         pieces[token_id] = piece
+    not_known = {unknown if isinstance(unknown, int) else vocab.get(unknown or "", -1)} - {-1}
     left_out = frozenset(
         special
+        | not_known
         | {token_id for piece, token_id in vocab.items() if _SENTINEL.fullmatch(piece) or piece in CONTROL}
     )
     return Tokenizer(
@@ -185,4 +216,6 @@ def _tokenizer(
         encode,
         _Latest(inputs),
         lambda ids: decode([token_id for token_id in ids if token_id not in left_out]),
+        mark,
+        frozenset(not_known),
     )

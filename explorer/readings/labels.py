@@ -11,11 +11,16 @@ if TYPE_CHECKING:
 
 
 def _labels(
-    on: On, others: tuple[str, ...], labels: tuple[str, ...] | None, nulls: int, seed: int
+    on: On,
+    others: tuple[str, ...],
+    labels: tuple[str, ...] | None,
+    nulls: int,
+    seed: int,
+    template: str | None,
 ) -> "LabelReading":
     from explorer.analysis.labels import read_labels
 
-    return read_labels(on.prompt, on.vocabulary, labels, nulls, seed, others)
+    return read_labels(on.prompt, on.vocabulary, labels, nulls, seed, others, template)
 
 
 LABELS: "Reading[Readings[LabelReading]]" = Reading(
@@ -27,7 +32,7 @@ LABELS: "Reading[Readings[LabelReading]]" = Reading(
     vocabulary.
     """,
     compute=_labels,
-    settings=("labels", "nulls", "seed"),
+    settings=("labels", "nulls", "seed", "template"),
     parameters=(
         Parameter(
             "others",

@@ -55,7 +55,7 @@ def _map(
     if before_training:
         placed += [on.read(_PLACED_BEFORE, prompt)[0] for prompt in trained]
     if names := labels if labels is not None else on.recorded_labels:
-        placed.append(place_labels(names, on.vocabulary, drawn))
+        placed.append(place_labels(names, on.vocabulary, drawn, on.prompts[0].origin.template))
     along = {prompt.name: on.read(_PATH, prompt)[0] for prompt in trained * paths}
     return MapReading(drawn, tuple(placed), along)
 

@@ -21,7 +21,8 @@ class Examples:
         self.batch_size, self.device = batch_size, model.device
         self.texts = [torch.tensor(ids) for ids in model.text_ids(task.texts)]
         self.lengths = np.array([len(ids) for ids in self.texts])
-        targets = {label: torch.tensor(model.label_ids(label)) for label in task.labels}
+        ids = map(torch.tensor, model.targets(task.labels))
+        targets = dict(zip(task.labels, ids, strict=True))
         self.targets = [targets[answer] for answer in task.answers]
         """of each example; they end with eos"""
         self.labels = list(targets.values())

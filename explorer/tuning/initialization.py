@@ -26,6 +26,7 @@ def initialize(
     labels: Sequence[str],
     seed: int,
     random_range: RandomRange = "symmetric",
+    template: str | None = None,
 ) -> tuple[np.ndarray, tuple[RowSource, ...]]:
     """Initial vectors and what each came from: ([P, H] float32, P sources). The same for the same strategy
     and seed.
@@ -33,8 +34,8 @@ def initialize(
     `random`: uniform in [−0.5, 0.5] per coordinate, or in [0, 0.5) with random_range `released`.
     `sampled-vocab`: rows of the 5,000 most common pieces, without replacement. `class-label`: token c is the
     mean embedding of label c's pieces, the rest as sampled-vocab; where labels are more than tokens the last
-    labels are left out, as in the paper's own code. Raises PromptError for an unknown strategy or range, or a
-    length below one.
+    labels are left out, as in the paper's own code. template: what labels stand behind; None: what suits the
+    model. Raises PromptError for an unknown strategy or range, or a length below one.
     """
     if strategy not in INITIALIZATIONS:
         raise PromptError(
@@ -62,7 +63,7 @@ def initialize(
     ids = generator.choice(common, length - len(named), replace=False)
     vectors = np.concatenate(
         [
-            np.array([vocabulary.text_vector(label) for label in named]).reshape(-1, vocabulary.dimension),
+            vocabulary.label_vectors(named, template) if named else vocabulary.embedding[:0],
             vocabulary.embedding[ids],
         ]
     )

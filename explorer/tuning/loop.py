@@ -102,7 +102,13 @@ class Tuning:
         length = self.config.length
         if run.initialization != SENTENCE:
             return initialize(
-                run.initialization, vocabulary, length, self.train.labels, run.seed, self.config.random_range
+                run.initialization,
+                vocabulary,
+                length,
+                self.train.labels,
+                run.seed,
+                self.config.random_range,
+                self.config.template,
             )
         if self.config.read_as is None:
             raise PromptError("a run that starts as a sentence, but no sentence; give one as read_as")

@@ -192,13 +192,19 @@ def place_initial(prompt: SoftPrompt, vocabulary: Vocabulary, vocabulary_map: Vo
     return replace(placed, prompt=prompt.name, kind="initial")
 
 
-def place_labels(labels: Sequence[str], vocabulary: Vocabulary, vocabulary_map: VocabularyMap) -> Placement:
-    """Class labels on the map, each the mean of its pieces. Raises DataError for a string, PromptError for a
-    label without a piece, and as `place`.
+def place_labels(
+    labels: Sequence[str],
+    vocabulary: Vocabulary,
+    vocabulary_map: VocabularyMap,
+    template: str | None = None,
+) -> Placement:
+    """Class labels on the map, each the mean of its pieces behind a template. Raises DataError for a string
+    and for a label without a piece, and as `place`.
     """
     if not (labels := as_list(labels, "labels")):
         raise PromptError("no labels to place on the map; expected at least one")
-    places = place(np.stack([vocabulary.text_vector(label) for label in labels]), vocabulary, vocabulary_map)
+    vectors = np.stack([vocabulary.text_vector(label, template) for label in labels])
+    places = place(vectors, vocabulary, vocabulary_map)
     return Placement("", "label", labels, np.arange(len(labels)), places.xy, places.trust)
 
 

@@ -9,6 +9,7 @@ from explorer.analysis.map.fit import VocabularyMap
 from explorer.analysis.memo import remembered
 from explorer.analysis.words import frequency_ranks
 from explorer.vocabulary import Vocabulary
+from explorer.words.pieces import spaced
 
 LETTERS = 4
 """of the shortest landmark"""
@@ -72,9 +73,8 @@ def _landmarks(vocabulary_map: VocabularyMap, vocabulary: Vocabulary, most: int,
     chosen: list[int] = []
     for number in np.flatnonzero(((vocabulary_map.xy >= low) & (vocabulary_map.xy <= high)).all(axis=1)):
         piece, xy = vocabulary.pieces[vocabulary_map.token_ids[number]], vocabulary_map.xy[number]
-        whole = (
-            piece[:1] in ("▁", "Ġ") and len(piece) > LETTERS and piece[1:].isalpha() and piece[1:].islower()
-        )
+        word = spaced(piece, vocabulary.mark)
+        whole = word[:1] == " " and len(word) > LETTERS and word[1:].isalpha() and word[1:].islower()
         if whole and (np.abs(vocabulary_map.xy[chosen] - xy) / span >= apart).any(axis=1).all():
             chosen.append(int(number))
         if len(chosen) == most:

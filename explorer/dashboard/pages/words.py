@@ -11,7 +11,7 @@ from explorer.analysis.words import find_pieces, frequency_ranks, tokens_near
 from explorer.dashboard import cache, charts, choice, controls, focus, tables
 from explorer.dashboard.markdown import model_name, safe
 from explorer.figures import map_figure, point_at, sketched
-from explorer.words.pieces import SPACES, readable, spaced
+from explorer.words.pieces import bare_word, begins_word, readable, spaced
 from explorer.words.wording import count
 
 LONGEST = 60  # characters of a word
@@ -28,7 +28,7 @@ def telling(found: Sequence[NearestNeighbors]) -> str:
         for row, (piece, *_) in enumerate(one.pieces)
         if piece
     ]
-    whole = [(cosine, piece) for cosine, piece in near if piece.startswith(SPACES) and piece[1:].isalpha()]
+    whole = [(cosine, piece) for cosine, piece in near if begins_word(piece) and bare_word(piece).isalpha()]
     return spaced(max(whole or near, default=(0.0, ""))[1]).strip()
 
 

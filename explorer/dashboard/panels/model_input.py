@@ -7,7 +7,7 @@ from explorer.dashboard.markdown import safe
 from explorer.errors import DataError
 from explorer.models.templates import LONGEST_TEMPLATE
 from explorer.session import Session
-from explorer.words.pieces import SPACES, decoded
+from explorer.words.pieces import Mark, spaced
 
 
 def templated(session: Session) -> Session:
@@ -43,16 +43,13 @@ def templated(session: Session) -> Session:
 def show(session: Session, text: str) -> None:
     """The pieces of a text one by one, as the model reads them behind the prompt."""
     pieces = cache.reading("Reading the tokenizer", session.pieces_read, text)
-    st.markdown(" ".join(f":gray-badge[{safe(_shown(piece))}]" for piece in pieces))
+    st.markdown(" ".join(f":gray-badge[{safe(_shown(piece, session.vocabulary.mark))}]" for piece in pieces))
     st.caption(
         f"{len(pieces)} pieces behind the prompt's {session.prompts[0].length} tokens; ␣ is a space "
         "before a word, ⏎ a new line."
     )
 
 
-def _shown(piece: str) -> str:
+def _shown(piece: str, mark: Mark) -> str:
     """A piece with signs for its spaces and line breaks."""
-    for mark in SPACES:
-        piece = piece.replace(mark, "␣")
-    bare = piece.lstrip("␣")
-    return piece[: len(piece) - len(bare)] + decoded(bare).replace("\n", "⏎")
+    return spaced(piece, mark).replace(" ", "␣").replace("\n", "⏎")

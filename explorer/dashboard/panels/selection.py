@@ -232,9 +232,9 @@ def _asked(data: object, session: Session) -> tuple[str, SoftPrompt] | None:
         labels = session.all_labels
         if position >= len(labels):
             return None
-        return safe(f"Neighbors of the label “{labels[position]}”"), _single(
-            f"label {labels[position]}", vocabulary.text_vector(labels[position])
-        )
+        vector = vocabulary.text_vector(labels[position], session.prompts[0].origin.template)
+        title = safe(f"Neighbors of the label “{labels[position]}”")
+        return title, _single(f"label {labels[position]}", vector)
     prompt = next((one for one in session.prompts if one.name == name), None)
     if prompt is None or position >= prompt.length:
         return None
