@@ -29,7 +29,7 @@ from explorer.words.pieces import readable, spaced
 from tests.decoders import decoder_folder
 
 WORDS = [
-    "a good film with a great cast",
+    "a good film filmfilm with a great cast",
     "negative positive very good bad film Positive 2 a bcd",
     "very good",
 ]

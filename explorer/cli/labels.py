@@ -17,6 +17,7 @@ from explorer.cli.options import (
     Prompts,
     Revision,
     Seed,
+    Template,
     Wide,
     label_values,
     values,
@@ -42,6 +43,7 @@ def labels(
     ] = None,
     nulls: Nulls = 1000,
     seed: Seed = 0,
+    template: Template = None,
     model: Model = None,
     revision: Revision = None,
     wide: Wide = False,
@@ -56,7 +58,13 @@ def labels(
     """
     output, others = Output(as_json, csv, overwrite=overwrite), values(other_labels, "--other-labels")
     session = open_session(
-        prompts, model, labels=label_values(labels), nulls=nulls, seed=seed, revision=revision
+        prompts,
+        model,
+        template=template,
+        labels=label_values(labels),
+        nulls=nulls,
+        seed=seed,
+        revision=revision,
     )
     import pandas as pd
 
