@@ -30,7 +30,7 @@ from tests.decoders import decoder_folder
 
 WORDS = [
     "a good film filmfilm with a great cast",
-    "negative positive very good bad film Positive 2 a bcd",
+    "negative positive very good bad film Positive Bad 2 a bcd",
     "very good",
 ]
 LABELS = ["negative", "positive", "very good", "Bad", "filmfilm"]
