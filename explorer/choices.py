@@ -13,6 +13,10 @@ METRICS: tuple[Metric, ...] = get_args(Metric)
 energy in every direction; l2 is a distance, smaller is closer
 """
 
+MetricChoice = Literal["cosine", "whitened", "l2", "dot", "csls", "auto"]
+METRIC_CHOICES: tuple[MetricChoice, ...] = get_args(MetricChoice)
+"""what can be asked for: `auto` is whitened where the vocabulary's rows share a direction, else cosine"""
+
 Null = Literal["gaussian", "isotropic", "rows", "mixtures"]
 NULLS: tuple[Null, ...] = get_args(Null)
 """null distributions: `gaussian` gives the verdict; `isotropic`: random directions; `rows`: random vocabulary

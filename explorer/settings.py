@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields, replace
 from operator import index
 from typing import Any, Self, SupportsIndex
 
-from explorer.choices import LONGEST_INPUT, METRICS, SHORTEST_INPUT, Metric
+from explorer.choices import LONGEST_INPUT, METRIC_CHOICES, SHORTEST_INPUT, MetricChoice
 from explorer.errors import ExplorerError
 from explorer.words.arguments import different_names
 
@@ -17,8 +17,8 @@ class Settings:
 
     k: int = 10
     """neighbors of a token"""
-    metric: Metric = "cosine"
-    """of the neighbor table; coherence, labels and the map always use cosine"""
+    metric: MetricChoice = "auto"
+    """of the neighbor table, see analysis.metric; coherence, labels and the map always use cosine"""
     nulls: int = 1000
     """random vectors of each null distribution; 0: neighbors are compared with none"""
     seed: int = 0
@@ -43,9 +43,9 @@ class Settings:
                     f"found {name} = {value!r}; expected a whole number, {least} or more", name
                 )
             object.__setattr__(self, name, index(value))
-        if self.metric not in METRICS:
+        if self.metric not in METRIC_CHOICES:
             raise ExplorerError(
-                f"found the metric {self.metric!r}; expected one of {', '.join(METRICS)}", "metric"
+                f"found the metric {self.metric!r}; expected one of {', '.join(METRIC_CHOICES)}", "metric"
             )
         if self.template is not None:
             from explorer.models.templates import CHAT, check_template

@@ -46,7 +46,7 @@ def readings(session: Session) -> list[dict[str, object]]:
     whitened, rows = session.change(metric="whitened"), []
     for prompt in session.prompts:
         one, white = session.only(prompt.name), whitened.only(prompt.name)
-        (near,), (white_near,) = one.neighbors(), white.neighbors()
+        (near,), (white_near,) = one.change(metric="cosine").neighbors(), white.neighbors()
         (clusters,), (labels,), (meant,) = one.clusters(), one.labels(), one.verbalize()
         words, pieces = meant.words(), session.vocabulary.pieces
         nearest = [readable(pieces[token_id]) for token_id in near.token_ids[:, 0]]

@@ -168,7 +168,7 @@ def test_a_token_of_zeros_is_near_to_no_label(vocabulary):
     mixed = planted.prompt(np.stack([np.zeros(vocabulary.dimension), vocabulary.text_vector("positive")]))
     assert (
         read_labels(mixed, vocabulary, LABELS, nulls=20).conclusion
-        == "A label is nearer than every piece at 1 of 2 tokens; 1 token of zeros has no rank."
+        == "1 of 2 tokens is nearer to a label than to any vocabulary piece; 1 token of zeros has no rank."
     )
 
 

@@ -297,7 +297,8 @@ def test_a_planted_hub_is_marked():
     rows = generator.standard_normal((500, 12)) + 1.5
     rows[7] = 1.0
     vocabulary = planted.from_rows(rows)
-    result = nearest_neighbors(planted.prompt(generator.standard_normal((5, 12)) + 1.5), vocabulary, k=10)
+    prompt = planted.prompt(generator.standard_normal((5, 12)) + 1.5)
+    result = nearest_neighbors(prompt, vocabulary, k=10, metric="cosine")
     assert (result.token_ids == 7).any()
     assert result.hub[result.token_ids == 7].all()
     assert not result.hub.all()

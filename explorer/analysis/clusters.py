@@ -8,7 +8,8 @@ than the token, since a random vector that points vaguely at a dense clump has t
 clump.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -26,6 +27,7 @@ from explorer.analysis.nulls import (
     stream,
 )
 from explorer.analysis.search import search
+from explorer.analysis.special import special_tokens, without
 from explorer.analysis.vectors import (
     directionless,
     index_of,
@@ -41,7 +43,7 @@ from explorer.results import Result
 from explorer.system.interruption import checkpoint
 from explorer.vocabulary import Vocabulary
 from explorer.words.pieces import readable
-from explorer.words.wording import all_zero, zeros_said
+from explorer.words.wording import all_zero, special_said, zeros_said
 from explorer.words.wording import count as counted
 
 GROUP = 5
@@ -71,7 +73,7 @@ class Clusters(Result):
 
     prompt: str
     statistic: np.ndarray
-    """[P] float64, about −1…1, higher is more of a group; nan for a token of zeros"""
+    """[P] float64, about −1…1, higher is more of a group; nan for a token of zeros and a special row"""
     p: np.ndarray
     """[P] against `null`; smaller is more surprising"""
     q: np.ndarray
@@ -114,6 +116,8 @@ class Clusters(Result):
     """[P] int64, the nearest word before training, in the whitened space; None where the vectors before
     training were not saved
     """
+    special: Mapping[int, str] = field(default_factory=dict)
+    """positions of tokens that are special rows, such as `<bos>`, and their pieces: they have no group"""
 
     @property
     def significant(self) -> np.ndarray:
@@ -153,13 +157,16 @@ class Clusters(Result):
         """
         if self.group_ids.shape[1] < 2:
             return "The vocabulary has one word, and a group needs two."
-        zeros = int(np.isnan(self.statistic).sum())
+        zeros, tokens = (
+            int(np.isnan(self.statistic).sum()) - len(self.special),
+            len(self.p) - len(self.special),
+        )
         if zeros == len(self.p):
             return f"{all_zero(zeros)}: no word is near, and no group."
         found = np.flatnonzero(self.significant)
         said = (
-            f"{len(found)} of {counted(len(self.p), 'token')} "
-            f"{'lies' if 1 in (len(found), len(self.p)) else 'lie'} among words that belong together"
+            f"{len(found)} of {counted(tokens, 'token')} "
+            f"{'lies' if 1 in (len(found), tokens) else 'lie'} among words that belong together"
         )
         if len(found):
             strongest = found[np.argsort(self.p[found] - 1e-9 * self.statistic[found], kind="stable")][:NAMED]
@@ -170,8 +177,8 @@ class Clusters(Result):
                 f"({', '.join(kinds)}{self._inherited(found)})"
             )
         return (
-            f"{said}{zeros_said(zeros, 'no neighbors')}; {self._as_near} random prompts of this shape "
-            "lie as near to such groups."
+            f"{said}{zeros_said(zeros, 'no neighbors')}{special_said(self.special)}; {self._as_near} "
+            "random prompts of this shape lie as near to such groups."
         )
 
     def _inherited(self, found: np.ndarray) -> str:
@@ -219,7 +226,7 @@ class Clusters(Result):
         """One row: prompt, significant (tokens), tokens, p (of the whole prompt), higher_criticism."""
         row = {
             "significant": int(self.significant.sum()),
-            "tokens": len(self.p),
+            "tokens": len(self.p) - len(self.special),
             "p": self.prompt_p,
             "higher_criticism": self.higher_criticism,
         }
@@ -242,7 +249,7 @@ def clusters(
     """
     vocabulary.check_width(prompt.vectors, prompt.name)
     draws = enough(nulls, prompt.length)
-    statistic, ids = group_statistic(prompt.vectors, vocabulary)
+    statistic, ids, special = _groups(prompt, vocabulary)
     null = {
         name: null_statistic(vocabulary, name, draws if name == "gaussian" else nulls, seed) for name in NULLS
     }
@@ -253,7 +260,7 @@ def clusters(
     initial = prompt.initial
     before = None if initial is None else group_statistic(initial, vocabulary)
     others["initial"] = np.full(len(p), np.nan) if before is None else p_values(statistic, before[0])
-    zero = directionless(prompt.vectors)
+    entered = without(special, prompt.length)
     return Clusters(
         **_coherence(prompt, vocabulary, k, nulls, seed),
         prompt=prompt.name,
@@ -261,14 +268,24 @@ def clusters(
         p=p,
         q=benjamini_hochberg(p),
         null=null["gaussian"],
-        group_ids=np.where(zero[:, None], -1, ids),
-        groups=_words(np.where(zero[:, None], -1, ids), vocabulary),
-        group_variants=np.where(zero, np.nan, merged_coherence(ids, vocabulary)[1]),
+        group_ids=ids,
+        groups=_words(ids, vocabulary),
+        group_variants=np.where((ids < 0).all(axis=1), np.nan, merged_coherence(ids, vocabulary)[1]),
         others=others,
-        higher_criticism=float(higher_criticism(p[None])[0]),
-        rotations=_rotated(prompt.vectors, vocabulary, null["gaussian"], seed),
+        higher_criticism=float(higher_criticism(p[None, entered])[0]) if entered.any() else 0.0,
+        rotations=_rotated(prompt.vectors[entered], vocabulary, null["gaussian"], seed),
         began=None if before is None else before[1][:, 0],
+        special=special,
     )
+
+
+def _groups(prompt: SoftPrompt, vocabulary: Vocabulary) -> tuple[np.ndarray, np.ndarray, dict[int, str]]:
+    """Statistic [P], group [P, 5] and special tokens; nan and −1 for tokens of zeros and special ones."""
+    special = special_tokens(prompt, vocabulary)
+    statistic, ids = group_statistic(prompt.vectors, vocabulary)
+    out = directionless(prompt.vectors) | ~without(special, prompt.length)
+    statistic[out] = np.nan
+    return statistic, np.where(out[:, None], -1, ids), special
 
 
 def with_k(
@@ -283,7 +300,7 @@ def with_k(
 def _coherence(prompt: SoftPrompt, vocabulary: Vocabulary, k: int, nulls: int, seed: int) -> dict[str, Any]:
     """The fields of `Clusters` that describe the k nearest rows (cosine)."""
     near = search(prompt.vectors, vocabulary, k)[0]
-    zero = directionless(prompt.vectors)
+    zero = directionless(prompt.vectors) | ~without(special_tokens(prompt, vocabulary), prompt.length)
     coherence, merged, variants = (
         np.where(zero, np.nan, values)
         for values in (mean_cosine(near, vocabulary), *merged_coherence(near, vocabulary))
@@ -307,7 +324,7 @@ def significant_groups(
     Raises PromptError when the widths differ.
     """
     vocabulary.check_width(prompt.vectors, prompt.name)
-    statistic, ids = group_statistic(prompt.vectors, vocabulary)
+    statistic, ids, _ = _groups(prompt, vocabulary)
     p = p_values(statistic, null_statistic(vocabulary, "gaussian", enough(nulls, prompt.length), seed))
     return _words(np.where(benjamini_hochberg(p)[:, None] <= SIGNIFICANT_AT, ids, -1), vocabulary)
 
@@ -381,6 +398,8 @@ def _rotated(vectors: np.ndarray, vocabulary: Vocabulary, null: np.ndarray, seed
     in the prompt; what the tokens share with the mean word of the vocabulary is kept too, since random
     vectors share it.
     """
+    if not len(vectors):  # nothing but special rows
+        return np.zeros(FEWEST_ROTATIONS)
     white, index = whitening(vocabulary), index_of(vocabulary, "whitened")
     turned = white(vectors).astype(np.float64)
     axis = white(mean_row(vocabulary)[None])[0].astype(np.float64)

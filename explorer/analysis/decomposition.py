@@ -5,14 +5,15 @@ Orthogonal matching pursuit with non-negative weights (Pati et al. 1993; for con
 Bhalla et al. 2024, arXiv 2402.10376).
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 
 from explorer.analysis.memo import remembered
 from explorer.analysis.nulls import gaussian_vectors, p_values
+from explorer.analysis.special import special_tokens, without
 from explorer.analysis.vectors import cosine_index, stored_rows
 from explorer.errors import ExplorerError
 from explorer.prompt import SoftPrompt
@@ -20,7 +21,7 @@ from explorer.results import Result
 from explorer.system.interruption import checkpoint
 from explorer.vocabulary import Vocabulary
 from explorer.words.pieces import readable
-from explorer.words.wording import all_zero, zeros_said
+from explorer.words.wording import all_zero, special_said, zeros_said
 from explorer.words.wording import count as counted
 
 MOST_WORDS = 50
@@ -51,11 +52,15 @@ class Decomposition(Result):
     """[M, S] the energy that as many words explain of those"""
     pieces: tuple[tuple[str, ...], ...]
     """[P, S] as the tokenizer writes them; empty where there is no word"""
+    special: Mapping[int, str] = field(default_factory=dict)
+    """positions of tokens that are special rows, such as `<bos>`, and their pieces: p is nan"""
 
     @property
     def conclusion(self) -> str:
         """What to conclude, in one sentence."""
-        words, last = self.token_ids.shape[1], self.energy[:, -1]
+        words, last = self.token_ids.shape[1], self.energy[without(self.special, len(self.energy)), -1]
+        if not len(last):
+            return f"There is nothing to decompose{special_said(self.special)}."
         if np.isnan(last).all() or np.isnan(self.null_energy).all():
             return (
                 f"{all_zero(len(last)) if np.isnan(last).all() else 'Every row of the vocabulary is zero'}: "
@@ -69,13 +74,16 @@ class Decomposition(Result):
             f"length on average (of random vectors {by_chance:.0%}); "
             f"{beyond} of {counted(len(last), 'token')} lie{'s' if 1 in (beyond, len(last)) else ''} "
             f"above the {chance:.0%} that chance reaches once in twenty"
-            f"{zeros_said(zeros, 'nothing to explain')}."
+            f"{zeros_said(zeros, 'nothing to explain')}{special_said(self.special)}."
         )
 
     def sums(self) -> list[str]:
         """[P] each token as people read it: weight × word, the heaviest first."""
         texts = []
-        for weights, pieces in zip(self.weights, self.pieces, strict=True):
+        for position, (weights, pieces) in enumerate(zip(self.weights, self.pieces, strict=True)):
+            if position in self.special:
+                texts.append(f"is {self.special[position]}")
+                continue
             parts = sorted((-weight, piece) for weight, piece in zip(weights, pieces, strict=True) if piece)
             texts.append(", ".join(f"{-weight:.2g} {readable(piece)}" for weight, piece in parts))
         return texts
@@ -120,10 +128,12 @@ def decompose(
     )
     ids, weights, energy = pursue(prompt.vectors, vocabulary, words)
     p = np.column_stack([p_values(energy[:, rank], null[:, rank]) for rank in range(energy.shape[1])])
+    special = special_tokens(prompt, vocabulary)
+    p[list(special)] = np.nan
     pieces = tuple(
         tuple(vocabulary.pieces[token_id] if token_id >= 0 else "" for token_id in row) for row in ids
     )
-    return Decomposition(prompt.name, ids, weights, energy, p, null, pieces)
+    return Decomposition(prompt.name, ids, weights, energy, p, null, pieces, special)
 
 
 def rebuilt(vectors: np.ndarray, vocabulary: Vocabulary, words: Sequence[int]) -> dict[int, np.ndarray]:

@@ -1,19 +1,20 @@
 """How near prompt tokens are to the class labels, and whether tokens that began as a label still are one."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 
 from explorer.analysis.nulls import benjamini_hochberg, enough, gaussian_vectors, p_values
+from explorer.analysis.special import special_tokens, without
 from explorer.analysis.vectors import cosine_index, directionless, stored_rows, unit
 from explorer.errors import DataError
 from explorer.prompt import SoftPrompt
 from explorer.results import Result
 from explorer.vocabulary import Vocabulary
 from explorer.words.arguments import as_list
-from explorer.words.wording import all_zero, count, zeros_said
+from explorer.words.wording import all_zero, count, special_said, zeros_said
 
 TIE = 1e-6
 """cosines this close are equal: a label of one piece ties with that piece's own row, and the tie is the
@@ -63,7 +64,7 @@ class LabelReading(Result):
     """[P, C] float32 cosine, −1…1, higher is closer; 0 for a token of zeros"""
     rank: np.ndarray
     """[P, C] int64: where the label would stand among the searchable rows; 1 means nearer than every row; 0
-    for a token of zeros: it has no rank
+    for a token of zeros and for a special row, which have no rank
     """
     p: np.ndarray
     """[P, C] against vectors drawn from the vocabulary's Gaussian; smaller is more surprising; nan for a
@@ -81,6 +82,8 @@ class LabelReading(Result):
     """
     initial_dispersion: float
     """the same before training; nan where no initial vectors were saved"""
+    special: Mapping[int, str] = field(default_factory=dict)
+    """positions of tokens that are special rows, such as `<bos>`, and their pieces: they have no rank"""
 
     @property
     def kept(self) -> tuple[Persistence, ...]:
@@ -101,9 +104,11 @@ class LabelReading(Result):
         """What to conclude, in one sentence: at how many tokens a label is nearer than every piece, and how
         many label tokens stayed their label.
         """
-        length, zeros = len(self.rank), int((self.rank == 0).all(axis=1).sum())
+        length = len(self.rank) - len(self.special)
+        zeros = int((self.rank == 0).all(axis=1).sum()) - len(self.special)
         if zeros == length:
-            return f"{all_zero(length)}: no label has a rank."
+            told = all_zero(length) if length else "No token is left"
+            return f"{told}: no label has a rank{special_said(self.special)}."
         ranked = np.where(self.rank > 0, self.rank, np.iinfo(np.int64).max)
         position, label = np.unravel_index(ranked.argmin(), ranked.shape)
         best = (
@@ -111,13 +116,17 @@ class LabelReading(Result):
             if ranked.min() > 1
             else ""
         )
-        said = f"A label is nearer than every piece at {len(self.first)} of {count(length, 'token')}{best}"
+        said = (
+            f"{len(self.first)} of {count(length, 'token')} "
+            f"{'is' if 1 in (len(self.first), length) else 'are'} nearer to a label than to any vocabulary "
+            f"piece{best}"
+        )
         if began := len(self.persistence):
             said += (
                 f"; {len(self.kept)} of {count(began, 'token')} that began as a label still "
                 f"{'ranks' if len(self.kept) == 1 else 'rank'} it first"
             )
-        return f"{said}{zeros_said(zeros, 'no rank')}."
+        return f"{said}{zeros_said(zeros, 'no rank')}{special_said(self.special)}."
 
     def to_frame(self) -> pd.DataFrame:
         """One row per prompt token and label: prompt, position, label, similarity, rank, p, q."""
@@ -182,10 +191,12 @@ def read_labels(
     template = prompt.origin.template if template is None else template
     targets = unit(vocabulary.label_vectors(names, template))  # [C, H]
     similarity = unit(prompt.vectors) @ targets.T
-    rank = _ranks(prompt.vectors, similarity, vocabulary)
+    special = special_tokens(prompt, vocabulary)
+    entered = without(special, prompt.length)
+    rank = np.where(entered[:, None], _ranks(prompt.vectors, similarity, vocabulary), 0)
     null = unit(gaussian_vectors(vocabulary, enough(nulls, similarity.size), seed)) @ targets.T  # [M, C]
     p = np.column_stack([p_values(similarity[:, c], null[:, c]) for c in range(len(names))])
-    p[directionless(prompt.vectors)] = np.nan
+    p[directionless(prompt.vectors) | ~entered] = np.nan
     initial = prompt.initial
     return LabelReading(
         prompt.name,
@@ -207,6 +218,7 @@ def read_labels(
         None if initial is None else (unit(prompt.vectors) * unit(initial)).sum(axis=1),
         _dispersion(similarity),
         float("nan") if initial is None else _dispersion(unit(initial) @ targets.T),
+        special,
     )
 
 

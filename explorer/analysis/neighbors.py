@@ -4,13 +4,15 @@ Knows neither models nor files. Imports nothing heavier than FAISS and pandas, s
 neighbors alone waits for no more.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
 
 from explorer.analysis.hubness import hubness, null_neighbors
 from explorer.analysis.memo import remembered
+from explorer.analysis.metric import metric_for, why_auto
 from explorer.analysis.nulls import (
     SIGNIFICANT_AT,
     benjamini_hochberg,
@@ -20,17 +22,20 @@ from explorer.analysis.nulls import (
     percentiles,
 )
 from explorer.analysis.search import check, search
+from explorer.analysis.special import special_tokens, without
 from explorer.analysis.vectors import directionless
-from explorer.choices import Metric
+from explorer.choices import Metric, MetricChoice
 from explorer.errors import ExplorerError
 from explorer.prompt import Origin, SoftPrompt
 from explorer.results import Result
 from explorer.vocabulary import Vocabulary
 from explorer.words.pieces import readable
-from explorer.words.wording import all_zero, count, zeros_said
+from explorer.words.wording import all_zero, count, special_said, zeros_said
 
 COMPARABLE: tuple[Metric, ...] = ("cosine", "whitened", "csls")
 """metrics that do not depend on a prompt token's length, so that random vectors compare"""
+Search = Callable[..., tuple[np.ndarray, np.ndarray]]
+"""like `search`: (vectors, vocabulary, k, metric, include_special) -> ids [Q, k], scores [Q, k]"""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -71,6 +76,12 @@ class NearestNeighbors(Result):
     """[P] int64, the first neighbor before training, by the same metric; None where the vectors before
     training were not saved
     """
+    special: Mapping[int, str] = field(default_factory=dict)
+    """positions of tokens that are special rows, such as `<bos>`, and their pieces: no verdict, p is nan"""
+    why: str | None = None
+    """why `auto` stands for this metric; None where the metric was named"""
+    other: tuple[Metric, np.ndarray] | None = None
+    """a second metric and [P] bool, which tokens are significant by it; None without nulls"""
 
     @property
     def significant(self) -> np.ndarray:
@@ -87,6 +98,7 @@ class NearestNeighbors(Result):
             return f"{all_zero(zeros)} and as near to everything: there are no neighbors."
         first, without = self.similarity[:, 0], zeros_said(zeros, "no neighbors")
         nearest = int(np.nanargmin(first) if self.metric == "l2" else np.nanargmax(first))
+        without += special_said(self.special)
         best = (
             f"nearest of all is token {nearest} to “{readable(self.pieces[nearest][0])}” "
             f"({self.metric} {first[nearest]:.2f})"
@@ -98,12 +110,24 @@ class NearestNeighbors(Result):
                 else f"{self.metric} depends on a token's length"
             )
             return f"Nothing was compared with chance, since {why}; {best}{without}."
-        near, length = int(self.significant.sum()), len(self.q)
+        near, length = int(self.significant.sum()), len(self.q) - len(self.special)
         said = (
             f"{near} of {count(length, 'token')} {'is' if 1 in (near, length) else 'are'} nearer to a "
             "piece than random vectors are"
         )
         return f"{said}{self._inherited(near)}; {best}{without}."
+
+    @property
+    def disagreement(self) -> str:
+        """One line where a second metric finds other tokens significant; empty where the two agree."""
+        if self.null is None or self.other is None or (self.other[1] == self.significant).all():
+            return ""
+        name, significant = self.other
+        tokens = count(len(self.q) - len(self.special), "token")
+        return (
+            f"The metrics differ: {int(self.significant.sum())} of {tokens} are significant by "
+            f"{self.metric}, {int(significant.sum())} by {name}."
+        )
 
     def _inherited(self, near: int) -> str:
         """How many of the significant tokens had the same nearest piece before training, which then need not
@@ -151,7 +175,7 @@ def nearest_neighbors(
     prompt: SoftPrompt,
     vocabulary: Vocabulary,
     k: int = 10,
-    metric: Metric = "cosine",
+    metric: MetricChoice = "auto",
     include_special: bool = False,
     merge_variants: bool = False,
     nulls: int = 1000,
@@ -159,16 +183,21 @@ def nearest_neighbors(
 ) -> NearestNeighbors:
     """The k nearest vocabulary rows of every prompt token, by exact search.
 
-    metric: `cosine`, `whitened`, `dot`, `csls` (higher is closer) or `l2` (a distance, smaller is closer).
-    include_special: search control pieces, sentinels and padding rows too. merge_variants: leave out a piece
-    that is the same word as a nearer one but for case and leading space. When the vocabulary has fewer than k
-    rows (or words) to offer, all of them are returned. nulls: seeded draws from the vocabulary's Gaussian
-    that cosine, whitened cosine and CSLS are compared with, the same for every prompt, raised to 40 for each
-    position; 0 for none. Raises PromptError when the widths differ and ExplorerError for k below 1, nulls or
-    seed below 0, or an unknown metric.
+    metric: `cosine`, `whitened`, `dot`, `csls` (higher is closer) or `l2` (a distance, smaller is closer);
+    `auto` is whitened where the vocabulary's rows share a direction, else cosine. include_special: search
+    control pieces, sentinels and padding rows too. merge_variants: leave out a piece that is the same word as
+    a nearer one but for case and leading space. When the vocabulary has fewer than k rows (or words) to
+    offer, all of them are returned. nulls: seeded draws from the vocabulary's Gaussian that cosine, whitened
+    cosine and CSLS are compared with, the same for every prompt, raised to 40 for each position; 0 for none.
+    Raises PromptError when the widths differ and ExplorerError for k below 1, nulls or seed below 0, or an
+    unknown metric.
     """
     vocabulary.check_width(prompt.vectors, prompt.name)
+    why = why_auto(vocabulary) if metric == "auto" else None
+    metric = metric_for(metric, vocabulary)
     check(k, metric)
+    if nulls < 0:
+        raise ExplorerError(f"found {nulls} nulls; expected 0 or more")
     find = _distinct_words if merge_variants else search
     ids, scores = find(prompt.vectors, vocabulary, k + 1, metric, include_special)
     margin = np.full(prompt.length, np.nan, np.float32)
@@ -179,39 +208,55 @@ def nearest_neighbors(
         zero = directionless(prompt.vectors)
         ids, scores = np.where(zero[:, None], -1, ids), np.where(zero[:, None], np.float32("nan"), scores)
         margin = np.where(zero, np.float32("nan"), margin)
-    if nulls < 0:
-        raise ExplorerError(f"found {nulls} nulls; expected 0 or more")
-    null = None
+    special = special_tokens(prompt, vocabulary)
+    entered = without(special, prompt.length)
+    null, other = None, None
     if nulls and metric in COMPARABLE:
-        k, nulls = ids.shape[1], enough(nulls, prompt.length)
-        if metric in ("cosine", "whitened") and not include_special and not merge_variants:
-            null = null_neighbors(vocabulary, k, nulls, seed, space=metric)[0]
-        else:
-            key = ("nearest null", k, metric, include_special, merge_variants, nulls, seed)
-            null = remembered(
-                vocabulary,
-                key,
-                lambda: find(
-                    gaussian_vectors(vocabulary, nulls, seed), vocabulary, k, metric, include_special
-                )[1],
-            )
-    percentile, p, q = _against(scores, null)
+        draws = enough(nulls, prompt.length)
+        null = _null_scores(vocabulary, find, ids.shape[1], metric, include_special, draws, seed)
+        second: Metric = "whitened" if metric == "cosine" else "cosine"
+        nearest = find(prompt.vectors, vocabulary, 1, second, include_special)[1]
+        nearest = np.where((entered & ~zero)[:, None], nearest, np.float32("nan"))
+        chance = _null_scores(vocabulary, find, 1, second, include_special, draws, seed)
+        other = second, _against(nearest, chance)[2][:, 0] <= SIGNIFICANT_AT
+    percentile, p, q = _against(np.where(entered[:, None], scores, np.float32("nan")), null)
+    before = prompt.initial
     return NearestNeighbors(
-        prompt.name,
-        np.ascontiguousarray(ids),
-        np.ascontiguousarray(scores),
-        metric,
-        margin,
-        _named(ids, vocabulary.pieces),
-        _named(ids, vocabulary.tokens),
-        percentile,
-        p,
-        q,
-        np.isin(ids, hubness(vocabulary).hubs),
-        None if null is None else null[:, 0],
-        None
-        if prompt.initial is None
-        else find(prompt.initial, vocabulary, 1, metric, include_special)[0][:, 0],
+        prompt=prompt.name,
+        token_ids=np.ascontiguousarray(ids),
+        similarity=np.ascontiguousarray(scores),
+        metric=metric,
+        margin=margin,
+        pieces=_named(ids, vocabulary.pieces),
+        tokens=_named(ids, vocabulary.tokens),
+        percentile=percentile,
+        p=p,
+        q=q,
+        hub=np.isin(ids, hubness(vocabulary).hubs),
+        null=None if null is None else null[:, 0],
+        began=None if before is None else find(before, vocabulary, 1, metric, include_special)[0][:, 0],
+        special=special,
+        why=why,
+        other=other,
+    )
+
+
+def _null_scores(
+    vocabulary: Vocabulary,
+    find: Search,
+    k: int,
+    metric: Metric,
+    include_special: bool,
+    draws: int,
+    seed: int,
+) -> np.ndarray:
+    """Scores [M, k] of the neighbors of random vectors, computed once for all prompts."""
+    if metric in ("cosine", "whitened") and not include_special and find is search:
+        return null_neighbors(vocabulary, k, draws, seed, space=metric)[0]
+    return remembered(
+        vocabulary,
+        ("nearest null", k, metric, include_special, find is search, draws, seed),
+        lambda: find(gaussian_vectors(vocabulary, draws, seed), vocabulary, k, metric, include_special)[1],
     )
 
 
@@ -221,8 +266,8 @@ def _named(ids: np.ndarray, names: tuple[str, ...]) -> tuple[tuple[str, ...], ..
 
 
 def centered_neighbors(prompt: SoftPrompt, vocabulary: Vocabulary, k: int = 10) -> NearestNeighbors:
-    """As `nearest_neighbors` by cosine after the mean of the searchable rows is taken from rows and prompt
-    alike, without nulls.
+    """`nearest_neighbors` by cosine, without nulls, after the mean of the searchable rows is subtracted from
+    rows and prompt.
 
     Embedding tables have a common offset that makes everything alike; without it other pieces may come first
     (Mu and Viswanath 2018).
@@ -236,6 +281,7 @@ def centered_neighbors(prompt: SoftPrompt, vocabulary: Vocabulary, k: int = 10) 
         SoftPrompt(prompt.vectors - mean, prompt.name, Origin(format=prompt.origin.format)),
         centered,
         k,
+        "cosine",
         nulls=0,
     )
 
@@ -255,7 +301,7 @@ def _against(scores: np.ndarray, null: np.ndarray | None) -> tuple[np.ndarray, n
 def _distinct_words(
     queries: np.ndarray, vocabulary: Vocabulary, k: int, metric: Metric, include_special: bool
 ) -> tuple[np.ndarray, np.ndarray]:
-    """As `search`, but each row's first piece of every word only."""
+    """`search`, but only each row's first piece of every word."""
     rows = len(vocabulary) if include_special else len(vocabulary.searchable_ids)
     groups = vocabulary.word_groups if include_special else vocabulary.word_groups[vocabulary.searchable_ids]
     k, wanted = min(k, len(np.unique(groups))), min(2 * k, rows)

@@ -48,7 +48,7 @@ class Norms(Result):
     initial_norm: np.ndarray | None
     """[P] length before training; None, like the next two, where no initial vectors were saved"""
     drift_cosine: np.ndarray | None
-    """[P] cosine to the initial vector, −1…1, 1 is unturned; 0 where one of them is zero"""
+    """[P] cosine to the initial vector, −1…1, 1 means unchanged direction; 0 where one of them is zero"""
     drift_distance: np.ndarray | None
     """[P] Euclidean distance from the initial vector"""
 
@@ -65,7 +65,8 @@ class Norms(Result):
         turned = (
             ""
             if self.drift_cosine is None
-            else f"; their mean cosine to where they began is {self.drift_cosine.mean():.2f} (1 is unturned)"
+            else f"; their mean cosine to where they began is {self.drift_cosine.mean():.2f} (1 means "
+            "unchanged direction)"
         )
         return (
             f"The median token is {np.median(known):.1f} times as long as a typical piece{between}; "

@@ -68,12 +68,12 @@ def _text(session: "Session") -> str:
     """One prompt: what it comes to, then each token with the group of words that is judged."""
     import pandas as pd
 
-    from explorer.report.tables import sources
+    from explorer.report.tables import group_words, sources
 
     (prompt,), (found,) = session.prompts, session.clusters()
     shown = pd.DataFrame({"position": range(prompt.length), "began as": sources(prompt)})
     shown = shown.assign(
-        neighbors=[", ".join(words) for words in found.groups],
+        neighbors=group_words(found),
         nearness=found.statistic,
         q=found.q,
         kind=found.kind,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def neighbors(
     prompts: Prompts,
     k: K = 10,
-    metric: Metric = "cosine",
+    metric: Metric = "auto",
     include_special: Annotated[
         bool, typer.Option("--include-special", help="Search control pieces, sentinels and padding rows too.")
     ] = False,
@@ -32,7 +32,7 @@ def neighbors(
     nulls: Annotated[
         int,
         typer.Option(
-            "--nulls", min=0, help="Random vectors that cosine and csls are compared with; 0: none."
+            "--nulls", min=0, help="Random vectors that cosine, whitened and csls are compared with; 0: none."
         ),
     ] = 1000,
     seed: Seed = 0,
@@ -77,17 +77,17 @@ def _text(prompt: "SoftPrompt", found: "NearestNeighbors", model: str, wide: boo
     from explorer.report.tables import neighbor_table
 
     scale = "distance, smaller is closer" if found.metric == "l2" else "higher is closer"
+    why = f"; {found.why}" if found.why else ""
     said, head = (
         f"{prompt.name}: {found.conclusion}",
-        f"{count(found.token_ids.shape[1], 'nearest piece')} of {model}, {found.metric} ({scale})",
+        f"{count(found.token_ids.shape[1], 'nearest piece')} of {model}, {found.metric} ({scale}){why}",
     )
     shown = with_words(
         neighbor_table(prompt, found), ["first", "last", "margin", "p", "q"] if wide else ["first", "q"]
     )
     shown = shown if wide else shown.rename(columns={"first": found.metric})
-    return (
-        f"{paragraph(said, head)}\n{table(shown, wide, ['neighbors'])}\n{paragraph(legend(shown))}".rstrip()
-    )
+    told = paragraph(said, found.disagreement, head)
+    return f"{told}\n{table(shown, wide, ['neighbors'])}\n{paragraph(legend(shown))}".rstrip()
 
 
 def with_words(near: "pd.DataFrame", scores: list[str]) -> "pd.DataFrame":

@@ -114,8 +114,14 @@ Dtype = Annotated[
     ),
 ]
 Metric = Annotated[
-    choices.Metric,
-    typer.Option("--metric", help="Similarity of the neighbor table; l2 is a distance, smaller is closer."),
+    choices.MetricChoice,
+    typer.Option(
+        "--metric",
+        help=(
+            "Similarity of the neighbor table; auto: whitened where the vocabulary's rows share a direction, "
+            "else cosine; l2 is a distance, smaller is closer."
+        ),
+    ),
 ]
 K = Annotated[int, typer.Option("-k", min=1, help="Neighbors of each prompt token.")]
 Nulls = Annotated[

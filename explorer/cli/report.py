@@ -19,7 +19,7 @@ def report(
         Path, typer.Option("--out", metavar="DIR", show_default=False, help="The folder to make.")
     ],
     k: options.K = 10,
-    metric: options.Metric = "cosine",
+    metric: options.Metric = "auto",
     labels: options.Labels = None,
     nulls: options.Nulls = 1000,
     seed: options.Seed = 0,

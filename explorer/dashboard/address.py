@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 import streamlit as st
 
-from explorer.choices import GROUPINGS, METRICS
+from explorer.choices import GROUPINGS, METRIC_CHOICES
 from explorer.dashboard.controls import LARGEST_K
 from explorer.dashboard.markdown import safe
 from explorer.words.wording import printable
@@ -50,7 +50,7 @@ def _lost(prompts: Collection[str]) -> list[str]:
             f"The address names {', '.join(map(_cut, gone[:MOST]))}{more}: not here. What is uploaded "
             "goes when its page is loaded anew."
         )
-    for key, known in (("metric", METRICS), ("by", GROUPINGS)):
+    for key, known in (("metric", METRIC_CHOICES), ("by", GROUPINGS)):
         said += [
             f"The address asks for the {_NAMES[key]} {_cut(value)}; there are {', '.join(known)}."
             for value in asked[key]

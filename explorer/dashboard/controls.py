@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from explorer.choices import GROUPINGS, METRICS, Grouping, Metric
+from explorer.choices import GROUPINGS, METRIC_CHOICES, METRICS, Grouping, MetricChoice
 
 LARGEST_K = 30
 DIRECTION = dict.fromkeys(METRICS, "higher is closer") | {"l2": "a distance: smaller is closer"}
@@ -15,21 +15,22 @@ def k(smallest: int = 1) -> int:
     )
 
 
-def metric() -> Metric:
+def metric() -> MetricChoice:
     """How nearness is measured."""
     chosen = st.segmented_control(
         "Metric",
-        METRICS,
-        default=METRICS[0],
+        METRIC_CHOICES,
+        default="auto",
         required=True,
         key="metric",
         bind="query-params",
         help=(
-            "Whitened: cosine, with the same energy in every direction. CSLS: cosine, corrected for "
+            "Auto: whitened where the vocabulary's rows share a direction, else cosine. Whitened: "
+            "cosine, with the same energy in every direction. CSLS: cosine, corrected for "
             "pieces near to everything. L2 and dot: length counts."
         ),
     )
-    return chosen or METRICS[0]
+    return chosen or "auto"
 
 
 def labels(

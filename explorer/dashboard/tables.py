@@ -142,7 +142,7 @@ COLUMNS = {
     "mean_pairwise_cosine": _number("All pairs", format="%.3f", help="Mean cosine of all pairs of tokens"),
     "matched_cosine": _number("Matched", format="%.3f", help="Mean cosine of tokens matched one to one"),
     "p_mean": _number("p, mean token", format="%.3f", help="Against means of as many random words"),
-    "drift": _number("Cosine to start", format="%.3f", help="1 is unturned"),
+    "drift": _number("Cosine to start", format="%.3f", help="1 means unchanged direction"),
     "ratio": _number("Norm ratio", format="%.2f", help="Norm over the vocabulary's median norm"),
     "group": _text("Group"),
     "measure": _text("Measure"),
@@ -169,7 +169,9 @@ COLUMNS = {
     ),
     "dispersion": _number("Spread", format="%.2f", help="0: label similarity in one token, 1: in all alike"),
     "norm_ratio": _number("Norm ratio", format="%.2f", help="Median norm over the vocabulary's"),
-    "drift_cosine": _number("Cosine to start", format="%.3f", help="Mean over tokens; 1 is unturned"),
+    "drift_cosine": _number(
+        "Cosine to start", format="%.3f", help="Mean over tokens; 1 means unchanged direction"
+    ),
     "generated": _text("Generated text"),
     "nearest": _text("Nearest word"),
     "leave_one_out": _number(

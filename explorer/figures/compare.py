@@ -16,7 +16,7 @@ MEASURE_TITLES = {
     "own_label_rank": ("Rank of their own label at label tokens", "median rank, 1 is nearest", ",.0f"),
     "dispersion": ("Spread of label similarity over tokens", "0 one token … 1 all", ".2f"),
     "norm_ratio": ("Norm of prompt tokens", "× the median vocabulary row", ".1f"),
-    "drift_cosine": ("Cosine to the initial vectors", "1 is unturned", ".2f"),
+    "drift_cosine": ("Cosine to the initial vectors", "1 means unchanged direction", ".2f"),
 }
 """measure: title, axis, number format"""
 OF_ONE = ("significant_share", "label_persistence", "dispersion")

@@ -111,7 +111,7 @@ def bundle(session: Session, given: Sequence[str], line: Line, decoder: bool = T
         comparison = session.compare()
         tables += _comparison_tables(session, comparison)
     progress("drawing")
-    near = session.neighbors() if session.settings.metric == "cosine" else ()
+    near = session.neighbors() if session.neighbors()[0].metric == "cosine" else ()
     figures: list[Part] = [
         bold(places.conclusion),
         map_figure(places.map, session.vocabulary, places.placements, neighbors=near, told=True),
@@ -330,9 +330,11 @@ def _page(
 ) -> str:
     """The HTML page: all prompts together, then each by itself, then what was made with what."""
     settings, model, made = record["settings"], record["model"], record["made"][:16].replace("T", " ")
+    near = session.neighbors()[0]
+    metric = f"{near.metric} ({near.why})" if near.why else near.metric
     told = (
         f"Read with {model['name']} ({model['searched']:,} pieces of width {model['dimension']:,}); k "
-        f"= {settings['k']}, metric {settings['metric']}, "
+        f"= {settings['k']}, metric {metric}, "
         f"{settings['nulls']:,} random vectors of each null, seed {settings['seed']}. Soft Prompt "
         f"Explorer {record['versions']['explorer']}, {made} UTC."
     )

@@ -9,8 +9,10 @@ import numpy as np
 import pandas as pd
 
 from explorer.analysis.clusters import Clusters
+from explorer.analysis.metric import metric_for
 from explorer.analysis.nulls import SIGNIFICANT_AT
 from explorer.analysis.search import search
+from explorer.analysis.special import without
 from explorer.analysis.vectors import directionless
 from explorer.prompt import SoftPrompt
 from explorer.results import Readings, Result
@@ -144,8 +146,10 @@ def _finding(prompt: SoftPrompt, groups: Clusters, vocabulary: Vocabulary) -> Fi
     dev = origin.data.get("dev")
     texts = dev.get("examples") if isinstance(dev, dict) else None
     begun = [one.dev_accuracy for one in origin.history if one.step == 0]
-    (nearest,), (cosine,) = (found.T for found in search(prompt.vectors, vocabulary, 1))
-    somewhere = np.flatnonzero(~directionless(prompt.vectors))
+    (nearest,), (cosine,) = (
+        found.T for found in search(prompt.vectors, vocabulary, 1, metric_for("auto", vocabulary))
+    )
+    somewhere = np.flatnonzero(~directionless(prompt.vectors) & without(groups.special, prompt.length))
     words: dict[str, NearWord] = {}
     for position in sorted(
         somewhere.tolist(), key=lambda position: (not groups.significant[position], -cosine[position])
@@ -162,7 +166,7 @@ def _finding(prompt: SoftPrompt, groups: Clusters, vocabulary: Vocabulary) -> Fi
         texts=texts if isinstance(texts, int) else None,
         grouped=int(groups.significant.sum()),
         inherited=int(groups.inherited.sum()),
-        tokens=prompt.length,
+        tokens=prompt.length - len(groups.special),
         p=groups.prompt_p,
         words=tuple(words.values())[:WORDS],
     )

@@ -102,6 +102,7 @@ def section(number: int, session: Session) -> list[Part]:
     ]
     parts += [
         said["neighbors"],
+        said.get("metrics", ""),
         _neighbors(prompt, found, clusters),
         similarity_figure(found, found.null),
         "<h3>Clusters</h3>",

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from explorer.analysis.clusters import Clusters
 from explorer.analysis.neighbors import NearestNeighbors
 from explorer.errors import ExplorerError
 from explorer.formats import prompt_name
@@ -75,9 +76,11 @@ def conclusions(session: Session) -> dict[str, str]:
     name.
     """
     (prompt,) = session.prompts
+    neighbors = session.neighbors()[0]
     said = {
         "clusters": session.clusters()[0].conclusion,
-        "neighbors": session.neighbors()[0].conclusion,
+        "neighbors": neighbors.conclusion,
+        **({"metrics": neighbors.disagreement} if neighbors.disagreement else {}),
         "decomposition": session.decompose()[0].conclusion,
         "norms": session.norms()[0].conclusion,
     }
@@ -222,9 +225,18 @@ def neighbor_table(prompt: SoftPrompt, found: NearestNeighbors) -> pd.DataFrame:
     scores = pd.DataFrame(
         {"first": found.similarity[:, 0], "last": found.similarity[:, -1], "margin": found.margin}
     )
+    scores.loc[list(found.special)] = np.nan
     if found.null is not None:
         scores = scores.assign(p=found.p[:, 0], q=found.q[:, 0])
     return pd.concat([frame, ranked_words(found), scores], axis=1)
+
+
+def group_words(found: Clusters) -> list[str]:
+    """The words of each token's group, with commas; what a special row is."""
+    return [
+        f"is {found.special[position]}" if position in found.special else ", ".join(words)
+        for position, words in enumerate(found.groups)
+    ]
 
 
 def ranked_words(found: NearestNeighbors) -> pd.DataFrame:
@@ -233,4 +245,6 @@ def ranked_words(found: NearestNeighbors) -> pd.DataFrame:
         [readable(piece) + " *" * bool(hub) for piece, hub in zip(*row, strict=True)]
         for row in zip(found.pieces, found.hub, strict=True)
     ]
+    for position, piece in found.special.items():
+        words[position] = [f"is {piece}"] + [""] * (len(words[position]) - 1)
     return pd.DataFrame(words, columns=[str(rank) for rank in range(1, found.token_ids.shape[1] + 1)])

@@ -1,6 +1,6 @@
 """Small words that messages, tables and pages share."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 
 def printable(text: object) -> str:
@@ -39,6 +39,15 @@ def cut(lengths: Sequence[int], longest: int) -> str | None:
 def all_zero(tokens: int) -> str:
     """The subject of a sentence on a prompt that is nothing but zeros."""
     return "Its one token is zero" if tokens == 1 else f"All {tokens:,} tokens are zero"
+
+
+def special_said(special: Mapping[int, str]) -> str:
+    """The clause of a sentence on tokens that are special rows, by position; empty where there are none."""
+    named = [f"token {position} is {piece}" for position, piece in list(special.items())[:3]]
+    if not named:
+        return ""
+    more = f" and {len(special) - 3:,} more are special pieces" if len(special) > 3 else ""
+    return f"; {', '.join(named)}{more} and {'enters' if len(special) == 1 else 'enter'} no verdict"
 
 
 def zeros_said(tokens: int, what: str) -> str:

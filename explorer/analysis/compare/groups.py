@@ -53,7 +53,7 @@ class ComparedPrompt:
     norm_ratio: float
     """median over positions of the norm over the vocabulary's median norm"""
     drift_cosine: float
-    """mean over positions of the cosine to the initial vector, 1 is unturned"""
+    """mean over positions of the cosine to the initial vector, 1 means unchanged direction"""
 
 
 MEASURES = tuple(field.name for field in fields(ComparedPrompt) if field.type is float)
@@ -212,7 +212,7 @@ def _row(
         length=prompt.length,
         dev_accuracy=float("nan") if origin.dev_accuracy is None else float(origin.dev_accuracy),
         coherence=float(clusters.coherence.mean()),
-        significant_share=float(clusters.significant.mean()),
+        significant_share=float(clusters.significant.sum() / max(1, len(clusters.p) - len(clusters.special))),
         label_persistence=persistence,
         own_label_rank=rank,
         dispersion=float("nan") if labels is None else labels.dispersion,

@@ -9,7 +9,7 @@ from explorer.dashboard import cache, charts, choice, controls, focus, tables
 from explorer.dashboard.markdown import safe
 from explorer.dashboard.panels import how
 from explorer.figures import clusters_figure, redundancy_heatmap
-from explorer.report.tables import sources
+from explorer.report.tables import group_words, sources
 
 GROUPS_TOLD = 6  # significant tokens whose words stand above the picture
 
@@ -33,7 +33,7 @@ frame = found.to_frame()
 shown = frame.assign(
     significant=found.significant,
     source=sources(prompt),
-    group_words=[", ".join(words) for words in found.groups],
+    group_words=group_words(found),
 )
 tables.heading(safe(f"Every token of {prompt.name} and its group"), frame, prompt.name, "clusters", f"k{k}")
 columns = ["position", "source", "group_words", "statistic", "q", "significant"]

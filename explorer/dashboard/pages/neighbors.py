@@ -53,7 +53,9 @@ found = cache.reading(
 searched = len(vocabulary) if special else len(vocabulary.searchable_ids)
 
 st.markdown(f"**{safe(found.conclusion)}**")
-name = (prompt.name, "neighbors", metric, f"k{k}")
+if found.disagreement:
+    st.markdown(safe(found.disagreement))
+name = (prompt.name, "neighbors", found.metric, f"k{k}")
 wide = neighbor_table(prompt, found)
 ranks = {column: st.column_config.TextColumn(column, width=70) for column in wide.columns if column.isdigit()}
 near = dict(zip(ranks, shares(found).T, strict=True))
@@ -80,7 +82,7 @@ with st.expander("As a sum of few words", key="sums", on_change="rerun") as sums
 with st.expander("Raw, centered, whitened and CSLS side by side", key="views", on_change="rerun") as views:
     if views.open:
         sides = {
-            "cosine": cache.reading("Searching the neighbors", one.neighbors)[0],
+            "cosine": cache.reading("Searching the neighbors", one.change(metric="cosine").neighbors)[0],
             "whitened": cache.reading(
                 "Searching the whitened space", one.change(metric="whitened").neighbors
             )[0],
@@ -117,6 +119,7 @@ with st.expander("Raw, centered, whitened and CSLS side by side", key="views", o
             f"{2 * hubs.k} or more of them{safe(listed)}."
         )
 
+why = f"; {safe(found.why)}" if found.why else ""
 against = (
     (
         f"p compares the nearest piece with those of {len(found.null):,} vectors drawn from the "
@@ -124,13 +127,13 @@ against = (
     )
     if found.null is not None
     else (
-        f"{metric} depends on a token's length, so random vectors do not compare: use cosine, whitened "
+        f"{found.metric} depends on a token's length, so random vectors do not compare: use cosine, whitened "
         "or CSLS for p"
     )
 )
 how.computed(
-    f"Metric {metric} ({controls.DIRECTION[metric]}), k = {k}, by exact search over {searched:,} rows "
-    f"of {model_name(vocabulary.name)}; {against}.",
+    f"Metric {found.metric} ({controls.DIRECTION[found.metric]}{why}), k = {k}, by exact search over "
+    f"{searched:,} rows of {model_name(vocabulary.name)}; {against}.",
     "Columns 1, 2, … are the neighbors, the nearest first, the darker the nearer. A piece is what "
     "the tokenizer cuts texts into: a word, or a part of one. "
     "A dot (·ing) marks a piece that continues a word, an asterisk a hub: a piece near to much of "
