@@ -24,7 +24,7 @@ def why_auto(vocabulary: Vocabulary) -> str:
     """Why `auto` stands for this vocabulary's metric, as a clause."""
     cosine = mean_pair_cosine(vocabulary)
     shared = "share a direction" if cosine >= SHARED_FROM else "share no direction"
-    return f"auto: rows {shared}, mean cosine {cosine:.2f}"
+    return f"auto: rows {shared} (cosine {cosine:.2f})"
 
 
 def mean_pair_cosine(vocabulary: Vocabulary) -> float:
