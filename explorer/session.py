@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from explorer import readings
-from explorer.choices import LONGEST_INPUT, Grouping, Metric
+from explorer.choices import LONGEST_INPUT, Grouping, MetricChoice
 from explorer.context import Context, Loader, LocalLoader, Note, Progress, silent
 from explorer.errors import PromptError
 from explorer.evaluation.neutral_texts import NEUTRAL
@@ -354,7 +354,7 @@ def open_session(
     model: str | Path | None = None,
     loader: Loader | None = None,
     k: int = Settings.k,
-    metric: Metric = Settings.metric,
+    metric: MetricChoice = Settings.metric,
     nulls: int = Settings.nulls,
     seed: int = Settings.seed,
     labels: Sequence[str] | None = None,

@@ -323,7 +323,8 @@ def in_words(readings: Sequence[LabelReading], initialization: str | None) -> st
     largest = f"; position p at most {max(one.p for one in kept):.3f}" if kept else ""
     least = min(1 / len(reading.rank) for reading in readings)
     elsewhere = sum(
-        len(set(reading.first.tolist()) - {one.position for one in reading.persistence}) for reading in readings
+        len(set(reading.first.tolist()) - {token.position for token in reading.persistence})
+        for reading in readings
     )
     return (
         f"{group}: {len(kept)} of {len(began)} tokens that began as a label still rank it "
