@@ -1,4 +1,5 @@
-"""Puts the measured tables into the documents again: `python -m research.documents`.
+"""Puts the measured tables into the documents again: `python -m research.documents`, or for one document
+`python -m research.documents docs/formats.md`.
 
 A table stands between `<!-- MODULE: NAME -->`, such as `<!-- research.tables: prompts -->`, and `<!-- end
 -->`: what that module's `tables()` has by that name. What is said around the tables is written by hand, and
@@ -6,13 +7,14 @@ read again after every change.
 """
 
 import re
+import sys
 from collections.abc import Callable
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-DOCUMENTS = ("checkpoints/README.md", "docs/results.md")
+DOCUMENTS = ("checkpoints/README.md", "docs/formats.md", "docs/results.md")
 TABLE = re.compile(r"(<!-- (research\.\w+): ([^>]+?) -->\n\n)(.*?)(\n\n<!-- end -->)", re.DOTALL)
 
 
@@ -31,7 +33,7 @@ def measured(module: str) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    for name in DOCUMENTS:
+    for name in sys.argv[1:] or DOCUMENTS:
         file = ROOT / name
         file.write_text(filled(file.read_text(encoding="utf-8"), measured), encoding="utf-8")
         print(f"wrote {file}")

@@ -9,10 +9,14 @@ import json
 import tarfile
 import warnings
 import zipfile
+from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 import ml_dtypes
 import numpy as np
+
+from explorer.formats import FORMATS
 
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 
@@ -48,7 +52,7 @@ def google(folder: Path, vectors: np.ndarray) -> Path:
     for step, factor in ((1_100_000, 0.0), (1_100_500, 0.5), (1_101_000, 1.0)):
         place = folder / "run" / f"checkpoint_{step}"
         place.mkdir(parents=True)
-        with (place / "encoder.prompt.prompt.prompt").open("wb") as file:
+        with (place / "encoder.prompt.prompt.prompt").open("wb") as file, np.errstate(invalid="ignore"):
             np.save(file, (factor * vectors).astype(BFLOAT16).view("V2"))
     return folder / "run"
 
@@ -216,17 +220,21 @@ def peft(
     return place
 
 
-WRITERS = {
-    "npy": npy,
-    "npz": npz,
-    "safetensors": safetensors,
-    "torch": torch_file,
-    "google": google,
-    "t5x": t5x,
-    "openprompt": openprompt,
-    "adapterhub": adapterhub,
-    "nemo": nemo,
-    "kobold": kobold,
-    "peft": peft,
-}
+def trainer(folder: Path, vectors: np.ndarray) -> Path:
+    """Adapters of two steps, as the Trainer saves them."""
+    for step, factor in ((10, 0.5), (20, 1.0)):
+        place = folder / "run" / f"checkpoint-{step}"
+        place.parent.mkdir(exist_ok=True)
+        peft(place.parent, factor * vectors).rename(place)
+        (place / "trainer_state.json").write_text(json.dumps({"global_step": step, "log_history": []}))
+    return folder / "run"
+
+
+def _writer(name: str) -> Callable[[Path, np.ndarray], Path]:
+    """Of a format: a function here, else `example` in the format's own test."""
+    return globals().get(name) or import_module(f"test_{name}").example
+
+
+torch = torch_file
+WRITERS = {form.name: _writer(form.name) for form in FORMATS}
 """format as `Origin.format` calls it -> its writer"""

@@ -19,14 +19,16 @@ from explorer.report.tables import card_in_words, what_was_read
 
 VECTORS = np.random.default_rng(5).standard_normal((5, 12)).astype(np.float32)
 ROUNDED = VECTORS.astype(foreign.BFLOAT16).astype(np.float32)
-DTYPES = {"google": "bfloat16", "kobold": "bfloat16"}
+ALSO = {"trainer": "peft"}
+"""what the prompt of a format says that it is read as, where that is another"""
 
 
 @pytest.mark.parametrize("format", foreign.WRITERS)
 def test_every_format_reads_as_what_was_written(format, tmp_path):
     prompt = read_prompt(foreign.WRITERS[format](tmp_path, VECTORS))
-    np.testing.assert_array_equal(prompt.vectors, ROUNDED if format in DTYPES else VECTORS)
-    assert (prompt.origin.format, prompt.origin.dtype) == (format, DTYPES.get(format, "float32"))
+    half = prompt.origin.dtype == "bfloat16"
+    np.testing.assert_array_equal(prompt.vectors, ROUNDED if half else VECTORS)
+    assert prompt.origin.format == ALSO.get(format, format)
     assert prompt.vectors.flags.writeable
     card = what_was_read(prompt)
     assert {
@@ -50,9 +52,13 @@ def test_every_format_is_found_once_below_a_folder(format, tmp_path):
     np.testing.assert_allclose(found[1].vectors, VECTORS, rtol=0.01)
 
 
-@pytest.mark.parametrize("format", ["npy", "npz", "safetensors", "torch", "openprompt", "nemo", "kobold"])
+@pytest.mark.parametrize("format", foreign.WRITERS)
 def test_the_content_tells_the_format_and_not_the_name(format, tmp_path):
     path = foreign.WRITERS[format](tmp_path, VECTORS)
+    if path.is_dir():
+        path.rename(tmp_path / "nameless")
+        assert read_prompt(tmp_path / "nameless").origin.format == ALSO.get(format, format)
+        return
     shutil.move(path, tmp_path / "nameless")
     if format == "nemo":
         with pytest.raises(PromptError, match="a gzip file; unpack it"):

@@ -14,7 +14,7 @@ import pytest
 from test_cli import run
 from test_trainer import adapter, state
 
-from explorer.formats import peft, read_prompt
+from explorer.formats import FORMATS, peft, read_prompt
 from explorer.prompt import Origin, SoftPrompt
 
 VECTORS = np.random.default_rng(3).standard_normal((5, 12)).astype(np.float32)
@@ -112,8 +112,23 @@ def kind(place: int) -> str:
     return said if said not in [line[0] for line in LINES[:place]] else f"{said}, in that folder"
 
 
-def test_every_line_is_known():
-    assert [kind(place) for place in range(len(LINES))] == list(MADE)
+MADE |= {
+    said: (lambda here, form=form: foreign.WRITERS[form.name](here, VECTORS), form.name)
+    for form in FORMATS
+    for said, _ in form.usage
+    if said not in MADE
+}
+"""a format that brings an example of its own is read from that example"""
+
+
+def test_the_table_is_what_the_formats_declare():
+    from research.documents import filled
+    from research.formats import tables
+
+    assert filled(DOCUMENT, lambda module: {"research.formats": tables()}[module]) == DOCUMENT, (
+        "python -m research.documents docs/formats.md"
+    )
+    assert {kind(place) for place in range(len(LINES))} == {*MADE}
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from explorer.dashboard.guard import of_this_machine
 from explorer.dashboard.markdown import safe, slug
 from explorer.dashboard.storage import STORAGE, forget_files, session_id
 from explorer.errors import ExplorerError, PromptError
-from explorer.formats import find_prompts, local, read_prompt
+from explorer.formats import find_prompts, labels, local, read_prompt
 from explorer.formats.archives import ZIP, Archive
 from explorer.formats.places import REVISION_MARK
 from explorer.formats.stored import starts_with
@@ -61,10 +61,7 @@ def opener() -> None:
             accept_multiple_files=True,
             key="upload",
             on_change=_uploaded,
-            help=(
-                "PEFT, Google's code, T5X, OpenPrompt, AdapterHub, NeMo, KoboldAI, .npy .npz "
-                ".safetensors .pt. No pickle is executed."
-            ),
+            help=f"{labels()}. No pickle is executed.",
         )
         if _at_this_machine():
             st.text_input(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from explorer.errors import ExplorerError, PromptError
 from explorer.formats import adapterhub, arrays, google, kobold, nemo, openprompt, peft, t5x, trainer
+from explorer.formats.declared import Format
 from explorer.formats.names import KEY_MARK, names_apart, prompt_name, told_apart
 from explorer.formats.places import bundled_names, local, locate, path_and_key
 from explorer.formats.refused import describe, is_pickle
@@ -15,11 +16,14 @@ from explorer.prompt import SoftPrompt
 from explorer.system.files import PROMPTS
 
 __all__ = [
+    "FORMATS",
     "READERS",
+    "Format",
     "PassedOver",
     "bundled_names",
     "find_prompts",
     "in_words",
+    "labels",
     "local",
     "locate",
     "prompt_name",
@@ -27,8 +31,21 @@ __all__ = [
     "told_apart",
 ]
 
-READERS = (trainer, adapterhub, peft, google, t5x, nemo, kobold, openprompt, arrays)
-"""modules with `recognizes(path) -> bool` and `read(path, name, key) -> SoftPrompt`, tried in order"""
+FORMATS: tuple[Format, ...] = (
+    trainer.FORMAT,
+    adapterhub.FORMAT,
+    peft.FORMAT,
+    google.FORMAT,
+    t5x.FORMAT,
+    nemo.FORMAT,
+    kobold.FORMAT,
+    openprompt.FORMAT,
+    *arrays.FORMATS,
+)
+"""every checkpoint format, tried in order. A new one: its module, a line here, `example` in its test, and
+`python -m research.documents`
+"""
+READERS = FORMATS
 NAMED, LOOKED_AT = 3, 1000
 """prompts that a message names, and files it looks at to find them"""
 
@@ -43,13 +60,13 @@ def read_prompt(prompt: str | Path, key: str | None = None, revision: str | None
     it is damaged.
     """
     path, key = path_and_key(prompt, key, revision)
-    if path.name in (peft.WEIGHTS, peft.OLD_WEIGHTS) and (path.parent / peft.CONFIG).is_file():
+    if path.name in peft.FORMAT.weights and (path.parent / peft.CONFIG).is_file():
         path = path.parent  # the configuration says which rows are the prompt
     name = prompt_name(path) + (f"{KEY_MARK}{key}" if key is not None else "")
     try:
-        for reader in READERS:
-            if reader.recognizes(path):
-                return reader.read(path, name, key)
+        for form in FORMATS:
+            if form.recognizes(path):
+                return form.read(path, name, key)
         if path.is_dir():
             raise PromptError(_no_prompt(str(prompt), path))
     except OSError as error:
@@ -105,7 +122,7 @@ def _prompts_below(folder: Path) -> list[Path]:
             looked += 1
             if looked > LOOKED_AT or len(found) > NAMED:
                 return found
-            if any(reader.recognizes(child) for reader in READERS):
+            if any(form.recognizes(child) for form in FORMATS):
                 found.append(child)
             elif child.is_dir():
                 level.append(child)
@@ -124,7 +141,7 @@ def find_prompts(
     root = PROMPTS if folder is None else Path(folder)
     if not root.is_dir():
         raise PromptError(f"{root}: no such folder; expected a folder with trained prompts")
-    places = list(walk(root, _recognized, [] if passed is None else passed))
+    places = list(walk(root, FORMATS, _recognized, [] if passed is None else passed))
     whole = [local(place.path) or place.path for place in places]
     named = [
         prompt_name(path) + (f"{KEY_MARK}{place.key}" if place.key else "")
@@ -142,4 +159,9 @@ def find_prompts(
 
 def _recognized(path: Path) -> bool:
     """Whether a path looks like a prompt, or like a pickle, which is said to be none."""
-    return any(reader.recognizes(path) for reader in READERS) or is_pickle(path)
+    return any(form.recognizes(path) for form in FORMATS) or is_pickle(path)
+
+
+def labels() -> str:
+    """What can be opened, as people call it."""
+    return ", ".join(dict.fromkeys(form.label for form in FORMATS))

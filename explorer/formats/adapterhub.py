@@ -5,6 +5,7 @@ configuration.
 from pathlib import Path
 
 from explorer.errors import PromptError
+from explorer.formats.declared import Format
 from explorer.formats.peft import CONFIG, weights
 from explorer.formats.stored import choose, load, read_json
 from explorer.prompt import Origin, SoftPrompt
@@ -50,3 +51,6 @@ def read(path: Path, name: str, key: str | None = None) -> SoftPrompt:
         initialization=f"text: {text}" if method.get("prompt_init") == "from_string" else None,
     )
     return SoftPrompt(load(file, key, arrays[key]), name, origin)
+
+
+FORMAT = Format("adapterhub", "AdapterHub", recognizes, read, (("AdapterHub", "my-adapter"),), WEIGHTS)

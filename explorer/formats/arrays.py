@@ -1,10 +1,12 @@
 """Plain array files that hold one [P, H] array: NumPy's, safetensors and torch's, told by their content."""
 
 import re
+from functools import partial
 from pathlib import Path
 
 from explorer.errors import PromptError
 from explorer.formats import peft
+from explorer.formats.declared import Format
 from explorer.formats.numpy_arrays import is_npy, is_npz, list_npy, list_npz
 from explorer.formats.safetensors_arrays import is_ours, is_safetensors, list_safetensors
 from explorer.formats.stored import Stored, choose, load
@@ -26,6 +28,10 @@ SUFFIXES = {".npy": "npy", ".npz": "npz"}
 def recognizes(path: Path) -> bool:
     """Whether `path` is an array file."""
     return container(path) is not None
+
+
+def _is(kind: str, path: Path) -> bool:
+    return container(path) == kind
 
 
 def container(path: Path) -> str | None:
@@ -78,3 +84,15 @@ def read(path: Path, name: str, key: str | None = None) -> SoftPrompt:
         warnings=warnings,
     )
     return SoftPrompt(load(path, key, arrays[key]), name, origin)
+
+
+_USAGE = {
+    "npz": (
+        ("`.npy`, `.npz`, `.safetensors`, `.pt` with one matrix", "prompt.npz"),
+        ("… with several matrices", '"prompt.npz#NAME"'),
+    )
+}
+FORMATS = tuple(
+    Format(kind, label, partial(_is, kind), read, _USAGE.get(kind, ()))
+    for kind, label in {"npy": ".npy", "npz": ".npz", "safetensors": ".safetensors", "torch": ".pt"}.items()
+)

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from explorer.errors import PromptError
+from explorer.formats.declared import Format
 from explorer.formats.names import number_of
 from explorer.formats.numpy_arrays import is_npy, list_npy
 from explorer.formats.stored import Stored, load, shape_text
@@ -104,3 +105,16 @@ def _file(path: Path) -> Path | None:
         )
     except OSError:
         return None
+
+
+FORMAT = Format(
+    "google",
+    "Google's code",
+    recognizes,
+    read,
+    usage=(
+        ("Google's prompt-tuning code: one released file", "sst2.npy"),
+        ("… a folder of `checkpoint_<step>` folders, read as a trajectory", "run"),
+        ("… one of its steps", '"run#1100500"'),
+    ),
+)

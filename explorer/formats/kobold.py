@@ -4,6 +4,7 @@ from pathlib import Path
 
 from explorer.errors import PromptError
 from explorer.formats.archives import ZIP, Archive
+from explorer.formats.declared import Format
 from explorer.formats.numpy_arrays import parse_npy
 from explorer.formats.stored import parse_json, starts_with
 from explorer.prompt import Origin, SoftPrompt
@@ -41,3 +42,6 @@ def read(path: Path, name: str, key: str | None = None) -> SoftPrompt:
         base_model=model if isinstance(model, str) and model else None,
     )
     return SoftPrompt(vectors, name, origin)
+
+
+FORMAT = Format("kobold", "KoboldAI", recognizes, read, (("KoboldAI", "softprompt.zip"),))

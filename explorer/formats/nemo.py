@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 
 from explorer.errors import PromptError
 from explorer.formats.archives import GZIP, tar_member
+from explorer.formats.declared import Format
 from explorer.formats.stored import choose, load, starts_with
 from explorer.formats.torch_arrays import list_torch
 from explorer.prompt import Origin, SoftPrompt
@@ -57,3 +58,7 @@ def read(path: Path, name: str, key: str | None = None) -> SoftPrompt:
         key = choose(path, tables or arrays, key, tables)
         vectors = load(path, key, (tables or arrays)[key])
     return SoftPrompt(vectors, name, Origin("nemo", path, key, (tables or arrays)[key].dtype, task=key))
+
+
+USAGE = ("NeMo, the prompt of one task", '"prompts.nemo#task"')
+FORMAT = Format("nemo", "NeMo", recognizes, read, (USAGE,))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from explorer.errors import PromptError
 from explorer.formats.archives import Archive
+from explorer.formats.declared import Format
 from explorer.formats.stored import choose, load, starts_with
 from explorer.formats.torch_arrays import OLD, is_torch, list_torch
 from explorer.prompt import Origin, SoftPrompt
@@ -40,3 +41,7 @@ def read(path: Path, name: str, key: str | None = None) -> SoftPrompt:
     warnings = ("1 row dropped: OpenPrompt's MixedTemplate never uses row 0",) if padded else ()
     origin = Origin("openprompt", path, key or None, arrays[key].dtype, int(padded), warnings=warnings)
     return SoftPrompt(vectors[1:] if padded else vectors, name, origin)
+
+
+USAGE = ("OpenPrompt, a checkpoint of plain tensors", "best.ckpt")
+FORMAT = Format("openprompt", "OpenPrompt", recognizes, read, (USAGE,))

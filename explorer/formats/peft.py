@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from explorer.errors import PromptError, WriteError
+from explorer.formats.declared import Format
 from explorer.formats.names import number_of
 from explorer.formats.record import RECORD, TRAJECTORY, Record, read_record, read_trajectory, record_of
 from explorer.formats.safetensors_arrays import list_safetensors
@@ -305,3 +306,22 @@ def _adapter_config(prompt: SoftPrompt) -> dict:
         "prompt_tuning_init": "RANDOM",
         "inference_mode": True,
     } | ({"num_tasks": 1, "num_ranks": 1} if multitask else {})
+
+
+FORMAT = Format(
+    "peft",
+    "PEFT",
+    recognizes,
+    read,
+    usage=(
+        ("PEFT: prompt tuning, P-tuning", "my-adapter"),
+        ("… its untrained second half, as a control", '"my-adapter#untrained"'),
+        ("PEFT: multitask prompt tuning, task 1", '"my-adapter#1"'),
+        ("… a run of the Trainer: a folder of `checkpoint-<step>` adapters, read as a trajectory", "run"),
+        ("… one of its steps", "run/checkpoint-500"),
+        ("… one of several adapters in a run", '"run#name"'),
+        ("an adapter on the Hugging Face hub, or in its cache", "user/my-prompt@main"),
+        ("tuned with this package", "my-prompts/class-label-0"),
+    ),
+    weights=(WEIGHTS, OLD_WEIGHTS),
+)

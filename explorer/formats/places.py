@@ -105,10 +105,10 @@ def _adapter(name: str, revision: str | None) -> Path:
             f"{name}: a repository without {peft.CONFIG}; expected a prompt-tuning adapter as PEFT "
             "pushes it to the hub"
         )
-    names = adapterhub.WEIGHTS if adapterhub.recognizes(folder) else (peft.WEIGHTS, peft.OLD_WEIGHTS)
-    if names[0] == peft.WEIGHTS:
+    kind = adapterhub.FORMAT if adapterhub.recognizes(folder) else peft.FORMAT
+    if kind is peft.FORMAT:
         peft.kind_of(folder)
-    for weights in names:
+    for weights in kind.weights:
         folder = hub.fetch(name, [peft.CONFIG, weights, RECORD, TRAJECTORY], folder.name)
         if (folder / weights).is_file():
             break

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from explorer.errors import PromptError
+from explorer.formats.declared import Format
 from explorer.formats.google import STEP
 from explorer.formats.stored import MOST_BYTES, Stored, as_bfloat16, choose, first_line, load, starts_with
 from explorer.formats.zarr_arrays import list_zarr, not_installed
@@ -131,3 +132,7 @@ def _beside(path: Path, name: object) -> Path:
             f"{path}: an array is said to lie in {str(name)[:80]!r}, outside the checkpoint; refused"
         )
     return inside
+
+
+USAGE = ("T5X (needs the extra `t5x`, see below)", "checkpoint_1100100")
+FORMAT = Format("t5x", "T5X", recognizes, read, (USAGE,))

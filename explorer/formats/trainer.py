@@ -14,6 +14,7 @@ import numpy as np
 
 from explorer.errors import PromptError
 from explorer.formats import adapterhub, peft
+from explorer.formats.declared import Format
 from explorer.formats.names import KEY_MARK, number_of
 from explorer.formats.stored import MOST_BYTES, first_line, read_json, shape_text
 from explorer.prompt import Evaluation, Origin, SoftPrompt, Trajectory
@@ -355,3 +356,12 @@ def _finite(value: object) -> float | None:
         return float(value) if math.isfinite(value) else None
     except OverflowError:
         return None
+
+
+FORMAT = Format(
+    "trainer",
+    "PEFT",
+    recognizes,
+    read,
+    weights=(*peft.FORMAT.weights, *adapterhub.FORMAT.weights),
+)

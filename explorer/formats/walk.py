@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from explorer.errors import PromptError
-from explorer.formats import adapterhub, peft, trainer
+from explorer.formats import peft, trainer
+from explorer.formats.declared import Format
 from explorer.formats.places import ARRAYS
 from explorer.formats.record import TRAJECTORY
 from explorer.formats.stored import first_line, read_json
@@ -15,8 +16,6 @@ from explorer.system import hub
 from explorer.system.hub import HubError
 from explorer.words.wording import count
 
-OWN = {peft.WEIGHTS, peft.OLD_WEIGHTS, *adapterhub.WEIGHTS, TRAJECTORY}
-"""weights of an adapter folder"""
 STATE = ("optimizer", "scheduler", "scaler", "rng_state", "training_args")
 """how files begin that a Trainer resumes from"""
 NAMED = 3
@@ -49,84 +48,85 @@ MODEL, REPOSITORY, BESIDE = (
     ("data set or space", "data sets or spaces"),
     ("file inside an adapter", "files inside adapters"),
 )
-ADAPTERS = (adapterhub, peft, trainer)
-Recognizes = Callable[[Path], bool]
 
 
-def walk(root: Path, recognizes: Recognizes, passed: list[PassedOver]) -> Iterator[Found]:
+@dataclass(frozen=True)
+class _Walk:
+    """What a walk looks for, and what it passed over so far."""
+
+    recognizes: Callable[[Path], bool]
+    adapters: tuple[Format, ...]
+    passed: list[PassedOver]
+
+    def look(self, path: Path, inside: tuple[str, str] | None = None) -> Iterator[Found]:
+        """What `_look_at` finds; a place that cannot be looked at never ends the walk."""
+        try:
+            yield from self._look_at(path, inside)
+        except PromptError as error:
+            yield Found(path, error=error)
+        except Exception as error:  # files and folders that no reader foresaw
+            reason = f"{type(error).__name__}: {first_line(error)}"
+            yield Found(
+                path,
+                error=PromptError(f"{path}: cannot be read ({reason}); the file is damaged, or no prompt"),
+            )
+
+    def _look_at(self, path: Path, inside: tuple[str, str] | None) -> Iterator[Found]:
+        """inside: MODEL or BESIDE where the folder belongs to a model or an adapter, in which only further
+        adapters are prompts.
+        """
+        if not path.is_dir():
+            if inside is None and self.recognizes(path):
+                yield Found(path)
+            elif inside == BESIDE and not self._part_of_adapter(path) and self.recognizes(path):
+                self.passed.append(PassedOver(path, *BESIDE))
+            return
+        below = path
+        if hub.is_cached(path):
+            try:
+                below = hub.snapshot(path)
+            except HubError as error:
+                yield Found(path, error=PromptError(str(error)))
+                return
+        elif path.name.startswith(("datasets--", "spaces--")) and (path / "snapshots").is_dir():
+            self.passed.append(PassedOver(path, *REPOSITORY))
+            return
+        belonging: set[Path] = set()
+        if any(adapter.recognizes(below) for adapter in self.adapters):
+            adapters = trainer.adapters(below)
+            names: list[str | None] = [name or None for name in adapters] or [None]
+            if (below / peft.CONFIG).is_file() and None not in names:
+                names.insert(0, None)
+            yield from (Found(below, key) for key in sorted(names, key=lambda name: name or ""))
+            belonging, inside = trainer.parts(below), BESIDE
+        elif inside is None and is_model(below):
+            self.passed.append(PassedOver(below, *MODEL))
+            inside = MODEL
+        elif inside is None and self.recognizes(below):
+            yield Found(below)
+            return
+        if path.is_symlink():
+            return
+        for child in children(below):
+            if child not in belonging:
+                yield from self.look(child, inside)
+
+    def _part_of_adapter(self, path: Path) -> bool:
+        """Whether a file beside an adapter is one of its own, or none that could hold a prompt."""
+        own = {TRAJECTORY, *(name for adapter in self.adapters for name in adapter.weights)}
+        return not path.name.endswith(ARRAYS) or path.name.startswith(STATE) or path.name in own
+
+
+def walk(
+    root: Path, formats: tuple[Format, ...], recognizes: Callable[[Path], bool], passed: list[PassedOver]
+) -> Iterator[Found]:
     """Every place in or below a folder that looks like a prompt, in the order of the paths; what is passed
     over is added to `passed`.
 
     Links to folders are not followed, and what begins with a dot is not looked at.
     """
-    yield from _look(root, recognizes, passed, None)
-
-
-def _look(
-    path: Path, recognizes: Recognizes, passed: list[PassedOver], inside: tuple[str, str] | None
-) -> Iterator[Found]:
-    """What `_look_at` finds; a place that cannot be looked at never ends the walk."""
-    try:
-        yield from _look_at(path, recognizes, passed, inside)
-    except PromptError as error:
-        yield Found(path, error=error)
-    except Exception as error:  # files and folders that no reader foresaw
-        yield Found(
-            path,
-            error=PromptError(
-                f"{path}: cannot be read ({type(error).__name__}: {first_line(error)}); the file is "
-                "damaged, or no prompt"
-            ),
-        )
-
-
-def _look_at(
-    path: Path, recognizes: Recognizes, passed: list[PassedOver], inside: tuple[str, str] | None
-) -> Iterator[Found]:
-    """inside: MODEL or BESIDE where the folder belongs to a model or an adapter, in which only further
-    adapters are prompts.
-    """
-    if not path.is_dir():
-        if inside is None and recognizes(path):
-            yield Found(path)
-        elif (
-            inside == BESIDE
-            and path.name.endswith(ARRAYS)
-            and not path.name.startswith(STATE)
-            and path.name not in OWN
-            and recognizes(path)
-        ):
-            passed.append(PassedOver(path, *BESIDE))
-        return
-    below = path
-    if hub.is_cached(path):
-        try:
-            below = hub.snapshot(path)
-        except HubError as error:
-            yield Found(path, error=PromptError(str(error)))
-            return
-    elif path.name.startswith(("datasets--", "spaces--")) and (path / "snapshots").is_dir():
-        passed.append(PassedOver(path, *REPOSITORY))
-        return
-    belonging: set[Path] = set()
-    if any(reader.recognizes(below) for reader in ADAPTERS):
-        adapters = trainer.adapters(below)
-        names: list[str | None] = [name or None for name in adapters] or [None]
-        if (below / peft.CONFIG).is_file() and None not in names:
-            names.insert(0, None)
-        yield from (Found(below, key) for key in sorted(names, key=lambda name: name or ""))
-        belonging, inside = trainer.parts(below), BESIDE
-    elif inside is None and is_model(below):
-        passed.append(PassedOver(below, *MODEL))
-        inside = MODEL
-    elif inside is None and recognizes(below):
-        yield Found(below)
-        return
-    if path.is_symlink():
-        return
-    for child in children(below):
-        if child not in belonging:
-            yield from _look(child, recognizes, passed, inside)
+    adapters = tuple(form for form in formats if form.weights)
+    yield from _Walk(recognizes, adapters, passed).look(root)
 
 
 def children(folder: Path) -> list[Path]:
