@@ -187,14 +187,39 @@ def test_labels_that_share_a_beginning_are_scored_by_their_own_pieces(llama):
     assert (scores[:, 0] > scores[:, 1]).all()  # the longer one goes on from the shorter
 
 
-def test_long_texts_are_cut_before_the_template_ends(llama):
-    model = load_frozen(llama).limited(12)
-    (row,) = model.text_ids(["good " * 40])
-    tail = model.tokenizer.encode("\nLabel:")
-    assert len(row) == 12
-    assert row[-len(tail) :] == tail
-    short = load_frozen(llama).text_ids(["good"])[0]
-    assert model.text_ids(["good"])[0] == short
+@pytest.mark.parametrize(
+    "template", ["{text}\nLabel:", "{text} Label:", "Review: {text} It was", "yes no {text}"]
+)
+@pytest.mark.parametrize("of", ["t5", "decoder", "decoder with bos", "decoder with bos and sep"])
+def test_of_long_texts_the_text_gives_way(of, template, tmp_path, tiny_t5_folder):
+    """Faults: a T5 that loses what stands behind the text, a decoder that loses bos or a closing piece, rows
+    longer than the limit.
+    """
+    if of == "t5":
+        folder = tiny_t5_folder
+    else:
+        folder = decoder_folder(tmp_path / "model", "llama", bos="bos" in of)
+        if "sep" in of:  # a closing piece that ends no text
+            from tokenizers import Tokenizer, processors
+
+            tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+            tokenizer.post_processor = processors.TemplateProcessing(
+                single="<s> $A <s>", special_tokens=[("<s>", 0)]
+            )
+            tokenizer.save(str(folder / "tokenizer.json"))
+    model = load_frozen(folder).templated(template)
+    whole, short = model.text_ids(["good " * 40 + "good", "good"])
+    cut, same = model.limited(len(short) + 5).text_ids(["good " * 40 + "good", "good"])
+    assert (len(cut), same) == (len(short) + 5, short)
+    differ = (place for place in range(len(cut)) if cut[: place + 1] != whole[: place + 1])
+    good = next(differ, len(cut))
+    assert cut[:good] == whole[:good]  # the beginning of the text, and what stands before it
+    assert cut[good:] == whole[len(whole) - len(cut[good:]) :]  # what stands behind it, to the end
+    repeated = model.tokenizer.encode("a good")[-1]
+    assert cut.count(repeated) >= 5
+    with pytest.raises(DataError, match="leaves none for a text") as raised:
+        model.limited(2).text_ids(["good " * 40])
+    assert raised.value.setting == "max-length"
 
 
 def test_a_text_beyond_the_context_is_refused_in_one_line(llama):

@@ -19,7 +19,7 @@ from explorer.errors import DataError, ExplorerError
 from explorer.evaluation.curves import FEWEST_TOKENS, Curves, combined_p, curves, leave_one_out
 from explorer.evaluation.progress import counted
 from explorer.models.frozen import FrozenModel
-from explorer.prompt import SoftPrompt
+from explorer.prompt import SoftPrompt, check_whole
 from explorer.results import Result
 from explorer.texts.tasks import check_labels
 from explorer.vocabulary import Vocabulary
@@ -207,6 +207,7 @@ def left_out(
     """Leave out each token once: P + 1 rows through the model. Raises DataError for fewer than two labels,
     PromptError for another width.
     """
+    check_whole(prompt, "attribution")
     vocabulary.check_width(prompt.vectors, prompt.name)
     labels = check_labels(labels)
     every = np.concatenate([np.ones((1, prompt.length), bool), ~np.eye(prompt.length, dtype=bool)])
@@ -302,6 +303,7 @@ def attribute(
     Raises DataError for no texts, fewer than two labels, a string instead of a list or a label that is none
     of them, PromptError for another width.
     """
+    check_whole(prompt, "attribution")
     vocabulary.check_width(prompt.vectors, prompt.name)
     texts, labels = as_list(texts, "texts"), check_labels(labels)
     if not texts:

@@ -21,7 +21,7 @@ from explorer.evaluation.crossed import crossed_interval
 from explorer.evaluation.progress import counted
 from explorer.evaluation.verdict import WITHIN, span, verdict
 from explorer.models.frozen import FrozenModel
-from explorer.prompt import SoftPrompt
+from explorer.prompt import SoftPrompt, check_whole
 from explorer.results import Result
 from explorer.texts.tasks import Task
 from explorer.vocabulary import Vocabulary
@@ -239,6 +239,7 @@ def faithfulness(
     (a = 1). share: told how much is done, 0…1. Raises PromptError for another width, DataError for unusable
     texts or labels, ExplorerError for numbers out of range.
     """
+    check_whole(prompt, "faithfulness")
     vocabulary.check_width(prompt.vectors, prompt.name)
     if draws < 1 or points < 2:
         raise ExplorerError(
