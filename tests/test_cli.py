@@ -986,6 +986,7 @@ def test_app_serves_the_dashboard_until_ctrl_c(tiny_prompts):
         port,
         "--no-browser",
         stdout=subprocess.PIPE,
+        start_new_session=True,
     )
     try:
         assert any(str(port).encode() in line for line in iter(process.stdout.readline, b"")), (
@@ -993,10 +994,10 @@ def test_app_serves_the_dashboard_until_ctrl_c(tiny_prompts):
         )
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=30) as answer:
             assert answer.read() == b"ok"
-        process.send_signal(signal.SIGINT)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of its processes
         _, message = process.communicate(timeout=60)
         assert process.returncode == 130
-        assert message.decode().splitlines()[-1] == "interrupted"
+        assert message == b"interrupted\n"
         with pytest.raises(OSError, match="refused"):
             socket.create_connection(("127.0.0.1", port), timeout=5)
     finally:

@@ -530,6 +530,34 @@ def test_a_full_disk_leaves_one_line(prompt):
     assert "Traceback" not in message
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("line", "code", "expected"),
+    [
+        ("neighbors PROMPT --csv /dev/stdout | head -1", 0, "prompt,position"),
+        ("neighbors PROMPT --csv >(head -1) 2>/dev/null; sleep 1", 0, "prompt,position"),
+        ("prompts >&-", 0, ""),
+        ("neighbors PROMPT --json >&-", 0, ""),
+        ("neighbors PROMPT --json >/dev/full", 1, "stdout cannot be written (No space left on device); make"),
+        ("--help >/dev/full", 1, "stdout cannot be written (No space left on device); make room"),
+        (
+            "neighbors PROMPT --csv /dev/full",
+            1,
+            "/dev/full: cannot be written (No space left on device); make",
+        ),
+    ],
+)
+def test_wherever_a_shell_sends_the_output(line, code, expected, prompt):
+    words = line.replace("PROMPT", str(prompt))
+    script = f"set -o pipefail; {sys.executable} -m explorer {words}"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, cwd=ROOT, timeout=60, check=False)
+    said = done.stdout + done.stderr
+    assert done.returncode in (code, 141) if "head" in line else done.returncode == code, said
+    assert expected in said.decode()
+    assert b"Traceback" not in said
+    assert code == 0 or said.count(b"\n") == 1
+
+
 def test_a_full_disk_under_a_file_leaves_nothing_partial(prompt, tmp_path):
     """A limit on the size of files fails writes as a full disk does."""
     import resource

@@ -103,6 +103,37 @@ def test_a_pipe_is_written_to(tmp_path):
     assert names(tmp_path) == ["pipe"]
 
 
+def test_an_open_pipe_is_written_to_by_its_number():
+    reading, writing = os.pipe()
+    write_file(Path(f"/dev/fd/{writing}"), b"through")
+    write_file(Path(f"/proc/self/fd/{writing}"), b", twice")
+    os.close(writing)
+    with os.fdopen(reading, "rb") as got:
+        assert got.read() == b"through, twice"
+    with pytest.raises(WriteError, match=rf"/dev/fd/{writing}: is not open; expected a pipe or a file"):
+        write_file(Path(f"/dev/fd/{writing}"), b"nowhere")
+
+
+def test_an_open_file_keeps_what_stood_before(tmp_path):
+    """As behind `3>> log`: opened anew it would be cut to nothing."""
+    (tmp_path / "log").write_bytes(b"first\n")
+    with (tmp_path / "log").open("ab") as log:
+        write_file(Path(f"/dev/fd/{log.fileno()}"), b"second\n")
+    assert (tmp_path / "log").read_bytes() == b"first\nsecond\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_room_is_asked_for_only_where_there_is_none(tmp_path):
+    with pytest.raises(
+        WriteError, match=r"/dev/full: cannot be written \(No space left on device\); make room"
+    ):
+        write_file(Path("/dev/full"), b"much")
+    (tmp_path / "folder").mkdir()
+    refused = pytest.raises(WriteError, match=r"cannot be written \(.*\); choose another place")
+    with refused, written_whole(tmp_path / "folder") as partial:
+        partial.write_bytes(b"a file cannot replace a folder")
+
+
 def test_places_that_cannot_be_written_are_named_before_anything_is_made(tmp_path):
     with pytest.raises(WriteError, match="is a folder; expected the name of a file to write"):
         check_target(tmp_path)
@@ -196,6 +227,23 @@ def test_a_folder_that_is_overwritten_changes_only_when_the_disk_took_all_of_it(
         "a": b"new",
         "b": b"new",
     }
+
+
+def test_what_writers_of_another_name_left_stays(tmp_path):
+    """`out` and `out.v2` lie beside each other; the second one's backup is all that is left of it."""
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    others = [
+        f".out.v2.{dead.pid}.old",
+        f".out.v2.{dead.pid}.partial",
+        ".out.old",
+        f".out.x{dead.pid}.partial",
+    ]
+    for name in others:
+        (tmp_path / name).write_bytes(b"of another")
+    write_file(tmp_path / "out", b"new")
+    assert names(tmp_path) == sorted([*others, "out"])
+    assert (tmp_path / "out").read_bytes() == b"new"
 
 
 def test_a_folder_that_a_killed_process_moved_aside_is_moved_back(tmp_path):

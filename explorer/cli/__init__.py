@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from io import TextIOWrapper
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -36,10 +37,27 @@ from explorer.cli.report import report
 from explorer.cli.shift import shift
 from explorer.cli.train import train
 from explorer.errors import ExplorerError
+from explorer.system.files import FULL
 
 
 class Commands(TyperGroup):
     """Turns what people and bad input do into one line on stderr and an exit code."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the command line; help and version too may meet a full disk or a reader that has gone."""
+        _open_closed_streams()
+        try:
+            try:
+                return super().main(*args, **kwargs)
+            finally:
+                sys.stdout.flush()
+        except BrokenPipeError:
+            _abandon_stdout()
+            sys.exit(141)
+        except OSError as error:
+            note(f"Error: {_in_words(error)}")
+            _abandon_stdout()
+            sys.exit(1)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the chosen command."""
@@ -69,10 +87,27 @@ class Commands(TyperGroup):
             )
             raise typer.Exit(1) from error
         except OSError as error:
-            note(f"Error: {error}")
+            note(f"Error: {_in_words(error)}")
             _abandon_stdout()
             raise typer.Exit(1) from error
         return result
+
+
+def _open_closed_streams() -> None:
+    """Where a shell closed stdout or stderr (`>&-`), write into nothing: else the next file that is opened
+    would take its number, and what is meant for the screen would go into that.
+    """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 (until the end)
+
+
+def _in_words(error: OSError) -> str:
+    """What went wrong; a file that is not named is the one that results are written to."""
+    if error.filename is not None:
+        return str(error)
+    advice = "; make room or choose another place" if error.errno in FULL else ""
+    return f"stdout cannot be written ({error.strerror or error}){advice}"
 
 
 def _abandon_stdout() -> None:

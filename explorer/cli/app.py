@@ -15,6 +15,10 @@ from explorer.errors import ExplorerError
 from explorer.system.files import APP
 
 
+LONGEST_STOP = 10
+"""seconds that the server may take to stop"""
+
+
 def app(
     prompts: Annotated[
         str | None,
@@ -83,9 +87,10 @@ def app(
     command += ["--server.port", str(port)] if port is not None else []
     command += ["--server.headless", "true"] if no_browser else []
     command += ["--server.baseUrlPath", base_path.strip("/")] if base_path is not None else []
-    raise typer.Exit(
-        _wait(subprocess.Popen(command, cwd=APP.parent, env=environment))
-    )  # there lies .streamlit/config.toml
+    server = subprocess.Popen(  # in the folder of .streamlit/config.toml
+        command, cwd=APP.parent, env=environment, start_new_session=True
+    )
+    raise typer.Exit(_wait(server))
 
 
 def _checked_folder(folder: str) -> Path:
@@ -128,13 +133,20 @@ def _checked_model(model: str) -> tuple[str, Path | None]:
 
 
 def _wait(server: subprocess.Popen) -> int:
-    """Wait for the dashboard's end; Ctrl-C and termination are passed on to it. Returns the exit code."""
+    """Wait for the dashboard's end; Ctrl-C and termination end it. Returns the exit code.
+
+    The server has a session of its own: Ctrl-C in a terminal reaches this process alone, so that one line is
+    said. Another Ctrl-C ends a server at once that does not stop.
+    """
     signal.signal(signal.SIGTERM, lambda *_: server.terminate())
-    while True:
+    try:
+        code = server.wait()
+    except KeyboardInterrupt:
+        server.terminate()
         try:
-            code = server.wait()
-        except KeyboardInterrupt:
-            server.send_signal(signal.SIGINT)
+            server.wait(LONGEST_STOP)
+        except (KeyboardInterrupt, subprocess.TimeoutExpired):
+            server.kill()
             server.wait()
-            raise
-        return code if code >= 0 else 128 - code
+        raise KeyboardInterrupt from None
+    return code if code >= 0 else 128 - code

@@ -16,7 +16,7 @@ from explorer.words.wording import one_line
 if TYPE_CHECKING:
     import pandas as pd
 
-STDOUT = "-"
+STDOUT, TO_STDOUT = "-", ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 WIDTH = 100
 """columns of a terminal that tables for people fit into"""
 NARROWEST = 8
@@ -46,6 +46,7 @@ class Output:
         overwrite: bool = False,
         beside: str | None = None,
     ):
+        csv, html, beside = (STDOUT if target in TO_STDOUT else target for target in (csv, html, beside))
         self.as_json, self.csv, self.html, self.overwrite = as_json, csv, html, overwrite
         files = [target for target in (csv, html, beside) if target is not None]
         if as_json + files.count(STDOUT) > 1:

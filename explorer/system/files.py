@@ -3,8 +3,8 @@ one place for each.
 """
 
 import errno
-import glob
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -26,10 +26,13 @@ PROMPTS = BUNDLE / "checkpoints" / "prompts"
 OF_OTHER_MODELS = "prompts-"
 """how folders beside PROMPTS begin that hold prompts of models which do not ship: `prompts-smollm2`"""
 STUDY = BUNDLE / "checkpoints" / "study"
+STREAMS = {"/dev/stdin": 0, "/dev/stdout": 1, "/dev/stderr": 2}
 ANSWERS = BUNDLE / "checkpoints" / "answers"
 EXAMPLES = BUNDLE / "examples"
 
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""what a file system answers that has no room, or none for this user or file"""
 LONGEST_NAME = 200
 """bytes of a file's name that others are made from"""
 
@@ -44,7 +47,14 @@ def cache_folder() -> Path | None:
 
 
 def check_target(path: Path, overwrite: bool = False) -> None:
-    """Raise WriteError when a file cannot be written here, or exists and `overwrite` is False."""
+    """Raise WriteError when a file cannot be written here, or exists and `overwrite` is False. Pipes, devices
+    and what this process has open as /dev/stdout or /dev/fd/N are written to, never replaced.
+    """
+    if (descriptor := _descriptor(path)) is not None:
+        with suppress(OSError):
+            os.fstat(descriptor)
+            return
+        raise WriteError(f"{path}: is not open; expected a pipe or a file that this process has open")
     if path.is_dir():
         raise WriteError(f"{path}: is a folder; expected the name of a file to write")
     if path.is_file() and not overwrite:
@@ -53,6 +63,17 @@ def check_target(path: Path, overwrite: bool = False) -> None:
         raise WriteError(f"{path}: there is no folder {path.parent}; make it first or choose another place")
     if not os.access(path.parent if path.is_file() or not path.exists() else path, os.W_OK):
         raise WriteError(f"{path}: cannot be written (permission denied); choose another place")
+
+
+def _descriptor(path: Path) -> int | None:
+    """The number of an open file that a path stands for: 1 for /dev/stdout, N for /dev/fd/N; else None.
+
+    Such a file is written where it stands: opened anew, one that a shell appends to would lose what it has.
+    """
+    if str(path) in STREAMS:
+        return STREAMS[str(path)]
+    number = re.fullmatch(rf"/(?:dev|proc/(?:self|{os.getpid()}))/fd/([0-9]+)", str(path))
+    return None if number is None else int(number[1])
 
 
 def check_folder(path: Path, overwrite: bool = False) -> None:
@@ -82,15 +103,12 @@ def written_whole(path: Path) -> Iterator[Path]:
     target = path.absolute()
     name = _short(target.name)
     partial = target.with_name(f".{name}.{os.getpid()}.partial")
-    for left in target.parent.glob(f".{glob.escape(name)}.*.old"):
-        if not target.exists() and not _runs(left.suffixes[-2][1:]):
-            os.replace(left, target)
-    for left in (
-        *target.parent.glob(f".{glob.escape(name)}.*.partial"),
-        *target.parent.glob(f".{glob.escape(name)}.*.old"),
-    ):
-        if left == partial or not _runs(left.suffixes[-2][1:]):
-            _remove(left)
+    left = [path for path in _left_behind(target.parent, name) if path == partial or not _runs(path)]
+    for path_left in left:
+        if path_left.suffix == ".old" and not target.exists():
+            os.replace(path_left, target)
+        else:
+            _remove(path_left)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         yield partial
@@ -99,11 +117,22 @@ def written_whole(path: Path) -> Iterator[Path]:
         else:
             os.replace(partial, target)
     except OSError as error:
-        raise WriteError(
-            f"{path}: cannot be written ({error.strerror or error}); make room or choose another place"
-        ) from error
+        raise _not_written(path, error) from error
     finally:
         _remove(partial)
+
+
+def _not_written(path: Path, error: OSError) -> WriteError:
+    room = "make room or " if error.errno in FULL else ""
+    return WriteError(f"{path}: cannot be written ({error.strerror or error}); {room}choose another place")
+
+
+def _left_behind(folder: Path, name: str) -> list[Path]:
+    """What writers of this very name left in a folder: `.NAME.<process>.partial` and `….old`."""
+    pattern = re.compile(re.escape(f".{name}.") + r"[0-9]+\.(partial|old)")
+    if not folder.is_dir():
+        return []
+    return [folder / entry for entry in sorted(os.listdir(folder)) if pattern.fullmatch(entry)]
 
 
 def _short(name: str) -> str:
@@ -115,10 +144,10 @@ def _short(name: str) -> str:
     return f"{name[:40]}-{blake2b(os.fsencode(name), digest_size=8).hexdigest()}"
 
 
-def _runs(process: str) -> bool:
-    """Whether a process of this number is there, as far as one can tell."""
+def _runs(left: Path) -> bool:
+    """Whether the process that left a file is still there, as far as one can tell."""
     try:
-        os.kill(int(process), 0)
+        os.kill(int(left.suffixes[-2][1:]), 0)
     except ProcessLookupError:
         return False
     except (ValueError, OverflowError, OSError):  # no number, or somebody else's
@@ -150,21 +179,23 @@ def _remove(path: Path) -> None:
 
 
 def write_file(path: Path, data: bytes, overwrite: bool = False) -> None:
-    """Write a file whole or not at all, keeping the mode of one that it replaces. Pipes and devices are
-    written to directly.
+    """Write a file whole or not at all, keeping the mode of one that it replaces. Pipes, devices and open
+    descriptors (/dev/stdout, /dev/fd/N) are written to directly.
 
     Raises WriteError when it exists and `overwrite` is False, or when it cannot be written.
     """
     check_target(path, overwrite)
-    path = path.resolve()
-    if path.exists() and not path.is_file():
+    descriptor = _descriptor(path)
+    if descriptor is not None or (path.exists() and not path.is_file()):
         try:
-            path.write_bytes(data)
+            with open(path if descriptor is None else os.dup(descriptor), "wb") as file:
+                file.write(data)
+        except BrokenPipeError:  # its reader has seen enough
+            raise
         except OSError as error:
-            raise WriteError(
-                f"{path}: cannot be written ({error.strerror or error}); choose another place"
-            ) from error
+            raise _not_written(path, error) from error
         return
+    path = path.resolve()
     with written_whole(path) as partial:
         with partial.open("wb") as file:
             file.write(data)
