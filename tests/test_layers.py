@@ -285,6 +285,8 @@ def test_the_command_line_imports_only_the_standard_library_typer_and_its_own_at
         "explorer.cli",
         "explorer.errors",
         "explorer.choices",
+        "explorer.readings",
+        "explorer.settings",
         "explorer.system.files",
         "explorer.words.wording",
     )

@@ -14,7 +14,6 @@ from explorer.cli.output import note
 from explorer.errors import ExplorerError
 from explorer.system.files import APP
 
-
 LONGEST_STOP = 10
 """seconds that the server may take to stop"""
 

@@ -1,89 +1,28 @@
 """`attribution`: which prompt tokens the answer rests on."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
-from explorer.choices import LONGEST_INPUT
-from explorer.cli import options
-from explorer.cli.labelled import Columns, labelled
-from explorer.cli.output import Output, cell, concluded, paragraph, records, table
-from explorer.cli.predict import check_texts
-from explorer.cli.session import load_model, open_session
+from explorer.cli.options import DATA_HELP
+from explorer.cli.output import cell, concluded, paragraph, table
+from explorer.cli.reading import Asked, Command, command
+from explorer.readings import ATTRIBUTION
+from explorer.readings.reading import TASK, Parameter
 from explorer.words.wording import count
 
 if TYPE_CHECKING:
     from explorer.evaluation.attribution import Attribution
     from explorer.session import Session
 
+DATA = Parameter("data", f"Labelled texts to average over: {DATA_HELP}", TASK, default=None, metavar="FILE")
 
-def attribution(
-    prompt: options.Prompt,
-    text: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--text", metavar="T", show_default=False, help="A text; may be repeated, figures are means then."
-        ),
-    ] = None,
-    data: Annotated[
-        str | None,
-        typer.Option("--data", metavar="FILE", help=f"Labelled texts to average over: {options.DATA_HELP}"),
-    ] = None,
-    label: Annotated[
-        str | None,
-        typer.Option(
-            "--label", metavar="L", help="The label asked about. Default: the model's answer on each text."
-        ),
-    ] = None,
-    labels: options.Labels = None,
-    orders: Annotated[
-        int,
-        typer.Option("--orders", min=1, help="Random orders that deletion and insertion are compared with."),
-    ] = 100,
-    seed: options.Seed = 0,
-    text_column: options.TextColumn = None,
-    label_column: options.LabelColumn = None,
-    max_length: options.MaxLength = LONGEST_INPUT,
-    template: options.Template = None,
-    model: options.Model = None,
-    revision: options.Revision = None,
-    device: options.Device = "auto",
-    dtype: options.Dtype = "auto",
-    wide: options.Wide = False,
-    as_json: options.Json = False,
-    csv: options.Csv = None,
-    overwrite: options.Overwrite = False,
-) -> None:
-    """Measure how much each prompt token matters to an answer.
 
-    Leave-one-out, gate gradient and integrated gradients of the answer's log-probability; deletion and
-    insertion curves.
-    """
-    output = Output(as_json, csv, overwrite=overwrite)
-    if (text is None) == (data is None):
+def _begin(asked: Asked) -> None:
+    if (asked.typed["text"] is None) == (asked.typed["data"] is None):
         raise typer.BadParameter("expected either --text or --data", param_hint="--text")
-    session = open_session(
-        [prompt],
-        model,
-        device,
-        dtype,
-        labels=options.label_values(labels),
-        max_length=max_length,
-        template=template,
-        seed=seed,
-        revision=revision,
-    )
-
-    texts = (
-        list(labelled(session, data, Columns(text_column, label_column)).texts)
-        if data is not None
-        else list(text or ())
-    )
-    check_texts(texts)
-    load_model(session)
-    (result,) = session.attribution(texts, label, orders)
-    frame = result.to_frame()
-    output.write(lambda: records(frame), lambda: frame, lambda: _text(session, result, wide))
+    if asked.typed["data"] is not None:
+        asked.given["texts"] = list(asked.task.texts)
 
 
 def _text(session: "Session", result: "Attribution", wide: bool) -> str:
@@ -114,3 +53,13 @@ def _text(session: "Session", result: "Attribution", wide: bool) -> str:
         f"{paragraph(head)}\n\n{table(shown, wide)}\n\n{paragraph(order)}",
         wide,
     )
+
+
+attribution = command(
+    Command(
+        ATTRIBUTION,
+        lambda asked: _text(asked.session, asked.result[0], asked.wide),
+        own=(DATA,),
+        begin=_begin,
+    )
+)

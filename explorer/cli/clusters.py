@@ -3,9 +3,9 @@
 from typing import TYPE_CHECKING
 
 from explorer.cli.neighbors import legend
-from explorer.cli.options import Csv, Json, K, Model, Nulls, Overwrite, Prompts, Revision, Seed, Wide
-from explorer.cli.output import Output, paragraph, records, table
-from explorer.cli.session import open_session
+from explorer.cli.output import paragraph, table
+from explorer.cli.reading import Asked, Command, command
+from explorer.readings import CLUSTERS, REDUNDANCY
 from explorer.words.wording import count
 
 if TYPE_CHECKING:
@@ -14,54 +14,26 @@ if TYPE_CHECKING:
     from explorer.session import Session
 
 
-def clusters(
-    prompts: Prompts,
-    k: K = 10,
-    nulls: Nulls = 1000,
-    seed: Seed = 0,
-    model: Model = None,
-    revision: Revision = None,
-    wide: Wide = False,
-    as_json: Json = False,
-    csv: Csv = None,
-    overwrite: Overwrite = False,
-) -> None:
-    """Test whether tokens lie among words that belong together.
-
-    The five words nearest to a token in the whitened space are near to it and to each other, more than those
-    of random vectors: p, and q over the tokens. The whole prompt is compared with random rotations of itself.
-    Redundancy: neighbors that positions share, against independent tokens.
-    """
-    output = Output(as_json, csv, overwrite=overwrite)
-    session = open_session(prompts, model, k=k, nulls=nulls, seed=seed, revision=revision)
+def _ready(asked: Asked) -> None:
+    """Say what takes long, prompt by prompt."""
+    session = asked.session
     for prompt in session.prompts:
         session.progress(
-            f"{prompt.name}: comparing with {count(nulls, 'vector')} of each null distribution, with "
-            "random rotations and independent tokens"
+            f"{prompt.name}: comparing with {count(session.settings.nulls, 'vector')} of each null "
+            "distribution, with random rotations and independent tokens"
         )
         session.only(prompt.name).clusters()
         session.only(prompt.name).redundancy()
-    import pandas as pd
 
-    positions, repeated = session.clusters().to_frame(), session.redundancy().to_frame()
-    whole = pd.concat([one.prompt_frame() for one in session.clusters()], ignore_index=True)
 
-    def text() -> str:
-        if not wide:
-            return "\n\n".join(_text(session.only(prompt.name)) for prompt in session.prompts)
-        said = [
-            _conclusion(one, *rest)
-            for one, *rest in zip(session.clusters(), session.redundancy(), strict=True)
-        ]
-        return "\n\n".join(
-            [*(table(frame, wide) for frame in (positions, whole, repeated)), paragraph(*said)]
-        )
-
-    def content() -> dict[str, object]:
-        tables = {"positions": records(positions), "prompts": records(whole), "redundancy": records(repeated)}
-        return {"conclusion": session.clusters().conclusions, **tables}
-
-    output.write(content, lambda: positions, text)
+def _all(asked: Asked) -> str:
+    session = asked.session
+    if not asked.wide:
+        return "\n\n".join(_text(session.only(prompt.name)) for prompt in session.prompts)
+    pairs = zip(asked.result, asked.of(REDUNDANCY), strict=True)
+    frames = [one.frame(asked.of(reading)) for reading in asked.shown for one in reading.tables]
+    said = paragraph(*(_conclusion(*pair) for pair in pairs))
+    return "\n\n".join([*(table(frame, True) for frame in frames), said])
 
 
 def _text(session: "Session") -> str:
@@ -86,3 +58,6 @@ def _conclusion(found: "Clusters", repeated: "Redundancy") -> str:
     """What is significant of one prompt."""
     said = f"{found.prompt}: {found.conclusion}"
     return said if len(found.p) == 1 else f"{said} {repeated.conclusion}"
+
+
+clusters = command(Command(CLUSTERS, _all, ready=_ready))

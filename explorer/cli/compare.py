@@ -1,13 +1,12 @@
 """`compare`: prompts side by side, in groups."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
-from explorer.choices import Grouping
-from explorer.cli.options import Csv, Html, Json, K, Model, Nulls, Overwrite, Prompts, Revision, Seed, Wide
-from explorer.cli.output import Output, cell, paragraph, records, table
-from explorer.cli.session import open_session
+from explorer.cli.output import cell, paragraph, table
+from explorer.cli.reading import Asked, Command, command
+from explorer.readings import COMPARE, PAIRS
 from explorer.words.wording import count
 
 if TYPE_CHECKING:
@@ -17,75 +16,28 @@ MAIN = ("dev_accuracy", "significant_share", "label_persistence", "norm_ratio")
 """measures that the narrow table shows"""
 
 
-def compare(
-    prompts: Prompts,
-    by: Annotated[
-        Grouping, typer.Option("--by", help="What puts prompts into one group.")
-    ] = "initialization",
-    k: K = 10,
-    nulls: Nulls = 1000,
-    seed: Seed = 0,
-    model: Model = None,
-    revision: Revision = None,
-    wide: Wide = False,
-    as_json: Json = False,
-    csv: Csv = None,
-    html: Html = None,
-    overwrite: Overwrite = False,
-) -> None:
-    """Compare groups of prompts, such as initializations.
-
-    Means over each group with 95 % t intervals, permutation tests between groups, and similarity of every two
-    prompts.
-    """
-    if len(prompts) < 2:
+def _begin(asked: Asked) -> None:
+    if len(asked.typed["prompts"]) < COMPARE.fewest:
         raise typer.BadParameter("found one prompt; expected at least two to compare", param_hint="PROMPT")
-    output = Output(as_json, csv, html, overwrite)
-    session = open_session(prompts, model, k=k, nulls=nulls, seed=seed, revision=revision)
-    from explorer.analysis.compare.differences import differences
 
-    comparison = session.compare(by)
-    rows, summary, tests = comparison.to_frame(), comparison.summary(), differences(comparison)
 
-    def page() -> str:
-        from explorer.figures import comparison_figure
-        from explorer.report.html import html_page
+def _page(asked: Asked) -> str:
+    from explorer.figures import comparison_figure
+    from explorer.report.html import html_page
 
-        return html_page(
-            "Soft prompts compared",
-            [comparison_figure(comparison, measure) for measure in dict.fromkeys(summary["measure"])],
-        )
+    measures = dict.fromkeys(asked.result.summary()["measure"])
+    figures = [comparison_figure(asked.result, measure) for measure in measures]
+    return html_page("Soft prompts compared", figures)
 
-    def pairs() -> "pd.DataFrame":
-        session.progress("matching the tokens of every two prompts")
-        return session.pairs()
 
-    def text() -> str:
-        said, tested = paragraph(comparison.conclusion), paragraph(_tested(rows, tests))
-        if not wide:
-            return f"{said}\n\nmeans of each group\n{table(_means(rows))}\n\n{tested}"
-        from explorer.analysis.compare.matching import alike_in_words
-
-        matched = pairs()
-        return "\n\n".join(
-            [
-                *(table(one, wide) for one in (rows, summary, tests, matched)),
-                said,
-                tested,
-                paragraph(alike_in_words(matched)),
-            ]
-        )
-
-    def content() -> dict[str, object]:
-        return {
-            "conclusion": comparison.conclusion,
-            "prompts": records(rows),
-            "summary": records(summary),
-            "tests": records(tests),
-            "pairs": records(pairs()),
-        }
-
-    output.write(content, lambda: rows, text, page)
+def _all(asked: Asked) -> str:
+    rows, summary, tests = (one.frame(asked.result) for one in COMPARE.tables)
+    said, tested = paragraph(asked.result.conclusion), paragraph(_tested(rows, tests))
+    if not asked.wide:
+        return f"{said}\n\nmeans of each group\n{table(_means(rows))}\n\n{tested}"
+    pairs = asked.of(PAIRS)
+    shown = [table(frame, True) for frame in (rows, summary, tests, pairs)]
+    return "\n\n".join([*shown, said, tested, paragraph(PAIRS.conclusion(pairs))])
 
 
 def _means(rows: "pd.DataFrame") -> "pd.DataFrame":
@@ -118,3 +70,6 @@ def _tested(rows: "pd.DataFrame", tests: "pd.DataFrame") -> str:
         "No difference is significant at FDR 5 %; the smallest p that these numbers of prompts allow "
         f"is {cell(float(tests['least_p'].min()))}."
     )
+
+
+compare = command(Command(COMPARE, _all, _page, begin=_begin))

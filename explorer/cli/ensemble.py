@@ -2,68 +2,24 @@
 
 from typing import TYPE_CHECKING
 
-from explorer.choices import LONGEST_INPUT
-from explorer.cli import options
-from explorer.cli.labelled import Columns, labelled
-from explorer.cli.output import Output, cell, concluded, interval, paragraph, plain, table
-from explorer.cli.session import load_model, open_session
+from explorer.cli.output import cell, concluded, interval, paragraph, table
+from explorer.cli.reading import Asked, Command, command
+from explorer.readings import ENSEMBLE
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def ensemble(
-    prompts: options.Prompts,
-    data: options.Data,
-    labels: options.Labels = None,
-    seed: options.Seed = 0,
-    text_column: options.TextColumn = None,
-    label_column: options.LabelColumn = None,
-    max_length: options.MaxLength = LONGEST_INPUT,
-    template: options.Template = None,
-    model: options.Model = None,
-    revision: options.Revision = None,
-    device: options.Device = "auto",
-    dtype: options.Dtype = "auto",
-    wide: options.Wide = False,
-    as_json: options.Json = False,
-    csv: options.Csv = None,
-    overwrite: options.Overwrite = False,
-) -> None:
-    """Score the majority vote of several prompts, in one batch.
-
-    Members, their average, the best one, majority vote (ties by summed log-probability) and mean probability.
-    """
-    output = Output(as_json, csv, overwrite=overwrite)
-    session = open_session(
-        prompts,
-        model,
-        device,
-        dtype,
-        labels=options.label_values(labels),
-        max_length=max_length,
-        template=template,
-        seed=seed,
-        revision=revision,
+def _text(asked: Asked) -> str:
+    frame, record = asked.result.to_frame(), asked.result.to_record()
+    shown = frame.drop(columns="kind") if asked.wide else _narrow(frame)
+    agreement = (
+        f"The members disagree on {record['disagreement']:.1%} of the texts; {record['tied']:.1%} "
+        "are ties (decided by summed "
+        f"log-probability). Fleiss' kappa {cell(record['kappa'])} (1 is full agreement, 0 chance)."
     )
-
-    task = labelled(session, data, Columns(text_column, label_column))
-    load_model(session)
-    result = session.ensemble(task)
-    frame, record = result.to_frame(), result.to_record()
-
-    def text() -> str:
-        shown = frame.drop(columns="kind") if wide else _narrow(frame)
-        agreement = (
-            f"The members disagree on {record['disagreement']:.1%} of the texts; {record['tied']:.1%} "
-            "are ties (decided by summed "
-            f"log-probability). Fleiss' kappa {cell(record['kappa'])} (1 is full agreement, 0 chance)."
-        )
-        return concluded(
-            result.conclusion, f"{table(shown, wide)}\n\n{paragraph(_best(frame), agreement)}", wide
-        )
-
-    output.write(lambda: plain(record), lambda: frame, text)
+    rest = f"{table(shown, asked.wide)}\n\n{paragraph(_best(frame), agreement)}"
+    return concluded(asked.result.conclusion, rest, asked.wide)
 
 
 def _narrow(frame: "pd.DataFrame") -> "pd.DataFrame":
@@ -81,3 +37,6 @@ def _best(frame: "pd.DataFrame") -> str:
         f"members on average on {average['accuracy']:.3f}. "
         f"Best member minus vote: {best['difference']:+.3f} (95 %: {span})."
     )
+
+
+ensemble = command(Command(ENSEMBLE, _text))

@@ -1,56 +1,27 @@
 """`evaluate`: how often each prompt is right on labelled texts."""
 
-from explorer.choices import LONGEST_INPUT
-from explorer.cli import options
-from explorer.cli.labelled import Columns, labelled
-from explorer.cli.output import Output, concluded, records, table
+from typing import TYPE_CHECKING
+
 from explorer.cli.processes import Processes
-from explorer.cli.session import load_model, open_session
+from explorer.cli.reading import Asked, Command, command
+from explorer.cli.session import load_model
+from explorer.readings import EVALUATE
+
+if TYPE_CHECKING:
+    from explorer.evaluation.scoring import Scores
 
 
-def evaluate(
-    prompts: options.Prompts,
-    data: options.Data,
-    labels: options.Labels = None,
-    no_prompt: options.NoPrompt = False,
-    text_column: options.TextColumn = None,
-    label_column: options.LabelColumn = None,
-    max_length: options.MaxLength = LONGEST_INPUT,
-    template: options.Template = None,
-    model: options.Model = None,
-    revision: options.Revision = None,
-    device: options.Device = "auto",
-    dtype: options.Dtype = "auto",
-    wide: options.Wide = False,
-    as_json: options.Json = False,
-    csv: options.Csv = None,
-    overwrite: options.Overwrite = False,
-) -> None:
-    """Score prompts on labelled texts.
+def _result(asked: Asked) -> "Scores | None":
+    """The scores of all processes, in the first one."""
+    from explorer.evaluation.scoring import Scores
 
-    Accuracy and macro F1 by rank classification; the share of generated outputs that are no label. Under
-    `accelerate launch` prompts are spread over its processes.
-    """
-    output, processes = Output(as_json, csv, overwrite=overwrite), Processes()
+    processes, no_prompt = Processes(), asked.typed["no_prompt"]
+    asked.progress = processes.note
+    asked.typed["device"] = processes.device_for(asked.typed["device"])
     with processes.failing_together():
-        session = open_session(
-            prompts,
-            model,
-            processes.device_for(device),
-            dtype,
-            processes.note,
-            labels=options.label_values(labels),
-            max_length=max_length,
-            template=template,
-            revision=revision,
-        )
-        from explorer.evaluation.scoring import Scores
-
-        task = labelled(session, data, Columns(text_column, label_column))
-        mine, bare = (
-            processes.share([prompt.name for prompt in session.prompts]),
-            no_prompt and processes.first,
-        )
+        session, task = asked.session, asked.task
+        mine = processes.share([prompt.name for prompt in session.prompts])
+        bare = no_prompt and processes.first
         scores: list[Scores] = []
         if mine:
             chosen = session.only(*mine)
@@ -58,11 +29,7 @@ def evaluate(
             scores = chosen.evaluate(task, bare).each()
     last = [scores.pop()] if bare else []
     found = [*processes.gathered(scores), *last]
-    if processes.first:
-        result = Scores.joined(found)
-        frame = result.to_frame()
-        output.write(
-            lambda: records(frame),
-            lambda: frame,
-            lambda: concluded(result.conclusion, table(frame, wide), wide),
-        )
+    return Scores.joined(found) if processes.first else None
+
+
+evaluate = command(Command(EVALUATE, result=_result))

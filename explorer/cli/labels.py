@@ -3,27 +3,11 @@ one.
 """
 
 import math
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
-from explorer.cli.options import (
-    Csv,
-    Json,
-    Labels,
-    Model,
-    Nulls,
-    Overwrite,
-    Prompts,
-    Revision,
-    Seed,
-    Template,
-    Wide,
-    label_values,
-    values,
-)
-from explorer.cli.output import Output, cell, paragraph, records, table
-from explorer.cli.session import open_session
+from explorer.cli.output import cell, paragraph, table
+from explorer.cli.reading import Asked, Command, command
+from explorer.readings import LABELS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,65 +16,13 @@ if TYPE_CHECKING:
     from explorer.prompt import SoftPrompt
 
 
-def labels(
-    prompts: Prompts,
-    labels: Labels = None,
-    other_labels: Annotated[
-        str | None,
-        typer.Option(
-            "--other-labels", metavar="A,B", help="Labels of other tasks, a baseline of persistence."
-        ),
-    ] = None,
-    nulls: Nulls = 1000,
-    seed: Seed = 0,
-    template: Template = None,
-    model: Model = None,
-    revision: Revision = None,
-    wide: Wide = False,
-    as_json: Json = False,
-    csv: Csv = None,
-    overwrite: Overwrite = False,
-) -> None:
-    """Measure how near prompt tokens are to the class labels.
-
-    Similarity is the cosine to the mean of a label's pieces; rank 1 means nearer than every piece of the
-    vocabulary.
-    """
-    output, others = Output(as_json, csv, overwrite=overwrite), values(other_labels, "--other-labels")
-    session = open_session(
-        prompts,
-        model,
-        template=template,
-        labels=label_values(labels),
-        nulls=nulls,
-        seed=seed,
-        revision=revision,
-    )
-    import pandas as pd
-
-    found = session.labels(others=others)
-    similarities = found.to_frame()
-    persistence = pd.concat([reading.persistence_frame() for reading in found], ignore_index=True)
-    dispersion = pd.concat([reading.dispersion_frame() for reading in found], ignore_index=True)
-
-    def text() -> str:
-        if not wide:
-            return "\n\n".join(
-                _text(prompt, reading) for prompt, reading in zip(session.prompts, found, strict=True)
-            )
-        kept = table(persistence, wide) if len(persistence) else NONE_BEGAN
-        said = paragraph(*found.conclusion.splitlines())
-        return "\n\n".join([table(similarities, wide), kept, table(dispersion, wide), said])
-
-    def content() -> dict[str, object]:
-        return {
-            "conclusion": found.conclusions,
-            "similarities": records(similarities),
-            "persistence": records(persistence),
-            "dispersion": records(dispersion),
-        }
-
-    output.write(content, lambda: similarities, text)
+def _all(asked: Asked) -> str:
+    if not asked.wide:
+        pairs = zip(asked.session.prompts, asked.result, strict=True)
+        return "\n\n".join(_text(*pair) for pair in pairs)
+    frames = [one.frame(asked.result) for one in LABELS.tables]
+    shown = [table(frame, True) if len(frame) else NONE_BEGAN for frame in frames]
+    return "\n\n".join([*shown, paragraph(*asked.result.conclusion.splitlines())])
 
 
 NONE_BEGAN = "persistence: no prompt token was initialized from a class label"
@@ -137,3 +69,6 @@ def _nearest(reading: "LabelReading", began: list[str]) -> "pd.DataFrame":
     ]
     best.insert(1, "began as", began)
     return best.rename(columns={"label": "nearest label"})
+
+
+labels = command(Command(LABELS, _all))

@@ -1,77 +1,29 @@
 """`map`: prompts and class labels on the UMAP map of the vocabulary."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
-from explorer.cli.options import (
-    Csv,
-    Html,
-    Json,
-    Labels,
-    Model,
-    Nulls,
-    Overwrite,
-    Prompts,
-    Revision,
-    Seed,
-    Wide,
-    label_values,
-)
-from explorer.cli.output import Output, concluded, paragraph, records, table
-from explorer.cli.session import open_session
+from explorer.cli.output import concluded, paragraph, table
+from explorer.cli.reading import Asked, Command, command
+from explorer.readings import MAP
 
 if TYPE_CHECKING:
     from explorer.analysis.map.place import MapReading
 
 
-def draw_map(
-    prompts: Prompts,
-    labels: Labels = None,
-    nulls: Nulls = 1000,
-    seed: Seed = 0,
-    trajectory: Annotated[
-        bool,
-        typer.Option("--trajectory", help="Draw on the page how the tokens moved while they were trained."),
-    ] = False,
-    model: Model = None,
-    revision: Revision = None,
-    wide: Wide = False,
-    html: Html = None,
-    csv: Csv = None,
-    as_json: Json = False,
-    overwrite: Overwrite = False,
-) -> None:
-    """Draw prompts and labels on the UMAP map of the vocabulary.
+def _ready(asked: Asked) -> None:
+    for prompt in asked.session.prompts:
+        if asked.typed["trajectory"] and prompt.trajectory is None:
+            asked.session.progress(f"{prompt.name}: no trajectory was saved, so no path is drawn")
 
-    The map is for looking, never for evidence; it is fitted once per model and kept. A token that lies among
-    words that belong together is named after them: the verdict of clusters, against random vectors.
-    """
-    output = Output(as_json, csv, html, overwrite)
-    session = open_session(
-        prompts, model, labels=label_values(labels), nulls=nulls, seed=seed, revision=revision
-    )
-    for prompt in session.prompts:
-        if trajectory and prompt.trajectory is None:
-            session.progress(f"{prompt.name}: no trajectory was saved, so no path is drawn")
-    places = session.map(paths=trajectory)
-    frame = places.to_frame()
 
-    def page() -> str:
-        from explorer.figures import map_figure
-        from explorer.report.html import html_page
+def _page(asked: Asked) -> str:
+    from explorer.figures import map_figure
+    from explorer.report.html import html_page
 
-        paths = places.paths if trajectory else None
-        return html_page(
-            "Map of soft prompts",
-            [
-                map_figure(
-                    places.map, session.vocabulary, places.placements, paths, name_vocabulary=True, told=True
-                )
-            ],
-        )
-
-    output.write(lambda: records(frame), lambda: frame, lambda: _text(places, wide), page)
+    places, vocabulary = asked.result, asked.session.vocabulary
+    paths = places.paths if asked.typed["trajectory"] else None
+    figure = map_figure(places.map, vocabulary, places.placements, paths, name_vocabulary=True, told=True)
+    return html_page("Map of soft prompts", [figure])
 
 
 def _text(places: "MapReading", wide: bool) -> str:
@@ -86,3 +38,6 @@ def _text(places: "MapReading", wide: bool) -> str:
     shown = frame if wide else frame.drop(columns="kind").assign(name=called)
     text = concluded(places.conclusion, table(shown, wide, ["group"]), wide)
     return f"{text}\n\n{paragraph('A drawing: the option --html FILE.')}"
+
+
+draw_map = command(Command(MAP, lambda asked: _text(asked.result, asked.wide), _page, ready=_ready))

@@ -1,12 +1,10 @@
 """`neighbors`: the vocabulary pieces nearest to each prompt token."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
-from explorer.cli.options import Csv, Json, K, Metric, Model, Overwrite, Prompts, Revision, Seed, Wide
-from explorer.cli.output import Output, paragraph, records, table
-from explorer.cli.session import open_session
+from explorer.cli.output import paragraph, table
+from explorer.cli.reading import Asked, Command, command, each
+from explorer.readings import NEIGHBORS
 from explorer.words.wording import count
 
 if TYPE_CHECKING:
@@ -16,58 +14,9 @@ if TYPE_CHECKING:
     from explorer.prompt import SoftPrompt
 
 
-def neighbors(
-    prompts: Prompts,
-    k: K = 10,
-    metric: Metric = "auto",
-    include_special: Annotated[
-        bool, typer.Option("--include-special", help="Search control pieces, sentinels and padding rows too.")
-    ] = False,
-    merge_variants: Annotated[
-        bool,
-        typer.Option(
-            "--merge-variants", help="Leave out a piece that is a nearer one but for case or leading space."
-        ),
-    ] = False,
-    nulls: Annotated[
-        int,
-        typer.Option(
-            "--nulls", min=0, help="Random vectors that cosine, whitened and csls are compared with; 0: none."
-        ),
-    ] = 1000,
-    seed: Seed = 0,
-    model: Model = None,
-    revision: Revision = None,
-    wide: Wide = False,
-    csv: Csv = None,
-    as_json: Json = False,
-    overwrite: Overwrite = False,
-) -> None:
-    """List the vocabulary pieces nearest to each prompt token.
-
-    The search is exact, over every piece that stands for text.
-    """
-    output = Output(as_json, csv, overwrite=overwrite)
-    session = open_session(
-        prompts,
-        model,
-        k=k,
-        metric=metric,
-        nulls=nulls,
-        seed=seed,
-        include_special=include_special,
-        merge_variants=merge_variants,
-        revision=revision,
-    )
-    found = session.neighbors()
-
-    def text() -> str:
-        pairs = zip(session.prompts, found, strict=True)
-        return "\n\n".join(
-            _text(prompt, one, session.vocabulary_of(prompt).name, wide) for prompt, one in pairs
-        )
-
-    output.write(lambda: records(found.to_frame()), found.to_frame, text)
+def _of(asked: Asked, place: int) -> str:
+    prompt = asked.session.prompts[place]
+    return _text(prompt, asked.result[place], asked.session.vocabulary_of(prompt).name, asked.wide)
 
 
 def _text(prompt: "SoftPrompt", found: "NearestNeighbors", model: str, wide: bool) -> str:
@@ -105,3 +54,6 @@ def legend(shown: "pd.DataFrame") -> str:
     text = " ".join(shown["neighbors"])
     marks = {" *": "* a hub, near to much of the vocabulary", "·": "· a piece that begins no word"}
     return "; ".join(told for mark, told in marks.items() if mark in text)
+
+
+neighbors = command(Command(NEIGHBORS, each(_of)))

@@ -142,6 +142,28 @@ Html = Annotated[
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
 
+IncludeSpecial = Annotated[
+    bool, typer.Option("--include-special", help="Search control pieces, sentinels and padding rows too.")
+]
+MergeVariants = Annotated[
+    bool,
+    typer.Option(
+        "--merge-variants", help="Leave out a piece that is a nearer one but for case or leading space."
+    ),
+]
+SETTINGS = {
+    "k": K,
+    "metric": Metric,
+    "nulls": Nulls,
+    "seed": Seed,
+    "labels": Labels,
+    "include_special": IncludeSpecial,
+    "merge_variants": MergeVariants,
+    "max_length": MaxLength,
+    "template": Template,
+}
+"""how commands take the fields of `Settings`"""
+
 
 def values(text: str | None, option: str) -> tuple[str, ...]:
     """The values of an option that takes a list with commas. Raises typer.BadParameter for empty or repeated

@@ -33,9 +33,9 @@ class Output:
     """Where a command's results go. Made before the work begins, so that an unusable target is refused at
     once.
 
-    beside: a table that has an Output of its own. Raises WriteError for a target that exists (unless
-    `overwrite`) or cannot be written, and typer.BadParameter when two results are meant for stdout or for one
-    file.
+    beside: files of tables that have an Output of their own. Raises WriteError for a target that exists
+    (unless `overwrite`) or cannot be written, and typer.BadParameter when two results are meant for stdout or
+    for one file.
     """
 
     def __init__(
@@ -44,11 +44,11 @@ class Output:
         csv: str | None = None,
         html: str | None = None,
         overwrite: bool = False,
-        beside: str | None = None,
+        beside: Sequence[str] = (),
     ):
         csv, html, beside = (STDOUT if target in TO_STDOUT else target for target in (csv, html, beside))
         self.as_json, self.csv, self.html, self.overwrite = as_json, csv, html, overwrite
-        files = [target for target in (csv, html, beside) if target is not None]
+        files = [target for target in (csv, html, *beside) if target is not None]
         if as_json + files.count(STDOUT) > 1:
             raise typer.BadParameter(
                 "only one of --json, --csv - and --html - can go to stdout; give the others a file"

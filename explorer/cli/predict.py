@@ -3,67 +3,35 @@
 import sys
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
-from explorer.choices import LONGEST_INPUT
-from explorer.cli import options
-from explorer.cli.output import STDOUT, Output, concluded, note, plain, table
-from explorer.cli.session import load_model, open_session
+from explorer.cli.output import STDOUT, concluded, note, table
+from explorer.cli.reading import Asked, Command, command
 from explorer.errors import DataError
+from explorer.readings import PREDICT
+from explorer.readings.reading import Parameter
 from explorer.words.wording import count
 
 if TYPE_CHECKING:
     from explorer.evaluation.scoring import Predictions
 
+TEXT_FILE = Parameter("text_file", "Texts, one a line; - is stdin.", str, default=None, metavar="FILE")
 
-def predict(
-    prompts: options.Prompts,
-    text: Annotated[
-        list[str] | None,
-        typer.Option("--text", metavar="T", show_default=False, help="A text to classify; may be repeated."),
-    ] = None,
-    text_file: Annotated[
-        str | None, typer.Option("--text-file", metavar="FILE", help="Texts, one a line; - is stdin.")
-    ] = None,
-    labels: options.Labels = None,
-    no_prompt: options.NoPrompt = False,
-    max_new_tokens: Annotated[
-        int, typer.Option("--max-new-tokens", min=1, help="Longest generated text, in pieces.")
-    ] = 8,
-    max_length: options.MaxLength = LONGEST_INPUT,
-    template: options.Template = None,
-    model: options.Model = None,
-    revision: options.Revision = None,
-    device: options.Device = "auto",
-    dtype: options.Dtype = "auto",
-    wide: options.Wide = False,
-    as_json: options.Json = False,
-    csv: options.Csv = None,
-    overwrite: options.Overwrite = False,
-) -> None:
-    """Give label probabilities and generated text, in one batch."""
-    output = Output(as_json, csv, overwrite=overwrite)
-    texts = [*(text or ()), *(lines_of(text_file) if text_file is not None else ())]
+
+def _begin(asked: Asked) -> None:
+    """Texts of both options."""
+    file = asked.typed["text_file"]
+    texts = [*(asked.typed["text"] or ()), *(lines_of(file) if file is not None else ())]
     if not texts:
         raise typer.BadParameter("found no text; expected --text or --text-file", param_hint="--text")
-    check_texts(texts)
-    session = open_session(
-        prompts,
-        model,
-        device,
-        dtype,
-        labels=options.label_values(labels),
-        max_length=max_length,
-        template=template,
-        revision=revision,
-    )
-    _ = session.class_labels  # a prompt without labels is said before the model is loaded
-    load_model(session)
-    session.progress(f"answering {count(len(texts), 'text')} with {count(len(session.prompts), 'prompt')}")
-    found = session.predict(texts, no_prompt, max_new_tokens=max_new_tokens)
-    output.write(lambda: plain(found.to_records()), found.to_frame, lambda: _text(found, wide))
+    asked.given["texts"] = texts
+
+
+def _ready(asked: Asked) -> None:
+    texts, prompts = asked.given["texts"], asked.session.prompts
+    asked.session.progress(f"answering {count(len(texts), 'text')} with {count(len(prompts), 'prompt')}")
 
 
 def _text(found: "Predictions", wide: bool) -> str:
@@ -77,14 +45,6 @@ def _text(found: "Predictions", wide: bool) -> str:
             {**shown[["prompt", "text", "label"]], "probability": likeliest, "generated": shown["generated"]}
         )
     return concluded(found.conclusion, table(shown, wide), wide)
-
-
-def check_texts(texts: list[str]) -> None:
-    """Raise DataError for a text that is empty, absurdly long or no Unicode."""
-    from explorer.texts.tasks import check_text
-
-    for number, one in enumerate(texts, start=1):
-        check_text(one, f"text {number}")
 
 
 def lines_of(file: str) -> list[str]:
@@ -114,3 +74,14 @@ def lines_of(file: str) -> list[str]:
         if not line.strip():
             raise DataError(f"{file}, line {number} is empty; expected a text on every line")
     return lines
+
+
+predict = command(
+    Command(
+        PREDICT,
+        lambda asked: _text(asked.result, asked.wide),
+        own=(TEXT_FILE,),
+        begin=_begin,
+        ready=_ready,
+    )
+)

@@ -1,16 +1,17 @@
 """`shift`: what was tuned on one domain, tested on others."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
-from explorer.choices import LONGEST_INPUT
-from explorer.cli import options
 from explorer.cli.labelled import Columns, of_data
-from explorer.cli.output import Output, concluded, interval, records, table
+from explorer.cli.output import concluded, interval, table
 from explorer.cli.processes import Processes
-from explorer.cli.session import load_model, open_session
+from explorer.cli.reading import Asked, Command, command
+from explorer.cli.session import load_model
 from explorer.errors import DataError
+from explorer.readings import SHIFT
+from explorer.readings.reading import TASK, TASKS, Parameter
 
 if TYPE_CHECKING:
     from explorer.evaluation.domain_shift import Answered, DomainShift
@@ -19,101 +20,51 @@ if TYPE_CHECKING:
     from explorer.tuning.whole_models import TunedModel
 
 
-def shift(
-    prompts: options.Prompts,
-    source: Annotated[
-        str,
-        typer.Option(
-            "--source",
-            metavar="FILE",
-            show_default=False,
-            help="Labelled texts of the domain they were tuned on, held out.",
-        ),
-    ],
-    target: Annotated[
-        list[str],
-        typer.Option(
-            "--target",
-            metavar="FILE",
-            show_default=False,
-            help="Labelled texts of another domain; may be repeated.",
-        ),
-    ],
-    tuned_model: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--tuned-model",
-            metavar="DIR",
-            help="A model of `train --tune model` to compare with; may be repeated.",
-        ),
-    ] = None,
-    renamed: Annotated[
-        list[str] | None,
-        typer.Option("--map", metavar="LABEL=LABEL", help="What a target's label is called in the source."),
-    ] = None,
-    labels: options.Labels = None,
-    no_prompt: options.NoPrompt = False,
-    generate: Annotated[
-        bool, typer.Option("--generate/--no-generate", help="Also generate, for the invalid-output rate.")
-    ] = True,
-    summary: Annotated[
-        str | None,
-        typer.Option("--summary", metavar="FILE", help="Means and deviations over seeds as CSV in a file."),
-    ] = None,
-    text_column: options.TextColumn = None,
-    label_column: options.LabelColumn = None,
-    max_length: options.MaxLength = LONGEST_INPUT,
-    template: options.Template = None,
-    model: options.Model = None,
-    revision: options.Revision = None,
-    device: options.Device = "auto",
-    dtype: options.Dtype = "auto",
-    wide: options.Wide = False,
-    as_json: options.Json = False,
-    csv: options.Csv = None,
-    overwrite: options.Overwrite = False,
-) -> None:
-    """Measure accuracy on other domains than the one tuned on.
+SOURCE = Parameter(
+    "source",
+    "Labelled texts of the domain they were tuned on, held out.",
+    TASK,
+    metavar="FILE",
+)
+TARGET = Parameter(
+    "target", "Labelled texts of another domain; may be repeated.", TASKS, metavar="FILE", repeated=True
+)
+TUNED_MODEL = Parameter(
+    "tuned_model",
+    "A model of `train --tune model` to compare with; may be repeated.",
+    str,
+    default=None,
+    metavar="DIR",
+    repeated=True,
+)
+RENAMED = Parameter(
+    "map",
+    "What a target's label is called in the source.",
+    str,
+    default=None,
+    metavar="LABEL=LABEL",
+    repeated=True,
+)
 
-    Prompts, and whole models beside them: accuracy on the source and on every target, mean ± deviation over
-    seeds, and paired differences; 95 % intervals over seeds and texts. Under `accelerate launch` prompts and
-    models are spread over its processes.
-    """
-    output, summary_output = (
-        Output(as_json, csv, overwrite=overwrite, beside=summary),
-        Output(csv=summary, overwrite=overwrite),
-    )
-    names, processes = _renaming(renamed or []), Processes()
+
+def _result(asked: Asked) -> "DomainShift | None":
+    """What prompts and models answer in all processes, in the first one."""
+    typed, processes = asked.typed, Processes()
+    names, files = _renaming(typed["map"] or []), (typed["source"], *typed["target"])
+    asked.progress, typed["device"] = processes.note, processes.device_for(typed["device"])
+    generate = typed["generate"]
     with processes.failing_together():
-        session = open_session(
-            prompts,
-            model,
-            processes.device_for(device),
-            dtype,
-            processes.note,
-            labels=options.label_values(labels),
-            max_length=max_length,
-            template=template,
-            revision=revision,
-        )
-        tasks = _tasks(session, (source, *target), names, Columns(text_column, label_column))
-        models = _tuned(tuned_model or [], tasks[0].labels)
-        answered, last = _answers(session, tasks, no_prompt, generate, processes)
+        session = asked.session
+        tasks = _tasks(session, files, names, asked.columns)
+        models = _tuned(typed["tuned_model"] or [], tasks[0].labels)
+        answered, last = _answers(session, tasks, typed["no_prompt"], generate, processes)
         of_models = [_of_model(one, session, tasks, generate) for one in processes.share(models)]
     found = [*processes.gathered(answered), *last, *processes.gathered(of_models)]
     if not processes.first:
-        return
+        return None
     from explorer.evaluation.domain_shift import DomainShift
 
-    result = DomainShift(_domains((source, *target)), tuple(found))
-    frame = result.to_frame()
-    if summary is not None:
-        summary_output.write(lambda: None, result.summary)
-    output.write(
-        lambda: records(frame),
-        lambda: frame,
-        lambda: concluded(result.conclusion, _wide(result) if wide else _text(result), wide),
-    )
+    return DomainShift(_domains(files), tuple(found))
 
 
 def _renaming(pairs: list[str]) -> dict[str, str]:
@@ -238,3 +189,15 @@ def _wide(result: "DomainShift") -> str:
     if len(differences):
         parts.append(f"prompt tuning minus model tuning, paired over texts\n{table(differences, True)}")
     return "\n\n".join(parts)
+
+
+shift = command(
+    Command(
+        SHIFT,
+        lambda asked: concluded(
+            asked.result.conclusion, _wide(asked.result) if asked.wide else _text(asked.result), asked.wide
+        ),
+        own=(SOURCE, TARGET, TUNED_MODEL, RENAMED),
+        result=_result,
+    )
+)

@@ -39,7 +39,7 @@ NEIGHBORS: "Reading[Readings[NearestNeighbors]]" = Reading(
     tables=(Table("neighbors", "nearest pieces", whole),),
     options={
         "nulls": Parameter(
-            "nulls", "Random vectors that cosine and csls are compared with; 0: none.", minimum=0
+            "nulls", "Random vectors that cosine, whitened and csls are compared with; 0: none.", minimum=0
         )
     },
     figure="similarity_figure",
