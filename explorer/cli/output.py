@@ -46,9 +46,9 @@ class Output:
         overwrite: bool = False,
         beside: Sequence[str] = (),
     ):
-        csv, html, beside = (STDOUT if target in TO_STDOUT else target for target in (csv, html, beside))
+        csv, html, *rest = (STDOUT if target in TO_STDOUT else target for target in (csv, html, *beside))
         self.as_json, self.csv, self.html, self.overwrite = as_json, csv, html, overwrite
-        files = [target for target in (csv, html, *beside) if target is not None]
+        files = [target for target in (csv, html, *rest) if target is not None]
         if as_json + files.count(STDOUT) > 1:
             raise typer.BadParameter(
                 "only one of --json, --csv - and --html - can go to stdout; give the others a file"
