@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 from explorer.choices import Device, Dtype
 from explorer.errors import DataError, ModelError, PromptError
 from explorer.models.family import TASK_TYPES, is_encoder_decoder
-from explorer.models.templates import filled, template_for
+from explorer.models.templates import GIVEN, GUESSED, RECORDED, TEXT, filled, in_words, template_for
 from explorer.prompt import SoftPrompt, check_runs
 from explorer.settings import Settings
 from explorer.system.hub import repository
@@ -317,6 +317,18 @@ class Context:
         return found[0]
 
     @property
+    def template_in_words(self) -> str | None:
+        """Which template texts are read in, and whether it is given, recorded or guessed; None for a T5 that
+        reads the text alone.
+        """
+        template, recorded = self.template, [prompt.origin.template is not None for prompt in self.prompts]
+        if template == TEXT and not self.verbalizes:
+            return None
+        if self.settings.template is not None:
+            return in_words(template, GIVEN)
+        return in_words(template, RECORDED if all(recorded) else GUESSED)
+
+    @property
     def names_labels(self) -> bool:
         """Whether labels were asked for or some prompt records its own; else those of labelled texts are
         ranked.
@@ -421,8 +433,8 @@ class Context:
         return remembered(self.vocabulary, ("cut", texts, longest, template), in_words)
 
     def say_cut(self, texts: Sequence[str]) -> None:
-        """Tell once how many texts are cut."""
-        said = self.cut(texts)
-        if said is not None and said not in self._shared.told:
-            self._shared.told.add(said)
-            self.progress(said)
+        """Tell once how many texts are cut, and which template they are read in."""
+        for said in (self.template_in_words, self.cut(texts)):
+            if said is not None and said not in self._shared.told:
+                self._shared.told.add(said)
+                self.progress(said)

@@ -164,6 +164,13 @@ class Session:
         return self.context.template
 
     @property
+    def template_in_words(self) -> str | None:
+        """Which template texts are read in, and whether it is given, recorded or guessed; None for a T5 that
+        reads the text alone.
+        """
+        return self.context.template_in_words
+
+    @property
     def names_labels(self) -> bool:
         """Whether labels were asked for or some prompt records its own."""
         return self.context.names_labels

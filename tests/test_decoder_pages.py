@@ -74,6 +74,7 @@ def test_the_playground_shows_what_is_read_and_takes_another_template(prompts):
     app = asked()
     assert not app.exception
     assert app.text_input(key="template").value == r"{text}\nSentiment:"
+    assert "Sentiment:” (recorded with the prompt)" in texts(app.caption)
     before = app.dataframe[0].value
     app.session_state["fed"] = True
     app.run()
@@ -83,6 +84,8 @@ def test_the_playground_shows_what_is_read_and_takes_another_template(prompts):
     assert not changed.dataframe[0].value.equals(before)
     refused = changed.text_input(key="template").set_value("no place").run()
     assert "found no {text} in 'no place'" in texts(refused.error)
+    assert not refused.dataframe  # no answers of the template before
+    assert "“{text} is” (given)" in texts(changed.caption)
 
 
 def test_the_playground_says_what_tokens_are_taken_for(prompts):

@@ -2,6 +2,8 @@
 
 import json
 import os
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -260,3 +262,36 @@ def test_smollm2_answers_as_peft(kind, tmp_path):
     if not folder:
         pytest.skip("needs SmolLM2: set EXPLORER_SMOLLM2 to its folder")
     check(kind, Path(folder), False, tmp_path / "adapter")
+
+
+@pytest.mark.parametrize(
+    ("recorded", "given", "said"),
+    [
+        (None, None, r"“{text}\nLabel:” (a guess: none is recorded or given)"),
+        ("{text} is", None, "“{text} is” (recorded with the prompt)"),
+        ("{text} is", "{text} was", "“{text} was” (given)"),
+    ],
+)
+def test_commands_say_which_template_they_used_and_how_it_is_known(recorded, given, said, bases, tmp_path):
+    """Faults: a guessed template that nobody is told of; one said at every reading."""
+    made("RANDOM", bases["decoder"], False, tmp_path / "adapter")
+    prompt = read_prompt(tmp_path / "adapter")
+    origin = replace(prompt.origin, template=recorded, labels=("negative", "positive"))
+    replace(prompt, origin=origin).save(tmp_path / "ours")
+    data = tmp_path / "a.tsv"
+    data.write_text("text\tlabel\na good film\tpositive\na bad film\tnegative\n")
+    other = Path(shutil.copy(data, tmp_path / "b.tsv"))
+    more = () if given is None else ("--template", given)
+    for words in (
+        ("predict", "--text", "a good film"),
+        ("evaluate", "--data", data),
+        ("faithfulness", "--data", data, "--draws", 1, "--points", 2),
+        ("attribution", "--text", "a good film", "--orders", 1),
+        ("decode",),
+        ("shift", "--source", data, "--target", other),
+    ):
+        found = CliRunner().invoke(
+            app, list(map(str, (words[0], tmp_path / "ours", *words[1:], *more))), prog_name="explorer"
+        )
+        assert found.exit_code == 0, (words, found.output)
+        assert "".join(found.stderr.split()).count("".join(said.split())) == 1, (words, found.stderr)

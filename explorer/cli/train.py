@@ -233,14 +233,20 @@ class Tuner:
         processes.note(f"loading {model}")
         self.model = loader.frozen(model)  # first: its embedding table serves the vocabulary too
         self.vocabulary = loader.vocabulary(model)
-        if (said := self._cut()) is not None:
-            processes.note(said)
+        self._say_template_and_cut()
 
-    def _cut(self) -> str | None:
-        """How many texts are too long to be read whole, in words."""
+    def _say_template_and_cut(self) -> None:
+        """Tell which template texts are read in, and how many of them are too long to be read whole."""
+        from explorer.models.templates import GIVEN, TEXT, filled, in_words, template_for
         from explorer.words.wording import cut
 
-        return cut(self.vocabulary.lengths([*self.train.texts, *self.dev.texts]), self.config.max_length)
+        template = template_for(self.config.template, self.model.folder)
+        if template != TEXT:
+            known = "the usual one of such models" if self.config.template is None else GIVEN
+            self.processes.note(in_words(template, known))
+        read = [filled(template, text) for text in (*self.train.texts, *self.dev.texts)]
+        if (said := cut(self.vocabulary.lengths(read), self.config.max_length)) is not None:
+            self.processes.note(said)
 
     def models(self, seeds: list[int]) -> list[Path]:
         """Folders of this process's whole models, tuned."""

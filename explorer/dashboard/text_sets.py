@@ -7,6 +7,7 @@ import streamlit as st
 
 from explorer.dashboard import cache
 from explorer.dashboard.markdown import safe
+from explorer.dashboard.panels import model_input
 from explorer.readings.made import MayBeKept
 from explorer.session import Session
 from explorer.texts.tasks import Task
@@ -65,6 +66,7 @@ def taken(session: Session, reading: MayBeKept, given: Sequence[Task], make: Cal
 
     Ends the page until then.
     """
+    model_input.said(session)
     if session.kept(reading, *given):
         return make()
     key, asked = f"run-{reading}", (session.prompts, tuple(given))

@@ -66,6 +66,17 @@ def template_for(template: str | None, folder: Path | None) -> str:
     return check_template(template if template != CHAT else chat_template(folder))
 
 
+GIVEN, RECORDED, GUESSED = "given", "recorded with the prompt", "a guess: none is recorded or given"
+"""how a template is known"""
+
+
+def in_words(template: str, known: str) -> str:
+    """Which template texts are read in, and how it is known."""
+    shown = template.replace("\n", "\\n").replace("\t", "\\t")
+    more = "; answers depend on it, so give the one of the training" if known == GUESSED else ""
+    return f"texts are read in the template “{shown}” ({known}){more}"
+
+
 def chat_template(folder: Path | None) -> str:
     """A chat model's own template with the text as the user's message. Raises DataError for a model without
     one, or one that cannot be written out.

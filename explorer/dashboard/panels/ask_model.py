@@ -7,6 +7,7 @@ import streamlit as st
 from explorer.analysis.memo import remembered
 from explorer.dashboard import cache
 from explorer.dashboard.markdown import safe
+from explorer.dashboard.panels import model_input
 from explorer.session import Session
 from explorer.words.wording import count
 
@@ -51,6 +52,7 @@ def answers(session: Session, text: str) -> "dict[str, LeftOut]":
     asked = [prompt.name for prompt in session.prompts if prompt.origin.labels] if text else []
     if not asked:
         return {}
+    model_input.said(session.only(asked[0]))
     with st.empty():
         found = {}
         for number, name in enumerate(asked):

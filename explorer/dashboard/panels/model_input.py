@@ -11,16 +11,17 @@ from explorer.words.pieces import Mark, spaced
 
 
 def templated(session: Session) -> Session:
-    """The session with the template that the visitor gives, where its model has one; what cannot be used is
-    said, and the usual one stays.
+    """The session with the template that the visitor gives, where its model has one. What cannot be used is
+    said, and ends the page: nothing is answered with another.
     """
     if not session.verbalizes:
         return session
+    mixed = False
     try:
         usual = session.template
     except DataError as error:  # prompts of different templates
         st.warning(safe(f"{error}"), icon=":material/data_object:")
-        usual = session.only(session.prompts[0].name).template
+        usual, mixed = session.only(session.prompts[0].name).template, True
     given = st.text_input(
         "Template: what the model reads for a text",
         usual.replace("\n", "\\n"),
@@ -34,10 +35,18 @@ def templated(session: Session) -> Session:
     wanted = (given or "").replace("\\n", "\n")
     try:
         changed = session.change(template=wanted)
-        return session if changed.template == usual else changed
+        changed = session if changed.template == usual and not mixed else changed
     except DataError as error:
         st.error(safe(str(error)), icon=":material/error:")
-        return session
+        st.stop()
+    said(changed)
+    return changed
+
+
+def said(session: Session) -> None:
+    """Which template texts are read in, and how it is known, where there is one."""
+    if (words := session.template_in_words) is not None:
+        st.caption(safe(f"{words[0].upper()}{words[1:]}."))
 
 
 def show(session: Session, text: str) -> None:
