@@ -161,7 +161,7 @@ def test_a_prompt_that_does_nothing_has_no_gain():
     bare = signal(task, 2, [0, 0], 3)
     result = planted_gain(task, bare, bare, says=np.zeros((2, len(task)), bool))
     assert result.conclusion.startswith("No gain detectable with 600 texts (+0.0 points over no prompt")
-    assert "says a label on 0% of the texts" in result.conclusion
+    assert "says a label on 0 % of the texts" in result.conclusion
     assert result.to_frame()[["fixed", "broken", "gain", "auc_gain"]].iloc[0].tolist() == [0, 0, 0, 0]
 
 

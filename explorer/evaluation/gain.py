@@ -79,8 +79,8 @@ class Gain(Result):
         a prompt, with its prior fitted, with the prompt), prior = prior_fitted − no_prompt, discrimination =
         accuracy − prior_fitted, their 95 % intervals over the texts; auc_no_prompt, auc: one label against
         the rest, mean over labels, .5 is chance; label_mass_no_prompt, label_mass: Σ p(label), mean over the
-        texts; fixed, broken: texts that became right, and wrong. Then gain, auc_gain,
-        their intervals, says_label_no_prompt, says_label (share of generated texts that are a label, nan where none were
+        texts; fixed, broken: texts that became right, and wrong. Then gain, auc_gain, their intervals,
+        says_label_no_prompt, says_label (share of generated texts that are a label, nan where none were
         generated), accuracy_fitted (the prompt's with its own prior fitted).
         """
         return pd.DataFrame([self._row(n) for n in range(len(self.prompts))])
@@ -194,7 +194,7 @@ def _sentence(row: pd.Series) -> str:
     says = ""
     if np.isfinite(row["says_label"]):
         says = (
-            f" It says a label on {row['says_label']:.0%} of the texts ({row['says_label_no_prompt']:.0%} "
+            f" It says a label on {100 * row['says_label']:.0f} % of the texts ({100 * row['says_label_no_prompt']:.0f} % "
             "without the prompt)."
         )
     auc = f"AUC {row['auc_no_prompt']:.2f} → {row['auc']:.2f}"
