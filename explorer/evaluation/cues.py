@@ -35,6 +35,8 @@ CUE_AT = 0.05
 """a term is a cue where q of its deletion is at most this"""
 SMALLEST = 1e-5
 """nats; differences of scores below are rounding"""
+WEAKEST = 0.05
+"""of a label's largest effect; weaker terms are not what its score leans on"""
 SHOWN = 3
 """cues of a label in a sentence"""
 LEARNED, HAD, LOST, ALONG = "learned", "had", "lost", "goes with it"
@@ -58,14 +60,14 @@ class Check:
     high_no_prompt: float
     q: float
     q_no_prompt: float
+    effect: float
+    effect_no_prompt: float
 
     @property
     def kind(self) -> str:
         """learned, had, lost, or goes with it: what deletion does not confirm."""
-        held, bare = (
-            self.q <= CUE_AT and self.high < 0,
-            self.q_no_prompt <= CUE_AT and self.high_no_prompt < 0,
-        )
+        held = self.effect > 0 and self.q <= CUE_AT and self.high < 0
+        bare = self.effect_no_prompt > 0 and self.q_no_prompt <= CUE_AT and self.high_no_prompt < 0
         if held and 2 * self.deletion_no_prompt > self.deletion and self.low_no_prompt > self.high:
             return LEARNED
         if (
@@ -191,8 +193,8 @@ class Cues(Result):
             else ""
         )
         return (
-            f"{words} Single words explain {100 * r2:.0f} % of its answers, {100 * bare:.0f} % without the prompt; "
-            f"{count(learned, 'cue')} of {sum(one.prompt == n for one in self.checks)} terms checked "
+            f"{words} Single words explain {100 * r2:.0f} % of its answers, {100 * bare:.0f} % without the "
+            f"prompt; {count(learned, 'cue')} of {sum(one.prompt == n for one in self.checks)} terms checked "
             f"{'was' if learned == 1 else 'were'} learned.{against}"
         )
 
@@ -249,7 +251,9 @@ def cues(
         for c in range(len(labels))
         for one in _candidates(sides, tested, n, c)
     ]
-    checks = _deleted(model, asked, texts, labels, scores, (cut, terms, held, half), wanted, seed)
+    checks = _deleted(
+        model, asked, texts, labels, scores, (cut, terms, held, half), fit.effects, wanted, seed
+    )
     likeness = _likeness(names(asked), fit, held, scores, seed)
     counts = held.sum(axis=0).astype(np.int64)
     return Cues(names(prompts), labels, terms, counts, len(texts), fit, known, checks, likeness, cut.note)
@@ -266,9 +270,8 @@ def _candidates(
         found: list[int] = []
         for row, until in ((n, -(-2 * most // 3)), (-1, most)):
             effects = np.where(tested[side], sides[side][row, c], 0)
-            order = [
-                term for term in np.argsort(-effects, kind="stable")[: most + 1] if effects[term] > SMALLEST
-            ]
+            least = max(SMALLEST, WEAKEST * effects.max())
+            order = [t for t in np.argsort(-effects, kind="stable")[: most + 1] if effects[t] > least]
             found += [int(term) for term in order if term not in found][: until - len(found)]
         return found
 
@@ -291,6 +294,7 @@ def _deleted(
     labels: Sequence[str],
     scores: np.ndarray,
     about: tuple[TextWords, tuple[str, ...], np.ndarray, np.ndarray],
+    effects: np.ndarray,
     wanted: list[tuple[int, int, int, tuple[int, ...]]],
     seed: int,
 ) -> tuple[Check, ...]:
@@ -331,9 +335,8 @@ def _deleted(
         for (n, c, term, _), by, one, none, q, q_bare in zip(
             mine, deleted, prompted, bare, qs.tolist(), bare_qs.tolist(), strict=True
         ):
-            found = Check(
-                n, c, term, len(by[0]), one[0], one[1], one[2], none[0], none[1], none[2], q, q_bare
-            )
+            limits = one[0], one[1], one[2], none[0], none[1], none[2], q, q_bare
+            found = Check(n, c, term, len(by[0]), *limits, effects[n, c, term], effects[-1, c, term])
             checks.append(found)
     return tuple(checks)
 

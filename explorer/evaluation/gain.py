@@ -194,8 +194,8 @@ def _sentence(row: pd.Series) -> str:
     says = ""
     if np.isfinite(row["says_label"]):
         says = (
-            f" It says a label on {100 * row['says_label']:.0f} % of the texts ({100 * row['says_label_no_prompt']:.0f} % "
-            "without the prompt)."
+            f" It says a label on {100 * row['says_label']:.0f} % of the texts "
+            f"({100 * row['says_label_no_prompt']:.0f} % without the prompt)."
         )
     auc = f"AUC {row['auc_no_prompt']:.2f} → {row['auc']:.2f}"
     if verdict(row["gain_low"], row["gain_high"], n) in ("open", "equal"):

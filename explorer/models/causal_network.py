@@ -51,7 +51,7 @@ class CausalNetwork(HeldByTransformers):
             lambda head, given: (given[0].contiguous(), *given[1:])
         )
         takes = signature(module.forward).parameters
-        self._takes_places = "position_ids" in takes  # BLOOM has none: distances come from the mask
+        self.takes_places = "position_ids" in takes  # BLOOM has none: distances come from the mask
         self._kept_as = "cache" if "cache" in takes else "past_key_values"  # which transformers renames
         self._scale = getattr(self._table, "scalar_embed_scale", 1.0)
 
@@ -131,7 +131,7 @@ class CausalNetwork(HeldByTransformers):
         Padding at a row's end is moved to its start; what is masked between leaves its place empty, others
         keep theirs.
         """
-        return Prefix(*_aligned(embeds.to(self.dtype), mask))
+        return Prefix(*aligned(embeds.to(self.dtype), mask))
 
     def encode_after(
         self, fronts: torch.Tensor, which: torch.Tensor, embeds: torch.Tensor, mask: torch.Tensor
@@ -149,7 +149,7 @@ class CausalNetwork(HeldByTransformers):
         seen = torch.ones(fronts.shape[:2], dtype=torch.bool, device=fronts.device)
         self._logits(fronts.to(self.dtype), seen, seen.long().cumsum(1) - 1, 1, cache)
         cache.batch_select_indices(which)
-        moved, kept, places = _aligned(embeds.to(self.dtype), mask[:, length:])
+        moved, kept, places = aligned(embeds.to(self.dtype), mask[:, length:])
         return Prefix(moved, torch.cat([seen[which], kept], dim=1), places + length, cache)
 
     def target_logits(
@@ -233,10 +233,13 @@ class CausalNetwork(HeldByTransformers):
             self._kept_as: cache,
             "use_cache": cache is not None,
         }
-        given |= {"position_ids": places} if self._takes_places else {}
+        given |= {"position_ids": places} if self.takes_places else {}
         if not exact or self.dtype == torch.float32:
             return self.module(**given, logits_to_keep=keep).logits
-        last = self.module.base_model(**given).last_hidden_state[:, -keep:]
+        return self.logits(self.module.base_model(**given).last_hidden_state[:, -keep:])
+
+    def logits(self, last: torch.Tensor) -> torch.Tensor:
+        """Of the next piece [R, U, V] in float32, from states [R, U, H] behind the final norm."""
         head, config = self.module.get_output_embeddings(), self.module.config.get_text_config()
         found = torch.nn.functional.linear(
             last.float().to(head.weight.device),
@@ -257,7 +260,7 @@ class CausalNetwork(HeldByTransformers):
         return DynamicCache(config=self.module.config)
 
 
-def _aligned(embeds: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def aligned(embeds: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Rows that end together: padding at their ends moves to their starts.
 
     embeds [R, L, H], mask [R, L]; returns both anew, the mask as bool, and the place of each position in its

@@ -77,6 +77,15 @@ class Attention:
             mixed = scaled_dot_product_attention(query, key, value, attn_mask=bias, scale=1.0)
         return x + linear(mixed.transpose(1, 2).flatten(2), self.out)
 
+    def weights(self, x: torch.Tensor, bias: torch.Tensor, attended: Attended | None = None) -> torch.Tensor:
+        """How much each position of x attends to each of itself, or of `attended`: [R, heads, L, L'], sums of
+        1.
+        """
+        normed = self.norm(x)
+        query = self._by_head(normed, self.query)
+        key, _ = self.keys_and_values(normed) if attended is None else attended
+        return (query @ key.transpose(2, 3) + bias).softmax(dim=-1)
+
 
 @dataclass(frozen=True, eq=False)
 class FeedForward:
@@ -211,7 +220,10 @@ class Network:
         biases = self.encoder.biases(x.shape[1], x.shape[1], self.hidden(mask == 0)[:, None, None])
         for (attention, feed_forward), bias in zip(self.encoder.layers, biases, strict=True):
             x = feed_forward(attention(x.to(attention.out.device), bias))
-        encoded = self.encoder.norm(x)
+        return self.attended(self.encoder.norm(x))
+
+    def attended(self, encoded: torch.Tensor) -> list[Attended]:
+        """Keys and values of each decoder layer for what the encoder gave [R, L, H]."""
         return [across.keys_and_values(encoded.to(across.out.device)) for _, across, _ in self.decoder.layers]
 
     def encode_after(
