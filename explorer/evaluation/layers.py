@@ -60,7 +60,7 @@ class Layers(Result):
         not tried); then attention to the prompt, the sum over its tokens.
         """
         hidden = dict(zip(self.depths, self.knock_out.mean(axis=1), strict=True))
-        columns = {}
+        columns: dict[str, object] = {}
         for row, end in ((0, ""), (1, "_no_prompt")):
             answers, final = self.scores[row].argmax(axis=2), self.scores[row, -1].argmax(axis=1)
             said = self.scores[row][:, np.arange(len(final)), final]
@@ -118,7 +118,7 @@ class Layers(Result):
 
     @property
     def conclusion(self) -> str:
-        """Whether the prompt makes the model say what it has, or adds to it, and in which layers it is read."""
+        """Whether the prompt makes the model say what it has, or adds, and in which layers it is read."""
         return f"{self._answers()} {self._read()}"
 
     def _answers(self) -> str:
@@ -136,32 +136,26 @@ class Layers(Result):
             return f"The prompt is not shown to help on these texts (accuracy {figures})."
         if verdict(held[1], held[2], texts) == "more" and held[0] >= gain.mean() / 2:
             return (
-                f"It elicits what the model has: without the prompt {held[3]} is {100 * held[0]:.0f} points more "
-                f"accurate than the model's own answer (accuracy with the prompt {figures})."
+                f"It elicits what the model has: without the prompt {held[3]} is {100 * held[0]:.0f} points "
+                f"more accurate than the model's own answer (accuracy with the prompt {figures})."
             )
         most = frame.accuracy_no_prompt.max()
         return (
-            f"It adds: without the prompt no layer is nearly as accurate (at best {most:.2f}; accuracy with the "
-            f"prompt {figures})."
+            f"It adds: without the prompt no layer is nearly as accurate (at best {most:.2f}; accuracy with "
+            f"the prompt {figures})."
         )
 
     def _read(self) -> str:
+        """Where the prompt is read: up to the last depth from which on hiding it still matters."""
         means, total = self.knock_out.mean(axis=1), abs(float(self.knock_out[0].mean()))
         if total < READ_AT:
             return "Hiding the prompt hardly changes the answers."
-        read = [
-            depth for depth, value in zip(self.depths, means, strict=True) if abs(value) >= READ_AT * total
-        ]
-        later = [depth for depth in self.depths if depth > read[-1]]
-        until = (
-            f" It is read before {_called(self.names[later[0]])}"
-            if later
-            else " It is read up to the last layers"
-        )
-        return (
-            f"Hiding the prompt from all layers changes the answer's score by {means[0]:+.1f} nats.{until} (hidden "
-            f"from there on: {means[self.depths.index(later[0])] if later else means[-1]:+.1f})."
-        )
+        read = [n for n, value in enumerate(means) if abs(value) >= READ_AT * total]
+        said = f"Hiding the prompt from all layers changes the answer's score by {means[0]:+.1f} nats"
+        if read[-1] + 1 == len(self.depths):
+            return f"{said}; the last layers still read it."
+        until, rest = self.names[self.depths[read[-1] + 1]], means[read[-1] + 1]
+        return f"{said}; from {_called(until)} on it is hardly read any more ({rest:+.1f})."
 
 
 def _called(name: tuple[str, int]) -> str:
@@ -184,12 +178,12 @@ def layers(
     two labels, PromptError for a prompt with vectors for a decoder, ModelError for a model whose layers
     cannot be read.
     """
-    from explorer.models.layers import layered
+    from explorer.models.layers import layered, passes
 
     labels, texts = check_labels(labels), tuple(texts)
     if not texts:
         raise DataError("no texts to read; expected at least one")
-    if getattr(prompt, "decoder", None) is not None:
+    if prompt.decoder_vectors is not None:
         raise PromptError(f"{prompt.name}: has vectors for a decoder, whose layers are not read here")
     inside, targets = layered(model), [model.label_ids(label) for label in labels]
     deep, longest = len(inside.layers), max(map(len, targets))
@@ -199,9 +193,8 @@ def layers(
     order = sorted(text_order(texts, seed)[:KNOCKED_TEXTS].tolist())
     scores = np.empty((2, deep, len(texts), len(labels)), np.float32)
     with counted(2 * len(texts) + len(order), "reading layers", share) as done:
-        for rows, embeds, mask in model.passes([prompt.vectors, None], ids, longest):
-            with model.inference():
-                found = inside.lens(embeds, mask, targets).float().cpu().numpy()
+        for rows, embeds, mask in passes(model, [prompt.vectors, None], ids, longest):
+            found = inside.lens(embeds, mask, targets).float().cpu().numpy()
             scores[rows // len(texts), :, rows % len(texts)] = found.transpose(1, 0, 2)
             done(len(rows))
         depths = tuple(
@@ -209,10 +202,9 @@ def layers(
         )
         hidden = np.empty((len(depths), len(order), len(labels)), np.float32)
         attention = np.zeros((deep, prompt.length))
-        for rows, embeds, mask in model.passes([prompt.vectors], [ids[b] for b in order], longest):
-            with model.inference():
-                given = inside.knocked_out(embeds, mask, targets, prompt.length, depths).float().cpu().numpy()
-                seen = inside.attention(embeds, mask, prompt.length).sum(dim=1).cpu().numpy()
+        for rows, embeds, mask in passes(model, [prompt.vectors], [ids[b] for b in order], longest):
+            given = inside.knocked_out(embeds, mask, targets, prompt.length, depths).float().cpu().numpy()
+            seen = inside.attention(embeds, mask, prompt.length).sum(dim=1).cpu().numpy()
             hidden[:, rows] = given
             attention += seen / len(order)
             done(len(rows))

@@ -68,14 +68,7 @@ def read_rows(
     """
     if not path.is_file():
         raise DataError(f"{path}: no such file; expected TSV, CSV or JSONL with the columns text and label")
-    suffixes = [suffix.lower() for suffix in path.suffixes[-2:]]
-    packing = suffixes.pop() if suffixes and suffixes[-1] in PACKED else ""
-    kind = suffixes[-1] if suffixes else "none"
-    if kind not in KINDS:
-        raise DataError(
-            f"{path}: found the suffix {kind}; expected .tsv, .csv or .jsonl (also as .xz or .gz)"
-        )
-    text, notes = decoded(_content(path, bool(packing)), str(path))
+    text, kind, notes = file_text(path, KINDS, "expected .tsv, .csv or .jsonl (also as .xz or .gz)")
     try:
         if kind == ".jsonl":
             found = Rows(tuple(_json_rows(text, path, text_column, label_column)))
@@ -86,6 +79,19 @@ def read_rows(
             f"{path}: cannot be read ({error}); expected {kind[1:].upper()} with the columns text and label"
         ) from error
     return replace(found, notes=(*notes, *found.notes))
+
+
+def file_text(path: Path, kinds: Collection[str], expected: str) -> tuple[str, str, tuple[str, ...]]:
+    """The text of a file, packed or not, its suffix, and what was assumed to read it. Raises DataError for
+    another suffix, and for a file that is damaged or too large.
+    """
+    suffixes = [suffix.lower() for suffix in path.suffixes[-2:]]
+    packing = suffixes.pop() if suffixes and suffixes[-1] in PACKED else ""
+    kind = suffixes[-1] if suffixes else "none"
+    if kind not in kinds:
+        raise DataError(f"{path}: found the suffix {kind}; {expected}")
+    text, notes = decoded(_content(path, bool(packing)), str(path))
+    return text, kind, notes
 
 
 def _content(path: Path, packed: bool) -> bytes:
