@@ -33,7 +33,7 @@ def some_prompt(model, length: int = 4):
 
 def through(model, vectors, run):
     """What `run(layers, embeds, mask, targets)` gives for every text, in the texts' order."""
-    from explorer.models.layers import layered, passes
+    from explorer.models.layer_states import layered, passes
 
     targets = [model.label_ids(label) for label in LABELS]
     inside = layered(model)

@@ -178,7 +178,7 @@ def layers(
     two labels, PromptError for a prompt with vectors for a decoder, ModelError for a model whose layers
     cannot be read.
     """
-    from explorer.models.layers import layered, passes
+    from explorer.models.layer_states import layered, passes
 
     labels, texts = check_labels(labels), tuple(texts)
     if not texts:
