@@ -35,11 +35,14 @@ if TYPE_CHECKING:
     from explorer.analysis.redundancy import Redundancy
     from explorer.analysis.trajectory import NeighborChanges
     from explorer.evaluation.attribution import Attribution
+    from explorer.evaluation.cues import Cues, TextCues
     from explorer.evaluation.decoder_reading import DecoderReading
     from explorer.evaluation.domain_shift import DomainShift
     from explorer.evaluation.ensemble import Ensemble
     from explorer.evaluation.faithfulness import Faithfulness
+    from explorer.evaluation.gain import Gain
     from explorer.evaluation.label_mass import LabelMass
+    from explorer.evaluation.layers import Layers
     from explorer.evaluation.scoring import Predictions, Scores
     from explorer.evaluation.verbalization import Verbalization
     from explorer.models.frozen import FrozenModel
@@ -310,6 +313,34 @@ class Session:
     def evaluate(self, task: "Task", no_prompt: bool = False, generate: bool = True) -> "Scores":
         """Accuracy, macro F1 and invalid-output rate on labelled texts."""
         return self.read(readings.EVALUATE, task=task, no_prompt=no_prompt, generate=generate)
+
+    def gain(self, task: "Task", generate: bool = True) -> "Gain":
+        """What each prompt's gain over no prompt is made of; see evaluation.gain."""
+        return self.read(readings.GAIN, task=task, generate=generate)
+
+    def cues(self, texts: "Task | Sequence[str]") -> "Cues":
+        """Which words of texts decide the answer, with each prompt and without; see evaluation.cues."""
+        session, given = self._texts(texts)
+        return session.read(readings.CUES, **given)
+
+    def text_cues(self, text: str) -> "TextCues":
+        """What deleting each word of one text does to its answer."""
+        return self.read(readings.TEXT_CUES, texts=text)
+
+    def layers(self, texts: "Task | Sequence[str]", share: Share | None = None) -> "Readings[Layers]":
+        """In which layers the answer appears, and where the prompt is read; see evaluation.layers."""
+        session, given = self._texts(texts)
+        return session.read(readings.LAYERS, share, **given)
+
+    def _texts(self, texts: "Task | Sequence[str]") -> tuple[Self, dict[str, Any]]:
+        """Texts with their labels, where they have them, as readings take both."""
+        from explorer.texts.tasks import Task
+
+        if not isinstance(texts, Task):
+            return self, {"texts": texts, "answers": None}
+        task = self.context.labelled(texts)
+        session = self if self.names_labels else self.change(labels=task.labels)
+        return session, {"texts": task.texts, "answers": task.answers}
 
     def ensemble(self, task: "Task", share: Share | None = None) -> "Ensemble":
         """What the prompts answer together, in one batch; share: told how much is done, 0…1."""

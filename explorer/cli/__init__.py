@@ -21,13 +21,16 @@ from explorer.cli.clusters import clusters
 from explorer.cli.commandline import SCRIPT, advice, misuse, program
 from explorer.cli.compare import compare
 from explorer.cli.convert import convert
+from explorer.cli.cues import cues
 from explorer.cli.decode import decode
 from explorer.cli.decompose import decompose
 from explorer.cli.ensemble import ensemble
 from explorer.cli.evaluate import evaluate
 from explorer.cli.faithfulness import faithfulness
+from explorer.cli.gain import gain
 from explorer.cli.inspect import inspect
 from explorer.cli.labels import labels
+from explorer.cli.layers import layers
 from explorer.cli.map import draw_map
 from explorer.cli.neighbors import neighbors
 from explorer.cli.output import note
@@ -159,6 +162,9 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "report": report,
     "predict": predict,
     "evaluate": evaluate,
+    "gain": gain,
+    "cues": cues,
+    "layers": layers,
     "shift": shift,
     "ensemble": ensemble,
     "faithfulness": faithfulness,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from explorer.cli.commandline import advice
 
 if TYPE_CHECKING:
+    from explorer.cli.reading import Asked
     from explorer.context import Progress
     from explorer.session import Session
     from explorer.texts.tasks import Task
@@ -36,6 +37,27 @@ def labelled(session: "Session", data: str, columns: Columns) -> "Task":
     if not session.names_labels:
         session.progress(of_data(session, data, task.labels))
     return task
+
+
+def read_for(asked: "Asked") -> None:
+    """Texts of `--data` for a reading that takes them with or without labels."""
+    from explorer.texts.tasks import Task, with_labels
+    from explorer.texts.unlabelled import read_task_or_texts
+
+    session, data, columns = asked.session, asked.typed["data"], asked.columns
+    labels = session.class_labels if session.names_labels else None
+    found = read_task_or_texts(data, labels, columns.text, columns.label)
+    if not isinstance(found, Task):
+        session.progress(f"{data}: has no labels, so nothing is compared with them")
+        asked.given |= {"texts": list(found), "answers": None}
+        return
+    for said in found.notes:
+        session.progress(said)
+    if labels is None:
+        session.progress(of_data(session, data, found.labels))
+        asked.session = session.change(labels=found.labels)
+    answers = found.answers if labels is None else with_labels(found, labels).answers
+    asked.given |= {"texts": list(found.texts), "answers": tuple(answers)}
 
 
 def of_data(session: "Session", data: str, labels: tuple[str, ...]) -> str:

@@ -12,7 +12,7 @@ from explorer.errors import DataError
 from explorer.prompt import SoftPrompt
 from explorer.words.wording import count
 
-Prompts = Sequence[SoftPrompt | np.ndarray | None]
+Prompts = Sequence[SoftPrompt | None]
 
 
 class Scorer(Protocol):

@@ -14,6 +14,14 @@ from explorer.figures.domain_shift import shift_figure
 from explorer.figures.ensemble import agreement_heatmap, ensemble_figure
 from explorer.figures.faithfulness import faithfulness_figure, interpolation_figure, reading_title
 from explorer.figures.labels import label_heatmap, persistence_figure
+from explorer.figures.learned import (
+    cues_figure,
+    gain_figure,
+    knock_out_figure,
+    layer_attention_heatmap,
+    lens_figure,
+    text_cues_figure,
+)
 from explorer.figures.map import (
     center,
     map_figure,
@@ -48,13 +56,18 @@ __all__ = [
     "center",
     "clusters_figure",
     "comparison_figure",
+    "cues_figure",
     "deletion_figure",
     "ensemble_figure",
     "faithfulness_figure",
+    "gain_figure",
     "interpolation_figure",
     "journey_figure",
+    "knock_out_figure",
     "label_heatmap",
+    "layer_attention_heatmap",
     "length_figure",
+    "lens_figure",
     "likeness_heatmap",
     "map_figure",
     "map_legend",
@@ -71,6 +84,7 @@ __all__ = [
     "similarity_figure",
     "size_figure",
     "sketched",
+    "text_cues_figure",
     "training_cost",
     "view_buttons",
     "whole",

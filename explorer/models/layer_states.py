@@ -8,6 +8,7 @@ before that layer.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from inspect import signature
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
@@ -318,7 +319,7 @@ class _Run:
                 [places, places[:, -1:] + torch.arange(1, len(behind) + 1, device=mask.device)], dim=1
             )
         self.seen, self.places = seen, places
-        self.given: list[tuple[tuple, dict]] = []
+        self.given: list[dict[str, Any]] = []
         self.states: list[torch.Tensor] = []
         """[R, L, H] before each layer, then after the last"""
         places_given: dict[str, Any] = {"position_ids": places} if network.takes_places else {}
@@ -337,12 +338,12 @@ class _Run:
 
     @contextmanager
     def _recorded(self) -> Iterator[None]:
+        names = list(signature(self.blocks[0].forward).parameters)
+
         def before(_: Any, arguments: tuple, named: dict) -> None:
-            state = arguments[0] if arguments else named["hidden_states"]
-            self.states.append(state)
-            self.given.append(
-                (arguments[1:], {key: value for key, value in named.items() if key != "hidden_states"})
-            )
+            given = dict(zip(names, arguments, strict=False)) | named
+            self.states.append(given.pop(names[0]))
+            self.given.append(given)
 
         def after(_: Any, __: Any, output: Any) -> None:
             self.states.append(_state(output))
@@ -371,8 +372,8 @@ class _Run:
         mask = torch.zeros(blocked.shape, dtype=dtype, device=hidden.device)
         mask = mask.masked_fill(blocked, torch.finfo(dtype).min / 2)[:, None]
         state = self.states[depth]
-        for block, (arguments, named) in zip(self.blocks[depth:], self.given[depth:], strict=True):
-            state = _state(block(state, *arguments, **{**named, "attention_mask": mask}))
+        for block, given in zip(self.blocks[depth:], self.given[depth:], strict=True):
+            state = _state(block(state, **{**given, "attention_mask": mask}))
         return state
 
 

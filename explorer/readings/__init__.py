@@ -17,10 +17,13 @@ from explorer.readings.attribution import ATTRIBUTION
 from explorer.readings.changes import CHANGES
 from explorer.readings.clusters import CLUSTERS, GROUPS, REDUNDANCY
 from explorer.readings.compare import COMPARE, PAIRS
+from explorer.readings.cues import CUES, TEXT_CUES
 from explorer.readings.decode import DECODE, LABEL_MASS, VERBALIZE
 from explorer.readings.decompose import DECOMPOSE
 from explorer.readings.faithfulness import FAITHFULNESS
+from explorer.readings.gain import GAIN
 from explorer.readings.labels import LABELS
+from explorer.readings.layers import LAYERS
 from explorer.readings.map import MAP
 from explorer.readings.neighbors import CENTERED, NEIGHBORS
 from explorer.readings.norms import NORMS
@@ -45,6 +48,10 @@ READINGS: tuple[Reading, ...] = (
     PAIRS,
     PREDICT,
     EVALUATE,
+    GAIN,
+    CUES,
+    TEXT_CUES,
+    LAYERS,
     SHIFT,
     ENSEMBLE,
     FAITHFULNESS,

@@ -39,9 +39,9 @@ CUES: "Reading[Cues]" = Reading(
     question="Which words of a text decide the answer?",
     about="""Find the words that decide the answers, with the prompt and without.
 
-    A ridge regression of each label's score on the words and word pairs of the texts; the terms that it leans on
-    are deleted from texts and the model runs again. Only what that confirms is called a cue. With --text: every
-    word of one text.
+    A ridge regression of each label's score on the words and word pairs of the texts; the terms that it leans
+    on are deleted from texts and the model runs again. Only what that confirms is called a cue. With --text:
+    every word of one text.
     """,
     compute=_cues,
     settings=("seed",),
@@ -50,7 +50,9 @@ CUES: "Reading[Cues]" = Reading(
     each=False,
     tables=(
         Table("terms", "words that decide, and what deleting them does", whole, "terms"),
-        Table("labels", "how much of each label's score single words explain", lambda cues: cues.labels_frame()),
+        Table(
+            "labels", "how much of each label's score single words explain", lambda cues: cues.labels_frame()
+        ),
         Table("likeness", "do prompts listen to the same words?", lambda cues: cues.likeness_frame()),
     ),
     record=lambda cues: cues.to_record(),

@@ -23,7 +23,8 @@ GAIN: "Reading[Gain]" = Reading(
     about="""Take a prompt's gain over no prompt apart.
 
     It says a label at all; it fits how often each label is right (the prior); it tells texts apart
-    (discrimination). Only the last was learned. Several prompts of one group get intervals over seeds and texts.
+    (discrimination). Only the last was learned. Several prompts of one group get intervals over seeds and
+    texts.
     """,
     compute=_gain,
     settings=("seed",),
@@ -36,14 +37,20 @@ GAIN: "Reading[Gain]" = Reading(
             "gain-groups",
             "gain and discrimination of each group, over seeds and texts",
             lambda gain: gain.groups_frame(),
-            aside=Parameter("groups", "Groups of several prompts as CSV in a file.", str, None, metavar="FILE"),
+            aside=Parameter(
+                "groups", "Groups of several prompts as CSV in a file.", str, None, metavar="FILE"
+            ),
         ),
         Table(
             "confusion",
             "labels and answers, with each prompt and without",
             lambda gain: gain.confusion_frame(),
             aside=Parameter(
-                "confusion", "Confusion with each prompt and without as CSV in a file.", str, None, metavar="FILE"
+                "confusion",
+                "Confusion with each prompt and without as CSV in a file.",
+                str,
+                None,
+                metavar="FILE",
             ),
         ),
     ),

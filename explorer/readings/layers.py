@@ -20,14 +20,13 @@ def _layers(
     return layers(on.model, on.prompt, texts, labels, gold, seed, on.share, on.progress)
 
 
-
 LAYERS: "Reading[Readings[Layers]]" = Reading(
     name="layers",
     question="In which layers does the answer appear, and where is the prompt read?",
     about="""Read the answer after every layer, and hide the prompt from some layers on.
 
-    The lens: label scores after each layer, with the prompt and without. Knock-out: the prompt hidden from a layer
-    on. Together they say whether the prompt elicits what the model has or adds to it.
+    The lens: label scores after each layer, with the prompt and without. Knock-out: the prompt hidden from a
+    layer on. Together they say whether the prompt elicits what the model has or adds to it.
     """,
     compute=_layers,
     settings=("seed",),
@@ -35,7 +34,9 @@ LAYERS: "Reading[Readings[Layers]]" = Reading(
     parameters=(TEXTS_READ, ANSWERS),
     tables=(
         Table("layers", "label scores after every layer, and the prompt hidden from it on", whole),
-        Table("attention", "attention to each prompt token by layer", joined("attention_frame"), reported=False),
+        Table(
+            "attention", "attention to each prompt token by layer", joined("attention_frame"), reported=False
+        ),
     ),
     figure="lens_figure",
 )

@@ -16,6 +16,7 @@ from explorer.words.arguments import as_list
 
 if TYPE_CHECKING:
     from explorer.context import Context
+    from explorer.evaluation.asked_once import AskedOnce
     from explorer.kept import Kept, KeptModel
     from explorer.models.frozen import FrozenModel
     from explorer.prompt import SoftPrompt
@@ -53,12 +54,20 @@ class On:
         return self._context.model
 
     @property
+    def asked_once(self) -> "AskedOnce":
+        """The frozen model, which remembers what it answered."""
+        from explorer.evaluation.asked_once import AskedOnce
+
+        return AskedOnce(lambda: self._context.model, self.vocabulary)
+
+    @property
     def answering(self) -> "FrozenModel | KeptModel":
         """The frozen model; where answers are kept, one that is loaded only for those that are not."""
         from explorer.kept import KeptModel
 
         kept = _kept(self._context)
-        return self.model if kept is None else KeptModel(kept, lambda: self.model)
+        once = cast("FrozenModel", self.asked_once)
+        return once if kept is None else KeptModel(kept, lambda: once)
 
     @property
     def recorded_labels(self) -> tuple[str, ...]:

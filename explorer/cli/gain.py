@@ -1,0 +1,20 @@
+"""`gain`: what a prompt's gain over no prompt is made of."""
+
+from explorer.cli.output import concluded, interval, table
+from explorer.cli.reading import Asked, Command, command
+from explorer.readings import GAIN
+
+COLUMNS = ["prompt", "no_prompt", "prior_fitted", "accuracy", "discrimination", "auc_no_prompt", "auc"]
+
+
+def _text(asked: Asked) -> str:
+    frame, groups = asked.result.to_frame(), asked.result.groups_frame()
+    if not asked.wide:
+        spans = [interval(row.discrimination_low, row.discrimination_high) for row in frame.itertuples()]
+        frame = frame[COLUMNS].assign(**{"95 %": spans})
+        frame.insert(5, "95 %", frame.pop("95 %"))
+    parts = [table(frame, asked.wide), *([table(groups, asked.wide)] if len(groups) else [])]
+    return concluded(asked.result.conclusion, "\n\n".join(parts), asked.wide)
+
+
+gain = command(Command(GAIN, _text))
