@@ -351,9 +351,16 @@ class Session:
         return self.read(readings.SHIFT, tasks=tasks, no_prompt=no_prompt, generate=generate)
 
     def faithfulness(
-        self, task: "Task", draws: int = 5, points: int = 11, share: Share | None = None
+        self,
+        task: "Task",
+        draws: int = 5,
+        points: int = 11,
+        share: Share | None = None,
+        words: Sequence[str] = (),
     ) -> "Readings[Faithfulness]":
-        """How much accuracy survives when a prompt is replaced by its nearest words?"""
+        """How much accuracy survives when a prompt is replaced by its nearest words, or by `words`?"""
+        if words:
+            return self.read(readings.TYPED_WORDS, share, task=task, words=words, draws=draws, points=points)
         return self.read(readings.FAITHFULNESS, share, task=task, draws=draws, points=points)
 
     def attribution(

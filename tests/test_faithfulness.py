@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from explorer.errors import ExplorerError, PromptError
+from explorer.errors import DataError, ExplorerError, PromptError
 from explorer.evaluation.faithfulness import (
     NORM_KEPT,
     SPARSE_WORDS,
@@ -47,6 +47,73 @@ READINGS = [
     "shuffled",
     "mean",
 ]
+
+
+def planted(right: dict[str, np.ndarray], gold: np.ndarray) -> Faithfulness:
+    """Readings that answer right on these texts."""
+    task = Task(
+        tuple(f"text {n}" for n in range(len(gold))),
+        tuple(("no", "yes")[one] for one in gold),
+        ("no", "yes"),
+        "planted",
+    )
+
+    def answers(mask: np.ndarray) -> np.ndarray:
+        strength = np.random.default_rng(0).uniform(0.6, 0.9, len(gold))
+        given = np.where(mask, gold, 1 - gold)
+        return np.where(np.eye(2)[given] > 0, strength[:, None], 1 - strength[:, None])[None].astype(
+            np.float32
+        )
+
+    readings = tuple(Reading(name, None, answers(mask)) for name, mask in right.items())
+    return Faithfulness("p", task, readings, (), np.empty((0, len(gold), 2), np.float32), 0)
+
+
+def test_share_kappa_and_rank_correlation():
+    """The prompt shares all of its gain with itself, no prompt nothing; a shift of the prior leaves the
+    order.
+    """
+    gold = np.arange(200) % 2
+    soft, none, half = (np.arange(200) % 20 < n for n in (18, 10, 14))
+    frame = planted({"soft": soft, "cosine": half, "none": none}, gold).to_frame().set_index("reading")
+    assert frame.loc["soft", ["share", "kappa", "correlation"]].tolist() == [1, 1, pytest.approx(1)]
+    assert frame.share["none"] == 0
+    assert frame.share["cosine"] == pytest.approx(0.5)
+    assert frame.share_low["cosine"] < 0.5 < frame.share_high["cosine"]
+    from sklearn.metrics import cohen_kappa_score
+
+    one = planted({"soft": soft, "none": none, "cosine": half}, gold)
+    given = [reading.probabilities[0].argmax(axis=1) for reading in one.readings]
+    assert one.to_frame().kappa[2] == pytest.approx(cohen_kappa_score(given[0], given[2]))
+    shifted = replace(one.readings[0], name="none")
+    logits = np.log(shifted.probabilities) + np.float32([3, 0])
+    moved = (np.exp(logits) / np.exp(logits).sum(axis=2, keepdims=True)).astype(np.float32)
+    both = replace(one, readings=(one.readings[0], replace(shifted, probabilities=moved)))
+    assert both.to_frame().correlation[1] == pytest.approx(1, abs=1e-4)
+    assert both.to_frame().kappa[1] < 0.5
+
+
+def test_a_prompt_without_a_gain_has_none_to_share():
+    gold = np.arange(200) % 2
+    same = np.arange(200) % 20 < 10
+    frame = planted({"soft": same, "none": same}, gold).to_frame()
+    assert frame.share.isna().all()
+    assert frame.kappa.tolist() == [1, 1]
+
+
+def test_typed_words_are_read_as_text_and_a_prompt_of_words_is_explained_by_them(model, vocabulary):
+    ids = vocabulary.encode("good or bad film")
+    made = SoftPrompt(vocabulary.embedding[ids], "words", Origin("test"))
+    typed = ["good or bad film", "a question"]
+    frame = faithfulness(model, vocabulary, made, TASK, draws=1, points=2, typed=typed).to_frame()
+    rows = frame.set_index("reading")
+    assert rows.loc["typed-1", ["agreement", "kappa", "kl"]].tolist() == [1, 1, pytest.approx(0, abs=1e-5)]
+    assert rows.correlation["typed-1"] == pytest.approx(1)
+    assert rows.words["typed-2"] == " ".join(
+        vocabulary.pieces[one] for one in vocabulary.encode("a question")
+    )
+    with pytest.raises(DataError, match="found the words ' '; expected some that the tokenizer knows"):
+        faithfulness(model, vocabulary, made, TASK, draws=1, points=2, typed=[" "])
 
 
 @pytest.fixture(scope="module")

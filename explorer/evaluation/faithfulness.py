@@ -5,7 +5,7 @@ its vectors do answers alike; one that only lies near words does not (Khashabi e
 waywardness"). No drop is consistent with the reading; it proves nothing.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,10 +15,11 @@ from explorer.analysis.decomposition import rebuilt
 from explorer.analysis.nulls import stream
 from explorer.analysis.search import search
 from explorer.choices import METRICS
-from explorer.errors import ExplorerError
-from explorer.evaluation.bootstrap import interval, resamples
+from explorer.errors import DataError, ExplorerError
+from explorer.evaluation.bootstrap import LEVEL, interval, resamples
 from explorer.evaluation.crossed import crossed_interval
 from explorer.evaluation.progress import counted
+from explorer.evaluation.scorer import centered
 from explorer.evaluation.verdict import WITHIN, span, verdict
 from explorer.models.frozen import FrozenModel
 from explorer.prompt import SoftPrompt, check_whole
@@ -28,7 +29,7 @@ from explorer.vocabulary import Vocabulary
 from explorer.words.wording import count
 
 NORM_KEPT = "-norm-kept"
-RANDOM_WORDS, SPARSE = "random-words", "sparse-"
+RANDOM_WORDS, SPARSE, TYPED = "random-words", "sparse-", "typed"
 SPARSE_WORDS = (1, 2, 3, 5, 10, 20)
 """words of each token that the prompt is rebuilt from"""
 
@@ -72,6 +73,11 @@ class Faithfulness(Result):
         soft prompt: 95 % percentile bootstrap over the texts, paired (the same texts are drawn for both).
         Random words: means over draws; their intervals are over draws and texts (see `crossed_interval`),
         since other words could have been drawn.
+
+        Then share: of the prompt's gain over no prompt, (accuracy − none) / (soft − none), with its bootstrap
+        interval, nan where the prompt has no clear gain to share; kappa: Cohen's, agreement with the soft
+        prompt beyond chance; correlation: of ℓ over the texts (Spearman, mean over labels), which no shift of
+        the prior can fake. All three are 1 for the prompt itself.
         """
         draws = resamples(self.seed, len(self.gold))
         return pd.DataFrame([self._row(reading, draws) for reading in self.readings])
@@ -99,6 +105,25 @@ class Faithfulness(Result):
             "draws": len(given),
             "n": len(gold),
             "words": None if reading.words is None else " ".join(reading.words),
+            **self._shares(right.mean(axis=0), draws),
+            "kappa": float(np.mean([cohen_kappa(soft.argmax(axis=1), one) for one in given])),
+            "correlation": float(np.mean([_rank_correlation(soft, one) for one in reading.probabilities])),
+        }
+
+    def _shares(self, right: np.ndarray, draws: np.ndarray) -> dict[str, float]:
+        """The share of the gain of a reading that is right on texts [B] (0…1), and its interval."""
+        bare = next(one for one in self.readings if one.name == "none").probabilities[0].argmax(axis=1)
+        none = (bare == self.gold).astype(np.float64)
+        gain = (self.readings[0].probabilities[0].argmax(axis=1) == self.gold) - none
+        if not interval(gain, draws)[0] > 0:
+            return dict.fromkeys(("share", "share_low", "share_high"), float("nan"))
+        gains = gain[draws].mean(axis=1)
+        kept = (right - none)[draws].mean(axis=1)[gains > 0] / gains[gains > 0]
+        low, high = np.quantile(kept, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+        return {
+            "share": float((right - none).mean() / gain.mean()),
+            "share_low": float(low),
+            "share_high": float(high),
         }
 
     @property
@@ -174,6 +199,34 @@ def _divergence(soft: np.ndarray, other: np.ndarray) -> np.ndarray:
     return (p * (np.log(p) - np.log(q))).sum(axis=2).clip(min=0)
 
 
+def cohen_kappa(first: np.ndarray, second: np.ndarray) -> float:
+    """Agreement of two rows of answers [B] beyond chance (Cohen 1960): 1 where they are the same, 0 by
+    chance.
+    """
+    agreed = (first == second).mean()
+    classes = int(max(first.max(), second.max())) + 1
+    chance = (np.bincount(first, minlength=classes) * np.bincount(second, minlength=classes)).sum() / len(
+        first
+    ) ** 2
+    return 1.0 if agreed == 1 else float((agreed - chance) / (1 - chance))
+
+
+def _rank_correlation(soft: np.ndarray, other: np.ndarray) -> float:
+    """Spearman's correlation over the texts of ℓ from probabilities [B, C], mean over the labels whose score
+    varies; nan where none does.
+    """
+    from scipy.stats import rankdata
+
+    tiny = np.finfo(np.float32).tiny
+    first, second = (centered(np.log(one.astype(np.float64).clip(tiny))) for one in (soft, other))
+    found = [
+        np.corrcoef(rankdata(first[:, c]), rankdata(second[:, c]))[0, 1]
+        for c in range(soft.shape[1])
+        if np.ptp(first[:, c]) > 0 and np.ptp(second[:, c]) > 0
+    ]
+    return float(np.mean(found)) if found else float("nan")
+
+
 def discretized(prompt: SoftPrompt, vocabulary: Vocabulary) -> dict[str, tuple[np.ndarray, tuple[str, ...]]]:
     """Each token's nearest word by every metric, with the word's own norm and with the token's: name →
     (vectors [P, H], pieces [P]).
@@ -222,6 +275,21 @@ def stand_ins(
     return found
 
 
+def typed_words(
+    texts: Sequence[str], vocabulary: Vocabulary
+) -> dict[str, tuple[list[np.ndarray | None], tuple[str, ...]]]:
+    """Words that somebody typed, as the model reads text: `typed-1` … → one array [their pieces, H], pieces.
+    Raises DataError for a text without a piece.
+    """
+    found: dict[str, tuple[list[np.ndarray | None], tuple[str, ...]]] = {}
+    for number, text in enumerate(texts, start=1):
+        ids = vocabulary.encode(text)
+        if not text.strip() or not ids:
+            raise DataError(f"found the words {text!r}; expected some that the tokenizer knows", "words")
+        found[f"{TYPED}-{number}"] = [vocabulary.embedding[ids]], tuple(vocabulary.pieces[one] for one in ids)
+    return found
+
+
 def faithfulness(
     model: FrozenModel,
     vocabulary: Vocabulary,
@@ -232,12 +300,14 @@ def faithfulness(
     seed: int = 0,
     share: Callable[[float], None] | None = None,
     progress: Callable[[str], None] | None = None,
+    typed: Sequence[str] = (),
 ) -> Faithfulness:
     """Run the model with the prompt, with its nearest words and with what neither is, all in shared batches.
 
-    draws: of random words. points: of the curve from the soft prompt (a = 0) to its nearest words by cosine
-    (a = 1). share: told how much is done, 0…1. Raises PromptError for another width, DataError for unusable
-    texts or labels, ExplorerError for numbers out of range.
+    draws: of random words. typed: words to put in the prompt's place. points: of the curve from the soft
+    prompt (a = 0) to its nearest words by cosine (a = 1). share: told how much is done, 0…1. Raises
+    PromptError for another width, DataError for unusable texts or labels, ExplorerError for numbers out of
+    range.
     """
     check_whole(prompt, "faithfulness")
     vocabulary.check_width(prompt.vectors, prompt.name)
@@ -245,7 +315,7 @@ def faithfulness(
         raise ExplorerError(
             f"found {count(draws, 'draw')} and {count(points, 'point')}; expected at least 1 and 2"
         )
-    candidates = stand_ins(prompt, vocabulary, draws, seed)
+    candidates = stand_ins(prompt, vocabulary, draws, seed) | typed_words(typed, vocabulary)
     shares = np.linspace(0, 1, points)
     words = candidates["cosine"][0][0]
     between = [((1 - a) * prompt.vectors + a * words).astype(np.float32) for a in shares]

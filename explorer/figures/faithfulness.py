@@ -3,7 +3,7 @@
 import plotly.graph_objects as go
 
 from explorer.choices import METRICS
-from explorer.evaluation.faithfulness import NORM_KEPT, SPARSE, Faithfulness
+from explorer.evaluation.faithfulness import NORM_KEPT, SPARSE, TYPED, Faithfulness
 from explorer.figures.style import COLORS, NEUTRAL, styled
 from explorer.words.wording import count
 
@@ -27,6 +27,8 @@ def reading_title(name: str) -> str:
     """A reading as people call it."""
     if name.startswith(SPARSE):
         return f"sum of {count(int(name.removeprefix(SPARSE)), 'word')} a token"
+    if name.startswith(TYPED):
+        return f"typed words {name.removeprefix(TYPED)[1:]}"
     base = name.removesuffix(NORM_KEPT)
     return TITLES[base] + (", norm kept" if base != name else "")
 

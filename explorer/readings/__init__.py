@@ -20,7 +20,7 @@ from explorer.readings.compare import COMPARE, PAIRS
 from explorer.readings.cues import CUES, TEXT_CUES
 from explorer.readings.decode import DECODE, LABEL_MASS, VERBALIZE
 from explorer.readings.decompose import DECOMPOSE
-from explorer.readings.faithfulness import FAITHFULNESS
+from explorer.readings.faithfulness import FAITHFULNESS, TYPED_WORDS
 from explorer.readings.gain import GAIN
 from explorer.readings.labels import LABELS
 from explorer.readings.layers import LAYERS
@@ -55,6 +55,7 @@ READINGS: tuple[Reading, ...] = (
     SHIFT,
     ENSEMBLE,
     FAITHFULNESS,
+    TYPED_WORDS,
     ATTRIBUTION,
 )
 """in the order of the report and of the documents"""

@@ -4,12 +4,21 @@ from typing import TYPE_CHECKING
 
 from explorer.readings.made import On
 from explorer.readings.on_texts import DATA
-from explorer.readings.reading import Parameter, Reading, Table, late, whole
+from explorer.readings.reading import NAMES, Parameter, Reading, Table, late, whole
 
 if TYPE_CHECKING:
     from explorer.evaluation.faithfulness import Faithfulness
     from explorer.results import Readings
     from explorer.texts.tasks import Task
+
+
+def _typed(
+    on: On, task: "Task", words: tuple[str, ...], draws: int, points: int, seed: int
+) -> "Faithfulness":
+    from explorer.evaluation.faithfulness import faithfulness
+
+    given = draws, points, seed, on.share, on.progress
+    return faithfulness(on.model, on.vocabulary, on.prompt, task, *given, typed=words)
 
 
 def _faithfulness(on: On, task: "Task", draws: int, points: int, seed: int) -> "Faithfulness":
@@ -50,5 +59,22 @@ FAITHFULNESS: "Reading[Readings[Faithfulness]]" = Reading(
         ),
     ),
     kept=late("evaluation.faithfulness", "Faithfulness"),
+    figure="faithfulness_figure",
+)
+TYPED_WORDS: "Reading[Readings[Faithfulness]]" = Reading(
+    name="typed words",
+    question="Do words that somebody typed do the prompt's job?",
+    about="Score typed words in a prompt's place.",
+    compute=_typed,
+    settings=("seed",),
+    needs=frozenset({"model", "labels", "texts"}),
+    parameters=(
+        DATA,
+        Parameter("words", "Words in the prompt's place.", NAMES, typed=""),
+        *FAITHFULNESS.parameters[1:],
+    ),
+    command="",
+    method="",
+    tables=(Table("typed-words", "accuracy of typed words in the prompt's place", whole, reported=False),),
     figure="faithfulness_figure",
 )
