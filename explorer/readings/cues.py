@@ -40,8 +40,8 @@ CUES: "Reading[Cues]" = Reading(
     about="""Find the words that decide the answers, with the prompt and without.
 
     A ridge regression of each label's score on the words and word pairs of the texts; the terms that it leans
-    on are deleted from texts and the model runs again. Only what that confirms is called a cue. With --text:
-    every word of one text.
+    on are deleted from texts and the model runs again. Only what that confirms is called a cue. Of a single
+    text: what deleting each of its words does.
     """,
     compute=_cues,
     settings=("seed",),
