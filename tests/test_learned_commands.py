@@ -14,7 +14,23 @@ from explorer.errors import DataError
 from explorer.prompt import Origin, SoftPrompt
 from explorer.texts.unlabelled import read_task_or_texts, read_texts
 
-WORDS = ["the", "food", "was", "good", "and", "a", "bad", "story", "with", "great", "music", "in", "an", "old", "house"]
+WORDS = [
+    "the",
+    "food",
+    "was",
+    "good",
+    "and",
+    "a",
+    "bad",
+    "story",
+    "with",
+    "great",
+    "music",
+    "in",
+    "an",
+    "old",
+    "house",
+]
 
 
 @pytest.fixture(scope="module")

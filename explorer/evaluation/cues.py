@@ -186,7 +186,8 @@ class Cues(Result):
         learned = sum(one.kind == LEARNED for one in self.checks if one.prompt == n)
         r2, bare = (max(0.0, float(np.nan_to_num(self.surrogate.r2[row]).mean())) for row in (n, -1))
         words = "; ".join(listed) + "." if listed else "No single word was shown to decide its answers."
-        wrong = [row for row in map(self._row, self.checks) if row[0] == self.prompts[n] and row[13]]
+        mine = sorted((one for one in self.checks if one.prompt == n), key=lambda one: one.deletion)
+        wrong = [row for row in map(self._row, mine) if row[12] in (LEARNED, HAD) and row[13]]
         against = (
             f" Not in the data: {', '.join(f'{row[2]} for {row[1]}' for row in wrong[:SHOWN])}."
             if wrong
