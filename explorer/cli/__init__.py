@@ -36,10 +36,12 @@ from explorer.cli.neighbors import neighbors
 from explorer.cli.output import note
 from explorer.cli.predict import predict
 from explorer.cli.prompts import prompts
+from explorer.cli.reading import Command, command
 from explorer.cli.report import report
 from explorer.cli.shift import shift
 from explorer.cli.train import train
 from explorer.errors import ExplorerError
+from explorer.readings import READINGS
 from explorer.system.files import FULL
 
 
@@ -149,6 +151,17 @@ def _program(
     """Options of the program itself; they end it before a command runs."""
 
 
+_WITH_TEXT = (
+    *(neighbors, clusters, decompose, labels, draw_map, compare, predict, evaluate, shift, ensemble),
+    *(faithfulness, attribution, decode),
+)
+"""commands of readings that have a text of their own"""
+_DECLARED = {
+    reading.name: command(Command(reading))
+    for reading in READINGS
+    if reading.shown_by == reading.name and reading.name not in {one.__name__ for one in _WITH_TEXT}
+}
+"""the others follow from their declarations alone"""
 COMMANDS: dict[str, Callable[..., None]] = {
     "prompts": prompts,
     "inspect": inspect,
@@ -170,6 +183,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "faithfulness": faithfulness,
     "attribution": attribution,
     "decode": decode,
+    **_DECLARED,
     "train": train,
     "app": dashboard,
 }
