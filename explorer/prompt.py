@@ -1,6 +1,6 @@
 """The soft prompt: its vectors, where they came from, and how they moved while it was trained."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeAlias
@@ -270,12 +270,18 @@ class SoftPrompt:
         """Write the prompt as an adapter folder that PEFT loads, with its record and trajectory; returns the
         folder.
 
-        Raises WriteError when the folder exists and `overwrite` is False, or when it cannot be written.
+        The same as `explorer.save`. Raises WriteError when the folder exists and `overwrite` is False, or
+        when it cannot be written.
         """
-        from explorer.formats import peft
+        return saving(self, folder, overwrite)
 
-        peft.write(self, Path(folder), overwrite=overwrite)
-        return Path(folder)
+
+def _unknown(prompt: SoftPrompt, folder: str | Path, overwrite: bool = False) -> Path:
+    raise PromptError(f"{prompt.name}: nothing can save it yet; call explorer.save(prompt, folder)")
+
+
+saving: Callable[[SoftPrompt, str | Path, bool], Path] = _unknown
+"""what `SoftPrompt.save` calls: `formats` puts its writer here, since a prompt knows no formats"""
 
 
 def prompt_list(given: Sequence[SoftPrompt]) -> tuple[SoftPrompt, ...]:

@@ -2,6 +2,7 @@
 for a notebook.
 """
 
+import html
 from collections.abc import Iterator, Sequence
 from typing import Generic, SupportsIndex, TypeVar, overload
 
@@ -35,7 +36,7 @@ class Result:
         return f"<{type(self).__name__}{of}: {_shape(self.to_frame())}; to_frame() has the table>"
 
     def _repr_html_(self) -> str:
-        return shown_in_notebook(self.to_frame())
+        return shown_in_notebook(self.to_frame(), _conclusion_of(self))
 
 
 R = TypeVar("R", bound=Result)
@@ -100,17 +101,28 @@ class Readings(Sequence[R], Generic[R]):
         )
 
     def _repr_html_(self) -> str:
-        return shown_in_notebook(self.to_frame())
+        return shown_in_notebook(self.to_frame(), _conclusion_of(self))
+
+
+def _conclusion_of(result: "Result | Readings") -> str:
+    """What to conclude; empty for results that only hold a table."""
+    try:
+        return result.conclusion
+    except TypeError:
+        return ""
 
 
 def _shape(frame: pd.DataFrame) -> str:
     return f"{count(len(frame), 'row')} × {count(len(frame.columns), 'column')}"
 
 
-def shown_in_notebook(frame: pd.DataFrame) -> str:
-    """The first rows of a table as HTML, its text escaped."""
+def shown_in_notebook(frame: pd.DataFrame, conclusion: str = "") -> str:
+    """What to conclude, one line a prompt, then the first rows of a table, as HTML with its text escaped."""
+    lines = conclusion.splitlines()
+    lines = lines if len(lines) <= ROWS_SHOWN else [*lines[:ROWS_SHOWN], "…"]
+    said = "".join(f"<p><b>{html.escape(line)}</b></p>" for line in lines)
     more = f"<p>{_shape(frame)}, the first {ROWS_SHOWN} are shown</p>" if len(frame) > ROWS_SHOWN else ""
-    return (
+    return said + (
         frame.head(ROWS_SHOWN).to_html(
             index=False, na_rep="–", float_format=lambda value: f"{value:.3f}", border=0
         )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from explorer import readings
 from explorer.choices import LONGEST_INPUT, Grouping, MetricChoice
 from explorer.context import Context, Loader, LocalLoader, Note, Progress, silent
-from explorer.errors import PromptError
+from explorer.errors import ExplorerError, PromptError
 from explorer.evaluation.neutral_texts import NEUTRAL
 from explorer.prompt import SoftPrompt, prompt_list
 from explorer.readings.made import MayBeKept, Share, is_kept, read
@@ -50,6 +50,12 @@ if TYPE_CHECKING:
     from explorer.texts.tasks import Task
 
 R = TypeVar("R")
+MENDS = {
+    "labels": 'explorer.open(..., labels=["negative", "positive"])',
+    "model": 'explorer.open(..., model="google/flan-t5-small")',
+    "template": 'explorer.open(..., template="{text} Sentiment:")',
+}
+"""what somebody types in Python where a setting mends an error"""
 
 
 class Session:
@@ -72,11 +78,13 @@ class Session:
         self.context = Context(
             prompt_list(prompts), name, settings or Settings(), loader or LocalLoader(), progress
         )
+        self._in_python = False
+        """whether errors say what to type in Python; a page and a shell have words of their own"""
 
     @classmethod
-    def _with(cls, context: Context) -> Self:
+    def _with(cls, context: Context, in_python: bool) -> Self:
         made = cls.__new__(cls)
-        made.context = context
+        made.context, made._in_python = context, in_python
         return made
 
     def __repr__(self) -> str:
@@ -107,11 +115,11 @@ class Session:
         """The same session with some of its prompts, by name. Raises PromptError for a name that is not among
         them.
         """
-        return self._with(self.context.only(*chosen))
+        return self._with(self.context.only(*chosen), self._in_python)
 
     def change(self, **settings: Any) -> Self:
         """The same session with other settings (fields of `Settings`)."""
-        return self._with(self.context.changed(**settings))
+        return self._with(self.context.changed(**settings), self._in_python)
 
     # What was found out about prompts and model: see `Context`.
 
@@ -205,7 +213,12 @@ class Session:
 
     def read(self, reading: "Reading[R]", share: Share | None = None, **parameters: Any) -> R:
         """Any reading that is declared in `explorer.readings`; share: told how much is done, 0…1."""
-        return read(self.context, reading, parameters, share)
+        try:
+            return read(self.context, reading, parameters, share)
+        except ExplorerError as error:
+            if self._in_python and error.setting in MENDS:
+                raise type(error)(f"{error}: {MENDS[error.setting]}", error.setting) from error
+            raise
 
     def readable(self, reading: Reading) -> tuple[str, ...]:
         """The prompts that have what a reading needs, by name; none where they are too few for it."""
@@ -440,4 +453,6 @@ def open_session(
         "template": template,
     }
     opened = [prompt if isinstance(prompt, SoftPrompt) else read_prompt(prompt) for prompt in prompts]
-    return Session(told_apart(opened), model, Settings().changed(**given, **unknown), loader)
+    session = Session(told_apart(opened), model, Settings().changed(**given, **unknown), loader)
+    session._in_python = True
+    return session

@@ -14,7 +14,7 @@ FLOORS = (
     ("system", "results"),
     ("prompt", "texts", "models"),
     ("vocabulary", "kept", "settings"),
-    ("formats", "analysis", "context", "resolve"),
+    ("formats", "analysis", "context"),
     ("tuning", "evaluation"),
     ("readings", "figures"),
     ("session",),
@@ -25,13 +25,6 @@ FLOORS = (
 FLOOR_OF = {part: floor for floor, parts in enumerate(FLOORS) for part in parts}
 OUTSIDE = ("__init__", "__main__")
 """the public API and the entry point stand outside the floors"""
-STEPS_UP = {
-    (
-        "explorer/prompt.py",
-        "formats",
-    ): "SoftPrompt.save writes through the format that PEFT reads, imported when it is called"
-}
-"""arrows that run up all the same, and why"""
 ACROSS = {
     ("explorer/cli/app.py", "dashboard"): "the command starts the pages",
     ("explorer/dashboard/panels/download.py", "cli"): "a bundle says the shell line that makes it again",
@@ -157,13 +150,51 @@ def test_every_part_has_a_floor():
 def test_no_arrow_runs_back_up(name):
     path = _sources()[name]
     part = _part(path)
-    for module, at_module_level, line in _imports(path):
+    for module, _, line in _imports(path):
         pieces = module.split(".")
         if pieces[0] == "explorer" and len(pieces) > 1 and pieces[1] in FLOOR_OF:
-            allowed = (name, pieces[1]) in STEPS_UP and not at_module_level
-            assert allowed or FLOOR_OF[pieces[1]] <= FLOOR_OF[part], (
+            assert FLOOR_OF[pieces[1]] <= FLOOR_OF[part], (
                 f"{name}:{line}: {part} imports {pieces[1]}, which is a floor above"
             )
+
+
+def _needed() -> dict[str, set[str]]:
+    """By module of `explorer`: those it imports, early or late. A package that is only named on the way to a
+    module of it is not counted.
+    """
+    known = {
+        name.removesuffix(".py").replace("/", ".").removesuffix(".__init__"): path
+        for name, path in _sources().items()
+    }
+    needed = {}
+    for module, path in known.items():
+        imports = [(name, line) for name, _, line in _imports(path) if name in known and name != module]
+        needed[module] = {
+            name
+            for name, line in imports
+            if not any(other.startswith(f"{name}.") and line == there for other, there in imports)
+        }
+    return needed
+
+
+def test_no_circle_of_imports():
+    """Not even by an import inside a function: what needs another is above it."""
+    needed, done = _needed(), set()
+
+    def follow(module: str, way: tuple[str, ...]) -> None:
+        assert module not in way, f"a circle: {' → '.join((*way[way.index(module) :], module))}"
+        if module not in done:
+            for other in sorted(needed[module]):
+                follow(other, (*way, module))
+            done.add(module)
+
+    for module in sorted(needed):
+        follow(module, ())
+
+
+def test_few_modules_lie_loose():
+    loose = sorted(path.name for path in (ROOT / "explorer").glob("*.py"))
+    assert len(set(loose) - {"kept.py"}) <= 10, f"find a room for some of {', '.join(loose)}"
 
 
 def test_analysis_knows_no_model_and_no_screen():

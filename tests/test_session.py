@@ -3,6 +3,7 @@ the public API around it.
 """
 
 import html
+import inspect
 from dataclasses import fields, replace
 
 import numpy as np
@@ -619,3 +620,26 @@ def test_saving_over_a_prompt_leaves_other_files_and_refuses_other_folders(tmp_p
     with pytest.raises(ExplorerError, match="holds files that are not a prompt; choose another folder"):
         prompt.save(other, overwrite=True)
     assert (other / "k").read_text() == "a stranger's"
+
+
+def test_an_error_says_what_to_type_in_python(bare):
+    """As for README's adapter, which PEFT wrote without labels."""
+    found = explorer.open(bare, model="mini-t5", nulls=10)
+    for call in (lambda: found.predict("a good film"), found.labels, found.only("bare").label_mass):
+        with pytest.raises(DataError, match="records no class labels") as caught:
+            call()
+        assert str(caught.value).endswith('explorer.open(..., labels=["negative", "positive"])')
+    with pytest.raises(DataError, match="such as negative and positive$"):
+        Session([bare], "mini-t5").predict("a good film")
+
+
+def test_what_open_takes_is_in_its_signature():
+    taken = inspect.signature(explorer.open).parameters
+    assert [field.name for field in fields(explorer.Settings) if field.name not in taken] == []
+    for field in fields(explorer.Settings):
+        assert taken[field.name].default == field.default
+
+
+def test_a_notebook_view_begins_with_the_conclusion(session, tiny):
+    for view in (session.neighbors(), session.neighbors()[0], tiny.evaluate(TASK), session.map()):
+        assert view._repr_html_().startswith(f"<p><b>{html.escape(view.conclusion.splitlines()[0])}</b></p>")

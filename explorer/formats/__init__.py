@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from explorer import prompt as prompts
 from explorer.errors import ExplorerError, PromptError
 from explorer.formats import adapterhub, arrays, google, kobold, nemo, openprompt, peft, t5x, trainer
 from explorer.formats.declared import Format
@@ -165,3 +166,16 @@ def _recognized(path: Path) -> bool:
 def labels() -> str:
     """What can be opened, as people call it."""
     return ", ".join(dict.fromkeys(form.label for form in FORMATS))
+
+
+def save(prompt: SoftPrompt, folder: str | Path, overwrite: bool = False) -> Path:
+    """Write a prompt as an adapter folder that PEFT loads, with its record and trajectory; returns the
+    folder.
+
+    Raises WriteError when the folder exists and `overwrite` is False, or when it cannot be written.
+    """
+    peft.write(prompt, Path(folder), overwrite=overwrite)
+    return Path(folder)
+
+
+prompts.saving = save

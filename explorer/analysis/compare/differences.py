@@ -8,13 +8,17 @@ only, so that a group that holds other tasks than another does not differ for th
 from collections.abc import Sequence
 from itertools import combinations
 from math import comb, prod
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from explorer.analysis.compare.groups import LEVEL, MEASURES, Comparison
+from explorer.analysis.compare.measured import LEVEL, MEASURES
 from explorer.analysis.nulls import SIGNIFICANT_AT, benjamini_hochberg, stream
 from explorer.words.wording import count
+
+if TYPE_CHECKING:
+    from explorer.analysis.compare.groups import Comparison
 
 EXACT_UP_TO, DRAWS = 20_000, 9_999
 MARGIN = 0.02
@@ -31,7 +35,7 @@ Stratum = tuple[np.ndarray, np.ndarray]
 """values of the first group [n] and of the second [m], at least one of each"""
 
 
-def differences(comparison: Comparison) -> pd.DataFrame:
+def differences(comparison: "Comparison") -> pd.DataFrame:
     """One row per two groups and measure: group_a, group_b, measure, n_a, n_b, difference, effect, p, q,
     least_p, low, high.
 
@@ -46,7 +50,7 @@ def differences(comparison: Comparison) -> pd.DataFrame:
     return comparison.tests.copy()
 
 
-def tested(comparison: Comparison) -> pd.DataFrame:
+def tested(comparison: "Comparison") -> pd.DataFrame:
     """What `differences` gives, computed now."""
     frame, rows = comparison.to_frame(), []
     kept = [column for column in ("task", "length") if comparison.by not in (column, "prompt")]
@@ -128,7 +132,7 @@ def difference_interval(strata: Sequence[Stratum]) -> tuple[float, float]:
     return _gap(strata) - half, _gap(strata) + half
 
 
-def in_words(comparison: Comparison) -> str:
+def in_words(comparison: "Comparison") -> str:
     """What to conclude of a comparison, in one sentence: which group is better, that none is by more than a
     margin, or that these prompts cannot tell.
     """

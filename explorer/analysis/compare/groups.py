@@ -11,6 +11,7 @@ import pandas as pd
 
 from explorer.analysis.clusters import Clusters
 from explorer.analysis.clusters import clusters as read_clusters
+from explorer.analysis.compare.measured import LEVEL, MEASURES, ComparedPrompt
 from explorer.analysis.labels import LabelReading, read_labels
 from explorer.analysis.norms import Norms, read_norms
 from explorer.choices import GROUPINGS, Grouping
@@ -23,40 +24,6 @@ Read = tuple[Clusters, LabelReading | None, Norms]
 """what is read of a prompt; no labels where it records none"""
 PERSISTS_WITHIN = 10
 """a label still counts as a token's own while it ranks among so many nearest rows"""
-LEVEL = 0.95
-
-
-@dataclass(frozen=True)
-class ComparedPrompt:
-    """The readings of one prompt; nan for what it does not record."""
-
-    prompt: str
-    group: str
-    task: str
-    """empty where it is not recorded"""
-    seed: int | None
-    length: int
-    dev_accuracy: float
-    """0…1, higher is better"""
-    coherence: float
-    """mean over positions, −1…1, higher is closer"""
-    significant_share: float
-    """0…1, share of positions that lie among words that belong together, significant at FDR 5 %"""
-    label_persistence: float
-    """0…1, share of label-initialized positions whose own label is still the nearest label and among the 10
-    nearest rows
-    """
-    own_label_rank: float
-    """median rank of their own label at label-initialized positions, from 1, smaller is closer"""
-    dispersion: float
-    """0…1, how evenly label similarity spreads over positions"""
-    norm_ratio: float
-    """median over positions of the norm over the vocabulary's median norm"""
-    drift_cosine: float
-    """mean over positions of the cosine to the initial vector, 1 means unchanged direction"""
-
-
-MEASURES = tuple(field.name for field in fields(ComparedPrompt) if field.type is float)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
