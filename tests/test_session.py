@@ -629,7 +629,7 @@ def test_an_error_says_what_to_type_in_python(bare):
         with pytest.raises(DataError, match="records no class labels") as caught:
             call()
         assert str(caught.value).endswith('explorer.open(..., labels=["negative", "positive"])')
-    with pytest.raises(DataError, match="such as negative and positive$"):
+    with pytest.raises(DataError, match=r"such as negative and positive$"):
         Session([bare], "mini-t5").predict("a good film")
 
 
