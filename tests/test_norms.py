@@ -91,3 +91,19 @@ def test_a_zero_vector_and_a_vocabulary_of_one_row():
 def test_another_width_is_refused():
     with pytest.raises(PromptError, match="vectors of width 3"):
         read_norms(planted.prompt(np.ones((2, 3))), planted.vocabulary())
+
+
+@pytest.mark.parametrize("scale", [1e30, 1e36])
+def test_rows_that_single_precision_cannot_square_are_measured_by_their_proportions(scale):
+    """Products of such rows are infinite in single precision, and an eigenvalue of that is none."""
+    small = planted.vocabulary(200, 12)
+    large = planted.from_rows(small.embedding.astype(np.float64) * scale, special=5)
+    tokens = np.random.default_rng(2).standard_normal((4, 12))
+    expected, found = (
+        read_norms(planted.prompt(tokens * factor), table) for factor, table in ((1, small), (scale, large))
+    )
+    np.testing.assert_allclose(found.ratio, expected.ratio, rtol=1e-5)
+    np.testing.assert_allclose(found.outside, expected.outside, atol=1e-4)
+    np.testing.assert_array_equal(found.percentile, expected.percentile)
+    assert np.isnan(found.nearest_distance_ratio).all()
+    assert not np.isnan(expected.nearest_distance_ratio).any()

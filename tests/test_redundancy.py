@@ -112,3 +112,36 @@ def test_a_prompt_of_one_token_has_no_redundancy():
 def test_another_width_is_refused():
     with pytest.raises(PromptError, match="vectors of width 3"):
         redundancy(planted.prompt(np.ones((2, 3))), planted.vocabulary())
+
+
+def test_long_prompts_are_measured_without_all_pairs_as_short_ones_are(monkeypatch):
+    """Pairs that share a neighbor are found from the neighbors; 300 tokens near to 40 rows share many."""
+    import explorer.analysis.redundancy as module
+
+    vocabulary, generator = planted.vocabulary(500, 16), np.random.default_rng(3)
+    vectors = vocabulary.embedding[generator.integers(0, 40, 300)] + 0.1 * generator.standard_normal(
+        (300, 16)
+    )
+    prompt = planted.prompt(vectors)
+    short = redundancy(prompt, vocabulary, k=7, nulls=20)
+    monkeypatch.setattr(module, "DENSE", 64)
+    long = redundancy(planted.prompt(vectors), vocabulary, k=7, nulls=20)
+    np.testing.assert_allclose(long.jaccard, short.jaccard)
+    np.testing.assert_allclose([long.mean_jaccard, long.mean_cosine], [short.mean_jaccard, short.mean_cosine])
+    np.testing.assert_allclose(long.null, short.null)
+    assert long.p == short.p
+
+
+@pytest.mark.parametrize(("tokens", "draws"), [(1, 0), (100, 200), (101, 198), (1000, 20), (3000, 19)])
+def test_long_prompts_are_compared_with_fewer_prompts(tokens, draws, monkeypatch):
+    """About 20,000 tokens in all: the time grows with the tokens, not with their square."""
+    import explorer.analysis.redundancy as module
+
+    asked = []
+    monkeypatch.setattr(
+        module, "_independent_overlap", lambda *given: asked.append(given[3]) or np.zeros((2, given[3]))
+    )
+    vocabulary = planted.vocabulary(100, 8)
+    prompt = planted.prompt(np.random.default_rng(0).standard_normal((tokens, 8)))
+    assert len(redundancy(prompt, vocabulary, k=3).null) == draws
+    assert asked == [draws] * (tokens > 1)

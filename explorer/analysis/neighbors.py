@@ -18,6 +18,7 @@ from explorer.analysis.nulls import (
     benjamini_hochberg,
     enough,
     gaussian_vectors,
+    mean_row,
     p_values,
     percentiles,
 )
@@ -273,7 +274,7 @@ def centered_neighbors(prompt: SoftPrompt, vocabulary: Vocabulary, k: int = 10) 
     (Mu and Viswanath 2018).
     """
     vocabulary.check_width(prompt.vectors, prompt.name)
-    mean = vocabulary.embedding[vocabulary.searchable_ids].mean(axis=0)
+    mean = mean_row(vocabulary)
     centered = remembered(
         vocabulary, "centered", lambda: replace(vocabulary, embedding=vocabulary.embedding - mean)
     )

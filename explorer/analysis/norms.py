@@ -9,7 +9,7 @@ import pandas as pd
 
 from explorer.analysis.memo import remembered
 from explorer.analysis.search import search
-from explorer.analysis.vectors import unit
+from explorer.analysis.vectors import second_moment, unit
 from explorer.prompt import SoftPrompt
 from explorer.results import Result
 from explorer.vocabulary import Vocabulary
@@ -17,6 +17,8 @@ from explorer.words.wording import count
 
 SPAN_ENERGY = 0.9
 """the top-m principal components are as many as hold this share of the searchable rows' energy"""
+LONGEST = 1e18
+"""beyond it single precision cannot hold the square of a distance, and distances are not taken"""
 SAMPLED_ROWS, SAMPLE_SEED = 1000, 0
 """rows from which the typical distance between neighboring rows is taken"""
 
@@ -44,6 +46,7 @@ class Norms(Result):
     nearest_distance_ratio: np.ndarray
     """[P] Euclidean distance to the nearest row over the median distance of a row (of 1,000, seeded) to its
     nearest other row; above 1 is farther than words are from each other; nan for a vocabulary of one row
+    and for lengths beyond 1e18
     """
     initial_norm: np.ndarray | None
     """[P] length before training; None, like the next two, where no initial vectors were saved"""
@@ -107,8 +110,10 @@ def read_norms(prompt: SoftPrompt, vocabulary: Vocabulary) -> Norms:
     rows = remembered(vocabulary, "sorted row norms", lambda: _row_norms(vocabulary))
     span = remembered(vocabulary, "span", lambda: _span(vocabulary))  # [m, H]
     inside = (unit(prompt.vectors).astype(np.float64) @ span.T) ** 2
-    typical = remembered(vocabulary, "row distance", lambda: _row_distance(vocabulary))
-    nearest = search(prompt.vectors, vocabulary, 1, "l2")[1][:, 0]
+    nearest, typical = np.full(len(norm), np.nan), float("nan")
+    if max(norm.max(), rows[-1]) < LONGEST:
+        typical = remembered(vocabulary, "row distance", lambda: _row_distance(vocabulary))
+        nearest = search(prompt.vectors, vocabulary, 1, "l2")[1][:, 0]
     return Norms(
         prompt=prompt.name,
         sources=tuple(str(row) for row in prompt.origin.rows)
@@ -139,8 +144,7 @@ def _span(vocabulary: Vocabulary) -> np.ndarray:
 
     About the origin, not the mean, so that the reading of a token does not depend on its length.
     """
-    rows = vocabulary.embedding[vocabulary.searchable_ids]
-    energy, directions = np.linalg.eigh((rows.T @ rows).astype(np.float64))
+    energy, directions = np.linalg.eigh(second_moment(vocabulary))
     share = np.cumsum(energy[::-1].clip(min=0)) / max(energy.clip(min=0).sum(), np.finfo(float).tiny)
     count = min(int(np.searchsorted(share, SPAN_ENERGY)) + 1, len(energy))
     return directions[:, ::-1][:, :count].T

@@ -4,6 +4,7 @@ do?
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -16,9 +17,17 @@ from explorer.analysis.surrogates import flipped, other_words, parts
 from explorer.analysis.vectors import rough_neighbors, unit
 from explorer.prompt import SoftPrompt
 from explorer.results import Result
+from explorer.system.interruption import checkpoint
 from explorer.vocabulary import Vocabulary
 from explorer.words.wording import all_zero
 
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+DRAWN, FEWEST_DRAWS = 20_000, 19
+"""independent tokens in all, so that prompts of thousands of tokens do not take minutes; prompts at least"""
+DENSE = 512
+"""tokens whose pairs are looked at together"""
 QUERIES_PER_BLOCK = 2048
 """queries searched at once; bounds the memory of a null distribution"""
 
@@ -87,7 +96,8 @@ def redundancy(
 ) -> Redundancy:
     """Overlap of neighbor sets, pairwise cosine and effective rank of a prompt's positions.
 
-    The null distribution are `nulls` prompts of independent tokens, each as near to a word as one of the
+    The null distribution are `nulls` prompts (of more than 100 tokens fewer, about 20,000 tokens in all, 19
+    at least) of independent tokens, each as near to a word as one of the
     prompt's is, but to another word about as frequent (see analysis.surrogates): the vocabulary's hubs
     remain, whatever the positions have in common is gone. It asks whether positions share more neighbors than
     the vocabulary alone makes them share. Raises PromptError when the widths differ and ExplorerError for k
@@ -98,13 +108,14 @@ def redundancy(
     directions = unit(prompt.vectors).astype(np.float64)
     with _one_thread():
         values = np.linalg.svd(prompt.vectors.astype(np.float64), compute_uv=False)
-        jaccard, cosine = _jaccard(ids), directions @ directions.T
-    observed, shared = _mean_of_pairs(jaccard), _shared_first(ids)
-    null = _independent_overlap(prompt, vocabulary, k, nulls, seed) if prompt.length > 1 else np.empty((2, 0))
+        jaccard = _jaccard(ids)
+    observed, shared = _mean_jaccard(ids), _shared_first(ids)
+    draws = int(np.clip(DRAWN // prompt.length, FEWEST_DRAWS, nulls))
+    null = _independent_overlap(prompt, vocabulary, k, draws, seed) if prompt.length > 1 else np.empty((2, 0))
     return Redundancy(
         prompt.name,
         shared,
-        _mean_of_pairs(cosine),
+        _mean_cosine(directions),
         _effective_rank(values),
         observed,
         float(p_values(np.array(observed), null[0])),
@@ -136,7 +147,7 @@ def _independent_overlap(
         lambda: _independent(prompt.vectors, vocabulary, deep, nulls, seed),
     )
     with _one_thread():
-        return np.array([(_mean_of_pairs(_jaccard(ids)), _shared_first(ids)) for ids in found[:, :, :k]]).T
+        return np.array([(_mean_jaccard(ids), _shared_first(ids)) for ids in found[:, :, :k]]).T
 
 
 def _independent(vectors: np.ndarray, vocabulary: Vocabulary, k: int, nulls: int, seed: int) -> np.ndarray:
@@ -162,13 +173,45 @@ def _shared_first(ids: np.ndarray) -> float:
     return float(counts[counts > 1].sum() / len(ids))
 
 
+def _members(ids: np.ndarray) -> "csr_array":
+    """Which rows each token of ids [P, k] has among its neighbors: [P, distinct], 1 where it has one."""
+    from scipy.sparse import csr_array
+
+    distinct, column = np.unique(ids, return_inverse=True)
+    starts = np.arange(0, ids.size + 1, ids.shape[1])
+    return csr_array((np.ones(ids.size, np.float32), column.ravel(), starts), (len(ids), len(distinct)))
+
+
 def _jaccard(ids: np.ndarray) -> np.ndarray:
     """Jaccard similarity of the neighbor sets ids [P, k]: [P, P]."""
-    distinct, column = np.unique(ids, return_inverse=True)
-    member = np.zeros((len(ids), len(distinct)), np.float32)
-    member[np.arange(len(ids))[:, None], column.reshape(ids.shape)] = 1
-    shared = (member @ member.T).astype(np.float64)
+    members = _members(ids)
+    if len(ids) <= DENSE:
+        dense = members.toarray()
+        shared = (dense @ dense.T).astype(np.float64)
+    else:
+        shared = (members @ members.T).toarray().astype(np.float64)
     return shared / (2 * ids.shape[1] - shared)
+
+
+def _mean_jaccard(ids: np.ndarray) -> float:
+    """The mean of `_jaccard` over pairs, from those pairs alone that share a neighbor; nan for one token."""
+    (length, k), total = ids.shape, 0.0
+    if length <= DENSE:
+        return _mean_of_pairs(_jaccard(ids))
+    members = _members(ids)
+    for start in range(0, length, DENSE):
+        checkpoint()
+        shared = (members[start : start + DENSE] @ members.T).data.astype(np.float64)
+        total += float((shared / (2 * k - shared)).sum())
+    return (total - length) / (length * (length - 1))
+
+
+def _mean_cosine(directions: np.ndarray) -> float:
+    """Mean cosine of two of the directions [P, H]; nan for one."""
+    if len(directions) <= DENSE:
+        return _mean_of_pairs(directions @ directions.T)
+    count, total = len(directions), directions.sum(axis=0)
+    return float((total @ total - (directions**2).sum()) / (count * (count - 1)))
 
 
 def _mean_of_pairs(square: np.ndarray) -> float:

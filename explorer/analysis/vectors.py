@@ -125,7 +125,13 @@ def whitening(vocabulary: Vocabulary) -> Whitening:
     return remembered(vocabulary, "whitening", lambda: _whitening(vocabulary))
 
 
-def _whitening(vocabulary: Vocabulary) -> Whitening:
+def second_moment(vocabulary: Vocabulary) -> np.ndarray:
+    """S = EᵀE / V of the searchable rows E, about the origin: [H, H] float64, computed once."""
+    return remembered(vocabulary, "moments", lambda: _moments(vocabulary))[0]
+
+
+def _moments(vocabulary: Vocabulary) -> tuple[np.ndarray, float]:
+    """The second moment [H, H], and the mean of ‖v‖⁴ over the searchable rows v."""
     rows, width = vocabulary.searchable_ids, vocabulary.dimension
     moment, fourth = np.zeros((width, width)), 0.0
     for start in range(0, len(rows), ROWS_PER_BLOCK):
@@ -134,12 +140,17 @@ def _whitening(vocabulary: Vocabulary) -> Whitening:
             block = block.astype(np.float64)
         moment += block.T @ block  # products in single precision, their sum in double
         fourth += float((np.einsum("rh,rh->r", block, block, dtype=np.float64) ** 2).sum())
-    moment /= len(rows)
+    return moment / len(rows), fourth / len(rows)
+
+
+def _whitening(vocabulary: Vocabulary) -> Whitening:
+    rows, width = vocabulary.searchable_ids, vocabulary.dimension
+    moment, fourth = remembered(vocabulary, "moments", lambda: _moments(vocabulary))
     mean, energy = np.trace(moment) / width, float((moment**2).sum())
     if not mean > 0:
         return Whitening(np.eye(width, dtype=np.float32), 1.0)
     apart = energy - width * mean**2  # ‖S − μI‖²
-    noise = (fourth / len(rows) - energy) / len(rows)  # expected ‖S − Σ‖²
+    noise = (fourth - energy) / len(rows)  # expected ‖S − Σ‖²
     shrinkage = float(np.clip(noise / apart, 0.0, 1.0)) if apart > 0 else 1.0
     values, directions = np.linalg.eigh((1 - shrinkage) * moment + shrinkage * mean * np.eye(width))
     values = values.clip(min=SMALLEST_ENERGY * mean)
