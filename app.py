@@ -9,6 +9,7 @@ import streamlit as st
 
 from explorer.dashboard import browser, heap, preload, server
 from explorer.dashboard.access import read_only
+from explorer.dashboard.streamlit_internals import is_page
 from explorer.system.files import PACKAGE
 
 PAGES = PACKAGE / "dashboard" / "pages"
@@ -91,5 +92,5 @@ def run() -> None:
 
 app = st.App(__file__, middleware=server.middleware())
 heap.bound()
-if server.is_page():
+if is_page():
     run()

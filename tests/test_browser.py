@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from browsing import AT_REST, PATIENCE, ROOT, choose, drag_around, needs_browser, open_page, served
 
-from explorer.dashboard.browser import SCRIPTS
+from explorer.dashboard.streamlit_internals import SCRIPTS
 
 pytestmark = [pytest.mark.slow, needs_browser]
 

@@ -21,7 +21,7 @@ from streamlit.testing.v1 import AppTest
 
 from explorer.analysis.neighbors import nearest_neighbors
 from explorer.context import LocalLoader
-from explorer.dashboard import browser, cache, focus, preload
+from explorer.dashboard import browser, cache, focus, preload, streamlit_internals
 from explorer.dashboard.markdown import model_name, safe, slug
 from explorer.errors import ExplorerError, ModelError
 from explorer.evaluation.ensemble import ensemble
@@ -188,7 +188,7 @@ def test_what_is_preloaded_exists(name):
 
 
 def test_the_scripts_that_the_browser_fetches_early_exist():
-    assert [name.split(".")[0] for name in browser.script_names()] == list(browser.SCRIPTS)
+    assert [name.split(".")[0] for name in browser.script_names()] == list(streamlit_internals.SCRIPTS)
 
 
 def test_a_read_only_dashboard_refuses_to_load_the_model(house, monkeypatch):

@@ -9,15 +9,20 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import planted
 import pytest
+from browsing import needs_browser, open_page
+from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.ClientState_pb2 import ClientState
 
 from explorer.analysis.clusters import clusters
 from explorer.analysis.search import search
@@ -25,7 +30,7 @@ from explorer.dashboard import cache, guard, limits
 from explorer.dashboard.access import FOLDERS, READ_ONLY
 from explorer.dashboard.guard import HEADERS, Guard, of_this_machine
 from explorer.dashboard.server import plain_record
-from explorer.dashboard.storage import Storage
+from explorer.dashboard.storage import OF_A_SERVER, Storage, remove_left
 from explorer.errors import PromptError
 from explorer.models.encoder_decoder import FrozenT5
 from explorer.system.interruption import asking
@@ -66,8 +71,11 @@ def answer(
     async def send(message):
         sent.append(message)
 
+    async def receive():
+        return {"type": "websocket.connect" if kind == "websocket" else "http.request", "body": b""}
+
     scope = {"type": kind, "method": method, "path": path, "headers": given}
-    asyncio.run((guarded or Guard(app))(scope, None, send))
+    asyncio.run((guarded or Guard(app, Storage(thread=False)))(scope, receive, send))
     return sent
 
 
@@ -129,53 +137,123 @@ def test_a_read_only_server_takes_no_file_below_any_path(monkeypatch):
     assert status(UPLOAD, "PUT", content_length="3") == 204
     monkeypatch.setenv(READ_ONLY, "1")
     for path in (UPLOAD, f"/prompts{UPLOAD}", f"{UPLOAD}/"):
-        start, body = answer(path, "PUT", content_length="3")
+        start, body, *_ = answer(path, "PUT", content_length="3")
         assert (start["status"], body["body"]) == (403, b"this dashboard is read-only and takes no uploads\n")
     assert status("/neighbors") == 204
 
 
-def test_files_are_bounded_by_session_and_in_all(monkeypatch):
-    there = {}
-    monkeypatch.setattr(guard, "held", lambda: {session: list(taken) for session, taken in there.items()})
-    assert status(UPLOAD, "PUT") == 411, "a file of unknown size"
-    assert status(UPLOAD, "PUT", content_length=str(limits.MOST_BYTES)) == 204
-    assert status(UPLOAD, "PUT", content_length=str(limits.MOST_BYTES + 1)) == 413
-    there["session"] = [1, limits.MOST_BYTES - 10]
-    assert (status(UPLOAD, "PUT", content_length="10"), status(UPLOAD, "PUT", content_length="11")) == (
-        204,
-        413,
-    )
-    there["session"] = [limits.MOST_FILES, 1]
-    start, body = answer(UPLOAD, "PUT", content_length="1")
-    assert start["status"] == 413
-    assert (
-        body["body"]
-        .decode()
-        .startswith("too much is uploaded: expected at most 256 MB and 1,000 files of a visitor, 1,024 MB")
-    )
-    there.clear()
-    there["another"] = [5, limits.MOST_BYTES_TOGETHER - 10]
-    assert (status(UPLOAD, "PUT", content_length="10"), status(UPLOAD, "PUT", content_length="11")) == (
-        204,
-        413,
-    )
+def put(guarded: Guard, *parts: bytes | float, path: str = UPLOAD, size: int | None = None, **headers: str):
+    """What the server sends for a file that comes in parts; a number: nothing comes for so many seconds."""
+    size = sum(len(part) for part in parts if isinstance(part, bytes)) if size is None else size
+    coming, sent = list(parts), []
+
+    async def receive():
+        while coming and not isinstance(coming[0], bytes):
+            await asyncio.sleep(coming.pop(0))
+        part = coming.pop(0) if coming else b""
+        return {"type": "http.request", "body": part, "more_body": bool(coming)}
+
+    async def send(message):
+        sent.append(message)
+
+    given = [(b"content-length", str(size).encode())]
+    given += [(name.encode(), value.encode()) for name, value in headers.items()]
+    scope = {"type": "http", "method": "PUT", "path": path, "headers": given}
+    asyncio.run(guarded(scope, receive, send))
+    body = b"".join(message.get("body", b"") for message in sent).decode()
+    return sent[0]["status"], body, coming
 
 
-def test_files_on_their_way_count(monkeypatch):
-    monkeypatch.setattr(guard, "held", dict)
+async def reads(scope, receive, send):
+    """Streamlit, which reads all of a file before it answers."""
+    while (await receive()).get("more_body"):
+        pass
+    await passed(scope, receive, send)
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """Bounds of some bytes, and a guard with a ledger of its own."""
+    for name, value in {"BYTES": 100, "FILES": 3, "BYTES_TOGETHER": 150, "FILES_TOGETHER": 5}.items():
+        monkeypatch.setattr(f"explorer.dashboard.storage.MOST_{name}", value)
+    return Guard(reads, Storage(thread=False))
+
+
+def test_a_file_says_its_size(small):
+    assert status(UPLOAD, "PUT", guarded=small) == 411
+    assert status(UPLOAD, "PUT", guarded=small, content_length="many") == 411
+
+
+def test_the_ledger_counts_what_came_whatever_streamlit_calls_its_own(small):
+    assert put(small, bytes(60))[0] == 204
+    assert put(small, bytes(41), path=f"{UPLOAD}2")[0] == 413
+    assert put(small, bytes(40), path=f"{UPLOAD}2")[0] == 204
+    other = UPLOAD.replace("session", "other")
+    assert put(small, bytes(51), path=other)[0] == 413, "all of them together"
+    assert put(small, bytes(50), path=other)[0] == 204
+    assert status(UPLOAD, "DELETE", guarded=small) == 204
+    assert put(small, bytes(30), path=f"{UPLOAD}3")[0] == 204, "what the visitor took away is free again"
+    small._storage.remove("other")
+    assert put(small, bytes(30), path=f"{UPLOAD}4")[0] == 204
+
+
+def test_files_are_counted_too(small):
+    for number in range(3):
+        assert put(small, b"1", path=f"{UPLOAD}{number}")[0] == 204
+    code, line, _ = put(small, b"1", path=f"{UPLOAD}3")
+    assert code == 413
+    assert line.startswith("too much is uploaded: expected at most 256 MB and 1,000 files of a visitor")
+
+
+def test_more_than_was_announced_is_not_taken(small):
+    code, line, left = put(small, bytes(60), bytes(60), size=1)
+    assert (code, left) == (413, [])
+    assert line.startswith("too much is uploaded")
+    assert put(small, bytes(100))[0] == 204, "and takes nobody's room"
+
+
+def test_what_is_announced_takes_nobodys_room_until_it_comes(small):
     seen = []
 
     async def slow(scope, receive, send):
-        seen.append(answer_while(guarded))
-        await passed(scope, receive, send)
+        if not seen:
+            seen.append(1)
+            seen[0] = (await asyncio.to_thread(put, small, bytes(100)))[0]
+        await reads(scope, receive, send)
 
-    def answer_while(guarded):
-        return guarded._refusal("session", "1")
+    small.app = slow
+    assert put(small, bytes(10), path=UPLOAD.replace("session", "idle"), size=100)[0] == 204
+    assert seen == [204]
 
-    guarded = Guard(slow)
-    assert status(UPLOAD, "PUT", guarded=guarded, content_length=str(limits.MOST_BYTES)) == 204
-    assert seen[0][0] == 413
-    assert guarded._refusal("session", "1") is None
+
+def test_an_upload_that_stalls_is_given_up(small, monkeypatch):
+    monkeypatch.setattr(guard, "STALLED", 0.05)
+    code, line, _ = put(small, bytes(5), 30.0, bytes(5))
+    assert code == 408
+    assert line.startswith("nothing came for")
+    monkeypatch.setattr(guard, "STALLED", 0.2)
+    assert put(small, *([b"1", 0.1] * 50), b"1")[0] == 408, "a byte now and then is no upload"
+
+
+def test_a_refused_file_is_read_before_the_answer_ends(small):
+    code, line, left = put(small, *[bytes(50)] * 20)
+    assert (code, left) == (413, [])
+    assert line.startswith("too much is uploaded")
+    _, _, left = put(small, *[bytes(50)] * 20, expect="100-continue")
+    assert len(left) == 20, "a client that waits to be told sends nothing"
+
+    async def refuses(scope, receive, send):
+        await send({"type": "http.response.start", "status": 400, "headers": []})
+        await send({"type": "http.response.body", "body": b"no such session"})
+
+    small.app = refuses
+    assert put(small, bytes(40), bytes(40)) == (400, "no such session", []), "Streamlit's refusals too"
+    assert put(small, bytes(40), bytes(40))[0] == 400, "and they take no room"
+
+
+def test_were_files_taken_elsewhere_none_would_be_unbounded(small):
+    assert put(small, b"1", path="/_stcore/other/session/file", size=guard.OTHERS)[0] == 204
+    assert put(small, b"1", path="/_stcore/other/session/file", size=guard.OTHERS + 1)[0] == 413
 
 
 # Uploads on the disk
@@ -239,6 +317,34 @@ def test_what_lies_on_the_disk_is_bounded_by_session_and_in_all(monkeypatch):
     storage.remove("mine")
     storage.check("mine", 90)
     storage.remove("other")
+
+
+def test_the_folder_of_a_server_that_was_killed_is_removed_and_no_other(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    living, closed = Storage(thread=False), Storage(thread=False)
+    mine, theirs = living.folder("mine"), closed.folder("theirs")
+    assert mine.is_relative_to(tmp_path)
+    left = tmp_path / f"{OF_A_SERVER}killed"
+    (left / "session-a").mkdir(parents=True)
+    (left / "session-a" / "prompt.npy").write_bytes(b"content")
+    others = tmp_path / "explorer-notes"
+    others.mkdir()
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (tmp_path / f"{OF_A_SERVER}link").symlink_to(outside)
+    remove_left()
+    assert not left.exists()
+    assert mine.is_dir()
+    assert theirs.is_dir()
+    assert others.is_dir()
+    assert outside.is_dir()
+    closed.close()
+    assert not theirs.parent.exists()
+    monkeypatch.setattr(os, "getuid", lambda: os.stat(tmp_path).st_uid + 1)
+    left.mkdir()
+    remove_left()
+    assert left.is_dir(), "somebody else's"
+    living.close()
 
 
 # Work whose visitor has left
@@ -310,11 +416,17 @@ def test_the_log_escapes_what_steers_a_terminal_and_forges_no_line():
 # The process
 
 
-def served(log: Path, *options: str, **environment: str) -> tuple[subprocess.Popen, str]:
-    """The dashboard as the command line starts it, and its address."""
+def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+        return free.getsockname()[1]
+
+
+def served(
+    log: Path, *options: str, port: int | None = None, **environment: str
+) -> tuple[subprocess.Popen, str]:
+    """The dashboard as the command line starts it, and its address."""
+    port = port or free_port()
     command = [sys.executable, "-m", "explorer", "app", "--no-browser", "--port", str(port), *options]
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -363,3 +475,143 @@ def test_a_server_is_guarded_and_ends_when_whoever_started_it_is_killed(tmp_path
     finally:
         process.kill()
         process.wait()
+
+
+class Visitor:
+    """A browser that only sends and receives, with the session that the server gave it."""
+
+    def __init__(self, address: str):
+        from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+        from websockets.sync.client import connect
+
+        self.address = address
+        self._connected = ExitStack()
+        connection = self._connected.enter_context(
+            connect(
+                f"{address.replace('http', 'ws')}/_stcore/stream",
+                additional_headers={"Origin": address},
+                subprotocols=["streamlit"],
+                max_size=None,
+            )
+        )
+        connection.send(BackMsg(rerun_script=ClientState()).SerializeToString())
+        while True:
+            message = ForwardMsg.FromString(connection.recv(timeout=120))
+            if message.WhichOneof("type") == "new_session":
+                self.session = message.new_session.initialize.session_id
+                return
+
+    def __enter__(self) -> "Visitor":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connected.close()
+
+    def put(self, content: bytes, name: str = "file", announced: int | None = None) -> socket.socket:
+        """Begin to upload a file; the connection that the answer comes on."""
+        host, port = self.address.removeprefix("http://").split(":")
+        body = (
+            b'--part\r\nContent-Disposition: form-data; name="file"; filename="a.npy"\r\n\r\n'
+            + content
+            + b"\r\n--part--\r\n"
+        )
+        head = (
+            f"PUT /_stcore/upload_file/{self.session}/{name} HTTP/1.1\r\nHost: {host}:{port}\r\n"
+            f"Content-Type: multipart/form-data; boundary=part\r\n"
+            f"Content-Length: {len(body) if announced is None else announced}\r\nConnection: close\r\n\r\n"
+        )
+        connection = socket.create_connection((host, int(port)), timeout=60)
+        connection.sendall(head.encode())
+        connection.sendall(body if announced is None else content)
+        return connection
+
+
+def said(connection: socket.socket) -> bytes:
+    """All that is answered."""
+    with connection:
+        parts = []
+        while part := connection.recv(65536):
+            parts.append(part)
+        return b"".join(parts)
+
+
+@pytest.fixture
+def server(tmp_path, monkeypatch):
+    """A dashboard with a folder of its own for temporary files: its process, address and that folder."""
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    process, address = served(
+        tmp_path / "log", TMPDIR=str(temporary), STREAMLIT_SERVER_ENABLE_XSRF_PROTECTION="0"
+    )
+    yield process, address, temporary
+    process.kill()
+    process.wait()
+
+
+@pytest.mark.slow
+def test_idle_uploads_lock_nobody_out_and_a_refusal_arrives(server):
+    _, address, _ = server
+    with Visitor(address) as idle, Visitor(address) as other:
+        waiting = [idle.put(b"", f"idle{number}", announced=60 * 2**20) for number in range(20)]
+        assert said(other.put(bytes(1000))).startswith(b"HTTP/1.1 204")
+        answer = said(other.put(bytes(65 * 2**20), "large"))
+        assert answer.startswith(b"HTTP/1.1 413"), answer[:200]
+        answer = said(other.put(bytes(300 * 2**20), "larger"))
+        assert b"too much is uploaded: expected at most 256 MB" in answer
+        for connection in waiting:
+            connection.close()
+
+
+def uploaded_bytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def until(done, message: str) -> None:
+    end = time.monotonic() + 60
+    while not done():
+        assert time.monotonic() < end, message
+        time.sleep(0.1)
+
+
+@pytest.mark.slow
+@needs_browser
+def test_uploads_go_with_the_server_and_the_next_one_says_so(page, tmp_path):
+    temporary, port = tmp_path / "temporary", free_port()
+    temporary.mkdir()
+    files = [tmp_path / f"{name}.npy" for name in ("first", "second", "third")]
+    for file in files:
+        np.save(file, np.ones((3, 768), np.float32))
+
+    def start() -> tuple[subprocess.Popen, str]:
+        return served(tmp_path / "log", port=port, TMPDIR=str(temporary))
+
+    def upload(file: Path) -> None:
+        page.wait_for_selector("[data-testid=stApp][data-test-connection-state=CONNECTED]", timeout=60_000)
+        page.get_by_text("CONNECTING").wait_for(state="detached", timeout=60_000)
+        page.set_input_files("input[type=file]", str(file))
+        page.get_by_text(f"uploaded/{file.stem}").first.wait_for(timeout=60_000)
+        assert uploaded_bytes(temporary) >= file.stat().st_size
+
+    process, address = start()
+    try:
+        open_page(page, address)
+        page.get_by_text("Open your own prompt").click()
+        upload(files[0])
+        process.terminate()
+        process.wait(60)
+        until(lambda: not any(temporary.iterdir()), "SIGTERM leaves uploads on the disk")
+        process, address = start()
+        upload(files[1])
+        page.get_by_text("An earlier file is gone").wait_for(timeout=60_000)
+        server = int(Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()[0])
+        for running in (server, process.pid):
+            os.kill(running, signal.SIGKILL)
+        process.wait(60)
+        assert uploaded_bytes(temporary) > 0
+        process, address = start()
+        until(lambda: not any(temporary.iterdir()), "what a killed server left stays")
+        upload(files[2])
+        page.get_by_text("An earlier file is gone").wait_for(timeout=60_000)
+    finally:
+        process.terminate()
+        process.wait(60)

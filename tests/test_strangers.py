@@ -49,7 +49,7 @@ def upload(monkeypatch):
             SimpleNamespace(file_id=str(n), name=name, getvalue=lambda content=content: content)
             for n, (name, content) in enumerate(files.items())
         ]
-        uploads._uploaded()
+        uploads.take()
         return state["opened privately"]
 
     yield give

@@ -8,13 +8,9 @@ The scripts that draw charts and tables, up to 5 MB each, are fetched while the 
 Streamlit fetches each of them only when the first chart or table is sent.
 """
 
-from pathlib import Path
-
 import streamlit as st
-from streamlit import file_util
 
-SCRIPTS = ("PlotlyChart", "DataFrame")
-"""of Streamlit's own, without what follows in the names of their files"""
+from explorer.dashboard import streamlit_internals
 
 _PREPARED = """
 export default function ({ data }) {
@@ -40,6 +36,5 @@ def prepare() -> None:
 
 @st.cache_resource(show_spinner=False)
 def script_names() -> list[str]:
-    """The names of the scripts' files, which change with every version of Streamlit."""
-    folder = Path(file_util.get_static_dir()) / "static" / "js"
-    return [file.name for script in SCRIPTS for file in folder.glob(f"{script}.*.js")]
+    """Of the large scripts."""
+    return streamlit_internals.script_names()

@@ -17,6 +17,7 @@ from explorer.words.wording import count
 
 def sidebar() -> None:
     """The choice itself, kept in the address. Pages ask for it with `selected` and `session`."""
+    uploads.take()
     found = {prompt.name: prompt for prompt in uploads.prompts()}
     address.read(found)
     st.multiselect(

@@ -1,30 +1,33 @@
 """What the server refuses before Streamlit sees it: other hosts where folders may be opened, uploads beyond
-bounds; headers of every answer.
+bounds, floods of messages; headers of every answer.
 
 Pure ASGI, and all of it holds for whoever speaks to the server without a browser too.
 """
 
+import asyncio
 import re
-from collections import defaultdict
-from collections.abc import Awaitable, Callable, MutableMapping
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from ipaddress import ip_address
-from typing import Any
+from itertools import count
 
 from explorer.dashboard.access import folders, read_only
-from explorer.dashboard.limits import (
-    MOST_BYTES,
-    MOST_BYTES_TOGETHER,
-    MOST_FILES,
-    MOST_FILES_TOGETHER,
-    UPLOADS_BOUNDED,
-)
+from explorer.dashboard.flood import Connection, Door, Message, Receive, Send
+from explorer.dashboard.limits import UPLOADS_BOUNDED
+from explorer.dashboard.storage import STORAGE, Storage
+from explorer.dashboard.streamlit_internals import UPLOADS
 
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-
-UPLOAD = re.compile(r"/_stcore/upload_file/([^/]+)/[^/]+/?")
-"""where Streamlit takes files, with the session they are of"""
+UPLOAD = re.compile(rf"/{UPLOADS}/([^/]+)/([^/]+)/?")
+"""a file, with the session that it is of"""
+WITHOUT_BODY = ("GET", "HEAD", "OPTIONS", "DELETE")
+OTHERS = 2**20
+"""bytes that a request may bring which is no upload: were uploads taken elsewhere, none would be unbounded"""
+STALLED, SLOWEST = 30.0, 2**14
+"""seconds in which at least so many bytes of a file come"""
+DRAINED = 20.0
+"""seconds for which a refused file is read, so that the answer arrives"""
+MOST_DIGITS = 18
 HEADERS = {
     b"x-content-type-options": b"nosniff",
     b"x-frame-options": b"SAMEORIGIN",
@@ -48,77 +51,149 @@ def of_this_machine(host: str) -> bool:
         return name == "localhost"
 
 
-def held() -> dict[str, list[int]]:
-    """Files and bytes that Streamlit holds, by session."""
-    from streamlit.runtime import Runtime
+class Refused(Exception):
+    """A file that is not taken any further."""
 
-    if not Runtime.exists():
-        return {}
-    sessions = getattr(Runtime.instance().uploaded_file_mgr, "file_storage", {})
-    return {
-        session: [len(files), sum(len(file.data) for file in list(files.values()))]
-        for session, files in list(sessions.items())
-    }
+    def __init__(self, status: int, line: str):
+        super().__init__(line)
+        self.status, self.line = status, line
+
+
+class Body:
+    """What a browser sends with one request, read through `receive`.
+
+    A client that stalls is given up; what nobody read is read here before the answer ends, since a connection
+    that is closed with bytes unread is reset, and the answer is lost.
+    """
+
+    def __init__(self, receive: Receive, arrives: Callable[[int], bool] = lambda size: True):
+        """arrives: told how many bytes came; False refuses them."""
+        self._receive, self._arrives = receive, arrives
+        self._ended = False
+        self._since, self._left = time.monotonic(), SLOWEST
+
+    async def receive(self) -> Message:
+        """The next part. Raises Refused when too much comes, or nothing."""
+        try:
+            async with asyncio.timeout(max(0.0, self._since + STALLED - time.monotonic())):
+                message = await self._receive()
+        except TimeoutError:
+            self._ended = True
+            raise Refused(408, f"nothing came for {STALLED:.0f} seconds; send the file again") from None
+        size = len(message.get("body", b""))
+        self._ended = message["type"] != "http.request" or not message.get("more_body", False)
+        self._left -= size
+        if self._left <= 0:
+            self._since, self._left = time.monotonic(), SLOWEST
+        if size and not self._arrives(size):
+            raise Refused(413, UPLOADS_BOUNDED)
+        return message
+
+    async def drain(self) -> None:
+        """Read what is left, for a while."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(DRAINED):
+                while not self._ended:
+                    message = await self._receive()
+                    self._ended = message["type"] != "http.request" or not message.get("more_body", False)
+
+    def drained(self, send: Send) -> Send:
+        """send, which ends an answer only when all was read."""
+
+        async def sent(message: Message) -> None:
+            if message["type"] == "http.response.body" and not message.get("more_body") and not self._ended:
+                await send({**message, "more_body": True})
+                await self.drain()
+                message = {"type": "http.response.body", "body": b""}
+            await send(message)
+
+        return sent
 
 
 class Guard:
     """An ASGI application before Streamlit's."""
 
-    def __init__(self, app: Callable[[Message, Receive, Send], Awaitable[None]]):
-        self.app = app
-        self._coming: dict[str, list[int]] = defaultdict(lambda: [0, 0])
-        """files and bytes on their way, by session; changed on the server's one event loop only"""
+    def __init__(self, app: Callable[[Message, Receive, Send], Awaitable[None]], storage: Storage = STORAGE):
+        self.app, self._storage = app, storage
+        self._door, self._files = Door(), count()
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer one request or connection, or pass it on."""
-        if scope["type"] not in ("http", "websocket"):
-            await self.app(scope, receive, send)
+        if scope["type"] == "lifespan":
+            await self.app(scope, self._until_the_end(receive), send)
             return
-        given = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
-        if folders() and not of_this_machine(given.get(b"host", "")):
-            await _refuse(
-                scope, send, 403, "this dashboard opens folders of its machine and answers on localhost only"
-            )
-            return
-        upload = (
-            UPLOAD.search(scope["path"])
-            if scope["type"] == "http" and scope["method"] in ("PUT", "POST")
-            else None
-        )
-        if upload is None:
-            await self.app(scope, receive, _with_headers(send))
-            return
-        size = given.get(b"content-length", "")
-        if (refusal := self._refusal(upload[1], size)) is not None:
-            await _refuse(scope, send, *refusal)
-            return
-        coming = self._coming[upload[1]]
-        coming[0], coming[1] = coming[0] + 1, coming[1] + int(size)
-        try:
-            await self.app(scope, receive, _with_headers(send))
-        finally:
-            coming[0], coming[1] = coming[0] - 1, coming[1] - int(size)
-            if not coming[0]:
-                self._coming.pop(upload[1], None)
+        headers = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        if folders() and not of_this_machine(headers.get(b"host", "")):
+            line = "this dashboard opens folders of its machine and answers on localhost only"
+            await _refuse(scope, receive, send, headers, Refused(403, line))
+        elif scope["type"] == "websocket":
+            await Connection(receive, send, self._door).run(self.app, scope)
+        elif (upload := UPLOAD.search(scope["path"])) and scope["method"] in ("PUT", "POST"):
+            await self._upload(scope, receive, send, headers, *upload.groups())
+        elif (
+            scope["method"] not in WITHOUT_BODY and int(_number(headers.get(b"content-length", "0"))) > OTHERS
+        ):
+            await _refuse(scope, receive, send, headers, Refused(413, "only files may be this large"))
+        else:
+            seen = _Seen(_with_headers(send))
+            await self.app(scope, receive, seen.send)
+            if upload and scope["method"] == "DELETE" and seen.status == 204:
+                self._storage.arrived(upload[1], upload[2], None)
 
-    def _refusal(self, session: str, size: str) -> tuple[int, str] | None:
-        """Status and line for a file that is not taken; None for one that is."""
+    async def _upload(
+        self, scope: Message, receive: Receive, send: Send, headers: dict[bytes, str], session: str, file: str
+    ) -> None:
+        """Take a file, counting what arrives; what it announces alone takes nobody's room."""
+        key = f"{file} {next(self._files)}"
+        body = Body(receive, lambda size: self._storage.arrives(session, key, size))
+        seen = _Seen(_with_headers(body.drained(send)))
+        taken = False
+        try:
+            self._check(session, headers.get(b"content-length", ""))
+            await self.app(scope, body.receive, seen.send)
+            taken = seen.status is not None and seen.status < 300
+        except Refused as refused:
+            if seen.status is None:
+                await _refuse(scope, body.receive, send, headers, refused, body)
+        finally:
+            self._storage.arrived(session, key, file if taken else None)
+
+    def _check(self, session: str, size: str) -> None:
+        """Raise Refused for a file that is not taken."""
         if read_only():
-            return 403, "this dashboard is read-only and takes no uploads"
+            raise Refused(403, "this dashboard is read-only and takes no uploads")
         if not (size.isascii() and size.isdigit()):
-            return 411, "a file without its size; expected the header Content-Length"
-        there = held()
-        for one, (files, taken) in list(self._coming.items()):
-            known = there.setdefault(one, [0, 0])
-            known[0], known[1] = known[0] + files, known[1] + taken
-        mine, together = (
-            there.get(session, [0, 0]),
-            [sum(column) for column in zip(*there.values(), strict=True)] or [0, 0],
-        )
-        too_many = mine[0] >= MOST_FILES or together[0] >= MOST_FILES_TOGETHER
-        if too_many or mine[1] + int(size) > MOST_BYTES or together[1] + int(size) > MOST_BYTES_TOGETHER:
-            return 413, UPLOADS_BOUNDED
-        return None
+            raise Refused(411, "a file without its size; expected the header Content-Length")
+        if not self._storage.fits(session, int(size[:MOST_DIGITS])):
+            raise Refused(413, UPLOADS_BOUNDED)
+
+    def _until_the_end(self, receive: Receive) -> Receive:
+        """receive, which removes all uploads when the server ends."""
+
+        async def received() -> Message:
+            message = await receive()
+            if message["type"] == "lifespan.shutdown":
+                self._storage.close()
+            return message
+
+        return received
+
+
+class _Seen:
+    """The status that an answer began with, as it passes."""
+
+    def __init__(self, send: Send):
+        self._send = send
+        self.status: int | None = None
+
+    async def send(self, message: Message) -> None:
+        self.status = message.get("status", self.status)
+        await self._send(message)
+
+
+def _number(size: str) -> str:
+    """The digits of a header; a size that is none counts as too large."""
+    return size[:MOST_DIGITS] if size.isascii() and size.isdigit() else "9" * MOST_DIGITS
 
 
 def _with_headers(send: Send) -> Send:
@@ -134,16 +209,26 @@ def _with_headers(send: Send) -> Send:
     return sent
 
 
-async def _refuse(scope: Message, send: Send, status: int, line: str) -> None:
-    """One line instead of an answer."""
+async def _refuse(
+    scope: Message,
+    receive: Receive,
+    send: Send,
+    headers: dict[bytes, str],
+    refused: Refused,
+    body: Body | None = None,
+) -> None:
+    """One line instead of an answer. A client that waits to be told to send its file sends none."""
     if scope["type"] == "websocket":
-        await send({"type": "websocket.close", "code": 1008, "reason": line})
+        await send({"type": "websocket.close", "code": 1008, "reason": refused.line})
         return
-    body = f"{line}\n".encode()
-    headers = [
+    text = f"{refused.line}\n".encode()
+    answer = [
         (b"content-type", b"text/plain; charset=utf-8"),
-        (b"content-length", str(len(body)).encode()),
+        (b"content-length", str(len(text)).encode()),
         (b"connection", b"close"),
     ]
-    await _with_headers(send)({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    comes = headers.get(b"content-length", "0") != "0" or b"transfer-encoding" in headers
+    if comes and b"expect" not in headers:
+        send = (body or Body(receive)).drained(send)
+    await _with_headers(send)({"type": "http.response.start", "status": refused.status, "headers": answer})
+    await send({"type": "http.response.body", "body": text})

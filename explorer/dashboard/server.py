@@ -5,16 +5,21 @@ process that started it.
 import logging
 import os
 import signal
+import sys
 import threading
 import time
 import traceback
 
 from starlette.middleware import Middleware
 
+from explorer.dashboard import storage
 from explorer.dashboard.guard import Guard
+from explorer.dashboard.streamlit_internals import is_page
 
 STARTED_BY = "EXPLORER_STARTED_BY"
 """the process whose end is the server's too"""
+SWITCHED = 0.001
+"""seconds that one page computes before the others, and the server's answers, have their turn"""
 
 
 _began = threading.Event()
@@ -23,13 +28,6 @@ _began = threading.Event()
 def serves() -> bool:
     """Whether this process is a server, rather than one that runs a page by itself, as tests do."""
     return _began.is_set()
-
-
-def is_page() -> bool:
-    """Whether this thread runs a page, rather than starting the server."""
-    from streamlit.runtime.scriptrunner import get_script_run_ctx
-
-    return get_script_run_ctx(suppress_warning=True) is not None
 
 
 def middleware() -> list[Middleware]:
@@ -42,9 +40,13 @@ def middleware() -> list[Middleware]:
 
 
 def _begin() -> None:
-    """Escape control characters in the log, and end with the process that started this one."""
+    """Escape control characters in the log, remove what servers that were killed left, and end with the
+    process that started this one.
+    """
     _began.set()
+    sys.setswitchinterval(SWITCHED)
     logging.setLogRecordFactory(plain_record)
+    threading.Thread(target=storage.remove_left, name="left uploads", daemon=True).start()
     starter = os.environ.pop(STARTED_BY, "")
     if starter.isdigit() and os.name == "posix":
         threading.Thread(target=_end_with, args=(int(starter),), name="starter", daemon=True).start()

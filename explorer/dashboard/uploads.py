@@ -15,7 +15,8 @@ from explorer.dashboard.access import folders, read_only
 from explorer.dashboard.cache import Broken
 from explorer.dashboard.guard import of_this_machine
 from explorer.dashboard.markdown import safe, slug
-from explorer.dashboard.storage import STORAGE, forget_files, session_id
+from explorer.dashboard.storage import STORAGE
+from explorer.dashboard.streamlit_internals import is_gone, session_id
 from explorer.errors import ExplorerError, PromptError
 from explorer.formats import find_prompts, labels, local, read_prompt
 from explorer.formats.archives import ZIP, Archive
@@ -25,7 +26,7 @@ from explorer.prompt import SoftPrompt
 from explorer.system.hub import is_id
 from explorer.words.wording import printable
 
-_KEPT = "opened privately"
+_KEPT, _SEEN, _AGAIN = "opened privately", "uploads seen", "uploads looked at again"
 
 
 def collection() -> tuple[SoftPrompt | Broken, ...]:
@@ -54,13 +55,15 @@ def opener() -> None:
     if read_only():
         return
     with st.expander(
-        "Open your own prompt", icon=":material/upload_file:", expanded=bool(st.session_state.get(_KEPT))
+        "Open your own prompt",
+        icon=":material/upload_file:",
+        expanded=bool(st.session_state.get(_KEPT)),
     ):
         st.file_uploader(
             "A checkpoint file, a zip of a checkpoint folder, or the files of one folder together",
             accept_multiple_files=True,
             key="upload",
-            on_change=_uploaded,
+            on_change=take,
             help=f"{labels()}. No pickle is executed.",
         )
         if _at_this_machine():
@@ -77,6 +80,16 @@ def opener() -> None:
             opened = sum(isinstance(one, SoftPrompt) for one in kept.values())
             st.caption(f"{opened} opened in this session, seen by nobody else and gone when it ends.")
             st.button("Forget them", on_click=_forget, icon=":material/delete:")
+    files, lost = _unseen()
+    if files and (again := {file.file_id for file in files}) != st.session_state.get(_AGAIN):
+        st.session_state[_AGAIN] = again
+        st.rerun()
+    if lost:
+        st.warning(
+            "An earlier file is gone: the server was started anew, or this page was closed for more than "
+            "two minutes. Choose the file again to read it.",
+            icon=":material/history:",
+        )
 
 
 def _at_this_machine() -> bool:
@@ -86,26 +99,25 @@ def _at_this_machine() -> bool:
     return folders() and st.context.ip_address is None and of_this_machine(st.context.headers.get("Host", ""))
 
 
-def _uploaded() -> None:
-    """Put what was uploaded together into one private folder and read it."""
-    if read_only():
+def _unseen() -> tuple[list, bool]:
+    """The files of the upload widget that were not read yet; and whether others were lost before."""
+    seen = st.session_state.setdefault(_SEEN, set())
+    unseen = [file for file in st.session_state.get("upload") or () if file.file_id not in seen]
+    return [file for file in unseen if not is_gone(file)], any(map(is_gone, unseen))
+
+
+def take() -> None:
+    """Put what was uploaded together into one private folder and read it. To be called before the choice of
+    prompts is drawn too: after a restart of the server the widget calls nobody.
+    """
+    files, _ = _unseen()
+    if read_only() or not files:
         return
-    files = [
-        file
-        for file in st.session_state.upload or ()
-        if file.file_id not in st.session_state.setdefault("uploads seen", set())
-    ]
-    if not files:
-        return
+    seen = st.session_state[_SEEN]
     session, kept = session_id(), st.session_state.setdefault(_KEPT, {})
-
-    def forget() -> None:
-        kept.clear()
-        forget_files(session)
-
-    place = STORAGE.folder(session, forget)
+    place = STORAGE.folder(session, kept.clear)
     for file in files:
-        st.session_state["uploads seen"].add(file.file_id)
+        seen.add(file.file_id)
         name = slug(Path(file.name).name) or "file"
         target = _free(
             place / (f"file{name}" if name.startswith(".") else name)
