@@ -863,4 +863,4 @@ def test_every_tab_of_compare_opens_by_its_address(put, tab):
     assert not app.exception
     assert not app.error
     assert app.session_state["tab"] == tab
-    assert app.get("plotly_chart")
+    assert app.get("plotly_chart") or app.dataframe
