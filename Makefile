@@ -1,5 +1,5 @@
 # What a developer types. `make` alone lists the targets.
-.PHONY: help test everything lint types docs readme bench wheel
+.PHONY: help test everything mutants lint types docs readme bench wheel
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 8
@@ -9,6 +9,9 @@ test:  ## the test suite, five minutes
 
 everything:  ## the test suite with what takes long: browsers, packages, killed processes
 	pytest -m ""
+
+mutants:  ## mutation tests of what numbers come from, hours
+	OMP_NUM_THREADS=1 python benchmarks/mutants.py --count 300 --seed 0
 
 lint:  ## style and format
 	ruff check .

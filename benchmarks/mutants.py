@@ -29,7 +29,7 @@ TARGETS = (
     "explorer/evaluation/**/*.py",
     "explorer/formats/peft.py",
     "explorer/tuning/loop.py",
-    "explorer/words/labels.py",
+    "explorer/models/label_pieces.py",
     "explorer/cli/output.py",
     "explorer/dashboard/tables.py",
 )

@@ -106,6 +106,7 @@ def test_integrated_gradients_are_complete(result, model, vocabulary, trained):
     assert result.completeness <= COMPLETENESS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["subjectivity/class-label-0", "subjectivity/random-1", "question-type/sampled-vocab-2"]
 )

@@ -2,8 +2,9 @@
 sentence, and zeros have no neighbors.
 """
 
+import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -47,6 +48,9 @@ class Spoken(Vocabulary):
 
     def encode(self, text: str) -> list[int]:
         return [self.pieces.index(f"▁{word}") for word in text.split()]
+
+    def label_ids(self, labels: Sequence[str], template: str | None = None) -> list[list[int]]:
+        return [self.encode(label) for label in labels]
 
 
 def spoken(rows: np.ndarray) -> Spoken:
@@ -133,34 +137,39 @@ def trained(kind: str) -> SoftPrompt:
     )
 
 
-@pytest.mark.parametrize("kind", PROMPTS)
-@pytest.mark.parametrize("words", VOCABULARIES)
 @pytest.mark.parametrize("reading", READINGS)
-def test_every_reading_is_defined(reading, words, kind):
-    """No crash, no warning, one sentence; p in 0…1 but for zeros, JSON that any program reads."""
-    found = READINGS[reading](trained(kind), VOCABULARIES[words])
-    frame = found.to_frame()
-    json.dumps(records(frame), allow_nan=False)
-    for column in frame.columns:
-        if column in ("p", "q") and reading != "compare":
-            known = frame[column].dropna()
-            assert ((known > 0) & (known <= 1)).all(), column
-    if not isinstance(found, Redundancy):
-        assert is_one_sentence(found.conclusion), found.conclusion
+def test_every_reading_is_defined(reading):
+    """No crash, no warning, one sentence; p in 0…1 but for zeros, JSON that any program reads: for each kind of
+    prompt on each kind of vocabulary.
+    """
+    for (words, vocabulary), kind in itertools.product(VOCABULARIES.items(), PROMPTS):
+        try:
+            found = READINGS[reading](trained(kind), vocabulary)
+            frame = found.to_frame()
+            json.dumps(records(frame), allow_nan=False)
+        except Exception as error:
+            error.add_note(f"{kind} on {words}")
+            raise
+        for column in frame.columns:
+            if column in ("p", "q") and reading != "compare":
+                known = frame[column].dropna()
+                assert ((known > 0) & (known <= 1)).all(), (column, kind, words)
+        if not isinstance(found, Redundancy):
+            assert is_one_sentence(found.conclusion), (found.conclusion, kind, words)
 
 
-@pytest.mark.parametrize("kind", PROMPTS)
 @pytest.mark.parametrize("metric", METRICS)
-def test_a_token_of_zeros_has_no_neighbors_but_by_distance(metric, kind):
+def test_a_token_of_zeros_has_no_neighbors_but_by_distance(metric):
     vocabulary = VOCABULARIES["zero rows"]
-    found = READINGS[f"neighbors, {metric}"](trained(kind), vocabulary)
-    assert found.token_ids.shape[1] == len(vocabulary), "k is clipped to the vocabulary"
-    zero = ZERO[kind] & (metric != "l2")
-    assert ((found.token_ids < 0) == zero[:, None]).all()
-    assert (np.isnan(found.similarity) == zero[:, None]).all()
-    assert found.to_frame()["position"].unique().tolist() == np.flatnonzero(~zero).tolist()
-    assert ("zero" in found.conclusion) == zero.any()
-    similarity_figure(found, found.null)
+    for kind in PROMPTS:
+        found = READINGS[f"neighbors, {metric}"](trained(kind), vocabulary)
+        assert found.token_ids.shape[1] == len(vocabulary), "k is clipped to the vocabulary"
+        zero = ZERO[kind] & (metric != "l2")
+        assert ((found.token_ids < 0) == zero[:, None]).all(), kind
+        assert (np.isnan(found.similarity) == zero[:, None]).all(), kind
+        assert found.to_frame()["position"].unique().tolist() == np.flatnonzero(~zero).tolist()
+        assert ("zero" in found.conclusion) == zero.any(), kind
+        similarity_figure(found, found.null)
 
 
 @pytest.mark.parametrize("kind", PROMPTS)

@@ -50,6 +50,7 @@ def out(tmp_path, written) -> Path:
     return Path(shutil.copytree(written, tmp_path / "report"))
 
 
+@pytest.mark.slow
 def test_every_table_is_what_its_command_writes(out, paths, tmp_path):
     record = json.loads((out / RECORD).read_text())
     assert {table["file"] for table in record["tables"]} == {path.name for path in out.glob("*.csv")}

@@ -4,6 +4,8 @@ by us.
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -64,6 +66,7 @@ def test_the_bundle_is_complete():
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("task", "folder", "asked", "gained"),
     [
@@ -104,40 +107,54 @@ def own_vocabulary(model: str) -> Vocabulary:
     return Vocabulary.load(model)
 
 
-@pytest.mark.parametrize("prompt", ALL, ids=[prompt.name for prompt in ALL])
-def test_each_prompt_says_where_it_comes_from(prompt):
-    origin = prompt.origin
-    assert prompt.name.startswith(SIBLINGS) == (origin.base_model != DEFAULT_MODEL)
-    assert origin.base_fingerprint == own_vocabulary(origin.base_model).fingerprint
-    assert len(origin.labels) == TASKS[origin.task]
-    assert len(prompt.trajectory.steps) >= (4 if prompt.length == 100 else 7)
-    assert prompt.trajectory.steps[0] == 0
-    assert len(origin.history) >= 2
-    assert origin.history[0].step == 0
-    assert any(np.array_equal(prompt.vectors, vectors) for vectors in prompt.trajectory.vectors)
-    assert origin.dev_accuracy == max(e.dev_accuracy for e in origin.history)
-    assert origin.gain == pytest.approx(origin.dev_accuracy - origin.without_prompt)
-    assert origin.gain > 0
+@contextmanager
+def about(name: str) -> Iterator[None]:
+    """Says which of many an error is about."""
+    try:
+        yield
+    except Exception as error:
+        error.add_note(name)
+        raise
 
 
-@pytest.mark.parametrize("prompt", ALL, ids=[prompt.name for prompt in ALL])
-def test_recorded_initial_vectors_are_what_the_strategy_says(prompt):
-    origin, vocabulary = prompt.origin, own_vocabulary(prompt.origin.base_model)
-    if origin.read_as is None:
-        vectors, rows = initialize(
-            origin.initialization, vocabulary, prompt.length, origin.labels, origin.seed
-        )
-    else:
-        vectors, rows = sentence_rows(origin.read_as, vocabulary, prompt.length)
-    np.testing.assert_array_equal(prompt.initial, vectors)
-    assert origin.rows == rows
-    for vector, row in zip(prompt.initial, origin.rows, strict=True):
-        if row.label is not None:
-            np.testing.assert_allclose(vector, vocabulary.text_vector(row.label), atol=1e-6)
-        elif row.piece is not None:
-            np.testing.assert_array_equal(vector, vocabulary.embedding[vocabulary.pieces.index(row.piece)])
-        else:
-            assert np.abs(vector).max() <= 0.5
+def test_each_prompt_says_where_it_comes_from():
+    for prompt in ALL:
+        with about(prompt.name):
+            origin = prompt.origin
+            assert prompt.name.startswith(SIBLINGS) == (origin.base_model != DEFAULT_MODEL)
+            assert origin.base_fingerprint == own_vocabulary(origin.base_model).fingerprint
+            assert len(origin.labels) == TASKS[origin.task]
+            assert len(prompt.trajectory.steps) >= (4 if prompt.length == 100 else 7)
+            assert prompt.trajectory.steps[0] == 0
+            assert len(origin.history) >= 2
+            assert origin.history[0].step == 0
+            assert any(np.array_equal(prompt.vectors, vectors) for vectors in prompt.trajectory.vectors)
+            assert origin.dev_accuracy == max(e.dev_accuracy for e in origin.history)
+            assert origin.gain == pytest.approx(origin.dev_accuracy - origin.without_prompt)
+            assert origin.gain > 0
+
+
+def test_recorded_initial_vectors_are_what_the_strategy_says():
+    for prompt in ALL:
+        with about(prompt.name):
+            origin, vocabulary = prompt.origin, own_vocabulary(prompt.origin.base_model)
+            if origin.read_as is None:
+                vectors, rows = initialize(
+                    origin.initialization, vocabulary, prompt.length, origin.labels, origin.seed
+                )
+            else:
+                vectors, rows = sentence_rows(origin.read_as, vocabulary, prompt.length)
+            np.testing.assert_array_equal(prompt.initial, vectors)
+            assert origin.rows == rows
+            for vector, row in zip(prompt.initial, origin.rows, strict=True):
+                if row.label is not None:
+                    np.testing.assert_allclose(vector, vocabulary.text_vector(row.label), atol=1e-6)
+                elif row.piece is not None:
+                    np.testing.assert_array_equal(
+                        vector, vocabulary.embedding[vocabulary.pieces.index(row.piece)]
+                    )
+                else:
+                    assert np.abs(vector).max() <= 0.5
 
 
 @pytest.mark.parametrize("prompt", [p for p in BUNDLED if p.origin.read_as is not None], ids=lambda p: p.name)
@@ -152,6 +169,7 @@ def test_a_wayward_prompt_reads_as_its_sentence_and_does_its_task_like_the_other
     assert prompt.origin.dev_accuracy > np.median(peers) - 0.03
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", METRICS)
 def test_neighbors_equal_brute_force(metric, vocabulary):
     ids = vocabulary.searchable_ids
@@ -180,6 +198,7 @@ def test_neighbors_equal_brute_force(metric, vocabulary):
         np.testing.assert_allclose(np.take_along_axis(scores, places, axis=1), best, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings(
     "ignore:.is_gradient_checkpointing. is deprecated:FutureWarning"
 )  # PEFT asks transformers for it
@@ -247,6 +266,7 @@ def test_the_study_is_of_these_prompts():
     }
 
 
+@pytest.mark.slow
 def test_what_a_page_shows_first_was_answered_before_and_is_what_the_model_answers(model, vocabulary):
     kept = Kept(MODELS / "mini-t5")
     examples = {

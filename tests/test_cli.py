@@ -970,6 +970,7 @@ def test_what_is_held_out_is_a_tenth_or_of_few_up_to_a_third_and_always_the_same
     assert held.labels == task.labels
 
 
+@pytest.mark.slow
 def test_app_serves_the_dashboard_until_ctrl_c(tiny_prompts):
     """A real server: it comes up on the given prompts, and Ctrl-C ends both it and the command."""
     from test_cli_errors import start

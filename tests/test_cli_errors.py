@@ -606,6 +606,7 @@ def test_ctrl_c_says_one_line_and_exits_with_130(prompt, tmp_path):
     assert (process.returncode, out, message) == (130, b"", b"interrupted\n")
 
 
+@pytest.mark.slow
 def test_ctrl_c_while_training_keeps_what_is_done(tiny_t5_folder, data, tmp_path):
     import signal
 

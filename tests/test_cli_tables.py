@@ -53,6 +53,8 @@ ASKED = {
     ],
     "attribution": [("subjectivity/class-label-2-length-5", "--text", "fine", "--orders", 2)],
 }
+IN_SHORT = ("prompts", "inspect", "neighbors", "decompose", "predict")
+"""commands whose tables take no second"""
 NO_TABLE = {"convert", "report", "train", "app"}
 """commands that write files, or nothing"""
 
@@ -79,10 +81,15 @@ def test_every_command_is_asked_or_shows_no_table():
 
 @pytest.mark.parametrize(
     ("command", "arguments"),
-    [(name, arguments) for name in ASKED for arguments in ASKED[name]],
+    [
+        pytest.param(name, arguments, marks=() if name in IN_SHORT else pytest.mark.slow)
+        for name in ASKED
+        for arguments in ASKED[name]
+    ],
     ids=lambda given: str(given)[:40],
 )
 def test_no_line_is_longer_than_100_columns(command, arguments, ask):
+    """That a table fills them is asked of tables themselves: test_output.py."""
     text = run(command, *ask(arguments)).stdout
     assert text.strip()
     assert max(map(columns, text.splitlines())) <= 100
@@ -227,6 +234,7 @@ def test_one_token_and_one_label_read_as_english():
     assert "effective rank" not in said, "one token shares nothing with others"
 
 
+@pytest.mark.slow
 def test_compare_says_which_prompts_are_alike():
     said = run("compare", "question-type/random-0", "question-type/random-1", "--wide").stdout
     assert "1 of 1 pair of prompts is alike beyond chance: " in words(said)

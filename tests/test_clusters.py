@@ -86,6 +86,7 @@ def _calibration(correlated: bool, prompts: int = 400, length: int = 10) -> np.n
     return np.array(found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("correlated", [False, True])
 def test_the_test_of_the_whole_prompt_keeps_its_level(correlated, monkeypatch):
     monkeypatch.setattr("explorer.analysis.clusters.ROTATED", 1000)
@@ -118,6 +119,7 @@ def test_higher_criticism_by_hand():
     np.testing.assert_allclose(higher_criticism(np.array([0.3, 0.45, 0.5, 0.51])), of_the_smaller_half)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2])
 def test_the_power_table_on_the_bundled_vocabulary(vocabulary, seed):
     """The main cells that are asked for, on fresh seeds: shares with p ≤ 0.05."""

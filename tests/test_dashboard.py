@@ -302,6 +302,7 @@ def test_a_link_holds_the_choice_metric_k_and_filters(put):
     assert "Metric l2 (a distance: smaller is closer), k = 4" in texts(app.caption)
 
 
+@pytest.mark.slow
 def test_neighbor_rows_are_the_analysis_and_change_with_the_metric(put, vocabulary, tiny_prompts):
     put(1)
     app = open_page("neighbors")
@@ -367,6 +368,7 @@ def test_the_map_draws_paths_and_beginnings_on_demand(put):
     assert "before training" in app.get("plotly_chart")[0].proto.spec
 
 
+@pytest.mark.slow
 def test_compare_says_how_many_seeds_and_warns_of_one(put):
     put()
     app = open_page("compare")
@@ -599,6 +601,7 @@ def test_the_shift_page_has_the_source_and_its_targets(put):
     assert (summary.loc[summary["target"] == "products", "drop"] == 0).all()
 
 
+@pytest.mark.slow
 def test_a_token_in_focus_is_marked_on_every_page_and_part_of_the_address(put):
     put()
     for page in ("neighbors", "clusters", "labels", "map", "training"):

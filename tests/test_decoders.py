@@ -54,7 +54,7 @@ def _by_peft(folder, prompt: np.ndarray, text: str, label_ids: list[int], templa
     return float(sum(scores[place, piece] for place, piece in zip(places, label_ids, strict=True)))
 
 
-@pytest.mark.parametrize("count", [1, 9])
+@pytest.mark.parametrize("count", [pytest.param(1, marks=pytest.mark.slow), 9])
 def test_label_probabilities_are_those_of_peft(folder, count):
     model = load_frozen(folder)
     assert isinstance(model, FrozenDecoder)

@@ -221,6 +221,7 @@ def _outputs():
     return module
 
 
+@pytest.mark.slow
 def test_readme_shows_what_its_commands_print(monkeypatch):
     """The same words; the same numbers to two hundredths, since processors round differently."""
     outputs, text = _outputs(), README.read_text(encoding="utf-8")

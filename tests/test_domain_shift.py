@@ -130,6 +130,7 @@ def test_a_planted_gap_is_found_and_none_is_not():
     assert row["drop_low"] < row["drop"] < row["drop_high"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("deviation", "own"), [(0, 0.8), (0.015, 0.2), (0.03, 0.8)])
 def test_intervals_hold_the_truth_with_three_seeds(deviation, own):
     """Over texts alone, the drop's and the difference's held it in 0.94, 0.84 and 0.74, and in 0.95, 0.82 and

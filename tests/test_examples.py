@@ -123,6 +123,7 @@ def test_the_tour_runs_from_top_to_bottom_and_shows_tables(tmp_path):
     assert left <= {"out"}
 
 
+@pytest.mark.slow
 def test_examples_that_write_do_so_in_an_ignored_folder_and_run_twice(tmp_path, monkeypatch):
     lines = re.search(r"```sh\n(.*?)```", (EXAMPLES / "README.md").read_text(encoding="utf-8"), re.DOTALL)[
         1

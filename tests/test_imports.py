@@ -39,7 +39,14 @@ def prompt(tiny_prompts):
     return str(next(path for path, _ in find_prompts(tiny_prompts)))
 
 
-@pytest.mark.parametrize("options", [(), ("--csv", "-"), ("--json",), ("--metric", "csls")], ids=" ".join)
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--csv", "-"),
+        *(pytest.param(o, marks=pytest.mark.slow) for o in ((), ("--json",), ("--metric", "csls"))),
+    ],
+    ids=" ".join,
+)
 def test_neighbors_imports_nothing_heavy(prompt, options):
     imported = _imported("neighbors", prompt, *options)
     assert not imported & set(HEAVY)
@@ -55,7 +62,14 @@ def test_prompts_imports_nothing_heavy(tiny_prompts):
     assert not _imported("prompts", str(tiny_prompts)) & set(HEAVY)
 
 
-@pytest.mark.parametrize("command", ["", *COMMANDS])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "",
+        "neighbors",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in COMMANDS if name != "neighbors"),
+    ],
+)
 def test_help_imports_not_even_numpy(command):
     assert not _imported(*command.split(), "--help") & {*HEAVY, *LIGHT}
 

@@ -185,7 +185,7 @@ def test_results_that_would_mix_and_files_that_exist_are_refused_before_the_work
     with pytest.raises(typer.BadParameter, match=r"found same for two results; give each a file of its own"):
         Output(csv="same", html="same")
     with pytest.raises(typer.BadParameter, match="for two results"):
-        Output(csv="same", beside="same")
+        Output(csv="same", beside=("same",))
     with pytest.raises(WriteError, match="exists already"):
         Output(csv=str(target))
     with pytest.raises(WriteError, match="exists already"):

@@ -14,8 +14,7 @@ from types import SimpleNamespace
 import foreign
 import numpy as np
 import pytest
-from browsing import PAGES
-from test_dashboard import house, open_page, put, texts  # noqa: F401  fixtures
+from test_dashboard import house, open_page, pages, put, texts  # noqa: F401  fixtures
 from test_foreign_files import cached  # noqa: F401  fixture
 
 from explorer.context import LocalLoader
@@ -200,7 +199,7 @@ def test_the_app_hides_stack_traces(monkeypatch):
     assert line[line.index("--client.showErrorDetails") + 1] == "none"
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page not in ("faithfulness", "shift")])
+@pytest.mark.parametrize("page", pages("prompts", "labels", without=("faithfulness", "shift")))
 def test_names_from_files_are_text_on_every_page(put, house, page):  # noqa: F811
     put()
     for folder in (house / "sentiment").iterdir():

@@ -358,6 +358,7 @@ def test_a_run_is_written_and_read_again(trained, tmp_path):
     assert kept.origin.history[-1].step == 100
 
 
+@pytest.mark.slow
 @IGNORE_PEFT
 def test_what_the_trainer_itself_writes(tiny_t5_folder, tmp_path):
     import torch

@@ -95,6 +95,7 @@ def test_the_best_step_is_kept(tiny, task):
     np.testing.assert_array_equal(prompt.trajectory.vectors[place], prompt.vectors)
 
 
+@pytest.mark.slow
 def test_prompts_learn_a_planted_task(model, vocabulary):
     generator = np.random.default_rng(1)
     answers = tuple(generator.choice(["negative", "positive"], 120).tolist())
