@@ -1,13 +1,15 @@
 """Attribution to prompt tokens: against hand-made masks, finite differences and its own axioms."""
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
 import pytest
 
 from explorer.errors import DataError, ExplorerError, PromptError
-from explorer.evaluation.attribution import COMPLETENESS, _Question, attribute, left_out
+from explorer.evaluation.attribution import COMPLETENESS, HOLDS, _integrated, _Question, attribute, left_out
 from explorer.evaluation.curves import curves
+from explorer.figures import attribution_figure
 from explorer.formats import read_prompt
 from explorer.prompt import Origin, SoftPrompt
 from explorer.system.files import MODELS
@@ -257,3 +259,40 @@ def test_leaving_out_alone_is_the_same_and_asks_the_model_once_a_token(
     assert quick.to_frame()["leave_one_out"].tolist() == quick.leave_one_out.tolist()
     with pytest.raises(DataError, match="label"):
         left_out(model, vocabulary, trained, TEXT, ("good",))
+
+
+class Steep:
+    """One token of two dimensions whose answer jumps by `height` at 0.6 of the path, over a `width`."""
+
+    def __init__(self, height: float, width: float):
+        self.height, self.width, self.asked = height, width, 0
+
+    def gradients(self, prompts, answer):
+        self.asked += len(prompts)
+        x = ((prompts.mean(axis=(1, 2), dtype=np.float64) - 0.6) / self.width).clip(-500, 500)
+        slope = self.height / (1 + np.exp(-x)) * (1 - 1 / (1 + np.exp(-x))) / self.width / 2
+        return self.height / (1 + np.exp(-x)), np.repeat(slope, 2).reshape(-1, 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("width", "holds", "asked"), [(0.1, True, 50), (0.0004, True, 2034), (1e-5, False, 2034)]
+)
+def test_a_steep_path_gets_more_steps_and_is_marked_where_they_do_not_help(width, holds, asked):
+    """Faults: 256 steps whatever the error; panels that do not tile the path; an error that nobody sees."""
+    question = Steep(3.0, width)
+    integrated, error = _integrated(question, np.ones((1, 2)), np.zeros((1, 2)), 0)
+    assert question.asked <= asked
+    assert (error <= HOLDS) == holds
+    if holds:
+        assert integrated.sum() == pytest.approx(3, rel=HOLDS)
+
+
+def test_integrated_gradients_that_do_not_hold_are_marked_and_left_out(result):
+    assert result.holds
+    assert "Integrated" not in result.conclusion
+    doubtful = replace(result, completeness=1.14)
+    assert doubtful.conclusion.startswith(result.conclusion)
+    assert "left out: they miss 114%" in doubtful.conclusion
+    assert set(doubtful.to_frame()) - set(result.to_frame()) == {"completeness_error"}
+    figures = [attribution_figure(one, ["a"] * 20, "integrated_gradients") for one in (result, doubtful)]
+    assert ["do not hold" in figure.layout.yaxis.title.text for figure in figures] == [False, True]

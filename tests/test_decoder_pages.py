@@ -82,10 +82,10 @@ def test_the_playground_shows_what_is_read_and_takes_another_template(prompts):
     changed = app.text_input(key="template").set_value("{text} is").run()
     assert not changed.exception
     assert not changed.dataframe[0].value.equals(before)
+    assert "“{text} is” (given)" in texts(changed.caption)
     refused = changed.text_input(key="template").set_value("no place").run()
     assert "found no {text} in 'no place'" in texts(refused.error)
     assert not refused.dataframe  # no answers of the template before
-    assert "“{text} is” (given)" in texts(changed.caption)
 
 
 def test_the_playground_says_what_tokens_are_taken_for(prompts):

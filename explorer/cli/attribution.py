@@ -39,6 +39,9 @@ def _text(session: "Session", result: "Attribution", wide: bool) -> str:
         .sort_values("leave_one_out", ascending=False)
     )
     shown.insert(1, "nearest", shown.pop("nearest"))
+    if not result.holds:
+        shown = shown.drop(columns="completeness_error")
+        shown = shown.rename(columns={"integrated_gradients": "integrated_gradients (do not hold)"})
     head = f"Answer {result.answer!r}, {count(result.texts, 'text')}; figures in nats of its log-probability"
     where = "" if result.texts == 1 else " in the other half of the texts"
     order = (

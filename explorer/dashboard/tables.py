@@ -179,6 +179,9 @@ COLUMNS = {
     ),
     "gate": _number("Gate", format="%.4f", help="|slope| of a factor on the token, nats"),
     "integrated_gradients": _number("Integrated gradients", format="%.4f", help="Nats, signed"),
+    "completeness_error": _number(
+        "Error of the last", format="percent", help="Share that integrated gradients miss: they do not hold"
+    ),
     "reading": _text("In the prompt's place", width=215),
     "accuracy": _number("Accuracy", format="%.3f", help="Share right"),
     "macro_f1": _number("Macro F1", format="%.3f", help="Mean over labels, 0…1"),

@@ -32,7 +32,10 @@ if TYPE_CHECKING:
 ROWS_PER_PASS, ROWS_PER_GRADIENT = 64, 16
 COMPLETENESS = 0.02
 """integrated gradients are refined until they miss what they should sum up to by no more than this share"""
-FEWEST_STEPS, MOST_STEPS = 16, 256
+HOLDS = 0.1
+"""integrated gradients that miss more than this share do not hold, and are marked"""
+FEWEST_STEPS, MOST_STEPS, LAST_STEPS = 16, 256, 1024
+"""of the path; the last where they do not hold with fewer"""
 SMALLEST_CHANGE = 1e-3
 """nats; below it there is nothing to attribute, and the completeness error is taken over this"""
 
@@ -67,6 +70,11 @@ class Attribution(Result):
     """deletion and insertion in the order of leave-one-out: one test for one text; of several, each half in
     the order of the other
     """
+
+    @property
+    def holds(self) -> bool:
+        """Whether the integrated gradients sum up to what they should, to within 10 %."""
+        return self.completeness <= HOLDS
 
     @property
     def deletion(self) -> np.ndarray:
@@ -122,7 +130,16 @@ class Attribution(Result):
 
     @property
     def conclusion(self) -> str:
-        """What to conclude, in one sentence."""
+        """What to conclude, in one sentence, and whether integrated gradients are left out of it."""
+        if self.holds:
+            return self._conclusion
+        return (
+            f"{self._conclusion} Integrated gradients are left out: they miss {self.completeness:.0%} of the "
+            "change that they should add up to."
+        )
+
+    @property
+    def _conclusion(self) -> str:
         answer, p = (
             f"the answer {self.answer!r} rests"
             if self.texts == 1
@@ -156,7 +173,10 @@ class Attribution(Result):
         return np.average(values, axis=0, weights=[one.texts for one in self.curves])
 
     def to_frame(self) -> pd.DataFrame:
-        """One row per prompt token: prompt, position, leave_one_out, gate, integrated_gradients."""
+        """One row per prompt token: prompt, position, leave_one_out, gate, integrated_gradients; and, where
+        those do not hold, completeness_error.
+        """
+        marked = {} if self.holds else {"completeness_error": self.completeness}
         return pd.DataFrame(
             {
                 "prompt": self.prompt,
@@ -164,6 +184,7 @@ class Attribution(Result):
                 "leave_one_out": self.leave_one_out,
                 "gate": self.gate,
                 "integrated_gradients": self.integrated_gradients,
+                **marked,
             }
         )
 
@@ -390,18 +411,36 @@ def _integrated(
     """Integrated gradients [P] along the straight path from the baseline, and their completeness error.
 
     T5 normalizes lengths, so the path turns fastest near its short end: Gauss–Legendre nodes t are taken at a
-    = t², and doubled until the error is small.
+    = t², and doubled until the error is small; beyond MOST_STEPS only where they do not hold yet.
     """
     ends, _ = question.gradients(np.stack([baseline, vectors]), answer)
     change, steps = ends[1] - ends[0], FEWEST_STEPS
     while True:
-        nodes, weights = np.polynomial.legendre.leggauss(steps)
-        nodes, weights = (nodes + 1) / 2, weights / 2
-        share, weights = nodes**2, weights * 2 * nodes
-        path = baseline + share[:, None, None] * (vectors - baseline)
-        _, slopes = question.gradients(path.astype(np.float32), answer)
-        integrated = (np.einsum("s,sph->ph", weights, slopes) * (vectors - baseline)).sum(axis=1)
+        panels = max(1, steps // MOST_STEPS)  # nodes of a panel each, so that no more are held at once
+        parts = [
+            _along_path(question, vectors, baseline, answer, steps // panels, number / panels, 1 / panels)
+            for number in range(panels)
+        ]
+        integrated = np.sum(parts, axis=0)
         error = float(abs(integrated.sum() - change) / max(abs(change), SMALLEST_CHANGE))
-        if error <= COMPLETENESS or steps >= MOST_STEPS:
+        if error <= (COMPLETENESS if steps < MOST_STEPS else HOLDS) or steps >= LAST_STEPS:
             return integrated, error
         steps *= 2
+
+
+def _along_path(
+    question: _Question,
+    vectors: np.ndarray,
+    baseline: np.ndarray,
+    answer: int,
+    steps: int,
+    start: float,
+    width: float,
+) -> np.ndarray:
+    """What the path from t = start on adds to the integrated gradients [P]."""
+    nodes, weights = np.polynomial.legendre.leggauss(steps)
+    nodes, weights = start + width * (nodes + 1) / 2, width * weights / 2
+    share, weights = nodes**2, weights * 2 * nodes
+    path = baseline + share[:, None, None] * (vectors - baseline)
+    _, slopes = question.gradients(path.astype(np.float32), answer)
+    return (np.einsum("s,sph->ph", weights, slopes) * (vectors - baseline)).sum(axis=1)

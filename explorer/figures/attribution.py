@@ -35,7 +35,8 @@ def attribution_figure(
         )
     )
     figure.update_xaxes(title="Prompt token (position and nearest word)", tickangle=45)
-    figure.update_yaxes(title=MEASURES[measure])
+    doubt = "" if result.holds or measure != "integrated_gradients" else " (they do not hold)"
+    figure.update_yaxes(title=MEASURES[measure] + doubt)
     return styled(figure, f"What the answer “{plain(result.answer)}” rests on", 380)
 
 

@@ -49,5 +49,6 @@ def show(session: Session, text: str, number: int) -> None:
     tables.show(
         frame.assign(nearest=nearest),
         f"attribution-table-{number}",
-        ["position", "nearest", "leave_one_out", "gate", "integrated_gradients"],
+        ["position", "nearest", "leave_one_out", "gate", "integrated_gradients"]
+        + ["completeness_error"] * (not result.holds),
     )
