@@ -201,11 +201,22 @@ class Context:
             if label not in recorded.values() and label.casefold() in recorded
         ]
         if not asked:
-            return []
+            return self._replaced(prompt)
         said = ", ".join(f"{label} for {recorded[label.casefold()]}" for label in asked)
         text = (
             f"its labels were asked for in another case ({said}); case matters, it was trained on "
             f"{', '.join(prompt.origin.labels or ())}"
+        )
+        return [Note(prompt.name, "labels", text, "labels")]
+
+    def _replaced(self, prompt: SoftPrompt) -> list[Note]:
+        """A note where other labels were asked for than a prompt records."""
+        recorded, asked = prompt.origin.labels or (), self.settings.labels or ()
+        if not recorded or not asked or set(asked) <= set(recorded):
+            return []
+        text = (
+            f"it was trained on the labels {', '.join(recorded)}; {', '.join(asked)} are scored in their "
+            "place, as asked"
         )
         return [Note(prompt.name, "labels", text, "labels")]
 

@@ -295,3 +295,29 @@ def test_commands_say_which_template_they_used_and_how_it_is_known(recorded, giv
         )
         assert found.exit_code == 0, (words, found.output)
         assert "".join(found.stderr.split()).count("".join(said.split())) == 1, (words, found.stderr)
+
+
+def test_labels_are_mapped_and_replaced_labels_are_said(tiny_prompts, tmp_path):
+    """Faults: words recorded, `--labels 0,1` scored without a note; a map that the command does not hand on."""
+    prompt = tiny_prompts / "sentiment" / "random-0"
+    data = tmp_path / "a.tsv"
+    data.write_text("text\tlabel\na good film\t1\na bad film\t0\n")
+
+    def run(*more):
+        words = ("evaluate", prompt, "--data", data, *more)
+        return CliRunner().invoke(app, list(map(str, words)), prog_name="explorer")
+
+    plain, mapped, turned = (
+        run("--json"),
+        *(
+            run("--label-map", names, "--json")
+            for names in ("0=negative,1=positive", "0=positive,1=negative")
+        ),
+    )
+    assert "its label 0 is read as negative" in plain.stderr
+    assert json.loads(plain.stdout) == json.loads(mapped.stdout)
+    accuracy, other = (json.loads(found.stdout)[0]["accuracy"] for found in (mapped, turned))
+    assert accuracy == pytest.approx(1 - other)
+    replaced = run("--labels", "0,1")
+    assert "it was trained on the labels negative, positive; 0, 1 are scored in their" in replaced.stderr
+    assert "expected old and new names" in run("--label-map", "0").stderr

@@ -440,3 +440,49 @@ def test_the_shared_tasks_have_the_rows_their_readme_names():
         read = read_task(SHARED / "data" / "tasks" / task / f"{split}.tsv")
         assert (len(read), len(read.labels)) == (rows, labels)
         assert not any("\n" in text for text in read.texts)
+
+
+def two(folder, first, second):
+    path = folder / "a.tsv"
+    path.write_text(f"text\tlabel\nfine\t{second}\nbad\t{first}\nfine too\t{second}\n")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "labels"),
+    [
+        ("0", "1", ("negative", "positive")),
+        ("neg", "pos", ("positive", "negative")),
+        ("False", "True", ("no", "yes")),
+        ("Negative", "Positive", ("bad", "good")),
+        ("no", "yes", ("0", "1")),
+    ],
+)
+def test_two_labels_that_say_no_and_yes_are_read_as_two_others(first, second, labels, tmp_path):
+    """Faults: .500 for labels that nobody mapped; an order taken from the alphabet; a mapping unsaid."""
+    task = read_task(two(tmp_path, first, second), labels)
+    low, high = sorted(labels, key=lambda label: label in ("positive", "yes", "good", "1"))
+    assert (task.answers, task.labels) == ((high, low, high), labels)
+    assert [note.partition(": ")[2] for note in task.notes] == [
+        f"its label {old} is read as {new}" for old, new in sorted(((first, low), (second, high)))
+    ]
+
+
+@pytest.mark.parametrize(
+    "labels", [("objective", "subjective"), ("negative", "neutral", "positive"), ("yes", "good")]
+)
+def test_an_order_that_is_not_plain_is_not_guessed(labels, tmp_path):
+    with pytest.raises(
+        DataError, match=f"found the label '1'; the task has .* or map them, such as 1={labels[0]}"
+    ):
+        read_task(two(tmp_path, "0", "1"), labels)
+
+
+def test_labels_are_mapped_as_asked(tmp_path):
+    path = two(tmp_path, "0", "1")
+    task = read_task(path, ("objective", "subjective"), label_map={"1": "objective", "0": "subjective"})
+    assert task.answers == ("objective", "subjective", "objective")
+    assert len(task.notes) == 2
+    assert read_task(path, label_map={"1": "good"}).labels == ("0", "good")
+    with pytest.raises(DataError, match="found the labels 0, 1; none of them is 2, which is mapped to bad"):
+        read_task(path, label_map={"2": "bad"})

@@ -42,7 +42,6 @@ from explorer.prompt import SoftPrompt
 from explorer.results import Result
 from explorer.system.interruption import checkpoint
 from explorer.vocabulary import Vocabulary
-from explorer.words.pieces import readable
 from explorer.words.wording import all_zero, special_said, zeros_said
 from explorer.words.wording import count as counted
 
@@ -332,7 +331,8 @@ def significant_groups(
 def _words(ids: np.ndarray, vocabulary: Vocabulary) -> tuple[tuple[str, ...], ...]:
     """Rows [Q, k] as people read them; none for −1."""
     return tuple(
-        tuple(readable(vocabulary.pieces[token_id]) for token_id in row if token_id >= 0) for row in ids
+        tuple(vocabulary.readable(vocabulary.pieces[token_id]) for token_id in row if token_id >= 0)
+        for row in ids
     )
 
 

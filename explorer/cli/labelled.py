@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from explorer.cli.commandline import advice
+from explorer.cli.options import label_map_value
 
 if TYPE_CHECKING:
     from explorer.cli.reading import Asked
@@ -18,12 +19,14 @@ class Columns:
 
     text: str | None = None
     label: str | None = None
+    label_map: str | None = None
+    """what labels of the data are to be called, as typed"""
 
     def read(self, data: str, labels: tuple[str, ...] | None, say: "Progress") -> "Task":
         """The labelled texts of a file or hub data set. Raises DataError when they cannot be used."""
         from explorer.texts.tasks import read_task
 
-        task = read_task(data, labels, self.text, self.label)
+        task = read_task(data, labels, self.text, self.label, label_map_value(self.label_map))
         for said in task.notes:
             say(said)
         return task

@@ -64,6 +64,14 @@ LabelColumn = Annotated[
         "--label-column", metavar="C", help="Column of the labels. Default: label, or class and the like."
     ),
 ]
+LabelMap = Annotated[
+    str | None,
+    typer.Option(
+        "--label-map",
+        metavar="A=B,…",
+        help="What labels of the data are to be called, such as 0=negative,1=positive.",
+    ),
+]
 MaxLength = Annotated[
     int,
     typer.Option(
@@ -193,3 +201,17 @@ def template_value(text: str | None) -> str | None:
 def label_values(text: str | None) -> tuple[str, ...] | None:
     """Class labels as typed; None where none were. Raises typer.BadParameter for empty or repeated ones."""
     return values(text, "--labels") or None
+
+
+def label_map_value(text: str | None) -> dict[str, str] | None:
+    """Old and new names of labels as typed; None where none were. Raises typer.BadParameter for what is no
+    such list.
+    """
+    pairs = [part.partition("=") for part in values(text, "--label-map")]
+    named = {old.strip(): new.strip() for old, _, new in pairs}
+    if len(named) < len(pairs) or not all(old and new for old, new in named.items()):
+        raise typer.BadParameter(
+            f"found {text!r}; expected old and new names, such as 0=negative,1=positive",
+            param_hint="--label-map",
+        )
+    return named or None

@@ -97,7 +97,7 @@ class Asked:
     @property
     def columns(self) -> Columns:
         """The columns of labelled texts, as typed."""
-        return Columns(self.typed["text_column"], self.typed["label_column"])
+        return Columns(self.typed["text_column"], self.typed["label_column"], self.typed["label_map"])
 
     @cached_property
     def task(self) -> "Task":
@@ -251,6 +251,7 @@ def _options(made: Command) -> list[inspect.Parameter]:
         taken += [
             _taken("text_column", options.TextColumn, None),
             _taken("label_column", options.LabelColumn, None),
+            _taken("label_map", options.LabelMap, None),
         ]
     taken += [_taken("model", options.Model, None), _taken("revision", options.Revision, None)]
     if "model" in reading.needs:

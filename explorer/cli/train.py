@@ -130,6 +130,7 @@ def train(
     ] = 0.01,
     text_column: options.TextColumn = None,
     label_column: options.LabelColumn = None,
+    label_map: options.LabelMap = None,
     max_length: options.MaxLength = LONGEST_INPUT,
     template: options.Template = None,
     base_name: Annotated[
@@ -155,7 +156,7 @@ def train(
     around = options.template_value(template)
     if out.exists() and not out.is_dir():
         raise WriteError(f"{out}: is a file; expected a folder for the prompts")
-    examples, held = _examples(data, dev, Columns(text_column, label_column))
+    examples, held = _examples(data, dev, Columns(text_column, label_column, label_map))
     from explorer.models.family import family_of
     from explorer.models.loading import lasting_name, model_folder
     from explorer.texts.tasks import task_name

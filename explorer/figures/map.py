@@ -153,7 +153,9 @@ def _cloud(vocabulary_map: VocabularyMap, vocabulary: Vocabulary, named: bool) -
         selected={"marker": {"opacity": 0.7}},  # a region covers nothing of what it selects
         unselected={"marker": {"opacity": FAINT}},
         customdata=ids.astype(np.int32),
-        text=[plain(readable(vocabulary.pieces[token_id]), 30) for token_id in ids] if named else None,
+        text=[plain(vocabulary.readable(vocabulary.pieces[token_id]), 30) for token_id in ids]
+        if named
+        else None,
         hovertemplate="%{text}<extra></extra>" if named else None,
         hoverinfo=None
         if named
@@ -176,7 +178,7 @@ def _neighbor_points(
         marker={"color": look.color, "size": 5, "opacity": 0.65},
         unselected={"marker": {"opacity": 0.65}},
         customdata=ids.astype(np.int32),
-        text=[plain(readable(vocabulary.pieces[token_id]), 30) for token_id in ids],
+        text=[plain(vocabulary.readable(vocabulary.pieces[token_id]), 30) for token_id in ids],
         hovertemplate="%{text}<br>a neighbor<extra></extra>",
     )
 

@@ -11,7 +11,7 @@ from explorer.analysis.map.fit import VocabularyMap
 from explorer.analysis.map.outlines import DrawnGroup
 from explorer.analysis.map.place import Placement
 from explorer.analysis.map.regions import landmarks
-from explorer.figures.style import NEUTRAL, plain, readable
+from explorer.figures.style import NEUTRAL, plain
 from explorer.vocabulary import Vocabulary
 
 VIEW, LETTER, LINE, STAR = (680, 620), 6.4, 17, 16
@@ -89,7 +89,7 @@ def landmark_names(vocabulary_map: VocabularyMap, vocabulary: Vocabulary) -> lis
     found = []
     for number in landmarks(vocabulary_map, vocabulary):
         x, y = vocabulary_map.xy[number]
-        word = plain(readable(vocabulary.pieces[vocabulary_map.token_ids[number]]), 20)
+        word = plain(vocabulary.readable(vocabulary.pieces[vocabulary_map.token_ids[number]]), 20)
         found.append(Name("landmark", word, ((float(x), float(y), 0.0, 0.0),)))
     return found
 

@@ -18,7 +18,6 @@ from explorer.prompt import SoftPrompt
 from explorer.results import Readings, Result
 from explorer.session import Session
 from explorer.vocabulary import Vocabulary
-from explorer.words.pieces import readable
 from explorer.words.wording import count
 
 WORDS = 8
@@ -154,7 +153,7 @@ def _finding(prompt: SoftPrompt, groups: Clusters, vocabulary: Vocabulary) -> Fi
     for position in sorted(
         somewhere.tolist(), key=lambda position: (not groups.significant[position], -cosine[position])
     ):
-        word = readable(vocabulary.pieces[nearest[position]])
+        word = vocabulary.readable(vocabulary.pieces[nearest[position]])
         words.setdefault(
             word, NearWord(position, word, float(cosine[position]), bool(groups.significant[position]))
         )

@@ -4,7 +4,7 @@ import math
 import os
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -116,13 +116,16 @@ def read_task(
     labels: tuple[str, ...] | None = None,
     text_column: str | None = None,
     label_column: str | None = None,
+    label_map: Mapping[str, str] | None = None,
 ) -> Task:
     """Read labelled examples from a TSV, CSV or JSONL file, or from `hf:NAME[/CONFIG]:SPLIT`; see
     `label_files` for what is accepted.
 
     labels: the class labels in their order; by default the sorted distinct labels of the data. A label that
     differs from one of them only by case is that one. text_column, label_column: names of the columns; by
-    default `text` and `label` or what people call them. Raises DataError, with the row, when the file is
+    default `text` and `label` or what people call them. label_map: what labels of the data are to be called;
+    without it, two that say no and yes (`0` and `1`, `neg` and `pos`, `False` and `True`) are read as two
+    such class labels, which is noted. Raises DataError, with the row, when the file is
     missing, damaged or ambiguous, or has empty texts, missing labels or labels outside `labels`.
     """
     hub = str(data).startswith("hf:")
@@ -140,7 +143,9 @@ def read_task(
                 "and a label"
             )
         check_text(row.text, f"{data}, {row.place}")
-    answers = _answers(found.rows, labels or (), str(data))
+    written = answers = _answers(found.rows, labels or (), str(data))
+    named = _mapped(answers, label_map, str(data)) if label_map else _as_meant(answers, labels or ())
+    answers = [named.get(answer, answer) for answer in answers]
     if labels is None:
         _check_spelling(answers, str(data))
     wanted = labels or tuple(sorted(set(answers)))
@@ -149,13 +154,59 @@ def read_task(
         if label is None:
             raise DataError(
                 f"{data}, {row.place}: found the label {answer!r}; the task has {', '.join(wanted)}: "
-                "change the data or name its labels",
+                f"change the data, name its labels, or map them, such as {answer}={wanted[0]}",
                 "labels",
             )
-    changed = {answer: label for answer, label in zip(answers, made, strict=True) if answer != label}
+    changed = {answer: label for answer, label in zip(written, made, strict=True) if answer != label}
     notes = [f"{data}: its label {answer} is read as {label}" for answer, label in sorted(changed.items())]
     texts = tuple(str(row.text) for row in found.rows)
     return Task(texts, tuple(map(str, made)), wanted, Path(str(data)).name, (*found.notes, *notes))
+
+
+def _mapped(answers: Sequence[str], label_map: Mapping[str, str], data: str) -> dict[str, str]:
+    """What each label of the data is to be called. Raises DataError for a label that the data do not have."""
+    there = sorted(set(answers))
+    named = {alike(old, there): new for old, new in label_map.items()}
+    if missing := [old for old in label_map if alike(old, there) is None]:
+        raise DataError(
+            f"{data}: found the labels {', '.join(there[:8])}; none of them is {missing[0]}, which is "
+            f"mapped to {label_map[missing[0]]}: map labels of the data",
+            "label-map",
+        )
+    return {str(old): new for old, new in named.items()}
+
+
+NO_AND_YES = (
+    ("0", "1"),
+    ("false", "true"),
+    ("no", "yes"),
+    ("neg", "pos"),
+    ("negative", "positive"),
+    ("bad", "good"),
+    ("incorrect", "correct"),
+    ("unacceptable", "acceptable"),
+)
+"""two labels whose order nobody doubts, in lower case"""
+
+
+def _as_meant(answers: Sequence[str], labels: Sequence[str]) -> dict[str, str]:
+    """Labels of the data as class labels, where both are two that say no and yes; empty where none need be,
+    or it is not plain which is which.
+    """
+    there = dict.fromkeys(answers)
+    if len(labels) != 2 or all(alike(answer, labels) is not None for answer in there):
+        return {}
+    for no_and_yes in NO_AND_YES:
+        asked = [next((label for label in labels if label.casefold() == word), None) for word in no_and_yes]
+        if None not in asked:
+            break
+    else:
+        return {}
+    for no_and_yes in NO_AND_YES:
+        named = {answer: alike(answer.casefold(), no_and_yes) for answer in there}
+        if None not in named.values():
+            return {answer: str(asked[no_and_yes.index(str(word))]) for answer, word in named.items()}
+    return {}
 
 
 def alike(answer: str, labels: Sequence[str]) -> str | None:

@@ -13,7 +13,6 @@ from explorer.analysis.map.place import Placement
 from explorer.analysis.map.regions import central_extent
 from explorer.analysis.memo import remembered
 from explorer.vocabulary import Vocabulary
-from explorer.words.pieces import readable
 
 NEAR, ROUND = 0.06, 0.018
 """how far from the middle word of a group a word may lie to be drawn with it, and how far the outline keeps
@@ -87,7 +86,7 @@ def _numbers(words: set[str], vocabulary_map: VocabularyMap, vocabulary: Vocabul
 
     def all_numbers() -> dict[str, int]:
         named = [
-            (readable(vocabulary.pieces[token_id]), number)
+            (vocabulary.readable(vocabulary.pieces[token_id]), number)
             for number, token_id in enumerate(vocabulary_map.token_ids)
         ]
         return dict(reversed(named))  # of two pieces that read alike the more frequent one

@@ -82,7 +82,7 @@ if seen.pointed is not None:
     pointed = places.placements[[one.name for one in session.prompts].index(seen.pointed[0])]
     point_at(figure, pointed.xy[seen.pointed[1]], f"token {seen.pointed[1]}")
 if at is not None and found is not None:
-    point_at(figure, at, readable(vocabulary.pieces[found]))
+    point_at(figure, at, vocabulary.readable(vocabulary.pieces[found]))
 charts.show(map_legend(figure), "map-legend", legend, buttons=False)
 view_buttons(figure, {"Center": start, "Whole map": whole(places.map, places.placements)}, seen.drag)
 figure.update_layout(

@@ -11,7 +11,6 @@ from explorer.dashboard.markdown import model_name, safe
 from explorer.dashboard.panels import decomposition, how
 from explorer.figures import similarity_figure
 from explorer.report.tables import neighbor_table, ranked_words
-from explorer.words.pieces import readable
 
 st.title("Neighbors", anchor=False)
 
@@ -108,7 +107,9 @@ with st.expander("Raw, centered, whitened and CSLS side by side", key="views", o
         )
         hubs = cache.reading("Counting hubs", hubness, vocabulary)
         listed = (
-            ": " + ", ".join(readable(vocabulary.pieces[i]) for i in hubs.hubs[:12]) if len(hubs.hubs) else ""
+            ": " + ", ".join(vocabulary.readable(vocabulary.pieces[i]) for i in hubs.hubs[:12])
+            if len(hubs.hubs)
+            else ""
         )
         st.caption(
             "Whitened: after every direction of the vocabulary has the same energy. Centered: its "

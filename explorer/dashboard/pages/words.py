@@ -90,7 +90,7 @@ shown = frame.assign(piece=frame["piece"].map(readable))
 event = tables.show(shown, "pieces", more=more, height=height, on_select="rerun", selection_mode="single-row")
 rows = event["selection"]["rows"]
 token_id = int(ids[rows[0] if rows and rows[0] < len(ids) else 0])
-piece = readable(vocabulary.pieces[token_id])
+piece = vocabulary.readable(vocabulary.pieces[token_id])
 
 reverse = near[token_id]
 if len(reverse):

@@ -46,7 +46,7 @@ def search(vocabulary: Vocabulary) -> int | None:
         return None
     if len(ids) == 1:
         return ids[0]
-    names = {token_id: readable(vocabulary.pieces[token_id]) for token_id in ids}
+    names = {token_id: vocabulary.readable(vocabulary.pieces[token_id]) for token_id in ids}
     return st.selectbox(
         "Pieces with it",
         ids,
@@ -223,7 +223,7 @@ def _asked(data: object, session: Session) -> tuple[str, SoftPrompt] | None:
         values = values[0]
     if isinstance(values, int | float) and 0 <= values < len(vocabulary):
         token_id = int(values)
-        title = safe(f"Neighbors of the word “{readable(vocabulary.pieces[token_id])}”")
+        title = safe(f"Neighbors of the word “{vocabulary.readable(vocabulary.pieces[token_id])}”")
         return title, _single(f"piece {token_id}", vocabulary.embedding[token_id])
     if not isinstance(values, Sequence) or isinstance(values, str) or len(values) < 3:
         return None
