@@ -182,7 +182,7 @@ def test_a_click_on_a_token_in_a_chart_marks_it_on_every_page(page, address):
     page.get_by_text("Token 2 of sentiment/class-label-0").wait_for()
     page.locator(".annotation-text", has_text="token 2").first.wait_for()
     assert "token=2" in page.url
-    page.get_by_role("button", name="Out of focus").click()
+    page.get_by_role("button", name="Clear focus").click()
     page.get_by_text("Token 2 of").wait_for(state="detached")
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from test_cli import as_csv, run, words
 
-from explorer.cli import COMMANDS
+from explorer.cli import COMMANDS, output
 from explorer.system.files import EXAMPLES
 
 LONG = ("subjectivity/class-label-0-length-100", "subjectivity/class-label-2-length-100")
@@ -88,11 +88,12 @@ def test_every_command_is_asked_or_shows_no_table():
     ],
     ids=lambda given: str(given)[:40],
 )
-def test_no_line_is_longer_than_100_columns(command, arguments, ask):
-    """That a table fills them is asked of tables themselves: test_output.py."""
+def test_no_line_is_longer_than_the_terminal(command, arguments, ask, monkeypatch):
+    """That a table fills it is asked of tables themselves: test_output.py."""
+    monkeypatch.setattr(output, "screen", lambda: 80)
     text = run(command, *ask(arguments)).stdout
     assert text.strip()
-    assert max(map(columns, text.splitlines())) <= 100
+    assert max(map(columns, text.splitlines())) <= 80
 
 
 SHORT = ("subjectivity/class-label-0-length-1", "subjectivity/class-label-1-length-5")
@@ -130,7 +131,7 @@ def test_wide_neighbors_are_all_there():
     assert "…" not in rows[0]
 
 
-def test_names_that_are_too_long_lose_their_middle_and_wide_characters_count_twice(tmp_path):
+def test_names_that_are_too_long_lose_their_middle_and_wide_characters_count_twice(tmp_path, monkeypatch):
     from safetensors.numpy import save_file
     from tokenizers import Tokenizer
     from tokenizers.models import WordLevel
@@ -154,6 +155,8 @@ def test_names_that_are_too_long_lose_their_middle_and_wide_characters_count_twi
     near = run("neighbors", *prompts, "--model", folder, *NULLS).stdout
     assert "電影評論" in near
     assert max(map(columns, near.splitlines())) <= 100
+    assert prompts[0].stem in run("prompts", tmp_path).stdout, "names are whole in a pipe"
+    monkeypatch.setattr(output, "screen", lambda: 100)
     listed = run("prompts", tmp_path).stdout
     assert max(map(columns, listed.splitlines())) <= 100
     assert "a-prompt-with" in listed

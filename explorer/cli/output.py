@@ -1,7 +1,11 @@
-"""What commands write: tables for people, 100 columns wide; JSON and CSV for programs; notes on stderr."""
+"""What commands write: tables for people, as wide as the terminal; JSON and CSV for programs; notes on
+stderr.
+"""
 
 import json
 import math
+import shutil
+import sys
 import textwrap
 import unicodedata
 from collections.abc import Callable, Sequence
@@ -17,8 +21,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
 STDOUT, TO_STDOUT = "-", ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
-WIDTH = 100
-"""columns of a terminal that tables for people fit into"""
+WIDTH, NARROW, BROAD = 100, 80, 200
+"""columns: of sentences and of what goes into a pipe; of the narrowest and the broadest terminal that tables
+follow
+"""
+TEXTS = ("text", "generated")
+"""columns of texts, which are shortened in a pipe too"""
 NARROWEST = 8
 """columns that a text column is never shortened below"""
 GAP = "  "
@@ -110,58 +118,87 @@ def plain(value: Any) -> Any:
     return None if type(value).__name__ in ("NAType", "NaTType") else str(value)
 
 
+def screen() -> int | None:
+    """Columns of the terminal that stdout is, 80 to 200; None for a pipe or a file."""
+    if not sys.stdout.isatty():
+        return None
+    return min(max(shutil.get_terminal_size((WIDTH, 24)).columns, NARROW), BROAD)
+
+
 def table(frame: "pd.DataFrame", wide: bool = False, lists: Sequence[str] = ()) -> str:
-    """A frame as aligned text, numbers to the right; no line is longer than WIDTH columns unless `wide`.
+    """A frame as aligned text, numbers to the right; no line is longer than the terminal unless `wide`.
 
     Where one would be, text is shortened: first columns named in `lists` (items with commas) at their end,
-    then the widest in the middle.
+    then the widest, so that what tells its cells apart stays. Into a pipe lists and texts alone are shortened
+    to 100 columns; names stay whole.
     """
-    names = list(frame.columns)
+    names, room = list(frame.columns), screen()
     rows = [[plain(value) for value in row] for row in frame.itertuples(index=False)]
     shown = [names, *([cell(value) for value in row] for row in rows)]
-    widths = [max(width_of(line[n]) for line in shown) for n in range(len(names))]
+    columns = [[line[n] for line in shown] for n in range(len(names))]
     numeric = [any(isinstance(row[n], (int, float)) for row in rows) for n in range(len(names))]
+    widths = [max(map(width_of, column)) for column in columns]
     if not wide:
-        widths = _fitted(
-            widths,
-            [
-                0 if right else max(NARROWEST, width_of(name))
-                for name, right in zip(names, numeric, strict=True)
-            ],
-            names,
-            lists,
-        )
-    return "\n".join(_line(line, widths, numeric, [name in lists for name in names]) for line in shown)
+        cut = [
+            not right and (room is not None or name in (*lists, *TEXTS))
+            for name, right in zip(names, numeric, strict=True)
+        ]
+        widths = _fitted(widths, cut, [name in lists for name in names], columns, room or WIDTH)
+    columns = [
+        [_without_end(text, width) if width_of(text) > width else text for text in column]
+        if name in lists
+        else shortened(column, width)
+        for name, column, width in zip(names, columns, widths, strict=True)
+    ]
+    return "\n".join(
+        GAP.join(map(_aligned, line, widths, numeric)).rstrip() for line in zip(*columns, strict=True)
+    )
 
 
-def _fitted(widths: list[int], least: list[int], names: Sequence[str], lists: Sequence[str]) -> list[int]:
-    """Column widths that fit together; least: how narrow each column may get, 0 for one that is not
-    shortened.
+def _fitted(
+    widths: list[int], cut: list[bool], lists: list[bool], columns: list[list[str]], room: int
+) -> list[int]:
+    """Column widths that fit into `room`: of the columns that may be cut lists give way first, then the
+    widest text, then headers of numbers; headers of text only where nothing else is left.
     """
-    widths = list(widths)
-    room = WIDTH - len(GAP) * (len(widths) - 1)
-    while sum(widths) > room:
-        open_ = [n for n in range(len(widths)) if least[n] and widths[n] > least[n]]
-        if not open_:
-            break
-        chosen = [n for n in open_ if names[n] in lists] or open_
-        widths[max(chosen, key=lambda n: widths[n])] -= 1
+    widths, room = list(widths), room - len(GAP) * (len(widths) - 1)
+    headers = [max(NARROWEST, width_of(column[0])) for column in columns]
+    cells = [max([NARROWEST, *map(width_of, column[1:])]) for column in columns]
+    texts = [floor if may else width for floor, may, width in zip(headers, cut, widths, strict=True)]
+    for floors in (
+        texts,
+        [floor if may else cell for floor, may, cell in zip(texts, cut, cells, strict=True)],
+        [NARROWEST if may else cell for may, cell in zip(cut, cells, strict=True)],
+    ):
+        while sum(widths) > room:
+            ready = [n for n, floor in enumerate(floors) if widths[n] > floor]
+            if not ready:
+                break
+            widths[max([n for n in ready if lists[n]] or ready, key=lambda n: widths[n])] -= 1
     return widths
 
 
-def _line(line: Sequence[str], widths: Sequence[int], numeric: Sequence[bool], lists: Sequence[bool]) -> str:
-    cells = []
-    for text, width, right, is_list in zip(line, widths, numeric, lists, strict=True):
-        short = (
-            text
-            if width_of(text) <= width
-            else _without_end(text, width)
-            if is_list
-            else _without_middle(text, width)
+def _aligned(text: str, width: int, right: bool) -> str:
+    space = " " * (width - width_of(text))
+    return space + text if right else text + space
+
+
+def shortened(texts: Sequence[str], width: int) -> list[str]:
+    """Texts of at most `width` columns. Of longer ones a part is left out, `sentiment/class…length-100`, in
+    all of them where it leaves most of them different.
+    """
+    long = sorted({text for text in texts if width_of(text) > width})
+    if not long:
+        return list(texts)
+    heads = sorted(range(width), key=lambda head: abs(head - width // 2))
+    head = max(heads, key=lambda head: len({_without_middle(text, width, head) for text in long}))
+    cut = {text: _without_middle(text, width, head) for text in long}
+    if len(set(cut.values())) < len(long):  # what differs stands in the middle
+        common = next(
+            n for n, (one, other) in enumerate(zip(long[0], long[-1], strict=False)) if one != other
         )
-        space = " " * (width - width_of(short))
-        cells.append(space + short if right else short + space)
-    return GAP.join(cells).rstrip()
+        cut = {text: f"…{_without_middle(text[common:], width - 1, width // 2)}" for text in long}
+    return [cut.get(text, text) for text in texts]
 
 
 def width_of(text: str) -> int:
@@ -182,10 +219,12 @@ def _without_end(text: str, width: int) -> str:
     return f"{items}, …" if comma else f"{kept}…"
 
 
-def _without_middle(text: str, width: int) -> str:
-    """The beginning and the end: `sentiment/class…length-100`."""
-    head = _clipped(text, width // 2)
-    return f"{head}…{_clipped(text[::-1], width - width_of(head) - 1)[::-1]}"
+def _without_middle(text: str, width: int, head: int) -> str:
+    """The first `head` columns of a text and its end; the text itself where it fits."""
+    if width_of(text) <= width:
+        return text
+    begin = _clipped(text, head)
+    return f"{begin}…{_clipped(text[::-1], width - width_of(begin) - 1)[::-1]}"
 
 
 def _clipped(text: str, width: int) -> str:
@@ -196,9 +235,10 @@ def _clipped(text: str, width: int) -> str:
 
 
 def paragraph(*sentences: str) -> str:
-    """Sentences as lines of at most WIDTH columns; empty ones are left out."""
+    """Sentences as lines of at most 100 columns, or of the terminal's; empty ones are left out."""
+    room = min(screen() or WIDTH, WIDTH)
     return "\n".join(
-        textwrap.fill(one_line(sentence), WIDTH, break_on_hyphens=False) for sentence in sentences if sentence
+        textwrap.fill(one_line(sentence), room, break_on_hyphens=False) for sentence in sentences if sentence
     )
 
 
@@ -211,9 +251,9 @@ def concluded(said: str, rest: str, wide: bool) -> str:
 
 def entries(words: dict[str, str]) -> str:
     """Names and what they stand for, one below the other; long texts go on in the next line."""
-    indent = " " * (max(map(len, words)) + len(GAP))
+    indent, room = " " * (max(map(len, words)) + len(GAP)), min(screen() or WIDTH, WIDTH)
     lines = [
-        textwrap.fill(one_line(word), WIDTH - len(indent), break_on_hyphens=False) for word in words.values()
+        textwrap.fill(one_line(word), room - len(indent), break_on_hyphens=False) for word in words.values()
     ]
     return "\n".join(
         name.ljust(len(indent)) + textwrap.indent(line, indent).lstrip()

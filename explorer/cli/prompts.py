@@ -11,7 +11,7 @@ from explorer.words.wording import count
 if TYPE_CHECKING:
     import pandas as pd
 
-SHOWN = ["name", "task", "initialization", "seed", "length", "dev_accuracy", "gain"]
+SHOWN = ["name", "base_model", "task", "initialization", "seed", "length", "dev_accuracy", "gain"]
 
 
 def prompts(

@@ -97,7 +97,7 @@ def panel(session: Session, here: str) -> None:
                 if page != here:
                     st.page_link(str(PAGES_FOLDER / f"{page}.py"), label=title, icon=icon)
             st.button(
-                "Out of focus",
+                "Clear focus",
                 on_click=choose,
                 args=(one.name, None),
                 icon=":material/close:",

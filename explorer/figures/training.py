@@ -11,7 +11,8 @@ from explorer.prompt import SoftPrompt
 
 
 def accuracy_curve(prompts: Sequence[SoftPrompt], groups: Mapping[str, str] | None = None) -> go.Figure:
-    """Accuracy on the dev set by training step, one line a prompt, the step that was kept marked.
+    """Accuracy on the dev set by training step, one line a prompt, the step that was kept marked; the training
+    loss where no accuracy was recorded, as in runs of transformers' Trainer.
 
     groups: what each prompt is colored by (its initialization, say), by its name; by default every prompt has
     its own color.
@@ -19,14 +20,17 @@ def accuracy_curve(prompts: Sequence[SoftPrompt], groups: Mapping[str, str] | No
     figure = go.Figure()
     group_of = dict(groups or {prompt.name: prompt.name for prompt in prompts})
     look, listed = looks(group_of.values()), set()
+    accuracies = any(e.dev_accuracy is not None for prompt in prompts for e in prompt.origin.history)
+    form = ":.1%" if accuracies else ":.3f"
     for prompt in prompts:
-        measured = [(e.step, e.dev_accuracy) for e in prompt.origin.history if e.dev_accuracy is not None]
+        values = [(e.step, e.dev_accuracy if accuracies else e.loss) for e in prompt.origin.history]
+        measured = [(step, value) for step, value in values if value is not None]
         if not measured:
             continue
-        group, (steps, accuracy) = group_of[prompt.name], zip(*measured, strict=True)
+        group, (steps, heights) = group_of[prompt.name], zip(*measured, strict=True)
         figure.add_scatter(
             x=steps,
-            y=accuracy,
+            y=heights,
             mode="lines+markers",
             name=plain(group),
             legendgroup=group,
@@ -37,11 +41,14 @@ def accuracy_curve(prompts: Sequence[SoftPrompt], groups: Mapping[str, str] | No
                 "size": [11 if step == prompt.origin.step else 4 for step in steps],
                 "opacity": 1,
             },
-            hovertemplate=f"{plain(prompt.name)}<br>step %{{x}}: %{{y:.1%}}<extra></extra>",
+            hovertemplate=f"{plain(prompt.name)}<br>step %{{x}}: %{{y{form}}}<extra></extra>",
         )
         listed.add(group)
-    _chance_line(figure, prompts)
     figure.update_xaxes(title="Training step (large mark: the one that was kept)")
+    if not accuracies:
+        figure.update_yaxes(title="Training loss", rangemode="tozero")
+        return styled(figure, "Loss during training (no accuracy is recorded)", 360, legend=True)
+    _chance_line(figure, prompts)
     figure.update_yaxes(title="Accuracy on the dev set", tickformat=".0%")
     return styled(figure, "Accuracy during training", 360, legend=True)
 

@@ -19,6 +19,7 @@ from explorer.formats.stored import Stored, listing, load, read_json
 from explorer.formats.torch_arrays import list_torch
 from explorer.prompt import HEADS, Origin, SoftPrompt
 from explorer.system.files import write_folder
+from explorer.words.wording import article
 
 CONFIG, WEIGHTS, OLD_WEIGHTS = "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"
 TABLE, COLUMNS, ROWS = "prompt_embeddings", "prefix_task_cols", "prefix_task_rows"
@@ -123,7 +124,7 @@ def kind_of(path: Path) -> str:
     if kind not in KINDS:
         why = f": {_REFUSED[kind]}" if kind in _REFUSED else ", whose vectors live among the input embeddings"
         raise PromptError(
-            f"{path}: found a {kind} adapter; expected peft_type PROMPT_TUNING (or "
+            f"{path}: found {article(kind)} adapter; expected peft_type PROMPT_TUNING (or "
             f"{', '.join(KINDS[1:])}){why}"
         )
     return kind

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from explorer.errors import ModelError
+from explorer.words.wording import article
 
 FAMILY = ("t5", "mt5", "umt5")
 ACTIVATIONS = ("relu", "gelu", "gelu_new", "gelu_pytorch_tanh", "silu", "swish")
@@ -127,7 +128,7 @@ def read_architecture(folder: Path) -> Architecture:
     kind = config.get("model_type")
     if kind not in FAMILY:
         raise ModelError(
-            f"{folder}: found a {str(kind or 'nameless')[:60]} model; expected one of the T5 family "
+            f"{folder}: found {article(str(kind or 'nameless')[:60])} model; expected one of the T5 family "
             f"({', '.join(FAMILY)})"
         )
     generation = (

@@ -287,8 +287,10 @@ def _lacking(module: "PreTrainedModel") -> str | None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Within, transformers says nothing of weights that are missing: the caller does, in one line."""
-    logger = logging.getLogger("transformers.modeling_utils")
+    """Within, transformers says nothing of weights that are missing or layers that are not sharded: what
+    matters of it the caller says, in one line.
+    """
+    logger = logging.getLogger("transformers")
     before = logger.level
     logger.setLevel(logging.ERROR)
     try:

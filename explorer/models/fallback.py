@@ -48,6 +48,7 @@ class TransformersNetwork(HeldByTransformers):
 
         disable_progress_bar()
         logging.getLogger("transformers.modeling_utils").addFilter(_heads)
+        logging.getLogger("transformers.distributed").setLevel(logging.ERROR)  # of layers not sharded
         given = {
             "dtype": dtype,
             "device_map": placement,

@@ -5,6 +5,7 @@ from typing import Literal
 
 from explorer.errors import ModelError
 from explorer.models.architecture import FAMILY, read_json
+from explorer.words.wording import article
 
 Family = Literal["encoder-decoder", "decoder-only"]
 TASK_TYPES: dict[Family, str] = {"encoder-decoder": "SEQ_2_SEQ_LM", "decoder-only": "CAUSAL_LM"}
@@ -31,7 +32,7 @@ def family_of(folder: Path) -> Family:
         return "decoder-only"
     found = f"{str(kind or 'nameless')[:60]} model" + (f" ({named[0][:60]})" if named else "")
     raise ModelError(
-        f"{folder}: found a {found}; expected one of the T5 family ({', '.join(FAMILY)}) or a "
+        f"{folder}: found {article(found)}; expected one of the T5 family ({', '.join(FAMILY)}) or a "
         "decoder-only language model"
     )
 

@@ -121,7 +121,7 @@ def section(number: int, session: Session) -> list[Part]:
         said.get("training", ""),
         norm_figure(session.norms()),
     ]
-    if any(one.dev_accuracy is not None for one in prompt.origin.history):
+    if any(one.dev_accuracy is not None or one.loss is not None for one in prompt.origin.history):
         parts.append(accuracy_curve([prompt]))
     return parts
 

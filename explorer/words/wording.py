@@ -24,6 +24,11 @@ def count(number: int, one: str, many: str | None = None) -> str:
     return f"{number:,} {one if number == 1 else many or f'{one}s'}"
 
 
+def article(name: str) -> str:
+    """`a LORA`, `an IA3`: the name with its article."""
+    return f"{'an' if name[:1].casefold() in tuple('aeiou') else 'a'} {name}"
+
+
 def cut(lengths: Sequence[int], longest: int) -> str | None:
     """`3 of 84 texts were cut at 512 pieces`, for texts of these lengths in pieces; None where none is
     longer.

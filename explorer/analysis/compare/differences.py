@@ -143,7 +143,7 @@ def in_words(comparison: "Comparison") -> str:
             return "There is one prompt: there is nothing to compare."
         return (
             f"{'Both' if len(frame) == 2 else f'All {len(frame):,}'} prompts are of one {by}, "
-            f"{groups[0]}: there is nothing to compare."
+            f"{groups[0].rstrip(':')}: there is nothing to compare."
         )
     measure = next((name for name in ASKED if frame.loc[frame[name].notna(), "group"].nunique() >= 2), None)
     if measure is None:

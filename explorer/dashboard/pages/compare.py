@@ -28,7 +28,12 @@ with st.container(horizontal=True, gap="large"):
 compared = (choice.with_peers(session) if scope == "same task" else session).change(k=k)
 if len(compared.prompts) < 2:
     st.info(
-        "Choose at least two prompts in the sidebar; there is no other prompt of this task and length.",
+        "Choose at least two prompts in the sidebar; "
+        + (
+            "there is no other prompt of this task and length."
+            if session.prompts[0].origin.task
+            else "this one records no task, so no others are taken with it."
+        ),
         icon=":material/compare_arrows:",
     )
     st.stop()

@@ -40,13 +40,13 @@ def _cards(found: Predictions) -> None:
             st.columns(min(IN_A_ROW, len(rows))), rows[start : start + IN_A_ROW], strict=False
         ):
             answer = found.answers[row, 0]
-            same = "as" if answer == found.answers[bare, 0] else "not as"
+            same = "the same" if answer == found.answers[bare, 0] else "changed"
             with column.container(border=True, height="stretch"):
                 st.metric(
                     safe(found.prompts[row]),
                     f"{found.labels[answer]} {found.probabilities[row, 0, answer]:.0%}",
                 )
-                st.markdown(f":small[{safe(f'{same} without a prompt: {alone} {sure.max():.0%}')}]")
+                st.markdown(f":small[{safe(f'Without a prompt: {alone} {sure.max():.0%} ({same})')}]")
 
 
 def edited(session: Session, text: str, number: int, longest: int) -> None:
