@@ -58,6 +58,19 @@ def test_accuracy_curve_shows_every_measurement_and_marks_the_kept_step(prompts)
         assert trace.x[int(np.argmax(trace.marker.size))] == prompt.origin.step
 
 
+def test_the_loss_is_drawn_where_no_accuracy_was_recorded(prompts):
+    """Runs of transformers' Trainer: an empty chart of accuracies told nothing."""
+    from explorer.prompt import Evaluation
+
+    losses = (Evaluation(0, None, None), Evaluation(10, 2.5, None), Evaluation(20, 1.25, None))
+    run = replace(prompts[0], origin=replace(prompts[0].origin, history=losses))
+    figure = figures.accuracy_curve([run])
+    assert (figure.data[0].x, figure.data[0].y) == ((10, 20), (2.5, 1.25))
+    assert figure.layout.yaxis.title.text == "Training loss"
+    assert figure.layout.yaxis.tickformat is None
+    assert not figure.layout.shapes, "a line of chance is one of accuracies"
+
+
 def test_accuracy_curve_leaves_out_prompts_without_a_history(prompts):
     bare = SoftPrompt(prompts[0].vectors, "bare", Origin(format="npy"))
     assert len(figures.accuracy_curve([bare, prompts[0]]).data) == 1

@@ -270,6 +270,10 @@ def damage_trajectory_steps(folder):
         (lambda folder: (folder / "adapter_config.json").write_text("[" * 100_000), "cannot be read as JSON"),
         (lambda folder: (folder / "adapter_config.json").write_text("{}"), "found a nameless adapter"),
         (
+            lambda folder: (folder / "adapter_config.json").write_text('{"peft_type": "IA3"}'),
+            "found an IA3 adapter; expected peft_type",
+        ),
+        (
             lambda folder: edit(folder / "adapter_config.json", num_virtual_tokens=7),
             "names 7 virtual tokens, the weights hold 6",
         ),

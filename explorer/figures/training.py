@@ -11,8 +11,8 @@ from explorer.prompt import SoftPrompt
 
 
 def accuracy_curve(prompts: Sequence[SoftPrompt], groups: Mapping[str, str] | None = None) -> go.Figure:
-    """Accuracy on the dev set by training step, one line a prompt, the step that was kept marked; the training
-    loss where no accuracy was recorded, as in runs of transformers' Trainer.
+    """Accuracy on the dev set by training step, one line a prompt, the step that was kept marked; the loss
+    where no accuracy was recorded, as in runs of transformers' Trainer.
 
     groups: what each prompt is colored by (its initialization, say), by its name; by default every prompt has
     its own color.
