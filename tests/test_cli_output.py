@@ -51,7 +51,8 @@ def test_a_table_is_as_wide_as_the_terminal(columns, frame, monkeypatch):
 def test_into_a_pipe_names_are_whole(frame):
     text = table(frame, lists=["words"])
     assert all(name in text for name in SWEEP)
-    assert "fine, great, …" in text
+    assert "…" in text
+    assert "fine, great, fine, great" not in text, "lists are cut in a pipe too"
 
 
 def test_a_terminal_is_asked_for_its_width_within_bounds(monkeypatch):

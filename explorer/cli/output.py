@@ -27,8 +27,10 @@ follow
 """
 TEXTS = ("text", "generated")
 """columns of texts, which are shortened in a pipe too"""
-NARROWEST = 8
-"""columns that a text column is never shortened below"""
+NAME, NARROWEST = 24, 8
+"""columns of the first text of a table, its name, that it keeps as long as others can give way, and of any
+text
+"""
 GAP = "  "
 
 
@@ -162,14 +164,17 @@ def _fitted(
     widest text, then headers of numbers; headers of text only where nothing else is left.
     """
     widths, room = list(widths), room - len(GAP) * (len(widths) - 1)
-    headers = [max(NARROWEST, width_of(column[0])) for column in columns]
+    first = cut.index(True) if True in cut else -1
+    names = [NAME if n == first and not lists[n] else NARROWEST for n in range(len(widths))]
+    headers = [max(name, width_of(column[0])) for name, column in zip(names, columns, strict=True)]
     cells = [max([NARROWEST, *map(width_of, column[1:])]) for column in columns]
-    texts = [floor if may else width for floor, may, width in zip(headers, cut, widths, strict=True)]
-    for floors in (
-        texts,
-        [floor if may else cell for floor, may, cell in zip(texts, cut, cells, strict=True)],
-        [NARROWEST if may else cell for may, cell in zip(cut, cells, strict=True)],
+    for texts, numbers in (
+        (headers, widths),
+        (headers, cells),
+        (names, cells),
+        ([NARROWEST] * len(cut), cells),
     ):
+        floors = [text if may else number for may, text, number in zip(cut, texts, numbers, strict=True)]
         while sum(widths) > room:
             ready = [n for n, floor in enumerate(floors) if widths[n] > floor]
             if not ready:
@@ -194,10 +199,10 @@ def shortened(texts: Sequence[str], width: int) -> list[str]:
     head = max(heads, key=lambda head: len({_without_middle(text, width, head) for text in long}))
     cut = {text: _without_middle(text, width, head) for text in long}
     if len(set(cut.values())) < len(long):  # what differs stands in the middle
-        common = next(
-            n for n, (one, other) in enumerate(zip(long[0], long[-1], strict=False)) if one != other
-        )
-        cut = {text: f"…{_without_middle(text[common:], width - 1, width // 2)}" for text in long}
+        pairs = enumerate(zip(long[0], long[-1], strict=False))
+        shared = next((n for n, pair in pairs if len(set(pair)) > 1), len(long[0]))
+        rest = {text: f"…{_without_middle(text[shared:], width - 1, width // 2)}" for text in long}
+        cut = max(cut, rest, key=lambda shown: len(set(shown.values())))
     return [cut.get(text, text) for text in texts]
 
 
