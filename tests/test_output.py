@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import typer
 
+from explorer.cli import output
 from explorer.cli.output import (
     WIDTH,
     Output,
@@ -24,6 +25,12 @@ from explorer.cli.output import (
     width_of,
 )
 from explorer.errors import WriteError
+
+
+@pytest.fixture(autouse=True)
+def terminal(monkeypatch):
+    """A terminal of 100 columns; what a pipe gets is in test_cli_output.py."""
+    monkeypatch.setattr(output, "screen", lambda: WIDTH)
 
 
 def lines(frame: pd.DataFrame, **how: object) -> list[str]:
