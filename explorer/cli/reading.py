@@ -210,6 +210,8 @@ def tables(asked: Asked) -> str:
 
 def check_texts(texts: list[str]) -> None:
     """Raise DataError for a text that is empty, absurdly long or no Unicode."""
+    if not texts:
+        return
     from explorer.texts.tasks import check_text
 
     for number, text in enumerate(texts, start=1):
