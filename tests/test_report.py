@@ -13,7 +13,7 @@ import pytest
 from explorer.analysis.neighbors import nearest_neighbors
 from explorer.errors import PromptError
 from explorer.formats import find_prompts, read_prompt
-from explorer.report.tables import list_prompts, neighbor_table, readings
+from explorer.report.tables import list_prompts, neighbor_table, reported
 from explorer.session import Session, Settings
 from explorer.system.files import safe_csv
 from explorer.words.pieces import readable
@@ -27,6 +27,11 @@ def prompt(tiny_prompts):
 def session(prompt, vocabulary, **settings) -> Session:
     """A session of one prompt, read with the bundled model."""
     return Session([prompt], vocabulary.name, Settings(nulls=50, **settings))
+
+
+def readings(session: Session) -> dict[str, pd.DataFrame]:
+    """The tables of what is read of each prompt's vectors, by name."""
+    return {table.name: frame for reading, table, frame in reported(session, decoder=False) if reading.each}
 
 
 def test_the_readings_hold_every_table(prompt, vocabulary):

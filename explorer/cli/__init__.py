@@ -151,28 +151,13 @@ def _program(
     """Options of the program itself; they end it before a command runs."""
 
 
-_WITH_TEXT = (
-    *(neighbors, clusters, decompose, labels, draw_map, compare, predict, evaluate, shift, ensemble),
-    *(faithfulness, attribution, decode),
-)
-"""commands of readings that have a text of their own"""
-_DECLARED = {
-    reading.name: command(Command(reading))
-    for reading in READINGS
-    if reading.shown_by == reading.name and reading.name not in {one.__name__ for one in _WITH_TEXT}
-}
-"""the others follow from their declarations alone"""
-COMMANDS: dict[str, Callable[..., None]] = {
-    "prompts": prompts,
-    "inspect": inspect,
-    "convert": convert,
+_WITH_TEXT: dict[str, Callable[..., None]] = {
     "neighbors": neighbors,
     "clusters": clusters,
     "decompose": decompose,
     "labels": labels,
     "map": draw_map,
     "compare": compare,
-    "report": report,
     "predict": predict,
     "evaluate": evaluate,
     "gain": gain,
@@ -183,7 +168,19 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "faithfulness": faithfulness,
     "attribution": attribution,
     "decode": decode,
-    **_DECLARED,
+}
+"""commands of readings with a text of their own; those of others follow from their declarations alone"""
+_READINGS = {
+    reading.name: _WITH_TEXT.get(reading.name) or command(Command(reading))
+    for reading in READINGS
+    if reading.shown_by == reading.name
+}
+COMMANDS: dict[str, Callable[..., None]] = {
+    "prompts": prompts,
+    "inspect": inspect,
+    "convert": convert,
+    **_READINGS,
+    "report": report,
     "train": train,
     "app": dashboard,
 }

@@ -36,8 +36,8 @@ def _text_cues(on: On, texts: tuple[str, ...], labels: tuple[str, ...]) -> "Text
 
 CUES: "Reading[Cues]" = Reading(
     name="cues",
-    question="Which words of a text decide the answer?",
-    about="""Find the words that decide the answers, with the prompt and without.
+    question="Which words of a text decide the answer, with the prompt and without?",
+    about="""Find the words that decide the answers.
 
     A ridge regression of each label's score on the words and word pairs of the texts; the terms that it leans
     on are deleted from texts and the model runs again. Only what that confirms is called a cue. Of a single
@@ -51,7 +51,9 @@ CUES: "Reading[Cues]" = Reading(
     tables=(
         Table("terms", "words that decide, and what deleting them does", whole, "terms"),
         Table(
-            "labels", "how much of each label's score single words explain", lambda cues: cues.labels_frame()
+            "fidelity",
+            "how much of each label's score single words explain",
+            lambda cues: cues.labels_frame(),
         ),
         Table("likeness", "do prompts listen to the same words?", lambda cues: cues.likeness_frame()),
     ),

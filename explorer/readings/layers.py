@@ -23,7 +23,7 @@ def _layers(
 LAYERS: "Reading[Readings[Layers]]" = Reading(
     name="layers",
     question="In which layers does the answer appear, and where is the prompt read?",
-    about="""Read the answer after every layer, and hide the prompt from some layers on.
+    about="""Read the answer after every layer, and hide the prompt.
 
     The lens: label scores after each layer, with the prompt and without. Knock-out: the prompt hidden from a
     layer on. Together they say whether the prompt elicits what the model has or adds to it.

@@ -11,13 +11,11 @@ from datetime import UTC, datetime
 from hashlib import blake2b
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import pandas as pd
 
 import explorer
-from explorer.analysis.compare.differences import differences
-from explorer.analysis.compare.groups import Comparison
 from explorer.analysis.map.fit import VocabularyMap
 from explorer.analysis.nulls import SIGNIFICANT_AT
 from explorer.errors import ExplorerError
@@ -25,10 +23,11 @@ from explorer.figures import (
     comparison_figure,
     map_figure,
 )
+from explorer.readings import READINGS, Reading
+from explorer.readings.reading import Table as DeclaredTable
 from explorer.report.findings import findings
 from explorer.report.html import Part, html_page
 from explorer.report.sections import (
-    MOST_PAIRED,
     bold,
     decoder_html,
     pairs_html,
@@ -36,13 +35,10 @@ from explorer.report.sections import (
     verbalization_html,
     verdict,
 )
-from explorer.report.tables import conclusions, list_prompts, readings
+from explorer.report.tables import conclusions, list_prompts, reported
 from explorer.session import Session
 from explorer.system.files import csv_bytes
 from explorer.words.wording import count
-
-if TYPE_CHECKING:
-    pass
 
 PAGE, RECORD = "report.html", "report.json"
 LIBRARIES = ("numpy", "pandas", "scipy", "faiss-cpu", "plotly", "tokenizers", "safetensors")
@@ -92,24 +88,15 @@ def bundle(session: Session, given: Sequence[str], line: Line, decoder: bool = T
     """
     progress = session.progress
     progress(f"reading {count(len(session.prompts), 'prompt')}")
-    tables = _tables(session, given)
+    listed = list_prompts((Path(text), prompt) for text, prompt in zip(given, session.prompts, strict=True))
     decoder = decoder and _runs(session)
-    tables += _decoder_tables(session) if decoder else []
-    progress("placing them on the map")
+    tables = [Table("prompts.csv", listed, "the prompts and where they come from", ALL)]
+    tables += [
+        Table(f"{table.name}.csv", frame, table.says, recipe(reading, table))
+        for reading, table, frame in reported(session, decoder)
+    ]
     places = session.map()
-    tables.append(
-        Table(
-            "map.csv",
-            places.to_frame(),
-            "places on the map, and the words that a token lies among where that is significant",
-            Recipe("map", ("nulls", "seed", "labels"), "csv", "map.csv"),
-        )
-    )
-    comparison = None
-    if len(session.prompts) > 1:
-        progress("setting them side by side")
-        comparison = session.compare()
-        tables += _comparison_tables(session, comparison)
+    comparison = session.compare() if len(session.prompts) > 1 else None
     progress("drawing")
     near = session.neighbors() if session.neighbors()[0].metric == "cosine" else ()
     figures: list[Part] = [
@@ -134,49 +121,20 @@ def bundle(session: Session, given: Sequence[str], line: Line, decoder: bool = T
 ALL = Recipe("report", ("k", "metric", "nulls", "seed", "labels", "template"), "folder", "report")
 """makes the whole bundle again"""
 
-KINDS = {
-    "neighbors": (
-        "nearest pieces",
-        Recipe("neighbors", ("k", "metric", "nulls", "seed"), "csv", "neighbors.csv"),
-    ),
-    "clusters": (
-        "does a token lie among words that belong together?",
-        Recipe("clusters", ("k", "nulls", "seed"), "csv", "clusters.csv"),
-    ),
-    "whole-prompts": (
-        "does the whole prompt hold more such groups than chance?",
-        Recipe("clusters", ("k", "nulls", "seed"), "json", "", "prompts"),
-    ),
-    "decomposition": (
-        "each token as a sum of few words",
-        Recipe("decompose", ("nulls", "seed"), "csv", "decomposition.csv"),
-    ),
-    "redundancy": (
-        "do tokens repeat each other?",
-        Recipe("clusters", ("k", "nulls", "seed"), "json", "", "redundancy"),
-    ),
-    "norms": ("length of every token beside the vocabulary's", ALL),
-    "labels": (
-        "similarity and rank of class labels",
-        Recipe("labels", ("nulls", "seed", "labels"), "csv", "labels.csv"),
-    ),
-    "persistence": (
-        "did tokens stay the label they began as?",
-        Recipe("labels", ("nulls", "seed", "labels"), "json", "", "persistence"),
-    ),
-    "dispersion": (
-        "over how many tokens is label similarity spread?",
-        Recipe("labels", ("nulls", "seed", "labels"), "json", "", "dispersion"),
-    ),
-}
-"""of the readings of the vectors: what each table says, and what makes it again"""
 
-
-def _tables(session: Session, given: Sequence[str]) -> list[Table]:
-    """What every prompt was read to be, the rows of all prompts in one table of each kind."""
-    listed = list_prompts((Path(text), prompt) for text, prompt in zip(given, session.prompts, strict=True))
-    tables = [Table("prompts.csv", listed, "the prompts and where they come from", ALL)]
-    return tables + [Table(f"{name}.csv", frame, *KINDS[name]) for name, frame in readings(session).items()]
+def recipe(reading: Reading, table: DeclaredTable) -> Recipe:
+    """What makes a table of a reading again: its command, or the whole report."""
+    main = next((one for one in READINGS if one.name == reading.shown_by), None)
+    if main is None:
+        return ALL
+    settings = tuple(
+        name for name in ALL.settings if name in (*main.settings, *("template",) * ("model" in main.needs))
+    )
+    if table.key is not None and table is not main.tables[0]:
+        return Recipe(main.name, settings, "json", "", table.key)
+    if table is main.tables[0]:
+        return Recipe(main.name, settings, "csv", f"{table.name}.csv")
+    return ALL
 
 
 def _runs(session: Session) -> bool:
@@ -187,80 +145,6 @@ def _runs(session: Session) -> bool:
         session.progress(f"left out: what the decoder makes of the prompts ({error})")
         return False
     return True
-
-
-def _decoder_tables(session: Session) -> list[Table]:
-    """What the decoder makes of the prompts and, where there are labels, how likely it begins with those."""
-    takes = ("k", "seed", "labels", "template")
-    tables = [
-        Table(
-            "decoder.csv",
-            session.decode().to_frame(),
-            "first pieces that the decoder writes more often",
-            Recipe("decode", takes, "csv", "decoder.csv"),
-        )
-    ]
-    if session.verbalizes:
-        tables.append(
-            Table(
-                "verbalization.csv",
-                session.verbalize().to_frame(),
-                "what the model takes each token for, beside random vectors",
-                ALL,
-            )
-        )
-    if session.all_labels:
-        mass = session.label_mass()
-        tables += [
-            Table(
-                "label-mass.csv",
-                mass.prompt_frame(),
-                "how likely the decoder begins with labels of each task",
-                ALL,
-            ),
-            Table(
-                "label-mass-tasks.csv",
-                mass.to_frame(),
-                "own labels against those of other tasks, prompts permuted",
-                ALL,
-            ),
-        ]
-    return tables
-
-
-def _comparison_tables(session: Session, comparison: Comparison) -> list[Table]:
-    """Prompts by initialization, and every two of them where they are few."""
-    takes = ("k", "nulls", "seed")
-    tables = [
-        Table(
-            "comparison.csv",
-            comparison.to_frame(),
-            "one row a prompt, by initialization",
-            Recipe("compare", takes, "csv", "comparison.csv"),
-        ),
-        Table(
-            "comparison-means.csv",
-            comparison.summary(),
-            "means of each initialization, 95 % intervals",
-            Recipe("compare", takes, "json", "", "summary"),
-        ),
-        Table(
-            "comparison-tests.csv",
-            differences(comparison),
-            "initialization against initialization",
-            Recipe("compare", takes, "json", "", "tests"),
-        ),
-    ]
-    if len(session.prompts) <= MOST_PAIRED:
-        tables.append(
-            Table(
-                "pairs.csv",
-                session.pairs(),
-                "prompt against prompt",
-                Recipe("compare", takes, "json", "", "pairs"),
-            )
-        )
-    return tables
 
 
 def _record(

@@ -20,6 +20,7 @@ from explorer.figures import (
     similarity_figure,
 )
 from explorer.prompt import SoftPrompt
+from explorer.readings.compare import MOST_PAIRED
 from explorer.report.findings import Finding
 from explorer.report.html import Part
 from explorer.report.tables import card_in_words, conclusions, neighbor_table, ranked_words, sources
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from explorer.evaluation.decoder_reading import DecoderReading
     from explorer.evaluation.verbalization import Verbalization
 
-MOST_PAIRED = 12
-"""prompts that are matched two by two"""
 MOST_TOLD = 25
 """tokens in the table of a verdict, which is to fit one printed page"""
 

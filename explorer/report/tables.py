@@ -3,18 +3,20 @@ with its neighbors.
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from explorer import readings
 from explorer.analysis.clusters import Clusters
 from explorer.analysis.neighbors import NearestNeighbors
 from explorer.errors import ExplorerError
 from explorer.formats import prompt_name
 from explorer.prompt import SoftPrompt
+from explorer.readings.reading import REQUIRED, Reading, Table
 from explorer.session import Session
 from explorer.words.pieces import readable
 from explorer.words.wording import count, printable
@@ -184,27 +186,19 @@ def _broken(path: Path | None, error: ExplorerError) -> dict[str, object]:
     }
 
 
-def readings(session: Session) -> dict[str, pd.DataFrame]:
-    """The readings of the vectors by name: neighbors, clusters, whole-prompts, decomposition, redundancy,
-    norms and, where there are labels, labels, persistence, dispersion.
-
-    The rows of all prompts stand in one table of each kind.
+def reported(session: Session, decoder: bool = True) -> Iterator[tuple[Reading, Table, pd.DataFrame]]:
+    """The tables of every reading that prompts alone allow, the rows of all prompts in one table of each
+    kind; without `decoder` those that no model runs for.
     """
-    frames = {
-        "neighbors": session.neighbors().to_frame(),
-        "clusters": session.clusters().to_frame(),
-        "whole-prompts": pd.concat([one.prompt_frame() for one in session.clusters()], ignore_index=True),
-        "decomposition": session.decompose().to_frame(),
-        "redundancy": session.redundancy().to_frame(),
-        "norms": session.norms().to_frame(),
-    }
-    labelled = [prompt.name for prompt in session.prompts if session.settings.labels or prompt.origin.labels]
-    if labelled:
-        found = session.only(*labelled).labels()
-        frames["labels"] = found.to_frame()
-        frames["persistence"] = pd.concat([one.persistence_frame() for one in found], ignore_index=True)
-        frames["dispersion"] = pd.concat([one.dispersion_frame() for one in found], ignore_index=True)
-    return frames
+    for reading in readings.READINGS:
+        tables = [table for table in reading.tables if table.reported]
+        given = all(parameter.default is not REQUIRED for parameter in reading.parameters)
+        names = session.readable(reading) if tables and given else ()
+        if names and (decoder or "model" not in reading.needs):
+            session.progress(reading.question)
+            result = session.only(*names).read(reading)
+            for table in tables:
+                yield reading, table, table.frame(result)
 
 
 def sources(prompt: SoftPrompt) -> list[str]:
