@@ -80,7 +80,7 @@ def test_the_record_says_with_what_it_was_made(out, vocabulary, paths):
     record = json.loads((out / RECORD).read_text())
     assert record["settings"] == {
         "k": 4,
-        "metric": "cosine",
+        "metric": "auto",
         "nulls": 50,
         "seed": 3,
         "labels": None,

@@ -23,7 +23,7 @@ from explorer.figures import (
     comparison_figure,
     map_figure,
 )
-from explorer.readings import READINGS, Reading
+from explorer.readings import Reading, of_command
 from explorer.readings.reading import Table as DeclaredTable
 from explorer.report.findings import findings
 from explorer.report.html import Part, html_page
@@ -124,9 +124,9 @@ ALL = Recipe("report", ("k", "metric", "nulls", "seed", "labels", "template"), "
 
 def recipe(reading: Reading, table: DeclaredTable) -> Recipe:
     """What makes a table of a reading again: its command, or the whole report."""
-    main = next((one for one in READINGS if one.name == reading.shown_by), None)
-    if main is None:
+    if not reading.shown_by:
         return ALL
+    main = of_command(reading.shown_by)[0]
     settings = tuple(
         name for name in ALL.settings if name in (*main.settings, *("template",) * ("model" in main.needs))
     )
