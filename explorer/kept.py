@@ -166,7 +166,7 @@ class KeptModel:
 
 def _model_fingerprint(folder: Path) -> str:
     files = sorted(file for file in folder.iterdir() if file.is_file() and file.name not in APART)
-    return _content(tuple((file, file.stat().st_size, file.stat().st_mtime_ns) for file in files))
+    return _content(tuple((file, file.stat().st_size, file.stat().st_ctime_ns) for file in files))
 
 
 @lru_cache(maxsize=16)

@@ -5,6 +5,8 @@ number.
 import gc
 import importlib.util
 import json
+import os
+import re
 import subprocess
 import sys
 import threading
@@ -19,6 +21,7 @@ from browsing import PAGES
 from planted import plant_map
 from streamlit.testing.v1 import AppTest
 
+from explorer.analysis import labels
 from explorer.analysis.neighbors import nearest_neighbors
 from explorer.context import LocalLoader
 from explorer.dashboard import browser, cache, focus, preload, streamlit_internals
@@ -300,6 +303,46 @@ def test_a_link_holds_the_choice_metric_k_and_filters(put):
     assert app.toggle(key="merge").value
     assert [column for column in app.dataframe[0].value if column.isdigit()] == ["1", "2", "3", "4"]
     assert "Metric l2 (a distance: smaller is closer), k = 4" in texts(app.caption)
+
+
+@pytest.mark.parametrize(
+    "value", ["inf", "-inf", "nan", "1e400", "-1", "0", "31", "4.5", "٣", "9" * 5000, ""]
+)
+def test_numbers_of_the_address_are_checked_before_a_widget_sees_them(value, put):
+    put(1)
+    app = open_page("neighbors", k=value, words=value)
+    assert not app.exception
+    assert app.number_input(key="k").value == 10
+    app = open_page("training", at="-1" if value in ("0", "31") else value)
+    assert not app.exception
+    assert app.slider(key="at").value == app.session_state["at"]
+
+
+def test_a_prompt_replaced_by_one_of_equal_size_and_time_is_read_again(put, house):
+    put(1)
+    cache.state.clear()
+    (prompt,) = cache.collection()
+    file = next(house.rglob("adapter_model.safetensors"))
+    before, content = file.stat(), bytearray(file.read_bytes())
+    content[-2] ^= 1
+    file.write_bytes(bytes(content))
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert (file.stat().st_size, file.stat().st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+    cache.state.clear()
+    assert not np.array_equal(cache.collection()[0].vectors, prompt.vectors)
+
+
+def test_captions_say_numbers_and_those_of_the_result(put, vocabulary):
+    put(1)
+    app = open_page("labels", labels="good, bad, old, new, great")
+    assert not app.exception
+    said = texts(app.caption)
+    (prompt,) = (one for one in cache.collection())
+    draws = labels.read_labels(prompt, vocabulary, ["good", "bad", "old", "new", "great"]).draws
+    assert f"p against {draws:,} vectors drawn" in said
+    for page in ("labels", "map"):
+        said = texts([*(app := open_page(page)).markdown, *app.caption])
+        assert not re.search(r"\bnan\b|\{[A-Za-z_]+\}", said), page
 
 
 @pytest.mark.slow

@@ -52,6 +52,12 @@ def test_rank_counts_the_rows_that_are_nearer(vocabulary):
             assert reading.rank[i, c] == 1 + (rows @ vector > score + 1e-6).sum()
 
 
+def test_the_reading_says_how_many_vectors_p_compares_with(vocabulary):
+    reading = read_labels(planted.prompt(vocabulary.embedding[:40]), vocabulary, LABELS, nulls=1000)
+    assert reading.draws == 3200
+    assert np.nanmin(reading.p) >= 1 / 3201
+
+
 def test_p_is_uniform_for_vectors_drawn_from_the_null(vocabulary):
     drawn = planted.prompt(gaussian_vectors(vocabulary, 2000, 31))
     p = read_labels(drawn, vocabulary, ["good"], nulls=2000).p[:, 0]

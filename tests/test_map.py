@@ -24,8 +24,10 @@ from explorer.analysis.map.place import (
     place_trajectory,
 )
 from explorer.analysis.map.store import kept_file, load_map, read_map, save_map
+from explorer.analysis.trajectory import neighbor_changes
 from explorer.analysis.vectors import unit
 from explorer.errors import ExplorerError, PromptError
+from explorer.figures import map_figure
 from explorer.vocabulary import Vocabulary
 
 
@@ -324,6 +326,15 @@ def test_a_prompt_its_labels_and_its_trajectory_on_the_map(vocabulary):
     steps, path = place_trajectory(prompt, vocabulary, drawn)
     assert steps.tolist() == [0, 100]
     np.testing.assert_array_equal(path, [xy[[3, 8]], xy[[3, 9]]])
+    assert "before training" in map_figure(drawn, vocabulary, [before]).data[-1].hovertemplate
+    begun = replace(prompt, trajectory=replace(prompt.trajectory, from_start=False))
+    since = place_initial(begun, vocabulary, drawn)
+    told = [trace.hovertemplate or "" for trace in map_figure(drawn, vocabulary, [since]).data]
+    assert any("at step 0" in text for text in told)
+    assert not any("before training" in text for text in told)
+    assert "was nearest at step 0" in neighbor_changes(begun, vocabulary).conclusion
+    assert "began" not in neighbor_changes(begun, vocabulary).conclusion
+    assert "began nearest to" in neighbor_changes(prompt, vocabulary).conclusion
     labels = place_labels(["negative", "positive"], vocabulary, drawn)
     assert labels.names == ("negative", "positive")
     frame = labels.to_frame()

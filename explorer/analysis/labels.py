@@ -84,6 +84,8 @@ class LabelReading(Result):
     """the same before training; nan where no initial vectors were saved"""
     special: Mapping[int, str] = field(default_factory=dict)
     """positions of tokens that are special rows, such as `<bos>`, and their pieces: they have no rank"""
+    draws: int = 0
+    """vectors that p compares with"""
 
     @property
     def kept(self) -> tuple[Persistence, ...]:
@@ -219,6 +221,7 @@ def read_labels(
         _dispersion(similarity),
         float("nan") if initial is None else _dispersion(unit(initial) @ targets.T),
         special,
+        len(null),
     )
 
 

@@ -31,14 +31,16 @@ class NeighborChanges(Result):
     similarity: np.ndarray
     """[C] float32, cosine to the new piece, higher is closer; nan where the token became zero"""
     kept: int
-    """tokens of the prompt itself, which is that of its best step, whose nearest piece is the one before
-    training
+    """tokens of the prompt itself, which is that of its best step, whose nearest piece is that of the first
+    saved step
     """
     length: int
     """P"""
     saved_steps: int
     step: int | None = None
     """at which the prompt itself was taken"""
+    since: int | None = None
+    """the first saved step, where training had begun by then; None where it is the beginning"""
 
     @property
     def conclusion(self) -> str:
@@ -50,11 +52,15 @@ class NeighborChanges(Result):
             if len(self.steps)
             else "no change of nearest piece"
         )
-        one, at = 1 in (self.kept, self.length), "" if self.step is None else f" (of step {self.step:,})"
+        one = 1 in (self.kept, self.length)
+        first = f"{'it' if one else 'they'} began nearest to"
+        if self.since is not None:
+            first = f"was nearest at step {self.since:,}, the first that was saved"
+        at = "" if self.step is None else f" (of step {self.step:,})"
         return (
             f"{self.kept} of {count(self.length, 'token')} of the kept prompt{at} "
             f"{'is' if one else 'are'} still nearest to the piece that "
-            f"{'it' if one else 'they'} began nearest to ({last}; {count(self.saved_steps, 'saved step')})."
+            f"{first} ({last}; {count(self.saved_steps, 'saved step')})."
         )
 
     def to_frame(self) -> pd.DataFrame:
@@ -115,4 +121,5 @@ def neighbor_changes(prompt: SoftPrompt, vocabulary: Vocabulary) -> NeighborChan
         length=prompt.length,
         saved_steps=len(ids),
         step=prompt.origin.step,
+        since=None if prompt.saved.from_start else int(prompt.saved.steps[0]),
     )

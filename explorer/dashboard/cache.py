@@ -92,15 +92,21 @@ def _of_other_model(folder: Path) -> tuple[SoftPrompt | Broken, ...]:
     return found if base is not None and hub.in_cache(base) else ()
 
 
+def _stamp(known: os.stat_result) -> tuple[int, ...]:
+    return known.st_size, known.st_mtime_ns, known.st_ctime_ns, known.st_ino
+
+
 @st.cache_data(ttl=5, max_entries=4, show_spinner=False)
 def state(path: str) -> str:
-    """Names, sizes and times of all files below a path; looked at again after some seconds."""
+    """Names, sizes and times of all files below a path; looked at again after some seconds. Nobody sets
+    the time of the last change (ctime): another content is another state, whatever its size and date.
+    """
     lines = []
     for folder, folders, files in os.walk(path):
         for name in (*folders, *files):
             with suppress(OSError):  # gone meanwhile, or not to be read: whoever opens it will say so
                 known = os.stat(os.path.join(folder, name))
-                lines.append(f"{printable(os.path.join(folder, name))} {known.st_size} {known.st_mtime_ns}")
+                lines.append(f"{printable(os.path.join(folder, name))} {_stamp(known)}")
     return "\n".join(sorted(lines))
 
 
@@ -382,11 +388,11 @@ def uploaded(name: str, content: bytes, labels: tuple[str, ...]) -> Task:
 
 
 @st.cache_data(max_entries=8, show_spinner=False)
-def _study(table: str, state: float) -> pd.DataFrame:
+def _study(table: str, state: tuple[int, ...]) -> pd.DataFrame:
     return pd.read_csv(STUDY / table)
 
 
 def study_table(table: str) -> pd.DataFrame | None:
     """A table of the bundled study (checkpoints/study), or None where it is not here."""
     file = STUDY / table
-    return _study(table, file.stat().st_mtime) if file.is_file() else None
+    return _study(table, _stamp(file.stat())) if file.is_file() else None

@@ -3,13 +3,24 @@
 import streamlit as st
 
 from explorer.choices import GROUPINGS, METRIC_CHOICES, METRICS, Grouping, MetricChoice
+from explorer.dashboard.streamlit_internals import forget_in_address
 
 LARGEST_K = 30
 DIRECTION = dict.fromkeys(METRICS, "higher is closer") | {"l2": "a distance: smaller is closer"}
 
 
+def from_address(key: str, smallest: int, largest: int) -> None:
+    """Take out of the address what is no whole number in a widget's bounds, before the widget reads it."""
+    if not all(
+        value.isascii() and value.isdecimal() and smallest <= int(value[:12]) <= largest
+        for value in st.query_params.get_all(key)
+    ):
+        forget_in_address(key)
+
+
 def k(smallest: int = 1) -> int:
     """How many neighbors of each prompt token."""
+    from_address("k", smallest, LARGEST_K)
     return st.number_input(
         "k, neighbors of a token", smallest, LARGEST_K, 10, key="k", bind="query-params", width=150
     )

@@ -49,6 +49,15 @@ def is_gone(file: object) -> bool:
     return isinstance(file, DeletedFile)
 
 
+def forget_in_address(key: str) -> None:
+    """Take a setting out of the address of this run, also for the widget that would begin with it."""
+    from streamlit.runtime.state import get_session_state
+
+    with get_session_state().query_params() as address:
+        address._initial_query_params.pop(key, None)
+        address.remove_param(key)
+
+
 def script_names() -> list[str]:
     """The files of `SCRIPTS`, which change with every version of Streamlit."""
     from streamlit import file_util

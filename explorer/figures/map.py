@@ -201,6 +201,13 @@ def _paths(prompt: str, steps: np.ndarray, xy: np.ndarray, look: Look) -> go.Sca
     )
 
 
+def _when(placement: Placement) -> str:
+    """When its points were there: nothing of the end."""
+    if placement.kind != "initial":
+        return ""
+    return " before training" if placement.since is None else f" at step {placement.since:,}"
+
+
 def _points(
     placement: Placement, group: str, look: Look | None, weight: np.ndarray | None = None
 ) -> go.Scattergl:
@@ -209,12 +216,7 @@ def _points(
     positions = [int(position) for position in placement.positions]
     own = placement.kind == "label"
     what = (
-        "class label"
-        if own
-        else (
-            "token %{customdata[2]} of "
-            f"{plain(placement.prompt)}{' before training' if placement.kind == 'initial' else ''}"
-        )
+        "class label" if own else (f"token %{{customdata[2]}} of {plain(placement.prompt)}{_when(placement)}")
     )
     symbol, color = ("star", COLORS[4]) if own or look is None else (look.symbol, look.color)
     size = _sizes(weight, 15 if own else 11)

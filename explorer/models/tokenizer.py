@@ -65,7 +65,7 @@ def read_tokenizer(folder: Path) -> Tokenizer:
     """
     files = [*folder.glob("*token*"), *folder.glob("*.model")]
     return _read(
-        folder, tuple(sorted((file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in files))
+        folder, tuple(sorted((file.name, file.stat().st_ctime_ns, file.stat().st_size) for file in files))
     )
 
 

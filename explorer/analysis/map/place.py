@@ -148,6 +148,8 @@ class Placement(Result):
     """[Q] the words that belong together and that a token lies among, where that is significant (see
     analysis.clusters), else none; empty for what was not tested
     """
+    since: int | None = None
+    """the saved step of `initial`, where training had begun by then; None where it is the beginning"""
 
     def group(self, point: int) -> str:
         """The words a point lies among, with commas; empty where that is not significant or was not
@@ -189,7 +191,8 @@ def place_initial(prompt: SoftPrompt, vocabulary: Vocabulary, vocabulary_map: Vo
     and as `place`.
     """
     placed = place_prompt(prompt.at(0), vocabulary, vocabulary_map)
-    return replace(placed, prompt=prompt.name, kind="initial")
+    since = None if prompt.saved.from_start else int(prompt.saved.steps[0])
+    return replace(placed, prompt=prompt.name, kind="initial", since=since)
 
 
 def place_labels(

@@ -1,5 +1,7 @@
 """How near are the tokens to the class labels, and did a token that began as a label stay one?"""
 
+from math import isnan
+
 import streamlit as st
 
 from explorer.analysis.labels import in_words
@@ -51,6 +53,10 @@ for initialization in dict.fromkeys(one.origin.initialization for one in alike):
     )
 charts.tokens(label_heatmap(reading), "heatmap", prompt)
 rows = len(session.vocabulary.searchable_ids)
+spread = (
+    "" if isnan(reading.dispersion) else f"{reading.dispersion:.2f} (0: all in one token, 1: the same in all)"
+)
+before = "" if isnan(reading.initial_dispersion) else f"; before training {reading.initial_dispersion:.2f}"
 kept = reading.persistence_frame()
 tables.heading("Tokens that began as a class label", kept, prompt.name, "persistence", "cosine")
 if kept.empty:
@@ -85,14 +91,12 @@ how.computed(
     f"Cosine to the mean of a label's pieces, for {safe(prompt.name)}. Rank 1: nearer than each of "
     f"the {rows:,} pieces; ranks up to 100 are written in where "
     "there is room. Tokens with an orange frame were initialized from that label. Spread of label "
-    "similarity over the tokens: "
-    f"{reading.dispersion:.2f} (0: all in one token, 1: the same in all); before training "
-    f"{reading.initial_dispersion:.2f}.",
+    f"similarity over the tokens: {spread or 'none, no token is on the side of a label'}{before}.",
     "Of the tokens that began as a label, p is the share of the prompt's tokens that are at least as "
     f"near to it (smallest possible: {1 / prompt.length:.2f}). "
     "“Words” compares with 100 pieces about as frequent, “other labels” with the labels of all other "
     "prompts here. A token that still ranks its label first "
     "was not moved away by training; whether it learned the label is another question.",
-    f"Every token and label: p against {session.settings.nulls:,} vectors drawn from the vocabulary's "
+    f"Every token and label: p against {reading.draws:,} vectors drawn from the vocabulary's "
     "Gaussian, for each token and label alone.",
 )

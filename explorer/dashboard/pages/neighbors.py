@@ -98,7 +98,7 @@ with st.expander("Raw, centered, whitened and CSLS side by side", key="views", o
             for name in ("whitened", "centered", "CSLS")
         }
         frame = pd.DataFrame({"position": range(len(found.token_ids)), **words, **same})
-        tables.heading("Four ways to be near", frame, prompt.name, "three-views", f"k{k}")
+        tables.heading("Four ways to be near", frame, prompt.name, "four-ways", f"k{k}")
         tables.tokens(
             frame,
             "views-table",

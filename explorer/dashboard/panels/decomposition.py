@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from explorer.dashboard import cache, tables
+from explorer.dashboard import cache, controls, tables
 from explorer.dashboard.markdown import safe
 from explorer.report.tables import sources
 from explorer.session import Session
@@ -16,6 +16,7 @@ def show(session: Session) -> None:
     would.
     """
     (prompt,) = session.prompts
+    controls.from_address("words", 1, LARGEST)
     words = st.number_input(
         "Words of a token, at most", 1, LARGEST, 5, key="words", bind="query-params", width=190
     )

@@ -10,7 +10,7 @@ import streamlit as st
 from explorer.analysis.map.place import MapReading, Placement
 from explorer.analysis.memo import remembered
 from explorer.analysis.trajectory import first_neighbors
-from explorer.dashboard import cache, charts, focus, tables
+from explorer.dashboard import cache, charts, controls, focus, tables
 from explorer.figures import accuracy_curve, map_figure, mark_step, point_at, sketched
 from explorer.prompt import SoftPrompt
 from explorer.report.tables import sources
@@ -27,10 +27,12 @@ def show(session: Session) -> None:
     saved = np.unique(np.concatenate([prompt.saved.steps for prompt in session.prompts]))
     prompt = focus.prompt(session)
     kept = prompt.origin.step if prompt.origin.step is not None else int(saved[-1])
+    first, last = int(saved[0]), max(int(saved[-1]), int(saved[0]) + 1)
+    controls.from_address("at", first, last)
     step = st.slider(
         "Training step",
-        int(saved[0]),
-        max(int(saved[-1]), int(saved[0]) + 1),
+        first,
+        last,
         int(kept),
         key="at",
         bind="query-params",

@@ -240,7 +240,9 @@ def _asked(data: object, session: Session) -> tuple[str, SoftPrompt] | None:
         return None
     vectors, when = prompt.vectors, ""
     if kind == "initial" and prompt.trajectory is not None:
-        vectors, when = prompt.trajectory.vectors[0], " before training"
+        saved = prompt.trajectory
+        vectors = saved.vectors[0]
+        when = " before training" if saved.from_start else f" at step {saved.steps[0]:,}"
     return safe(f"Neighbors of token {position} of {name}{when}"), _single(
         f"{name} token {position}{when}", vectors[position]
     )
