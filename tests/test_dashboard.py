@@ -910,3 +910,13 @@ def test_every_tab_of_compare_opens_by_its_address(put, tab):
     assert not app.error
     assert app.session_state["tab"] == tab
     assert app.get("plotly_chart") or app.dataframe
+
+
+def test_the_shared_model_and_its_vocabulary_have_one_table(tiny_t5_folder, monkeypatch):
+    """As `LocalLoader.frozen`: a large table is in memory once, whichever was read first."""
+    monkeypatch.delenv("EXPLORER_READ_ONLY", raising=False)
+    for first in ("vocabulary", "frozen"):
+        loader = cache.SharedLoader("cpu", "float32")
+        getattr(loader, first)(str(tiny_t5_folder))
+        tables = [getattr(loader, what)(str(tiny_t5_folder)).embedding for what in ("vocabulary", "frozen")]
+        assert np.shares_memory(*tables)
