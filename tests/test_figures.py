@@ -370,11 +370,26 @@ def test_attribution_is_drawn_token_by_token_with_signs(model, vocabulary, promp
 
 def test_likeness_is_drawn_without_its_diagonal_and_leaves_its_input_alone():
     square = np.array([[1.0, 0.3], [0.3, 1.0]])
-    (heat,) = figures.likeness_heatmap(square, [EVIL, "two"]).data
+    figure = figures.likeness_heatmap(square, [EVIL, "two"])
+    (heat,) = figure.data
     np.testing.assert_allclose(heat.z, [[np.nan, 0.3], [0.3, np.nan]], atol=1e-6)
     assert heat.text[0][0] == heat.customdata[0][0] == HARMLESS
-    assert not any("<" in label for axis in (heat.x, heat.y) for labels in axis for label in labels)
+    assert not any("<" in label for label in figure.layout.xaxis.ticktext)
     assert square[0, 0] == 1
+
+
+def test_each_name_stands_at_its_cells_whatever_the_order_and_though_names_are_equal():
+    names = ["b/one", "a/two", "b/three", "a/" + "x" * 50 + "1", "a/" + "x" * 50 + "2"]
+    figure = figures.likeness_heatmap(np.arange(25.0).reshape(5, 5) / 25, names)
+    (heat,) = figure.data
+    assert heat.x is None, "a name as a coordinate lets Plotly order and merge the cells"
+    assert heat.y is None
+    for axis in (figure.layout.xaxis, figure.layout.yaxis):
+        assert list(axis.tickvals) == [0, 1, 2, 3, 4]
+        assert [text[:5] for text in axis.ticktext] == [name[:5] for name in names]
+    assert heat.z[0][1] == pytest.approx(1 / 25)
+    assert (heat.text[0][1], heat.customdata[0][1]) == ("b/one", "a/two")
+    assert tuple(figure.layout.yaxis.range) == (4.5, -0.5)
 
 
 def test_names_lose_the_folder_that_all_have():

@@ -6,7 +6,16 @@ import numpy as np
 import plotly.graph_objects as go
 
 from explorer.analysis.compare.groups import Comparison
-from explorer.figures.style import DIVERGING, LOG_TICKS, NEUTRAL, looks, plain, styled
+from explorer.figures.style import (
+    DIVERGING,
+    LOG_TICKS,
+    NEUTRAL,
+    looks,
+    name_cells,
+    plain,
+    styled,
+    without_common_folder,
+)
 
 MEASURE_TITLES = {
     "dev_accuracy": ("Accuracy on the dev set", "share right", ".1%"),
@@ -83,19 +92,12 @@ def comparison_figure(comparison: Comparison, measure: str) -> go.Figure:
 
 
 def likeness_heatmap(similarity: np.ndarray, names: Sequence[str]) -> go.Figure:
-    """Cosine of the mean tokens of every two prompts [N, N], −1…1; the diagonal is left out. Names such as
-    `task/name` are set apart by task.
-    """
+    """Cosine of the mean tokens of every two prompts [N, N], −1…1; the diagonal is left out."""
     shown = similarity.astype(np.float32)
     np.fill_diagonal(shown, np.nan)
-    parts = [name.rpartition("/") for name in names]
-    labels = [[plain(folder, 40) for folder, _, _ in parts], [plain(own, 40) for _, _, own in parts]]
-    axis = labels if len(set(labels[0])) > 1 else labels[1]
     figure = go.Figure(
         go.Heatmap(
             z=shown,
-            x=axis,
-            y=axis,
             colorscale=DIVERGING,
             zmid=0,
             zmin=-1,
@@ -106,6 +108,7 @@ def likeness_heatmap(similarity: np.ndarray, names: Sequence[str]) -> go.Figure:
             hovertemplate="%{text}<br>%{customdata}: %{z:.2f}<extra></extra>",
         )
     )
-    figure.update_xaxes(showgrid=False, tickangle=60, tickfont={"size": 10})
-    figure.update_yaxes(showgrid=False, autorange="reversed", tickfont={"size": 10})
+    name_cells(figure, [plain(name, 40) for name in without_common_folder(names)])
+    figure.update_xaxes(tickangle=60, tickfont={"size": 10})
+    figure.update_yaxes(tickfont={"size": 10})
     return styled(figure, "How alike the mean tokens of all prompts are", max(320, 120 + 19 * len(names)))

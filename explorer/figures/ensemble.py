@@ -3,7 +3,15 @@
 import plotly.graph_objects as go
 
 from explorer.evaluation.ensemble import Ensemble
-from explorer.figures.style import COLORS, NEUTRAL, PALE_BLUES, plain, styled, without_common_folder
+from explorer.figures.style import (
+    COLORS,
+    NEUTRAL,
+    PALE_BLUES,
+    name_cells,
+    plain,
+    styled,
+    without_common_folder,
+)
 
 LOOKS = {
     "member": (COLORS[0], "circle"),
@@ -53,15 +61,14 @@ def agreement_heatmap(result: Ensemble) -> go.Figure:
     figure = go.Figure(
         go.Heatmap(
             z=shown,
-            x=labels,
-            y=labels,
             colorscale=PALE_BLUES,
             zmax=1,
             texttemplate="%{z:.0%}" if len(labels) <= 10 else None,
             colorbar={"title": {"text": "alike"}, "thickness": 12, "tickformat": ".0%"},
-            hovertemplate="%{y}<br>%{x}: %{z:.1%}<extra></extra>",
+            customdata=[labels] * len(labels),
+            text=[[label] * len(labels) for label in labels],
+            hovertemplate="%{text}<br>%{customdata}: %{z:.1%}<extra></extra>",
         )
     )
-    figure.update_xaxes(showgrid=False)
-    figure.update_yaxes(showgrid=False, autorange="reversed")
+    name_cells(figure, labels)
     return styled(figure, "How often two members answer alike", max(300, 150 + 28 * len(labels)))

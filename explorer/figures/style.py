@@ -74,6 +74,16 @@ def without_common_folder(names: Sequence[str]) -> list[str]:
     return [name.rpartition("/")[2] for name in names] if len(folders) == 1 else list(names)
 
 
+def name_cells(figure: go.Figure, names: Sequence[str]) -> None:
+    """Write names at the rows and columns of a heat map of everything with everything, from the top down.
+
+    Numbers stay the coordinates: Plotly orders axes of names its own way, and makes one row of equal ones.
+    """
+    ticks = {"tickvals": list(range(len(names))), "ticktext": list(names), "showgrid": False}
+    figure.update_xaxes(ticks | {"range": [-0.5, len(names) - 0.5]})
+    figure.update_yaxes(ticks | {"range": [len(names) - 0.5, -0.5]})
+
+
 def words(pieces: Sequence[str], count: int = 6) -> str:
     """The first pieces of a row of neighbors, for hover text."""
     return plain(", ".join(readable(piece) for piece in pieces[:count]), 120)
