@@ -23,6 +23,7 @@ from explorer.models.label_pieces import label_pieces
 from explorer.models.load import load_frozen
 from explorer.models.tokenizer import read_tokenizer
 from explorer.prompt import SoftPrompt
+from explorer.session import Session
 from explorer.tuning.initialization import initialize
 from explorer.vocabulary import Vocabulary
 from explorer.words.pieces import readable, spaced
@@ -249,3 +250,21 @@ def test_case_tells_labels_apart_only_where_the_tokenizer_keeps_it(decoder, requ
             model.targets(["positive", "Positive"])
     else:
         assert len(model.targets(["positive", "Positive"])) == 2
+
+
+def test_results_show_words_as_the_vocabulary_marks_them(llama_weights, tmp_path):
+    """Faults: BERT's words shown as pieces that go on, in neighbors, decompositions and decoder readings."""
+    shutil.copytree(llama_weights, tmp_path / "model")
+    PreTrainedTokenizerFast(tokenizer_object=wordpiece(False)).save_pretrained(tmp_path / "model")
+    vocabulary = Vocabulary.load(tmp_path / "model")
+    rows = [vocabulary.pieces.index(piece) for piece in ("good", "##d")]
+    session = Session([SoftPrompt(vocabulary.embedding[rows])], tmp_path / "model").change(k=2, nulls=100)
+    frame = session.neighbors().to_frame().groupby("position").first()
+    assert list(frame["piece"]) == ["good", "##d"]
+    assert list(frame["token"]) == [" good", "d"]
+    assert session.decompose(1)[0].sums() == ["1 good", "1 ·d"]
+    decoded = session.decode(["a good film"])[0]
+    assert {
+        piece.startswith("##") == token.startswith("·")
+        for piece, token in zip(decoded.to_frame()["piece"], decoded.to_frame()["token"], strict=True)
+    } == {True}

@@ -72,14 +72,14 @@ def made(kind: str, base: Path, t5: bool, folder: Path) -> PeftModel:
     """
     auto = AutoModelForSeq2SeqLM if t5 else AutoModelForCausalLM
     torch.manual_seed(1)
-    model = get_peft_model(auto.from_pretrained(base), configured(kind, base, t5))
+    model = get_peft_model(auto.from_pretrained(base, dtype=torch.float32), configured(kind, base, t5))
     for weight in model.prompt_encoder.parameters():
         weight.data += torch.randn_like(weight) * (0.7 if kind != "TEXT" else 0.1)
     model.save_pretrained(folder, safe_serialization=kind != ".bin")
     if kind == "bfloat16":
         file = folder / "adapter_model.safetensors"
         save_file({name: tensor.bfloat16() for name, tensor in load_file(file).items()}, file)
-    return PeftModel.from_pretrained(auto.from_pretrained(base), folder).eval()
+    return PeftModel.from_pretrained(auto.from_pretrained(base, dtype=torch.float32), folder).eval()
 
 
 def by_peft(model: PeftModel, tokenizer, targets: list[list[int]], t5: bool, task: int | None) -> np.ndarray:

@@ -20,7 +20,7 @@ from explorer.prompt import SoftPrompt
 from explorer.results import Result
 from explorer.system.interruption import checkpoint
 from explorer.vocabulary import Vocabulary
-from explorer.words.pieces import readable
+from explorer.words.pieces import Mark, readable
 from explorer.words.wording import all_zero, special_said, zeros_said
 from explorer.words.wording import count as counted
 
@@ -54,6 +54,8 @@ class Decomposition(Result):
     """[P, S] as the tokenizer writes them; empty where there is no word"""
     special: Mapping[int, str] = field(default_factory=dict)
     """positions of tokens that are special rows, such as `<bos>`, and their pieces: p is nan"""
+    mark: Mark = ""
+    """how its pieces show where words begin or end"""
 
     @property
     def conclusion(self) -> str:
@@ -85,7 +87,7 @@ class Decomposition(Result):
                 texts.append(f"is {self.special[position]}")
                 continue
             parts = sorted((-weight, piece) for weight, piece in zip(weights, pieces, strict=True) if piece)
-            texts.append(", ".join(f"{-weight:.2g} {readable(piece)}" for weight, piece in parts))
+            texts.append(", ".join(f"{-weight:.2g} {readable(piece, self.mark)}" for weight, piece in parts))
         return texts
 
     def to_frame(self) -> pd.DataFrame:
@@ -101,7 +103,7 @@ class Decomposition(Result):
                 "rank": rank + 1,
                 "token_id": self.token_ids[place, rank],
                 "piece": pieces,
-                "token": [readable(piece) for piece in pieces],
+                "token": [readable(piece, self.mark) for piece in pieces],
                 "weight": self.weights[place, rank],
                 "energy": self.energy[place, rank],
                 "p": self.p[place, rank],
@@ -133,7 +135,7 @@ def decompose(
     pieces = tuple(
         tuple(vocabulary.pieces[token_id] if token_id >= 0 else "" for token_id in row) for row in ids
     )
-    return Decomposition(prompt.name, ids, weights, energy, p, null, pieces, special)
+    return Decomposition(prompt.name, ids, weights, energy, p, null, pieces, special, vocabulary.mark)
 
 
 def rebuilt(vectors: np.ndarray, vocabulary: Vocabulary, words: Sequence[int]) -> dict[int, np.ndarray]:

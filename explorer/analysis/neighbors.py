@@ -30,7 +30,7 @@ from explorer.errors import ExplorerError
 from explorer.prompt import Origin, SoftPrompt
 from explorer.results import Result
 from explorer.vocabulary import Vocabulary
-from explorer.words.pieces import readable
+from explorer.words.pieces import Mark, readable
 from explorer.words.wording import all_zero, count, special_said, zeros_said
 
 COMPARABLE: tuple[Metric, ...] = ("cosine", "whitened", "csls")
@@ -83,6 +83,8 @@ class NearestNeighbors(Result):
     """why `auto` stands for this metric; None where the metric was named"""
     other: tuple[Metric, np.ndarray] | None = None
     """a second metric and [P] bool, which tokens are significant by it; None without nulls"""
+    mark: Mark = ""
+    """how its pieces show where words begin or end"""
 
     @property
     def significant(self) -> np.ndarray:
@@ -101,7 +103,7 @@ class NearestNeighbors(Result):
         nearest = int(np.nanargmin(first) if self.metric == "l2" else np.nanargmax(first))
         without += special_said(self.special)
         best = (
-            f"nearest of all is token {nearest} to “{readable(self.pieces[nearest][0])}” "
+            f"nearest of all is token {nearest} to “{readable(self.pieces[nearest][0], self.mark)}” "
             f"({self.metric} {first[nearest]:.2f})"
         )
         if self.null is None:
@@ -239,6 +241,7 @@ def nearest_neighbors(
         special=special,
         why=why,
         other=other,
+        mark=vocabulary.mark,
     )
 
 

@@ -29,9 +29,11 @@ def _text(session: "Session", result: "Attribution", wide: bool) -> str:
     """Whether the order of the tokens finds what the answer rests on, then one line a token, the most
     important first.
     """
-    from explorer.words.pieces import readable
 
-    pieces = [readable(row[0]) for row in session.change(k=1, metric="cosine", nulls=0).neighbors()[0].pieces]
+    pieces = [
+        session.vocabulary.readable(row[0])
+        for row in session.change(k=1, metric="cosine", nulls=0).neighbors()[0].pieces
+    ]
     shown = (
         result.to_frame()
         .drop(columns="prompt")

@@ -84,7 +84,7 @@ def panel(session: Session, here: str) -> None:
         return
     found = cache.reading("Searching the neighbors", session.only(one.name).neighbors)[0]
     began = f", began as {safe(sources(one)[token])}" if one.origin.rows else ""
-    words = safe(", ".join(map(readable, found.pieces[token][:5])))
+    words = safe(", ".join(readable(piece, found.mark) for piece in found.pieces[token][:5]))
     near = (
         f"Nearest by cosine: {words} ({found.similarity[token, 0]:.2f}, q {found.q[token, 0]:.3f})"
         if any(found.pieces[token])

@@ -20,7 +20,7 @@ from explorer.prompt import SoftPrompt, prompt_list
 from explorer.results import Readings, Result
 from explorer.vocabulary import Vocabulary
 from explorer.words.arguments import as_list
-from explorer.words.pieces import readable
+from explorer.words.pieces import Mark, readable
 from explorer.words.wording import count
 
 SAME = 1e-6
@@ -56,6 +56,8 @@ class DecoderReading(Result):
     """[A, K] √p · (log p − log q), see `evidence`; what pieces are ranked by"""
     divergence: np.ndarray
     """[A] KL(p ‖ q) over all pieces in nats, 0 or more; 0: the prompt changes nothing"""
+    mark: Mark = ""
+    """how its pieces show where words begin or end"""
 
     @property
     def conclusion(self) -> str:
@@ -74,7 +76,7 @@ class DecoderReading(Result):
         """
         likelier = (self.evidence > 0) & (self.probability > self.without_prompt)
         return [
-            [readable(piece) for piece, more in zip(pieces, row, strict=True) if more]
+            [readable(piece, self.mark) for piece, more in zip(pieces, row, strict=True) if more]
             for pieces, row in zip(self.pieces, likelier, strict=True)
         ]
 
@@ -92,7 +94,7 @@ class DecoderReading(Result):
                 "rank": np.tile(np.arange(1, ranks + 1), readings),
                 "token_id": self.token_ids.ravel(),
                 "piece": pieces,
-                "token": [readable(piece) for piece in pieces],
+                "token": [readable(piece, self.mark) for piece in pieces],
                 **{
                     name: getattr(self, name).ravel()
                     for name in ("probability", "without_prompt", "gain", "evidence")
@@ -213,7 +215,16 @@ def _reading(
     ids, probability, without_prompt, gains, shares = (np.array(column) for column in zip(*rows, strict=True))
     pieces = tuple(tuple(vocabulary.pieces[token_id] for token_id in row) for row in ids)
     return DecoderReading(
-        name, names, ids, pieces, probability, without_prompt, gains, shares, np.array(divergence)
+        name,
+        names,
+        ids,
+        pieces,
+        probability,
+        without_prompt,
+        gains,
+        shares,
+        np.array(divergence),
+        vocabulary.mark,
     )
 
 

@@ -15,7 +15,7 @@ from explorer.evaluation.neutral_texts import where
 from explorer.prompt import SoftPrompt
 from explorer.results import Result
 from explorer.vocabulary import Vocabulary
-from explorer.words.pieces import readable
+from explorer.words.pieces import Mark, readable
 from explorer.words.wording import count
 
 EXACT_UP_TO, DRAWS = 20_000, 9_999
@@ -50,6 +50,8 @@ class LabelMass(Result):
     without_prompt: np.ndarray
     """[A, T] 0…1"""
     seed: int = 0
+    mark: Mark = ""
+    """how its pieces show where words begin or end"""
 
     @property
     def conclusion(self) -> str:
@@ -132,7 +134,7 @@ class LabelMass(Result):
                     "task": task,
                     "own": bool(self.own[n] == t),
                     "labels": ", ".join(self.labels[t]),
-                    "pieces": ", ".join(map(readable, self.pieces[t])),
+                    "pieces": ", ".join(readable(piece, self.mark) for piece in self.pieces[t]),
                     "mass": self.mass[n, a, t],
                     "without_prompt": self.without_prompt[a, t],
                 }
@@ -216,6 +218,7 @@ def label_mass(
         mass[kept],
         without_prompt,
         seed,
+        vocabulary.mark,
     )
 
 

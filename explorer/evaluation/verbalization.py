@@ -30,7 +30,7 @@ from explorer.models.frozen import Done, FrozenModel
 from explorer.prompt import SoftPrompt
 from explorer.results import Result
 from explorer.vocabulary import Vocabulary
-from explorer.words.pieces import bare_word, begins_word, readable
+from explorer.words.pieces import Mark, bare_word, begins_word, readable
 from explorer.words.wording import count
 
 IDENTITY = ("cat -> cat\nriver -> river\n1990 -> 1990\nhappy -> happy\n", " ->")
@@ -82,6 +82,8 @@ class Verbalization(Result):
     """how the model goes on after a sentence that asks what the whole prompt means"""
     said_without: str
     """and what it writes where the prompt's tokens are left out"""
+    mark: Mark = ""
+    """how its pieces show where words begin or end"""
 
     @property
     def significant(self) -> np.ndarray:
@@ -94,7 +96,7 @@ class Verbalization(Result):
         """[P] the listed pieces that are likelier than by chance, as people read them."""
         likelier = self.probability > self.by_chance
         return [
-            [readable(piece) for piece, more in zip(pieces, row, strict=True) if more]
+            [readable(piece, self.mark) for piece, more in zip(pieces, row, strict=True) if more]
             for pieces, row in zip(self.pieces, likelier, strict=True)
         ]
 
@@ -131,7 +133,7 @@ class Verbalization(Result):
                 "rank": np.tile(np.arange(1, ranks + 1), tokens),
                 "token_id": self.token_ids.ravel(),
                 "piece": pieces,
-                "token": [readable(piece) for piece in pieces],
+                "token": [readable(piece, self.mark) for piece in pieces],
                 "probability": self.probability.ravel(),
                 "by_chance": self.by_chance.ravel(),
                 **{name: np.repeat(getattr(self, name), ranks) for name in ("divergence", "p", "q")},
@@ -190,6 +192,7 @@ def verbalize(
         float(np.mean(same)),
         said,
         without,
+        vocabulary.mark,
     )
 
 

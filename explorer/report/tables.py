@@ -236,7 +236,7 @@ def group_words(found: Clusters) -> list[str]:
 def ranked_words(found: NearestNeighbors) -> pd.DataFrame:
     """The neighbors of each token in columns 1 … k as people read them, hubs with an asterisk."""
     words = [
-        [readable(piece) + " *" * bool(hub) for piece, hub in zip(*row, strict=True)]
+        [readable(piece, found.mark) + " *" * bool(hub) for piece, hub in zip(*row, strict=True)]
         for row in zip(found.pieces, found.hub, strict=True)
     ]
     for position, piece in found.special.items():

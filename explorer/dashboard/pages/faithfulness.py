@@ -6,7 +6,6 @@ from explorer.dashboard import cache, charts, choice, tables, text_sets, uploads
 from explorer.dashboard.markdown import safe
 from explorer.dashboard.panels import how
 from explorer.figures import faithfulness_figure, interpolation_figure, reading_title
-from explorer.words.pieces import readable
 from explorer.words.wording import count
 
 st.title("Faithfulness", anchor=False)
@@ -33,9 +32,8 @@ text_sets.kept(one, "faithfulness", task)
 frame = result.to_frame()
 rows = frame.set_index("reading")
 nearest = next(reading.words or () for reading in result.readings if reading.name == "cosine")
-st.markdown(
-    f"**{safe(prompt.name)}** reads, by cosine: *{safe(' '.join(readable(piece) for piece in nearest))}*"
-)
+words_of_it = " ".join(map(one.vocabulary.readable, nearest))
+st.markdown(f"**{safe(prompt.name)}** reads, by cosine: *{safe(words_of_it)}*")
 if prompt.origin.read_as:
     st.info(
         "This prompt was trained to classify and, at the same time, pulled towards the sentence "

@@ -8,7 +8,6 @@ from explorer.dashboard.access import read_only
 from explorer.dashboard.markdown import model_name, safe
 from explorer.dashboard.panels import ask_model, selection
 from explorer.figures import center, map_figure, map_legend, point_at, view_buttons, whole
-from explorer.words.pieces import readable
 from explorer.words.wording import count
 
 DOTS = 10  # neighbors of a token that are drawn, whatever k is in the panel
@@ -136,7 +135,7 @@ with st.expander("How this is computed", icon=":material/functions:"):
     )
 tables.heading("Places on the map", frame, *(one.name for one in session.prompts[:3]), "map")
 readable_names = [
-    name if kind == "label" else readable(name)
+    name if kind == "label" else vocabulary.readable(name)
     for name, kind in zip(frame["name"], frame["kind"], strict=True)
 ]
 columns = ["prompt", "kind", "position", "name", "group", "trust"]

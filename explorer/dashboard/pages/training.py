@@ -7,7 +7,6 @@ import streamlit as st
 from explorer.dashboard import cache, choice, focus, tables
 from explorer.dashboard.markdown import safe
 from explorer.dashboard.panels import how, journey
-from explorer.words.pieces import readable
 from explorer.words.wording import count
 
 st.title("Training", anchor=False)
@@ -40,7 +39,10 @@ tables.heading(f"{count(len(frame), 'change')} of nearest piece", frame, "change
 if frame.empty:
     st.caption("Every token still has the nearest piece of its first saved step.")
 else:
-    shown = frame.assign(before=frame["before"].map(readable), after=frame["after"].map(readable))
+    shown = frame.assign(
+        before=frame["before"].map(session.vocabulary.readable),
+        after=frame["after"].map(session.vocabulary.readable),
+    )
     names = {
         "before": st.column_config.TextColumn("Nearest before"),
         "after": st.column_config.TextColumn("Nearest now"),

@@ -11,7 +11,7 @@ from explorer.analysis.words import find_pieces, frequency_ranks, tokens_near
 from explorer.dashboard import cache, charts, choice, controls, focus, tables
 from explorer.dashboard.markdown import model_name, safe
 from explorer.figures import map_figure, point_at, sketched
-from explorer.words.pieces import bare_word, begins_word, readable, spaced
+from explorer.words.pieces import bare_word, begins_word, spaced
 from explorer.words.wording import count
 
 LONGEST = 60  # characters of a word
@@ -28,8 +28,12 @@ def telling(found: Sequence[NearestNeighbors]) -> str:
         for row, (piece, *_) in enumerate(one.pieces)
         if piece
     ]
-    whole = [(cosine, piece) for cosine, piece in near if begins_word(piece) and bare_word(piece).isalpha()]
-    return spaced(max(whole or near, default=(0.0, ""))[1]).strip()
+    whole = [
+        (cosine, piece)
+        for cosine, piece in near
+        if begins_word(piece, found[0].mark) and bare_word(piece, found[0].mark).isalpha()
+    ]
+    return spaced(max(whole or near, default=(0.0, ""))[1], found[0].mark).strip()
 
 
 st.title("Words", anchor=False)
@@ -86,7 +90,7 @@ more = {
     )
 }
 height = min(38 + 35 * len(frame), 318)
-shown = frame.assign(piece=frame["piece"].map(readable))
+shown = frame.assign(piece=frame["piece"].map(vocabulary.readable))
 event = tables.show(shown, "pieces", more=more, height=height, on_select="rerun", selection_mode="single-row")
 rows = event["selection"]["rows"]
 token_id = int(ids[rows[0] if rows and rows[0] < len(ids) else 0])

@@ -7,7 +7,6 @@ from explorer.dashboard.markdown import safe
 from explorer.figures import attribution_figure, deletion_figure
 from explorer.figures.attribution import MEASURES
 from explorer.session import Session
-from explorer.words.pieces import readable
 
 NAMES = {
     "leave_one_out": "leave one out",
@@ -30,7 +29,10 @@ def show(session: Session, text: str, number: int) -> None:
     )
     one = session.only(name)
     result = cache.reading("Asking what the answer rests on", one.attribution, text)[0]
-    nearest = [readable(row[0]) for row in cache.reading("Searching the neighbors", one.neighbors)[0].pieces]
+    nearest = [
+        one.vocabulary.readable(row[0])
+        for row in cache.reading("Searching the neighbors", one.neighbors)[0].pieces
+    ]
     st.markdown(f"**{safe(result.conclusion)}**")
     text_sets.kept(one, "attribution", text)
     charts.show(attribution_figure(result, nearest, measure or "leave_one_out"), f"attribution-bars-{number}")

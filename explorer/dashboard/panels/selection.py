@@ -18,7 +18,6 @@ from explorer.prompt import Origin, SoftPrompt
 from explorer.session import Session
 from explorer.system.files import csv_bytes
 from explorer.vocabulary import Vocabulary
-from explorer.words.pieces import readable
 from explorer.words.wording import count
 
 LONGEST, MOST = 60, 12
@@ -129,7 +128,7 @@ def table(data: object, session: Session) -> None:
     with above:
         frame = cache.reading("Searching the neighbors", alone.neighbors).to_frame()
         st.subheader(title, anchor=False)
-        shown = frame.assign(piece=frame["piece"].map(readable))
+        shown = frame.assign(piece=frame["piece"].map(vocabulary.readable))
         tables.show(
             shown,
             "chosen-point",
@@ -159,7 +158,7 @@ def region(outlines: Sequence[np.ndarray], reading: MapReading, vocabulary: Voca
     st.markdown(f"Prompt tokens here: {named}." if named else "No token of the chosen prompts lies here.")
     if len(words):
         share, median = len(words) / len(vocabulary_map.token_ids), words["frequency_rank"].median()
-        shown = words.assign(piece=words["piece"].map(readable))
+        shown = words.assign(piece=words["piece"].map(vocabulary.readable))
         tables.show(
             shown,
             "region-words",
@@ -175,7 +174,7 @@ def region(outlines: Sequence[np.ndarray], reading: MapReading, vocabulary: Voca
     if not there.empty:
         columns = ["prompt", "position", "name"]
         height = ROW * (min(len(there), 6) + 1) + 10
-        shown = there.assign(name=there["name"].map(readable))
+        shown = there.assign(name=there["name"].map(vocabulary.readable))
         tables.show(
             shown, "region-tokens", columns, more={"name": "Nearest piece"}, row_height=ROW, height=height
         )
