@@ -26,7 +26,7 @@ def trained():
 
 @pytest.fixture(scope="module")
 def result(model, vocabulary, trained):
-    return attribute(model, vocabulary, trained, [TEXT], LABELS, orders=100)
+    return attribute(model, vocabulary, trained, [TEXT], LABELS, orders=20)
 
 
 @pytest.fixture(scope="module")
@@ -155,6 +155,7 @@ def test_deletion_ends_where_insertion_begins(result, model, trained):
     assert len(result.deletion_null) == len(result.insertion_null) == 100
 
 
+@pytest.mark.slow
 def test_the_order_of_leave_one_out_beats_its_reverse_and_most_random_ones(model, vocabulary):
     prompt = read_prompt("subjectivity/class-label-0")
     found = attribute(
@@ -181,6 +182,7 @@ def test_the_order_of_leave_one_out_beats_its_reverse_and_most_random_ones(model
     assert f"the answer {found.answer!r} rest" in found.conclusion.lower()
 
 
+@pytest.mark.slow
 def test_means_over_texts(model, vocabulary, trained):
     texts = [TEXT, "dull and far too long"]
     alone = [attribute(model, vocabulary, trained, [text], LABELS, orders=3) for text in texts]

@@ -155,6 +155,7 @@ def test_one_prompt_of_one_token_and_no_labels(tmp_path, vocabulary):
     assert (folder / PAGE).is_file()
 
 
+@pytest.mark.slow
 def test_what_is_there_is_not_overwritten(out, paths, tmp_path):
     before = (out / PAGE).read_bytes()
     assert "exists already and is not empty" in fails("report", *paths, "--out", out)

@@ -600,6 +600,7 @@ def test_map_draws_one_page_that_needs_no_network(label_prompt, tmp_path):
     assert (tmp_path / "map.csv").read_text().startswith("prompt,kind,position")
 
 
+@pytest.mark.slow
 def test_compare_groups_prompts(paths, tmp_path):
     found = as_json("compare", *paths, "--nulls", 50)
     assert set(found) == {"conclusion", "prompts", "summary", "tests", "pairs"}

@@ -99,6 +99,7 @@ def test_no_line_is_longer_than_the_terminal(command, arguments, ask, monkeypatc
 SHORT = ("subjectivity/class-label-0-length-1", "subjectivity/class-label-1-length-5")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "more"),
     [
@@ -167,6 +168,7 @@ def test_names_that_are_too_long_lose_their_middle_and_wide_characters_count_twi
 # what the sentences conclude
 
 
+@pytest.mark.slow
 def test_compare_of_one_group_says_so():
     said = words(run("compare", *SHORT, "subjectivity/class-label-0-length-5", "--by", "task", *NULLS).stdout)
     assert said.endswith(

@@ -119,6 +119,7 @@ def interval(values: np.ndarray, seed: int) -> tuple[float, float]:
     return row["low"], row["high"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("prompts", [3, 5, 40])
 def test_the_interval_covers_the_mean_as_often_as_it_says(prompts):
     generator = np.random.default_rng(0)

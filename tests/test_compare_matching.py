@@ -69,6 +69,7 @@ def test_unrelated_prompts_are_alike_as_often_as_chance_says(one, other, length)
     assert 0.01 <= (p <= 0.05).mean() <= 0.1
 
 
+@pytest.mark.slow
 def test_prompts_of_other_tasks_are_alike_by_chance_and_those_of_one_task_are_not():
     """Other tasks and seeds before training: no more than chance; one task, other seeds, and a prompt half
     way: nearly always. After training other tasks are alike more often (docs/method.md has how often):

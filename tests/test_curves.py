@@ -18,6 +18,7 @@ from research.answering import (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("make", "texts"), [(random_for_each, 1), (random_for_each, 10), (random_for_all, 4)]
 )

@@ -548,6 +548,7 @@ def test_a_changed_file_is_read_again(put, house):
     assert "other" in open_page("prompts").sidebar.multiselect[0].options
 
 
+@pytest.mark.slow
 def test_prompts_of_one_name_in_two_folders_stay_apart(house):
     for folder in ("a", "b"):
         (house.parent / "runs" / folder).mkdir(parents=True)
@@ -738,6 +739,7 @@ def test_what_was_read_of_an_uploaded_prompt_does_not_keep_it(vocabulary):
     assert gone() is None
 
 
+@pytest.mark.slow
 def test_one_frozen_model_is_in_memory_and_can_be_unloaded(house, tiny_t5_folder):
     loader, other = cache.loader(), str(tiny_t5_folder)
     first = loader.frozen("mini-t5")

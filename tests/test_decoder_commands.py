@@ -72,6 +72,7 @@ def made(tmp_path_factory):
     )
 
 
+@pytest.mark.slow
 def test_a_tuned_prompt_records_its_template_and_kind(made):
     model, _, folders = made
     prompt = read_prompt(folders[0])

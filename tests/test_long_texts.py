@@ -30,6 +30,7 @@ def run(*words):
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "more", "said"),
     [

@@ -53,6 +53,7 @@ def test_positions_that_share_a_cluster_more_than_independent_ones_are_significa
     assert redundancy(planted.prompt(pairs), vocabulary, nulls=199).p < 0.05
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["rows", "gaussian"])
 @pytest.mark.parametrize(("length", "least"), [(5, 0.0), (20, 0.01), (40, 0.01)])
 def test_independent_prompts_are_called_as_often_as_chance_says(kind, length, least):

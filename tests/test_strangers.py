@@ -176,6 +176,7 @@ def test_messages_tell_no_folder_of_the_server(monkeypatch):
     assert "srv" in hinted("/srv/secret/x", None)
 
 
+@pytest.mark.slow
 def test_a_served_page_tells_no_folder_of_the_server(put, house, monkeypatch):  # noqa: F811
     monkeypatch.delenv(access.FOLDERS, raising=False)
     put(1)
