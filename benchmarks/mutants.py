@@ -34,6 +34,7 @@ TARGETS = (
     "explorer/dashboard/tables.py",
 )
 LEFT_BEHIND = (".git", "__pycache__", "checkpoints", "out", "site", ".mypy_cache", ".ruff_cache", ".venv")
+ABOUT_EVERYTHING = ("test_layers", "test_dashboard")
 LONGEST = 300
 """seconds of processor time after which a run of tests does not end"""
 

@@ -360,7 +360,7 @@ def test_where_a_token_began_is_found_by_the_same_metric(metric):
     began = nearest_neighbors(planted.trained(initial, initial[::-1]), vocabulary, metric=metric).began
     alone = nearest_neighbors(planted.prompt(initial), vocabulary, 1, metric, nulls=0).token_ids[:, 0]
     np.testing.assert_array_equal(began, alone)
-    by_cosine = nearest_neighbors(planted.prompt(initial), vocabulary, 1, nulls=0).token_ids[:, 0]
+    by_cosine = nearest_neighbors(planted.prompt(initial), vocabulary, 1, "cosine", nulls=0).token_ids[:, 0]
     assert (began == by_cosine).all() == (metric == "cosine")
 
 
