@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from explorer.analysis.compare.groups import Comparison
     from explorer.analysis.decomposition import Decomposition
     from explorer.analysis.labels import LabelReading
+    from explorer.analysis.labels_found import LabelsFound
     from explorer.analysis.map.fit import VocabularyMap
     from explorer.analysis.map.place import MapReading
     from explorer.analysis.neighbors import NearestNeighbors
@@ -267,6 +268,10 @@ class Session:
         """
         asked = self if labels is None else self.change(labels=labels)
         return asked.read(readings.LABELS, others=others)
+
+    def labels_found(self) -> "Readings[LabelsFound]":
+        """Tokens that found a class label while they were trained; see analysis.labels_found."""
+        return self.read(readings.LABELS_FOUND)
 
     def norms(self) -> "Readings[Norms]":
         """Length and place of every token beside the vocabulary's rows; see analysis.norms."""

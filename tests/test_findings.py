@@ -51,10 +51,10 @@ def test_reading_and_learning_are_four_findings(vocabulary, words, noise):
         (False, True),
         (False, False),
     ]
-    assert found["read, learned"].conclusion == "Reads as words and learned 30 points over no prompt."
-    assert found["read only"].conclusion == "Reads as words, but learned nothing that 500 texts can show."
-    assert found["learned only"].conclusion == "Reads as noise and learned 30 points over no prompt."
-    assert found["neither"].conclusion == "Reads as noise and learned nothing that 500 texts can show."
+    assert found["read, learned"].conclusion == "Reads as words; +30 points over no prompt."
+    assert found["read only"].conclusion == "Reads as words; no gain over no prompt that 500 texts can show."
+    assert found["learned only"].conclusion == "Reads as noise; +30 points over no prompt."
+    assert found["neither"].conclusion == "Reads as noise; no gain over no prompt that 500 texts can show."
     assert found["read, learned"].grouped > 10
     assert found["learned only"].grouped <= 2
     row = found["read, learned"].to_frame().iloc[0]

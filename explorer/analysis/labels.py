@@ -272,7 +272,7 @@ def _persistence(
                     float(
                         p_values(
                             own,
-                            unit(vocabulary.embedding[_as_frequent(source.label, vocabulary, template)])
+                            unit(vocabulary.embedding[as_frequent(source.label, vocabulary, template)])
                             @ token,
                         )
                     ),
@@ -287,7 +287,7 @@ def _share_as_near(similarity: np.ndarray, position: int) -> float:
     return float((similarity >= similarity[position]).mean())
 
 
-def _as_frequent(label: str, vocabulary: Vocabulary, template: str | None) -> np.ndarray:
+def as_frequent(label: str, vocabulary: Vocabulary, template: str | None) -> np.ndarray:
     """The searchable pieces whose ids are nearest to the label's, its own left out: tokenizers number pieces
     by frequency.
     """

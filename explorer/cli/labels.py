@@ -7,19 +7,20 @@ from typing import TYPE_CHECKING
 
 from explorer.cli.output import cell, paragraph, table
 from explorer.cli.reading import Asked, Command, command
-from explorer.readings import LABELS
+from explorer.readings import LABELS, LABELS_FOUND
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from explorer.analysis.labels import LabelReading
+    from explorer.analysis.labels_found import LabelsFound
     from explorer.prompt import SoftPrompt
 
 
 def _all(asked: Asked) -> str:
     if not asked.wide:
-        pairs = zip(asked.session.prompts, asked.result, strict=True)
-        return "\n\n".join(_text(*pair) for pair in pairs)
+        trios = zip(asked.session.prompts, asked.result, asked.of(LABELS_FOUND), strict=True)
+        return "\n\n".join(_text(*trio) for trio in trios)
     frames = [one.frame(asked.result) for one in LABELS.tables]
     shown = [table(frame, True) if len(frame) else NONE_BEGAN for frame in frames]
     return "\n\n".join([*shown, paragraph(*asked.result.conclusion.splitlines())])
@@ -28,7 +29,7 @@ def _all(asked: Asked) -> str:
 NONE_BEGAN = "persistence: no prompt token was initialized from a class label"
 
 
-def _text(prompt: "SoftPrompt", reading: "LabelReading") -> str:
+def _text(prompt: "SoftPrompt", reading: "LabelReading", found: "LabelsFound") -> str:
     """One prompt: what it comes to, the nearest label of each token, what became of the tokens that began as
     one.
     """
@@ -43,7 +44,8 @@ def _text(prompt: "SoftPrompt", reading: "LabelReading") -> str:
         )
     head = f"the nearest of the labels {', '.join(reading.labels)} (cosine; rank 1: nearer than every piece)"
     said = paragraph(f"{prompt.name}: {reading.conclusion}", head)
-    return f"{said}\n{table(_nearest(reading, sources(prompt)))}\n\n{kept}\n\n{paragraph(_spread(reading))}"
+    nearest, rest = table(_nearest(reading, sources(prompt))), paragraph(_spread(reading), found.conclusion)
+    return f"{said}\n{nearest}\n\n{kept}\n\n{rest}"
 
 
 def _spread(reading: "LabelReading") -> str:

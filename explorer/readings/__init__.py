@@ -22,7 +22,7 @@ from explorer.readings.decode import DECODE, LABEL_MASS, VERBALIZE
 from explorer.readings.decompose import DECOMPOSE
 from explorer.readings.faithfulness import FAITHFULNESS, TYPED_WORDS
 from explorer.readings.gain import GAIN
-from explorer.readings.labels import LABELS
+from explorer.readings.labels import LABELS, LABELS_FOUND
 from explorer.readings.layers import LAYERS
 from explorer.readings.map import MAP
 from explorer.readings.neighbors import CENTERED, NEIGHBORS
@@ -39,6 +39,7 @@ READINGS: tuple[Reading, ...] = (
     REDUNDANCY,
     NORMS,
     LABELS,
+    LABELS_FOUND,
     CHANGES,
     DECODE,
     VERBALIZE,

@@ -7,6 +7,7 @@ from explorer.readings.reading import NAMES, Parameter, Reading, Table, joined, 
 
 if TYPE_CHECKING:
     from explorer.analysis.labels import LabelReading
+    from explorer.analysis.labels_found import LabelsFound
     from explorer.results import Readings
 
 
@@ -21,6 +22,12 @@ def _labels(
     from explorer.analysis.labels import read_labels
 
     return read_labels(on.prompt, on.vocabulary, labels, nulls, seed, others, template)
+
+
+def _labels_found(on: On, labels: tuple[str, ...] | None, template: str | None) -> "LabelsFound":
+    from explorer.analysis.labels_found import labels_found
+
+    return labels_found(on.prompt, on.vocabulary, labels, template)
 
 
 LABELS: "Reading[Readings[LabelReading]]" = Reading(
@@ -60,4 +67,23 @@ LABELS: "Reading[Readings[LabelReading]]" = Reading(
         ),
     ),
     figure="label_heatmap",
+)
+LABELS_FOUND: "Reading[Readings[LabelsFound]]" = Reading(
+    name="labels found",
+    question="Did tokens find a label while they were trained?",
+    about="Find the tokens that came to lie nearest to a class label at some saved step.",
+    compute=_labels_found,
+    settings=("labels", "template"),
+    needs=frozenset({"labels", "trajectory"}),
+    command="labels",
+    method="labels_found",
+    tables=(
+        Table("labels-found", "which tokens found which label, and when", whole, "found"),
+        Table(
+            "labels-found-summary",
+            "how many tokens found a label, beside words as frequent",
+            joined("summary_frame"),
+            "found_summary",
+        ),
+    ),
 )

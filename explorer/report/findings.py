@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from explorer.analysis.clusters import Clusters
+from explorer.analysis.labels_found import LabelsFound
 from explorer.analysis.metric import metric_for
 from explorer.analysis.nulls import SIGNIFICANT_AT
 from explorer.analysis.search import search
@@ -57,6 +58,10 @@ class Finding(Result):
     """of the whole prompt, see analysis.clusters"""
     words: tuple[NearWord, ...]
     """the nearest words of its tokens, those of grouped tokens first, then the nearest"""
+    found: int = 0
+    """tokens that found a class label while they were trained, where that is more than chance gives"""
+    found_labels: tuple[str, ...] = ()
+    """those labels"""
 
     @property
     def gain(self) -> float | None:
@@ -94,14 +99,15 @@ class Finding(Result):
         )
         kept = "; its words are those it began with" if self.reads and self.inherited == self.grouped else ""
         reads = "Reads as words" if self.reads else "Reads as noise"
+        if self.found:
+            labels = " and ".join(filter(None, (", ".join(self.found_labels[:-1]), *self.found_labels[-1:])))
+            found = f"{self.found} of {count(self.tokens, 'token')} found {labels} while trained"
+            reads = f"Reads as words, {found}" if self.reads else f"Its words are noise, but {found}"
         if self.learned is None:
             return f"{reads}{kept}; what it learned is not recorded."
         if self.learned:
-            return f"{reads} and learned {points} over no prompt{kept}."
-        return (
-            f"{reads}{', but' if self.reads else ' and'} learned nothing that "
-            f"{count(self.texts or 0, 'text')} can show{kept}."
-        )
+            return f"{reads}; +{points} over no prompt{kept}."
+        return f"{reads}; no gain over no prompt that {count(self.texts or 0, 'text')} can show{kept}."
 
     @property
     def grouped_in_words(self) -> str:
@@ -134,13 +140,15 @@ def findings(session: Session) -> Readings[Finding]:
     """One finding for each prompt of a session."""
     return Readings(
         [
-            _finding(prompt, groups, session.vocabulary_of(prompt))
-            for prompt, groups in zip(session.prompts, session.clusters(), strict=True)
+            _finding(prompt, groups, found, session.vocabulary_of(prompt))
+            for prompt, groups, found in zip(
+                session.prompts, session.clusters(), session.change(labels=None).labels_found(), strict=True
+            )
         ]
     )
 
 
-def _finding(prompt: SoftPrompt, groups: Clusters, vocabulary: Vocabulary) -> Finding:
+def _finding(prompt: SoftPrompt, groups: Clusters, labels: LabelsFound, vocabulary: Vocabulary) -> Finding:
     origin = prompt.origin
     dev = origin.data.get("dev")
     texts = dev.get("examples") if isinstance(dev, dict) else None
@@ -168,4 +176,6 @@ def _finding(prompt: SoftPrompt, groups: Clusters, vocabulary: Vocabulary) -> Fi
         tokens=prompt.length - len(groups.special),
         p=groups.prompt_p,
         words=tuple(words.values())[:WORDS],
+        found=len(labels.tokens) if labels.found else 0,
+        found_labels=labels.labels_of_tokens if labels.found else (),
     )
