@@ -40,7 +40,7 @@ def files(tmp_path_factory, tiny, tiny_t5_folder):
     generator = np.random.default_rng(0)
     origin = Origin("test", labels=("negative", "positive"), task="tiny", base_model=str(tiny_t5_folder))
     vectors = generator.standard_normal((3, tiny.dimension)).astype(np.float32)
-    explorer.save(SoftPrompt(vectors, "some", origin), folder / "some")
+    SoftPrompt(vectors, "some", origin).save(folder / "some")
     texts = [" ".join(generator.choice(WORDS, 6)) for _ in range(60)]
     rows = [f"{text}\t{('negative', 'positive')[n % 2]}" for n, text in enumerate(texts)]
     (folder / "data.tsv").write_text("\n".join(["text\tlabel", *rows]) + "\n")

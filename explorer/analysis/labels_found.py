@@ -82,7 +82,7 @@ class LabelsFound(Result):
         )
 
     def summary_frame(self) -> pd.DataFrame:
-        """One row: prompt, tokens (that found a label), length, saved_steps, control (mean), control_most, p."""
+        """One row: prompt, tokens (that found a label), length, saved_steps, control, control_most, p."""
         known = len(self.control) > 0
         row = {
             "prompt": self.prompt,
