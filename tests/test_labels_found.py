@@ -19,7 +19,8 @@ def trained():
 def with_path(prompt: SoftPrompt, path: np.ndarray) -> SoftPrompt:
     """The prompt with other vectors at its saved steps, the last of them its own."""
     trajectory = replace(prompt.trajectory, vectors=path, steps=np.arange(len(path)) * 10)
-    return replace(prompt, vectors=path[-1], trajectory=trajectory)
+    origin = replace(prompt.origin, rows=None)
+    return replace(prompt, vectors=path[-1], trajectory=trajectory, origin=origin)
 
 
 def test_a_planted_token_that_passes_a_label_found_it_and_one_that_began_there_did_not(vocabulary, trained):
