@@ -336,29 +336,42 @@ class Session:
         """What each prompt's gain over no prompt is made of; see evaluation.gain."""
         return self.read(readings.GAIN, task=task, generate=generate)
 
-    def cues(self, texts: "Task | Sequence[str]") -> "Cues":
-        """Which words of texts decide the answer, with each prompt and without; see evaluation.cues."""
-        session, given = self._texts(texts)
-        return session.read(readings.CUES, **given)
+    def cues(self, texts: "Task | Sequence[str]", answers: Sequence[str] | None = None) -> "Cues":
+        """Which words of texts decide the answer, with each prompt and without; answers: the label of each,
+        where they are known (a task has them). See evaluation.cues.
+        """
+        session, texts, answers = self._texts(texts, answers)
+        return session.read(readings.CUES, texts=texts, answers=answers)
 
     def text_cues(self, text: str) -> "TextCues":
         """What deleting each word of one text does to its answer."""
-        return self.read(readings.TEXT_CUES, texts=text)
+        return self.read(readings.TEXT_CUES, text=text)
 
-    def layers(self, texts: "Task | Sequence[str]", share: Share | None = None) -> "Readings[Layers]":
-        """In which layers the answer appears, and where the prompt is read; see evaluation.layers."""
-        session, given = self._texts(texts)
-        return session.read(readings.LAYERS, share, **given)
+    def layers(
+        self,
+        texts: "Task | Sequence[str]",
+        answers: Sequence[str] | None = None,
+        share: Share | None = None,
+    ) -> "Readings[Layers]":
+        """In which layers the answer appears, and where the prompt is read; answers as in `cues`. See
+        evaluation.layers.
+        """
+        session, texts, answers = self._texts(texts, answers)
+        return session.read(readings.LAYERS, share, texts=texts, answers=answers)
 
-    def _texts(self, texts: "Task | Sequence[str]") -> tuple[Self, dict[str, Any]]:
-        """Texts with their labels, where they have them, as readings take both."""
+    def _texts(
+        self, texts: "Task | Sequence[str]", answers: Sequence[str] | None
+    ) -> tuple[Self, Sequence[str], tuple[str, ...] | None]:
+        """Texts with their labels, where they have them, and the session that knows these."""
         from explorer.texts.tasks import Task
 
         if not isinstance(texts, Task):
-            return self, {"texts": texts, "answers": None}
+            if answers is None:
+                return self, texts, None
+            texts = Task(tuple(texts), tuple(answers), self.class_labels, "texts")
         task = self.context.labelled(texts)
         session = self if self.names_labels else self.change(labels=task.labels)
-        return session, {"texts": task.texts, "answers": task.answers}
+        return session, task.texts, task.answers
 
     def ensemble(self, task: "Task", share: Share | None = None) -> "Ensemble":
         """What the prompts answer together, in one batch; share: told how much is done, 0…1."""
@@ -369,17 +382,21 @@ class Session:
         return self.read(readings.SHIFT, tasks=tasks, no_prompt=no_prompt, generate=generate)
 
     def faithfulness(
+        self, task: "Task", draws: int = 5, points: int = 11, share: Share | None = None
+    ) -> "Readings[Faithfulness]":
+        """How much accuracy survives when a prompt is replaced by its nearest words?"""
+        return self.read(readings.FAITHFULNESS, share, task=task, draws=draws, points=points)
+
+    def typed_words(
         self,
         task: "Task",
+        words: Sequence[str],
         draws: int = 5,
         points: int = 11,
         share: Share | None = None,
-        words: Sequence[str] = (),
     ) -> "Readings[Faithfulness]":
-        """How much accuracy survives when a prompt is replaced by its nearest words, or by `words`?"""
-        if words:
-            return self.read(readings.TYPED_WORDS, share, task=task, words=words, draws=draws, points=points)
-        return self.read(readings.FAITHFULNESS, share, task=task, draws=draws, points=points)
+        """The same with words that somebody typed in the prompt's place, too."""
+        return self.read(readings.TYPED_WORDS, share, task=task, words=words, draws=draws, points=points)
 
     def attribution(
         self, texts: Sequence[str] | str, label: str | None = None, orders: int = 100

@@ -15,7 +15,7 @@ LONG = ("subjectivity/class-label-0-length-100", "subjectivity/class-label-2-len
 """bundled prompts with the longest names, of 100 tokens"""
 SIX_LABELS = ("question-type/class-label-0", "question-type/sampled-vocab-1")
 NULLS, LONG_TEXT = ("--nulls", 20), "a film that goes on and on " * 10
-FEW, OTHER = "few.tsv", "other.tsv"
+FEW, OTHER, MANY = "few.tsv", "other.tsv", "many.tsv"
 """stand for files of eight labelled texts"""
 ASKED = {
     "prompts": [()],
@@ -43,6 +43,9 @@ ASKED = {
         (*SIX_LABELS, "--text", "Who wrote it?"),
     ],
     "evaluate": [(*LONG, "--data", FEW, "--no-prompt"), (*LONG[:1], "--data", FEW)],
+    "gain": [(*LONG, "--data", MANY, "--no-generate")],
+    "cues": [(LONG[0], "--data", MANY), (*SIX_LABELS, "--text", "Who wrote it?")],
+    "layers": [(LONG[0], "--data", FEW)],
     "shift": [(*LONG, "--source", FEW, "--target", OTHER, "--no-prompt", "--no-generate")],
     "ensemble": [(*LONG, "--data", FEW)],
     "faithfulness": [("subjectivity/class-label-2-length-5", "--data", FEW, "--draws", 1, "--points", 2)],
@@ -63,10 +66,11 @@ NO_TABLE = {"convert", "report", "train", "app"}
 def ask(tmp_path):
     """Puts files of eight texts where FEW and OTHER stand."""
     header, *lines = (EXAMPLES / "opinions.tsv").read_text(encoding="utf-8").splitlines()
+    (tmp_path / MANY).write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
     for start, name in enumerate((FEW, OTHER)):
         (tmp_path / name).write_text("\n".join([header, *lines[start::10][:8]]) + "\n", encoding="utf-8")
     return lambda arguments: [
-        tmp_path / argument if argument in (FEW, OTHER) else argument for argument in arguments
+        tmp_path / argument if argument in (FEW, OTHER, MANY) else argument for argument in arguments
     ]
 
 

@@ -25,7 +25,7 @@ def _begin(asked: Asked) -> None:
         raise typer.BadParameter("expected either --text or --data", param_hint="--text")
     if asked.typed["text"] is not None:
         asked.reading, asked.shown = TEXT_CUES, (TEXT_CUES,)
-        asked.given["texts"] = [asked.typed["text"]]
+        asked.given["texts"] = asked.given["text"] = [asked.typed["text"]]
     else:
         read_for(asked)
 

@@ -81,7 +81,9 @@ def _text(result: "Faithfulness", frame: "pd.DataFrame", wide: bool) -> str:
 def _result(asked: Asked) -> "Readings[Faithfulness]":
     typed = asked.parameters(asked.reading)
     load_model(asked.session)
-    return asked.session.faithfulness(**typed, words=asked.typed["words"] or ())
+    if words := asked.typed["words"]:
+        return asked.session.typed_words(**typed, words=words)
+    return asked.session.faithfulness(**typed)
 
 
 faithfulness = command(Command(FAITHFULNESS, _all, own=(WORDS,), result=_result))

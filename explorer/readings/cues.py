@@ -28,10 +28,10 @@ def _cues(
     return cues(on.asked_once, on.prompts, texts, labels, gold_of(answers, labels), seed, on.progress)
 
 
-def _text_cues(on: On, texts: tuple[str, ...], labels: tuple[str, ...]) -> "TextCues":
+def _text_cues(on: On, text: tuple[str, ...], labels: tuple[str, ...]) -> "TextCues":
     from explorer.evaluation.cues import text_cues
 
-    return text_cues(on.asked_once, on.prompts, texts[0], labels)
+    return text_cues(on.asked_once, on.prompts, text[0], labels)
 
 
 CUES: "Reading[Cues]" = Reading(
@@ -66,7 +66,7 @@ TEXT_CUES: "Reading[TextCues]" = Reading(
     about="Delete each word of one text in turn.",
     compute=_text_cues,
     needs=frozenset({"model", "labels", "texts"}),
-    parameters=(TEXTS_READ,),
+    parameters=(Parameter("text", "One text.", TEXTS, typed=""),),
     each=False,
     command="",
     method="text_cues",

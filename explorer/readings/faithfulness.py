@@ -74,7 +74,7 @@ TYPED_WORDS: "Reading[Readings[Faithfulness]]" = Reading(
         *FAITHFULNESS.parameters[1:],
     ),
     command="",
-    method="",
+    method="typed_words",
     tables=(Table("typed-words", "accuracy of typed words in the prompt's place", whole, reported=False),),
     figure="faithfulness_figure",
 )
