@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import explorer
+from explorer.choices import INITIALIZATIONS
 from explorer.session import Session
 from explorer.texts.tasks import Task
 from research.study import TEST_SETS
@@ -47,6 +48,28 @@ def gain_rows(session: Session, task: Task) -> list[list[object]]:
     ]
 
 
+def found_rows() -> list[list[object]]:
+    """One row for each initialization: prompts whose tokens found a label while trained, of how many; tokens;
+    those that words as frequent find.
+    """
+    rows = []
+    for initialization in INITIALIZATIONS:
+        names = [f"{task}/{initialization}-{seed}" for task in TEST_SETS for seed in range(3)]
+        found = [result for name in names for result in explorer.open(name).labels_found()]
+        tokens = sum(len(result.tokens) for result in found)
+        control = sum(float(result.control.mean()) for result in found)
+        share = f"{sum(result.found for result in found)} of {len(found)}"
+        rows.append(
+            [
+                initialization,
+                share,
+                f"{tokens} of {sum(len(one.first_at) for one in found)}",
+                f"{control:.1f}",
+            ]
+        )
+    return rows
+
+
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -74,6 +97,8 @@ def main() -> None:
     print(markdown([*columns, "became right / wrong"], gains))
     print(markdown(["prompt", "what it listens to"], cues))
     print(markdown(["prompt", "where the answer appears"], layers))
+    columns = ["initialization", "prompts that found a label", "tokens", "by chance"]
+    print(markdown(columns, [] if asked.smollm2 else found_rows()))
 
 
 if __name__ == "__main__":
