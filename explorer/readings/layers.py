@@ -35,7 +35,10 @@ LAYERS: "Reading[Readings[Layers]]" = Reading(
     tables=(
         Table("layers", "label scores after every layer, and the prompt hidden from it on", whole),
         Table(
-            "attention", "attention to each prompt token by layer", joined("attention_frame"), reported=False
+            "layers-attention",
+            "attention to each prompt token by layer",
+            joined("attention_frame"),
+            reported=False,
         ),
     ),
     figure="lens_figure",
