@@ -19,7 +19,7 @@ from explorer.vocabulary import Vocabulary
 from explorer.words.arguments import as_list
 
 if TYPE_CHECKING:
-    from explorer.kept import Kept
+    from explorer.cached.kept import Kept, Shipped
     from explorer.models.frozen import FrozenModel
     from explorer.readings.reading import Reading
     from explorer.texts.tasks import Task
@@ -66,8 +66,8 @@ class Loader(Protocol):
     def frozen(self, model: str) -> "FrozenModel":
         """The frozen model. Raises ModelError when it cannot be loaded."""
 
-    def kept(self, vocabulary: Vocabulary) -> "Kept | None":
-        """What the model of a vocabulary answered before; None where every answer is to be computed."""
+    def kept(self, vocabulary: Vocabulary) -> "Kept | Shipped | None":
+        """What was computed before for a vocabulary and its model; None where all is to be computed."""
 
 
 class LocalLoader:
@@ -85,9 +85,12 @@ class LocalLoader:
             self._vocabularies[model] = Vocabulary.load(model, table)
         return self._vocabularies[model]
 
-    def kept(self, vocabulary: Vocabulary) -> "Kept | None":
-        """None: every answer is computed."""
-        return None
+    def kept(self, vocabulary: Vocabulary) -> "Kept | Shipped | None":
+        """What was computed before: what ships, where no model runs for it, and the user's cache."""
+        from explorer.cached.kept import Kept, place_of, shipped_with
+
+        place = place_of(str(self.device), self.dtype)
+        return Kept(vocabulary, shipped_with(vocabulary), place, shared=False)
 
     def frozen(self, model: str) -> "FrozenModel":
         """The frozen model. Raises ModelError when it cannot be loaded."""
@@ -427,7 +430,7 @@ class Context:
 
         Raises DataError for an empty text, an absurdly long one and a string instead of a list.
         """
-        from explorer.analysis.memo import remembered
+        from explorer.cached import cached
         from explorer.texts.tasks import check_text
         from explorer.words.wording import cut
 
@@ -441,7 +444,7 @@ class Context:
                 return cut(self.vocabulary.lengths(inputs), longest)
             return cut(list(map(len, self.model.tokenizer.inputs(inputs))), longest)
 
-        return remembered(self.vocabulary, ("cut", texts, longest, template), in_words)
+        return cached(self.vocabulary, ("cut", texts, longest, template), in_words)
 
     def say_cut(self, texts: Sequence[str]) -> None:
         """Tell once how many texts are cut, and which template they are read in."""

@@ -16,6 +16,7 @@ if workers := int(
 ):  # they share the cores, and so do the programs they start
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
 
+import tempfile
 from pathlib import Path
 
 import browsing
@@ -26,7 +27,17 @@ import pytest
 from explorer.choices import INITIALIZATIONS
 from explorer.formats import peft
 from explorer.prompt import Evaluation, Origin, RowSource, SoftPrompt, Trajectory
+from explorer.system.files import cache_folder
 from explorer.vocabulary import Vocabulary
+
+if (
+    "EXPLORER_TESTS_CACHE" not in os.environ
+):  # no test reads or writes the user's cache; workers share this one
+    os.environ.setdefault("EXPLORER_SMOLLM2", str((cache_folder() or Path()) / "smollm2"))
+    os.environ["EXPLORER_TESTS_CACHE"] = os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(
+        prefix="explorer-tests-"
+    )
+    os.environ["EXPLORER_CACHE_MIB"] = "0"  # but in tests of the cache: every test computes what it looks at
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 """guides and third-party data beside the repository, where there are any"""

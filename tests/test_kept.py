@@ -5,12 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from explorer.cached.kept import KeptModel, Question, Shipped
 from explorer.context import LocalLoader
 from explorer.evaluation.scoring import evaluate
 from explorer.formats import read_prompt
-from explorer.kept import Keeping, Kept, KeptModel
 from explorer.session import Session
 from explorer.texts.tasks import Task
+from research.kept_answers import Keeping
 
 LABELS = ("negative", "positive")
 TASK = Task(
@@ -76,7 +77,7 @@ def test_what_is_kept_is_what_was_computed_and_no_model_is_loaded_for_it(prompts
     for kept in keeping.kinds.values():
         kept.save()
     plain = readings(prompts, LocalLoader(device="cpu"))
-    reader = Loading(Kept, tmp_path)
+    reader = Loading(Shipped, tmp_path)
     found = readings(prompts, reader)
     assert reader.asked == 0
     for name in plain:
@@ -96,7 +97,7 @@ def test_a_result_says_the_same_when_it_was_kept(prompts, tmp_path):
     made, grouped, repeats = session.faithfulness(TASK)[1], session.clusters()[0], session.redundancy()[0]
     for kept in keeping.kinds.values():
         kept.save()
-    session = Session(prompts, loader=Loading(Kept, tmp_path))
+    session = Session(prompts, loader=Loading(Shipped, tmp_path))
     found = session.faithfulness(TASK)[1]
     assert session.clusters()[0].conclusion == grouped.conclusion
     assert session.clusters()[0].to_frame().equals(grouped.to_frame())
@@ -111,15 +112,16 @@ def test_a_result_says_the_same_when_it_was_kept(prompts, tmp_path):
 def kept(tiny, prompts, tmp_path):
     """One array kept of the tiny model."""
     keeping = Keeping(tiny.folder, tmp_path)
-    keeping.answer("kind", prompts[0], OPTIONS, np.ndarray, lambda: np.arange(3.0))
+    keeping.answer(Question("kind", prompts[0], OPTIONS), np.ndarray, lambda: np.arange(3.0))
     keeping.save()
-    return Kept(tiny.folder, tmp_path)
+    return Shipped(tiny.folder, tmp_path)
 
 
 def found(kept, kind, prompt, options=OPTIONS):
     """Whether something is found; if not it is made."""
-    value = kept.answer(kind, prompt, options, np.ndarray, lambda: np.zeros(1))
-    assert kept.has(kind, prompt, options) == (len(value) == 3)
+    question = Question(kind, prompt, options)
+    value = kept.answer(question, np.ndarray, lambda: np.zeros(1))
+    assert kept.has(question) == (len(value) == 3)
     return len(value) == 3
 
 
@@ -143,23 +145,23 @@ def test_another_model_of_the_same_name_is_asked_anew(kept, tiny, prompts, tmp_p
 
     copy = tmp_path / "models" / tiny.folder.name
     shutil.copytree(tiny.folder, copy)
-    assert found(Kept(copy, tmp_path), "kind", prompts[0])
+    assert found(Shipped(copy, tmp_path), "kind", prompts[0])
     config = copy / "config.json"
     config.write_text(config.read_text().replace('"dropout_rate": 0.1', '"dropout_rate": 0.2'))
-    assert not found(Kept(copy, tmp_path), "kind", prompts[0])
+    assert not found(Shipped(copy, tmp_path), "kind", prompts[0])
 
 
 @pytest.mark.parametrize("content", [b"", b"no msgpack", b"\x81\xa1x"])
 def test_a_damaged_file_is_no_file(kept, tiny, prompts, content):
     kept.file.write_bytes(content)
-    assert not found(Kept(tiny.folder, kept.file.parent), "kind", prompts[0])
+    assert not found(Shipped(tiny.folder, kept.file.parent), "kind", prompts[0])
 
 
 def test_what_is_not_asked_again_is_dropped(kept, tiny, prompts):
     keeping = Keeping(tiny.folder, kept.file.parent)
-    keeping.answer("new", None, (), np.ndarray, lambda: np.zeros(2))
+    keeping.answer(Question("new", None, ()), np.ndarray, lambda: np.zeros(2))
     keeping.save()
-    assert not found(Kept(tiny.folder, kept.file.parent), "kind", prompts[0])
+    assert not found(Shipped(tiny.folder, kept.file.parent), "kind", prompts[0])
     assert (keeping.made, keeping.found) == (1, 0)
 
 
@@ -176,7 +178,7 @@ def test_only_prompts_that_are_missing_are_run(tiny, prompts, tmp_path):
             asked.extend(given)
             return tiny.label_probabilities(given, *rest)
 
-    model, done = KeptModel(Kept(tiny.folder, tmp_path), Watched), []
+    model, done = KeptModel(Shipped(tiny.folder, tmp_path), Watched), []
     scores = model.label_probabilities(
         [prompts[1], prompts[0], None, prompts[1]], TASK.texts, LABELS, done.append
     )
@@ -196,7 +198,7 @@ def test_only_prompts_that_are_missing_are_run(tiny, prompts, tmp_path):
 def test_a_written_prompt_is_known_again(tiny, prompts, tmp_path):
     """Its vectors come back bit by bit."""
     keeping = Keeping(tiny.folder, tmp_path)
-    keeping.answer("kind", prompts[0], OPTIONS, np.ndarray, lambda: np.arange(3.0))
+    keeping.answer(Question("kind", prompts[0], OPTIONS), np.ndarray, lambda: np.arange(3.0))
     keeping.save()
     prompts[0].save(tmp_path / "prompts" / "p0")
-    assert found(Kept(tiny.folder, tmp_path), "kind", read_prompt(tmp_path / "prompts" / "p0"))
+    assert found(Shipped(tiny.folder, tmp_path), "kind", read_prompt(tmp_path / "prompts" / "p0"))

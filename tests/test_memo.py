@@ -12,9 +12,9 @@ import numpy as np
 import planted
 import pytest
 
-from explorer.analysis.memo import Memo, memo, remembered
 from explorer.analysis.neighbors import nearest_neighbors
 from explorer.analysis.nulls import gaussian_vectors
+from explorer.cached import Memo, cached, memo
 
 LONG = 30
 """seconds after which a test gives up waiting"""
@@ -158,7 +158,7 @@ def test_one_value_may_be_made_of_others():
 def test_it_is_forgotten_with_its_vocabulary():
     vocabulary = planted.vocabulary()
     made = gaussian_vectors(vocabulary, 5, 0)
-    remembered(vocabulary, "key", lambda: made)
+    cached(vocabulary, "key", lambda: made)
     gone, kept = weakref.ref(vocabulary), weakref.ref(memo(vocabulary))
     del vocabulary
     gc.collect()
@@ -168,9 +168,9 @@ def test_it_is_forgotten_with_its_vocabulary():
 def test_vocabularies_share_nothing():
     one, two = planted.vocabulary(), planted.vocabulary()
     assert [
-        remembered(one, "key", lambda: 1),
-        remembered(two, "key", lambda: 2),
-        remembered(one, "key", lambda: 3),
+        cached(one, "key", lambda: 1),
+        cached(two, "key", lambda: 2),
+        cached(one, "key", lambda: 3),
     ] == [1, 2, 1]
 
 
@@ -178,7 +178,7 @@ def test_a_prompt_in_a_key_is_not_kept_alive():
     """What a visitor uploaded goes with the visitor; another prompt of the same vectors is another key."""
     vocabulary = planted.vocabulary()
     prompt, twin = planted.prompt(vocabulary.embedding[:2]), planted.prompt(vocabulary.embedding[:2])
-    asked = lambda one, value: remembered(vocabulary, ("reading", (one, "x"), 3), lambda: value)  # noqa: E731
+    asked = lambda one, value: cached(vocabulary, ("reading", (one, "x"), 3), lambda: value)  # noqa: E731
     assert [asked(prompt, 1), asked(twin, 2), asked(prompt, 3)] == [1, 2, 1]
     gone = weakref.ref(prompt)
     del prompt

@@ -16,7 +16,6 @@ import numpy as np
 import pandas as pd
 
 from explorer.analysis.hubness import null_neighbors
-from explorer.analysis.memo import remembered
 from explorer.analysis.nulls import (
     SIGNIFICANT_AT,
     benjamini_hochberg,
@@ -37,6 +36,7 @@ from explorer.analysis.vectors import (
     unit,
     whitening,
 )
+from explorer.cached import cached
 from explorer.choices import NULLS, Null
 from explorer.prompt import SoftPrompt
 from explorer.results import Result
@@ -375,7 +375,7 @@ def null_statistic(vocabulary: Vocabulary, null: Null, count: int, seed: int) ->
         similarity, ids = null_neighbors(vocabulary, GROUP, count, seed, null, "whitened")
         return _pair_products(similarity, ids, vocabulary)
 
-    return remembered(vocabulary, ("group statistic", null, count, seed), make)
+    return cached(vocabulary, ("group statistic", null, count, seed), make, np.ndarray)
 
 
 def higher_criticism(p: np.ndarray) -> np.ndarray:
@@ -474,4 +474,4 @@ def _row_coherence(vocabulary: Vocabulary, k: int, count: int, seed: int) -> np.
         ids = null_neighbors(vocabulary, k, count, seed, "rows")[1]
         return mean_cosine(ids, vocabulary)
 
-    return remembered(vocabulary, ("row coherence", k, count, seed), make)
+    return cached(vocabulary, ("row coherence", k, count, seed), make, np.ndarray)

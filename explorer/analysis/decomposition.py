@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from explorer.analysis.memo import remembered
 from explorer.analysis.nulls import gaussian_vectors, p_values
 from explorer.analysis.special import special_tokens, without
 from explorer.analysis.vectors import cosine_index, stored_rows
+from explorer.cached import cached
 from explorer.errors import ExplorerError
 from explorer.prompt import SoftPrompt
 from explorer.results import Result
@@ -123,10 +123,11 @@ def decompose(
     vocabulary.check_width(prompt.vectors, prompt.name)
     if not 1 <= words <= MOST_WORDS:
         raise ExplorerError(f"found {words} words; expected 1 to {MOST_WORDS}")
-    null = remembered(
+    null = cached(
         vocabulary,
         ("energy", words, nulls, seed),
         lambda: pursue(gaussian_vectors(vocabulary, nulls, seed), vocabulary, words)[2],
+        np.ndarray,
     )
     ids, weights, energy = pursue(prompt.vectors, vocabulary, words)
     p = np.column_stack([p_values(energy[:, rank], null[:, rank]) for rank in range(energy.shape[1])])

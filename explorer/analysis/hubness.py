@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from explorer.analysis.memo import remembered
 from explorer.analysis.nulls import gaussian_vectors, null_vectors
 from explorer.analysis.vectors import ROWS_PER_BLOCK, Space, rough_neighbors, rough_search, unit
+from explorer.cached import cached
 from explorer.choices import Null
 from explorer.results import Result
 from explorer.vocabulary import Vocabulary
@@ -35,7 +35,7 @@ def row_crowding(vocabulary: Vocabulary) -> np.ndarray:
     The queries are 1,000 draws of `gaussian_vectors` with a seed of its own: the same for every prompt, so
     that scores are comparable.
     """
-    return remembered(vocabulary, "row crowding", lambda: _row_crowding(vocabulary))
+    return cached(vocabulary, "row crowding", lambda: _row_crowding(vocabulary), np.ndarray)
 
 
 def _row_crowding(vocabulary: Vocabulary) -> np.ndarray:
@@ -52,7 +52,7 @@ def hubness(vocabulary: Vocabulary, k: int = 10) -> "Hubness":
     """How unevenly the k nearest rows (cosine) of CSLS's queries fall on the vocabulary. k is clipped to the
     searchable rows.
     """
-    return remembered(vocabulary, ("hubness", k), lambda: _hubness(vocabulary, k))
+    return cached(vocabulary, ("hubness", k), lambda: _hubness(vocabulary, k), Hubness)
 
 
 def _hubness(vocabulary: Vocabulary, k: int) -> "Hubness":
@@ -74,10 +74,11 @@ def null_neighbors(
     neighbors are sought, so that a smaller k, asked for later, is there already.
     """
     deep = max(k, DEEPEST)
-    similarity, ids = remembered(
+    similarity, ids = cached(
         vocabulary,
         ("null neighbors", null, space, deep, count, seed),
         lambda: _null_neighbors(vocabulary, deep, count, seed, null, space),
+        tuple[np.ndarray, np.ndarray],
     )
     return similarity[:, :k], ids[:, :k]
 

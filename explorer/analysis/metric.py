@@ -4,8 +4,8 @@ direction, which a cosine mostly measures then.
 
 import numpy as np
 
-from explorer.analysis.memo import remembered
 from explorer.analysis.vectors import ROWS_PER_BLOCK, unit
+from explorer.cached import cached
 from explorer.choices import Metric, MetricChoice
 from explorer.vocabulary import Vocabulary
 
@@ -29,7 +29,7 @@ def why_auto(vocabulary: Vocabulary) -> str:
 
 def mean_pair_cosine(vocabulary: Vocabulary) -> float:
     """Mean cosine of two different searchable rows, −1…1, exact: (‖Σ û‖² − V) / (V (V − 1)); 0 of one row."""
-    return remembered(vocabulary, "mean pair cosine", lambda: _mean_pair_cosine(vocabulary))
+    return cached(vocabulary, "mean pair cosine", lambda: _mean_pair_cosine(vocabulary), float)
 
 
 def _mean_pair_cosine(vocabulary: Vocabulary) -> float:

@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 
 from explorer.analysis.hubness import hubness, null_neighbors
-from explorer.analysis.memo import remembered
 from explorer.analysis.metric import metric_for, why_auto
 from explorer.analysis.nulls import (
     SIGNIFICANT_AT,
@@ -25,6 +24,7 @@ from explorer.analysis.nulls import (
 from explorer.analysis.search import check, search
 from explorer.analysis.special import special_tokens, without
 from explorer.analysis.vectors import directionless
+from explorer.cached import cached
 from explorer.choices import Metric, MetricChoice
 from explorer.errors import ExplorerError
 from explorer.prompt import Origin, SoftPrompt
@@ -257,10 +257,11 @@ def _null_scores(
     """Scores [M, k] of the neighbors of random vectors, computed once for all prompts."""
     if metric in ("cosine", "whitened") and not include_special and find is search:
         return null_neighbors(vocabulary, k, draws, seed, space=metric)[0]
-    return remembered(
+    return cached(
         vocabulary,
         ("nearest null", k, metric, include_special, find is search, draws, seed),
         lambda: find(gaussian_vectors(vocabulary, draws, seed), vocabulary, k, metric, include_special)[1],
+        np.ndarray,
     )
 
 
@@ -278,7 +279,7 @@ def centered_neighbors(prompt: SoftPrompt, vocabulary: Vocabulary, k: int = 10) 
     """
     vocabulary.check_width(prompt.vectors, prompt.name)
     mean = mean_row(vocabulary)
-    centered = remembered(
+    centered = cached(
         vocabulary, "centered", lambda: replace(vocabulary, embedding=vocabulary.embedding - mean)
     )
     return nearest_neighbors(

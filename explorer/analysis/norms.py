@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from explorer.analysis.memo import remembered
 from explorer.analysis.search import search
 from explorer.analysis.vectors import second_moment, unit
+from explorer.cached import cached
 from explorer.prompt import SoftPrompt
 from explorer.results import Result
 from explorer.vocabulary import Vocabulary
@@ -107,12 +107,12 @@ def read_norms(prompt: SoftPrompt, vocabulary: Vocabulary) -> Norms:
     vocabulary.check_width(prompt.vectors, prompt.name)
     vectors, initial = prompt.vectors.astype(np.float64), prompt.initial
     norm = np.linalg.norm(vectors, axis=1)
-    rows = remembered(vocabulary, "sorted row norms", lambda: _row_norms(vocabulary))
-    span = remembered(vocabulary, "span", lambda: _span(vocabulary))  # [m, H]
+    rows = cached(vocabulary, "sorted row norms", lambda: _row_norms(vocabulary), np.ndarray)
+    span = cached(vocabulary, "span", lambda: _span(vocabulary), np.ndarray)  # [m, H]
     inside = (unit(prompt.vectors).astype(np.float64) @ span.T) ** 2
     nearest, typical = np.full(len(norm), np.nan), float("nan")
     if max(norm.max(), rows[-1]) < LONGEST:
-        typical = remembered(vocabulary, "row distance", lambda: _row_distance(vocabulary))
+        typical = cached(vocabulary, "row distance", lambda: _row_distance(vocabulary), float)
         nearest = search(prompt.vectors, vocabulary, 1, "l2")[1][:, 0]
     return Norms(
         prompt=prompt.name,

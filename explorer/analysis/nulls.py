@@ -6,8 +6,8 @@ which have the vocabulary's anisotropy and hubs but none of its words.
 
 import numpy as np
 
-from explorer.analysis.memo import remembered
 from explorer.analysis.vectors import ROWS_PER_BLOCK
+from explorer.cached import cached
 from explorer.choices import NULLS, Null
 from explorer.errors import ExplorerError
 from explorer.vocabulary import Vocabulary
@@ -57,7 +57,7 @@ def gaussian_vectors(vocabulary: Vocabulary, count: int, seed: int) -> np.ndarra
     seed negative.
     """
     _check_count(count)
-    mean, root = remembered(vocabulary, "gaussian", lambda: _mean_and_root(vocabulary))
+    mean, root = _gaussian(vocabulary)
     normal = stream(seed, "gaussian").standard_normal((count, vocabulary.dimension))
     return (mean + normal @ root).astype(np.float32)
 
@@ -80,13 +80,17 @@ def enough(nulls: int, scores: int) -> int:
 
 def mean_row(vocabulary: Vocabulary) -> np.ndarray:
     """The mean of the searchable rows: [H] float32."""
-    return remembered(vocabulary, "gaussian", lambda: _mean_and_root(vocabulary))[0].astype(np.float32)
+    return _gaussian(vocabulary)[0].astype(np.float32)
 
 
 def covariance(vocabulary: Vocabulary) -> np.ndarray:
     """The covariance of the searchable rows: [H, H] float64."""
-    root = remembered(vocabulary, "gaussian", lambda: _mean_and_root(vocabulary))[1]
+    root = _gaussian(vocabulary)[1]
     return root.T @ root
+
+
+def _gaussian(vocabulary: Vocabulary) -> tuple[np.ndarray, np.ndarray]:
+    return cached(vocabulary, "gaussian", lambda: _mean_and_root(vocabulary), tuple[np.ndarray, np.ndarray])
 
 
 def _mean_and_root(vocabulary: Vocabulary) -> tuple[np.ndarray, np.ndarray]:

@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 
 from explorer.analysis.hubness import DEEPEST
-from explorer.analysis.memo import remembered
 from explorer.analysis.nulls import SIGNIFICANT_AT, p_values, stream
 from explorer.analysis.search import search
 from explorer.analysis.surrogates import flipped, other_words, parts
 from explorer.analysis.vectors import rough_neighbors, unit
+from explorer.cached import cached
 from explorer.prompt import SoftPrompt
 from explorer.results import Result
 from explorer.system.interruption import checkpoint
@@ -141,7 +141,7 @@ def _independent_overlap(
     the prompt's: [2, nulls].
     """
     deep = max(k, DEEPEST)
-    found = remembered(
+    found = cached(
         vocabulary,
         ("independent tokens", prompt, deep, nulls, seed),
         lambda: _independent(prompt.vectors, vocabulary, deep, nulls, seed),

@@ -6,7 +6,6 @@ import faiss
 import numpy as np
 
 from explorer.analysis.hubness import CSLS_NEIGHBORS, row_crowding
-from explorer.analysis.memo import remembered
 from explorer.analysis.vectors import (
     exact_search,
     filled,
@@ -16,6 +15,7 @@ from explorer.analysis.vectors import (
     unit,
     whitening,
 )
+from explorer.cached import cached
 from explorer.choices import METRICS, Metric
 from explorer.errors import ExplorerError, PromptError
 from explorer.prompt import Vectors
@@ -47,7 +47,7 @@ def search(
         raise PromptError(
             f"{bad} of {len(queries)} vectors to search for hold NaN or infinity; expected finite values"
         )
-    index = remembered(
+    index = cached(
         vocabulary, ("index", metric, include_special), lambda: _Index.of(vocabulary, metric, include_special)
     )
     if metric == "whitened":

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from explorer.analysis.memo import remembered
 from explorer.analysis.nulls import gaussian_vectors
 from explorer.analysis.vectors import ROWS_PER_BLOCK, rough_neighbors, unit
+from explorer.cached import cached
 from explorer.prompt import SoftPrompt
 from explorer.vocabulary import Vocabulary
 
@@ -26,14 +26,14 @@ def special_tokens(prompt: SoftPrompt, vocabulary: Vocabulary) -> dict[int, str]
     Random vectors have a special row as their nearest one too (of a T5, 29 in 100 have a sentinel), so it
     counts only where it is much nearer than to any of 1,000 draws from the vocabulary's Gaussian.
     """
-    return remembered(vocabulary, ("special", prompt), lambda: _special_tokens(prompt, vocabulary))
+    return cached(vocabulary, ("special", prompt), lambda: _special_tokens(prompt, vocabulary))
 
 
 def _special_tokens(prompt: SoftPrompt, vocabulary: Vocabulary) -> dict[int, str]:
     if vocabulary.searchable.all():
         return {}
     cosine, nearest = _nearest_special(prompt.vectors, vocabulary)
-    chance = remembered(vocabulary, "nearest special of random vectors", lambda: _by_chance(vocabulary))
+    chance = cached(vocabulary, "nearest special of random vectors", lambda: _by_chance(vocabulary), float)
     near = np.flatnonzero(1 - cosine <= NEARER * (1 - chance))
     if not len(near):
         return {}

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from explorer.analysis.hubness import null_neighbors
-from explorer.analysis.memo import remembered
 from explorer.analysis.nulls import covariance, mean_row
 from explorer.analysis.vectors import cosine_index, rough_neighbors, stored_rows, unit
+from explorer.cached import cached
 from explorer.system.interruption import checkpoint
 from explorer.vocabulary import Vocabulary
 
@@ -67,7 +67,7 @@ def _mean_direction(vocabulary: Vocabulary) -> np.ndarray:
     def make() -> np.ndarray:
         return stored_rows(cosine_index(vocabulary)).mean(axis=0, dtype=np.float64)
 
-    return remembered(vocabulary, "mean direction", make)
+    return cached(vocabulary, "mean direction", make, np.ndarray)
 
 
 def other_words(
@@ -123,7 +123,7 @@ def flipped(
     The signs of its coordinates along the vocabulary's principal components are drawn anew; the component
     along the mean row, which all vectors of the vocabulary's Gaussian share, stays.
     """
-    axes = remembered(vocabulary, "principal axes", lambda: _principal_axes(vocabulary))
+    axes = cached(vocabulary, "principal axes", lambda: _principal_axes(vocabulary), np.ndarray)
     coordinates = (rest @ axes).astype(np.float32)
     signs = generator.choice(np.array([-1, 1], np.float32), (draws, *coordinates.shape))
     signs[:, :, 0] = 1

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 import numpy as np
 
-from explorer.analysis.memo import remembered
+from explorer.cached import cached
 from explorer.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def directionless(vectors: np.ndarray) -> np.ndarray:
 
 def cosine_index(vocabulary: Vocabulary) -> "faiss.IndexFlatIP":
     """The searchable rows at length 1, in the order of their ids, built once."""
-    return remembered(vocabulary, "cosine index", lambda: _cosine_index(vocabulary))
+    return cached(vocabulary, "cosine index", lambda: _cosine_index(vocabulary))
 
 
 def _cosine_index(vocabulary: Vocabulary) -> "faiss.IndexFlatIP":
@@ -122,12 +122,16 @@ def whitening(vocabulary: Vocabulary) -> Whitening:
     squared error of the moment (Ledoit and Wolf 2004), which a table of fewer rows than dimensions needs; it
     is no choice of ours.
     """
-    return remembered(vocabulary, "whitening", lambda: _whitening(vocabulary))
+    return cached(vocabulary, "whitening", lambda: _whitening(vocabulary), Whitening)
 
 
 def second_moment(vocabulary: Vocabulary) -> np.ndarray:
     """S = EᵀE / V of the searchable rows E, about the origin: [H, H] float64, computed once."""
-    return remembered(vocabulary, "moments", lambda: _moments(vocabulary))[0]
+    return _both_moments(vocabulary)[0]
+
+
+def _both_moments(vocabulary: Vocabulary) -> tuple[np.ndarray, float]:
+    return cached(vocabulary, "moments", lambda: _moments(vocabulary), tuple[np.ndarray, float])
 
 
 def _moments(vocabulary: Vocabulary) -> tuple[np.ndarray, float]:
@@ -145,7 +149,7 @@ def _moments(vocabulary: Vocabulary) -> tuple[np.ndarray, float]:
 
 def _whitening(vocabulary: Vocabulary) -> Whitening:
     rows, width = vocabulary.searchable_ids, vocabulary.dimension
-    moment, fourth = remembered(vocabulary, "moments", lambda: _moments(vocabulary))
+    moment, fourth = _both_moments(vocabulary)
     mean, energy = np.trace(moment) / width, float((moment**2).sum())
     if not mean > 0:
         return Whitening(np.eye(width, dtype=np.float32), 1.0)
@@ -162,7 +166,7 @@ def index_of(vocabulary: Vocabulary, space: Space) -> "faiss.IndexFlatIP":
     return (
         cosine_index(vocabulary)
         if space == "cosine"
-        else remembered(vocabulary, "whitened index", lambda: _whitened_index(vocabulary))
+        else cached(vocabulary, "whitened index", lambda: _whitened_index(vocabulary))
     )
 
 

@@ -1,7 +1,7 @@
 """What visitors share: the prompts on disk, vocabularies, the one frozen model in memory, example texts. And
 how a page says what it waits for.
 
-Readings are not cached here: a `Session` makes each once for a vocabulary (`analysis.memo`), so pages call
+Readings are not cached here: a `Session` makes each once for a vocabulary (`explorer.cached`), so pages call
 its methods through `reading`.
 """
 
@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 import pandas as pd
 import streamlit as st
 
-from explorer.analysis.memo import Memo, remembered
+from explorer.cached import Memo, cached
+from explorer.cached.kept import Kept, Shipped, place_of
 from explorer.choices import Device, Dtype
 from explorer.context import Progress
 from explorer.dashboard.access import read_only, without_paths
@@ -28,7 +29,6 @@ from explorer.dashboard.markdown import safe
 from explorer.errors import DataError, ExplorerError, ModelError
 from explorer.formats import find_prompts
 from explorer.formats.places import of_other_models
-from explorer.kept import Kept
 from explorer.prompt import SoftPrompt
 from explorer.session import Session
 from explorer.system import hub
@@ -165,13 +165,12 @@ class SharedLoader:
             self._failures[key] = time.monotonic(), error
             raise
 
-    def kept(self, vocabulary: Vocabulary) -> Kept | None:
-        """What a bundled model answered before, which travels with it."""
-        return (
-            _kept(vocabulary.path, state(str(ANSWERS)))
-            if vocabulary.path is not None and bundled(vocabulary)
-            else None
-        )
+    def kept(self, vocabulary: Vocabulary) -> Kept:
+        """What was computed before for a vocabulary and its model."""
+        shipped = None
+        if vocabulary.path is not None and bundled(vocabulary):
+            shipped = _shipped(vocabulary.path, state(str(ANSWERS)))
+        return Kept(vocabulary, shipped, place_of(self.device, self.dtype), shared=True)
 
     def frozen(self, model: str) -> "FrozenModel":
         """The frozen model; another one in memory makes room first. Raises ModelError when it cannot be
@@ -211,9 +210,9 @@ def bundled(vocabulary: Vocabulary) -> bool:
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
-def _kept(model: Path, state: str) -> Kept:
+def _shipped(model: Path, state: str) -> Shipped:
     """Read again when the file changed."""
-    return Kept(model)
+    return Shipped(model)
 
 
 @st.cache_resource(show_spinner=False)
@@ -322,7 +321,7 @@ def answers(session: Session, text: str) -> "tuple[Predictions, float]":
         start = time.perf_counter()
         return session.predict(text, no_prompt=True), time.perf_counter() - start
 
-    return remembered(
+    return cached(
         session.vocabulary, ("answers", session.prompts, text, session.class_labels, session.template), make
     )
 
@@ -340,7 +339,7 @@ def written(session: Session, text: str) -> dict[str, str]:
             )
         }
 
-    return remembered(session.vocabulary, ("written", session.prompts, text, session.template), make)
+    return cached(session.vocabulary, ("written", session.prompts, text, session.template), make)
 
 
 def pass_times(session: Session, texts: tuple[str, ...]) -> "PassTimes":
@@ -348,7 +347,7 @@ def pass_times(session: Session, texts: tuple[str, ...]) -> "PassTimes":
     from explorer.evaluation.ensemble import pass_times as measure
 
     key = ("pass times", session.prompts, texts, session.class_labels, session.template)
-    return remembered(
+    return cached(
         session.vocabulary, key, lambda: measure(session.model, session.prompts, texts, session.class_labels)
     )
 

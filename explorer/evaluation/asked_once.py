@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from explorer.analysis.memo import remembered
+from explorer.cached import cached
 from explorer.prompt import SoftPrompt
 from explorer.vocabulary import Vocabulary
 
@@ -81,12 +81,12 @@ class AskedOnce:
         if done is not None and len(prompts) > len(new):
             done(texts * (len(prompts) - len(new)))
         for one, value in zip(new, ask(new) if new else [], strict=True):
-            found[one] = remembered(self._vocabulary, (*whole, one), partial(_same, value))
+            found[one] = cached(self._vocabulary, (*whole, one), partial(_same, value))
         return [found[one] for one in prompts]
 
     def _known(self, key: tuple) -> Any:
         try:
-            return remembered(self._vocabulary, key, _unknown)
+            return cached(self._vocabulary, key, _unknown)
         except LookupError:
             return None
 

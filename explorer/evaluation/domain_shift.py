@@ -11,11 +11,11 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
+from explorer.cached.kept import KeptModel
 from explorer.errors import DataError
 from explorer.evaluation.crossed import crossed_interval
 from explorer.evaluation.scoring import NO_PROMPT, evaluate
 from explorer.evaluation.verdict import MARGIN, WITHIN, clear, span, verdict
-from explorer.kept import KeptModel
 from explorer.models.frozen import FrozenModel
 from explorer.prompt import SoftPrompt
 from explorer.results import Result

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from explorer.cached.kept import KeptModel
 from explorer.errors import DataError
 from explorer.evaluation.crossed import crossed_interval
 from explorer.evaluation.metrics import macro_f1
 from explorer.evaluation.progress import counted
 from explorer.evaluation.verdict import WITHIN, span, verdict
-from explorer.kept import KeptModel
 from explorer.models.frozen import FrozenModel
 from explorer.prompt import SoftPrompt
 from explorer.results import Result

@@ -15,9 +15,9 @@ from explorer.settings import Settings
 from explorer.words.arguments import as_list
 
 if TYPE_CHECKING:
+    from explorer.cached.kept import KeptModel, Question
     from explorer.context import Context
     from explorer.evaluation.asked_once import AskedOnce
-    from explorer.kept import Kept, KeptModel
     from explorer.models.frozen import FrozenModel
     from explorer.prompt import SoftPrompt
     from explorer.texts.tasks import Task
@@ -63,11 +63,13 @@ class On:
     @property
     def answering(self) -> "FrozenModel | KeptModel":
         """The frozen model; where answers are kept, one that is loaded only for those that are not."""
-        from explorer.kept import KeptModel
-
-        kept = _kept(self._context)
+        kept, context = self._context.loader.kept(self._context.vocabulary), self._context
         once = cast("FrozenModel", self.asked_once)
-        return once if kept is None else KeptModel(kept, lambda: once)
+        if kept is None or not kept.answers_for_model or not _usual(context):
+            return once
+        from explorer.cached.kept import KeptModel
+
+        return KeptModel(kept, lambda: once)
 
     @property
     def recorded_labels(self) -> tuple[str, ...]:
@@ -137,45 +139,50 @@ def _made(context: "Context", reading: Reading, arguments: dict[str, Any], share
     make = partial(reading.compute, On(context, share), **arguments)
     if not reading.remembered:
         return make()
-    from explorer.analysis.memo import remembered
+    from explorer.cached import cached
 
     now, values = context.settings, tuple(arguments.values())
     run = (now.max_length, now.template) if "model" in reading.needs else ()
     key = (reading, context.prompts, *values, *run)
-    if reading.kept is not None and (kept := _kept(context)) is not None:
-        make = partial(kept.answer, *_key(reading, context.prompts[0], values), reading.kept(), make)
-    return remembered(context.vocabulary, key, make)
+    if reading.kept is not None and (kept := context.loader.kept(context.vocabulary)) is not None:
+        question = _question(context, reading, context.prompts[0], values)
+        make = partial(kept.answer, question, reading.kept(), make)
+    return cached(context.vocabulary, key, make)
 
 
-def _kept(context: "Context") -> "Kept | None":
-    """What the model answered before, to texts cut where they are by default, within the usual template."""
-    now = context.settings
-    usual = now.max_length == Settings.max_length and now.template is None
-    return context.loader.kept(context.vocabulary) if usual else None
+def _usual(context: "Context") -> bool:
+    """Whether texts are cut where they are by default, within the usual template: as in what ships."""
+    return context.settings.max_length == Settings.max_length and context.settings.template is None
 
 
-def _key(reading: Reading, prompt: "SoftPrompt", values: tuple) -> "tuple[str, SoftPrompt, tuple]":
+def _question(context: "Context", reading: Reading, prompt: "SoftPrompt", values: tuple) -> "Question":
     """What a result is kept by: the name of its prompt too, where it holds that."""
+    from explorer.cached.kept import Question
+
     named = reading.kept is not None and is_dataclass(reading.kept())
-    return reading.name, prompt, (prompt.name, *values) if named else values
+    options = (prompt.name, *values) if named else values
+    runs = (context.settings.max_length, context.template) if "model" in reading.needs else ()
+    return Question(reading.name, prompt, options, reading.source, runs, _usual(context))
 
 
 def is_kept(context: "Context", reading: Reading, given: "tuple[Task | str, ...]") -> bool:
     """Whether a reading of these tasks (of attribution: texts) was computed before for every prompt, so that
     nothing need run.
     """
-    from explorer.kept import PROBABILITIES
+    from explorer.cached.kept import probabilities
 
-    kept = _kept(context)
+    kept = context.loader.kept(context.vocabulary)
     if kept is None:
         return False
     for one in given:
         if reading.kept is None:  # its answers are kept, not its results
+            if not kept.answers_for_model or not _usual(context):
+                return False
             task = context.labelled(cast("Task", one))
-            asked = [(PROBABILITIES, prompt, (task.texts, task.labels)) for prompt in context.prompts]
+            asked = [probabilities(prompt, task.texts, task.labels) for prompt in context.prompts]
         else:
             values = tuple(_arguments(context, reading, {reading.parameters[0].name: one}).values())
-            asked = [_key(reading, prompt, values) for prompt in context.prompts]
-        if not all(kept.has(*key) for key in asked):
+            asked = [_question(context, reading, prompt, values) for prompt in context.prompts]
+        if not all(map(kept.has, asked)):
             return False
     return True

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 def vocabulary_map(vocabulary: "Vocabulary", progress: "Progress") -> "VocabularyMap":
     """The map of a vocabulary: shipped, kept, or fitted now, which takes some minutes, once."""
     from explorer.analysis.map.store import load_map
-    from explorer.analysis.memo import remembered
+    from explorer.cached import cached
 
-    return remembered(vocabulary, "map", lambda: load_map(vocabulary, progress))
+    return cached(vocabulary, "map", lambda: load_map(vocabulary, progress))
 
 
 def _placed(on: On) -> "Placement":

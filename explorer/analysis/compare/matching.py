@@ -8,10 +8,10 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from explorer.analysis.memo import remembered
 from explorer.analysis.nulls import SIGNIFICANT_AT, benjamini_hochberg, p_values, stream
 from explorer.analysis.surrogates import Parts, mixed, other_words, parts
 from explorer.analysis.vectors import unit
+from explorer.cached import cached
 from explorer.errors import ExplorerError
 from explorer.prompt import SoftPrompt, Vectors, prompt_list
 from explorer.vocabulary import Vocabulary
@@ -173,4 +173,4 @@ def _random_means(length: int, vocabulary: Vocabulary, seed: int) -> np.ndarray:
         drawn = stream(seed, "mean rows").choice(vocabulary.searchable_ids, (MEAN_DRAWS, length))
         return unit(np.stack([vocabulary.embedding[ids].mean(axis=0) for ids in drawn]))
 
-    return remembered(vocabulary, ("random means", length, seed), make)
+    return cached(vocabulary, ("random means", length, seed), make, np.ndarray)

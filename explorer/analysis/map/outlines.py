@@ -11,7 +11,7 @@ import numpy as np
 from explorer.analysis.map.fit import VocabularyMap
 from explorer.analysis.map.place import Placement
 from explorer.analysis.map.regions import central_extent
-from explorer.analysis.memo import remembered
+from explorer.cached import cached
 from explorer.vocabulary import Vocabulary
 
 NEAR, ROUND = 0.06, 0.018
@@ -91,7 +91,7 @@ def _numbers(words: set[str], vocabulary_map: VocabularyMap, vocabulary: Vocabul
         ]
         return dict(reversed(named))  # of two pieces that read alike the more frequent one
 
-    known = remembered(vocabulary, ("words on the map", vocabulary_map), all_numbers)
+    known = cached(vocabulary, ("words on the map", vocabulary_map), all_numbers)
     return {word: known[word] for word in words if word in known}
 
 

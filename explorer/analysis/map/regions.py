@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from explorer.analysis.map.fit import VocabularyMap
-from explorer.analysis.memo import remembered
 from explorer.analysis.words import frequency_ranks
+from explorer.cached import cached
 from explorer.vocabulary import Vocabulary
 from explorer.words.pieces import spaced
 
@@ -60,7 +60,7 @@ def landmarks(
 
     Words outside the central 98 % along either axis are left out.
     """
-    return remembered(
+    return cached(
         vocabulary,
         ("landmarks", vocabulary_map, most, apart),
         lambda: _landmarks(vocabulary_map, vocabulary, most, apart),

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from explorer.analysis.memo import remembered
+from explorer.cached import cached
 from explorer.dashboard import cache
 from explorer.dashboard.markdown import safe
 from explorer.dashboard.panels import model_input
@@ -88,4 +88,4 @@ def _left_out(session: Session, text: str) -> "LeftOut":
         cache.tell(f"{model.name} answers")
         return left_out(model, session.vocabulary, prompt, text, labels)
 
-    return remembered(session.vocabulary, ("left out", prompt, text, labels, session.template), make)
+    return cached(session.vocabulary, ("left out", prompt, text, labels, session.template), make)

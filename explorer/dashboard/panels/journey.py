@@ -8,8 +8,8 @@ import pandas as pd
 import streamlit as st
 
 from explorer.analysis.map.place import MapReading, Placement
-from explorer.analysis.memo import remembered
 from explorer.analysis.trajectory import first_neighbors
+from explorer.cached import cached
 from explorer.dashboard import cache, charts, controls, focus, tables
 from explorer.figures import accuracy_curve, map_figure, mark_step, point_at, sketched
 from explorer.prompt import SoftPrompt
@@ -94,7 +94,7 @@ def _nearest(prompt: SoftPrompt, vocabulary: Vocabulary) -> tuple[np.ndarray, np
         ids, cosine = first_neighbors(prompt, vocabulary)
         return np.where(ids >= 0, np.asarray(vocabulary.pieces, object)[ids], ""), cosine
 
-    return remembered(vocabulary, ("first neighbors", prompt), make)
+    return cached(vocabulary, ("first neighbors", prompt), make)
 
 
 def _words(prompt: SoftPrompt, step: int, pieces: np.ndarray, cosine: np.ndarray) -> None:
