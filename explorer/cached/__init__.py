@@ -16,6 +16,7 @@ texts; prompts, of which name, vectors and beginning count. Arrays that come fro
 Whole readings go through `kept`, which knows also what ships with the bundle.
 """
 
-from explorer.cached.memory import Memo, cached, memo
+from explorer.cached.memory import Memo, memo
+from explorer.cached.tiers import cached
 
 __all__ = ["Memo", "cached", "memo"]

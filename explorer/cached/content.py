@@ -68,13 +68,13 @@ def _of_files(files: tuple[tuple[Path, int, int], ...]) -> str:
 
 def _of_file(file: Path, size: int, changed: int) -> str:
     """Of one file's bytes; that of a large one is remembered on the disk by place, size and time."""
-    from explorer.cached import disk
+    from explorer.cached.disk import store
 
     def read() -> str:
         with file.open("rb") as opened:
             return hashlib.file_digest(opened, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
-    if size < SMALL or (store := disk.store()) is None:
+    if size < SMALL or (kept := store()) is None:
         return read()
     place = os.path.realpath(file)
-    return store.get(digest("file", place, size, changed, file.stat().st_ino), str, read)
+    return kept.get(digest("file", place, size, changed, file.stat().st_ino), str, read)

@@ -152,26 +152,6 @@ def memo(vocabulary: Vocabulary) -> Memo:
         return _memos[vocabulary]
 
 
-def cached(vocabulary: Vocabulary, key: Hashable, make: Callable[[], T], of: Any = None) -> T:
-    """What `make` returns, computed once for this vocabulary and key; see the package.
-
-    of: the type of the value where it goes to the disk too; None: memory alone. `make` must return nothing
-    that refers to the vocabulary object itself (its arrays are no harm), or it would never be forgotten.
-    """
-
-    def found() -> T:
-        from explorer.cached import content, disk
-        from explorer.cached.source import source_of
-
-        if (store := disk.store()) is None:
-            return make()
-        module = getattr(make, "func", make).__module__
-        name = content.digest(content.of_vocabulary(vocabulary), key, source_of((module,)))
-        return store.get(name, of, make)
-
-    return memo(vocabulary).get(key, make if of is None else found)
-
-
 def bytes_of(value: object) -> int:
     """About how many bytes a value takes: its arrays and FAISS indexes, which are all that is large here."""
     if isinstance(value, np.ndarray):

@@ -28,12 +28,12 @@ def source_of(modules: tuple[str, ...]) -> str:
     """32 hexadecimal digits of the source of modules and what they import. Once a process: what runs is what
     was imported.
     """
-    from explorer.cached import disk
     from explorer.cached.content import digest
+    from explorer.cached.disk import store
 
-    store = disk.store()
+    kept = store()
     index = digest("sources", str(PACKAGE))
-    known: Known = (store and store.read(index, Known)) or {}
+    known: Known = (kept and kept.read(index, Known)) or {}
     before, seen, todo = dict(known), {}, list(modules)
     while todo:
         module = todo.pop()
@@ -42,8 +42,8 @@ def source_of(modules: tuple[str, ...]) -> str:
         elif module not in seen and (found := _looked_up(module, known)) is not None:
             seen[module], imported = found
             todo += imported
-    if store is not None and known != before:
-        store.write(index, known)
+    if kept is not None and known != before:
+        kept.write(index, known)
     return digest(sorted(seen.items()))
 
 
