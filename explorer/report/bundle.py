@@ -26,7 +26,7 @@ from explorer.figures import (
 from explorer.readings import Reading, of_command
 from explorer.readings.reading import Table as DeclaredTable
 from explorer.report.findings import findings
-from explorer.report.html import Part, html_page
+from explorer.report.html import Html, Part, html_page, html_table
 from explorer.report.sections import (
     bold,
     decoder_html,
@@ -248,14 +248,17 @@ def _page(
         parts += [decoder_html(session.decode()[number])] if decoder else []
         parts += [verbalization_html(session.verbalize()[number])] if decoder and session.verbalizes else []
     lines = [entry["command"] for entry in record["tables"]]
-    rows = "".join(
-        "<tr><td><a "
-        f'href="{table.file}">{table.file}</a></td><td>{html.escape(table.says)}</td><td>{len(table.frame):,}</td>'
-        f"<td><code>{html.escape(command)}</code>{f' (entry {table.recipe.key})' if table.recipe.key else ''}</td></tr>"
+    rows = [
+        (
+            Html(f'<a href="{table.file}">{table.file}</a>'),
+            table.says,
+            f"{len(table.frame):,}",
+            Html(
+                f"<code>{html.escape(command)}</code>{f' (entry {key})' if (key := table.recipe.key) else ''}"
+            ),
+        )
         for table, command in zip(tables, lines, strict=True)
-    )
-    head = "<tr><th>File</th><th>What</th><th>Rows</th><th>Made again by</th></tr>"
-    parts.append(
-        f'<h2 id="tables">Tables and commands</h2><div class="table"><table>{head}{rows}</table></div>'
-    )
+    ]
+    head = ("File", "What", "Rows", "Made again by")
+    parts.append(f'<h2 id="tables">Tables and commands</h2>{html_table(head, rows)}')
     return html_page("Soft prompts", parts)

@@ -22,7 +22,7 @@ from explorer.figures import (
 from explorer.prompt import SoftPrompt
 from explorer.readings.compare import MOST_PAIRED
 from explorer.report.findings import Finding
-from explorer.report.html import Part
+from explorer.report.html import Html, Part, html_table
 from explorer.report.tables import card_in_words, conclusions, neighbor_table, ranked_words, sources
 from explorer.session import Session
 
@@ -47,30 +47,32 @@ def verdict(found: Finding, session: Session) -> str:
     shares = ", ".join(f"{name} {share:.1%}" for name, share in measured.items() if share is not None)
     said = "".join(f"<li>{html.escape(sentence)}</li>" for sentence in conclusions(session).values())
     words = ranked_words(near).iloc[:MOST_TOLD, :4]
-    rows = "".join(
-        f"<tr><td>{position}</td><td>{html.escape(source)}</td><td>{html.escape(', '.join(filter(None, row)))}</td><td>{_digits(similarity)}</td>"
-        f"<td>{html.escape(', '.join(group)) if significant else '–'}</td></tr>"
-        for position, (source, row, similarity, group, significant) in enumerate(
-            zip(
-                sources(prompt),
-                words.to_numpy(),
-                near.similarity[:, 0],
-                clusters.groups,
-                clusters.significant,
-                strict=False,
-            )
+    told = zip(
+        sources(prompt),
+        words.to_numpy(),
+        near.similarity[:, 0],
+        clusters.groups,
+        clusters.significant,
+        strict=False,
+    )
+    rows = [
+        (
+            position,
+            source,
+            ", ".join(filter(None, row)),
+            _digits(similarity),
+            ", ".join(group) if significant else "–",
         )
-    )
+        for position, (source, row, similarity, group, significant) in enumerate(told)
+    ]
     more = f"<p>The first {MOST_TOLD} of {prompt.length} tokens.</p>" if prompt.length > MOST_TOLD else ""
-    head = (
-        "<tr><th>Token</th><th>Began as</th><th>Nearest words</th><th>Nearest "
-        f"({near.metric})</th><th>Lies among</th></tr>"
-    )
+    head = ("Token", "Began as", "Nearest words", f"Nearest ({near.metric})", "Lies among")
+    measures = html.escape(f"{shares}; " if shares else "")
     return (
         f'<section class="verdict"><h2>{html.escape(found.prompt)}</h2><p '
         f'class="said"><b>{html.escape(found.conclusion)}</b></p>'
-        f"<p>{html.escape(f'{shares}; ' if shares else '')}{html.escape(found.grouped_in_words)}.</p><ul>{said}</ul>"
-        f'<div class="table"><table>{head}{rows}</table></div>{more}</section>'
+        f"<p>{measures}{html.escape(found.grouped_in_words)}.</p><ul>{said}</ul>"
+        f"{html_table(head, rows)}{more}</section>"
     )
 
 
@@ -88,16 +90,13 @@ def section(number: int, session: Session) -> list[Part]:
     """One prompt: its card, neighbors, clusters, labels, norms, training."""
     (prompt,), found, clusters = session.prompts, session.neighbors()[0], session.clusters()[0]
     said = {name: bold(sentence) for name, sentence in conclusions(session).items()}
-    card = "".join(
-        f"<tr><th>{html.escape(name)}</th><td>{html.escape(word)}</td></tr>"
+    card = [
+        (Html(f"<b>{html.escape(name)}</b>"), word)
         for name, word in card_in_words(prompt).items()
         if name != "path"
-    )
+    ]
     parts: list[Part] = [
-        (
-            f'<h2 id="p{number}">{html.escape(prompt.name)}</h2><div '
-            f'class="table"><table>{card}</table></div><h3>Neighbors</h3>'
-        )
+        f'<h2 id="p{number}">{html.escape(prompt.name)}</h2>{html_table((), card)}<h3>Neighbors</h3>'
     ]
     parts += [
         said["neighbors"],
@@ -129,34 +128,26 @@ def verbalization_html(found: "Verbalization") -> str:
     """What a language model takes the tokens of one prompt for: the conclusion, then the first words of each
     token.
     """
-    head = "<tr><th>position</th><th>taken for</th><th>divergence</th><th>p</th><th>q</th></tr>"
-    rows = "".join(
-        f"<tr><td>{position}</td><td>{html.escape(', '.join(words[:3]))}</td><td>{divergence:.2f}</td><td>{p:.3f}</td><td>{q:.3f}</td></tr>"
-        for position, (words, divergence, p, q) in enumerate(
-            zip(found.words(), found.divergence, found.p, found.q, strict=True)
-        )
-    )
+    head = ("position", "taken for", "divergence", "p", "q")
+    columns = zip(found.words(), found.divergence, found.p, found.q, strict=True)
+    rows = [
+        (position, ", ".join(words[:3]), f"{divergence:.2f}", f"{p:.3f}", f"{q:.3f}")
+        for position, (words, divergence, p, q) in enumerate(columns)
+    ]
     whole = (
         f"<p>Asked what the whole prompt means: “{html.escape(found.said)}”; without the prompt: "
         f"“{html.escape(found.said_without)}”.</p>"
     )
     said = f"<h3>What the model takes its tokens for</h3><p><b>{html.escape(found.conclusion)}</b></p>"
-    return f'{said}<div class="table"><table>{head}{rows}</table></div>{whole}'
+    return f"{said}{html_table(head, rows)}{whole}"
 
 
 def decoder_html(found: "DecoderReading") -> str:
     """What the decoder makes of one prompt: the conclusion, then the pieces of each reading."""
-    rows = "".join(
-        f"<tr><td>{html.escape(where(text))}</td><td>{html.escape(', '.join(words))}</td><td>{divergence:.3f}</td></tr>"
-        for text, words, divergence in zip(found.texts, found.words(), found.divergence, strict=True)
-    )
-    head = (
-        "<tr><th>Prompt</th><th>First pieces, more often than without it</th><th>Divergence (nats)</th></tr>"
-    )
-    return (
-        f"<h3>What the decoder makes of it</h3><p><b>{html.escape(found.conclusion)}</b></p><div "
-        f'class="table"><table>{head}{rows}</table></div>'
-    )
+    columns = zip(found.texts, found.words(), found.divergence, strict=True)
+    rows = [(where(text), ", ".join(words), f"{divergence:.3f}") for text, words, divergence in columns]
+    head = ("Prompt", "First pieces, more often than without it", "Divergence (nats)")
+    return f"<h3>What the decoder makes of it</h3>{bold(found.conclusion)}{html_table(head, rows)}"
 
 
 def _digits(score: float) -> str:
@@ -173,15 +164,16 @@ def _neighbors(prompt: SoftPrompt, found: NearestNeighbors, clusters: Clusters) 
         for words, kind in zip(clusters.groups, clusters.kind, strict=True)
     ]
     ranks = [column for column in table if column.isdigit()]
-    rows = "".join(
-        f"<tr><td>{row.position}</td><td>{html.escape(row.source)}</td><td>{html.escape(', '.join(filter(None, words)))}</td><td>{_digits(row.first)}</td>"
-        f"<td>{html.escape('; '.join(told for told in ('near' if is_near else '', lies_in) if told) or '–')}</td></tr>"
-        for row, words, is_near, lies_in in zip(
-            table.itertuples(), table[ranks].to_numpy(), near, in_groups, strict=True
+    told = zip(table.itertuples(), table[ranks].to_numpy(), near, in_groups, strict=True)
+    rows = [
+        (
+            row.position,
+            row.source,
+            ", ".join(filter(None, words)),
+            _digits(row.first),
+            "; ".join(filter(None, ("near" if is_near else "", lies_in))) or "–",
         )
-    )
-    head = (
-        "<tr><th>Token</th><th>Began as</th><th>Neighbors</th><th>Nearest "
-        f"({found.metric})</th><th>Significant</th></tr>"
-    )
-    return f'<div class="table"><table>{head}{rows}</table></div>'
+        for row, words, is_near, lies_in in told
+    ]
+    head = ("Token", "Began as", "Neighbors", f"Nearest ({found.metric})", "Significant")
+    return html_table(head, rows)
