@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from explorer import readings
-from explorer.choices import LONGEST_INPUT, Grouping, MetricChoice
+from explorer.choices import LONGEST_INPUT, MetricChoice
 from explorer.context import Context, Loader, LocalLoader, Note, Progress, silent
 from explorer.errors import ExplorerError, PromptError
 from explorer.evaluation.neutral_texts import NEUTRAL
@@ -300,7 +300,7 @@ class Session:
         """
         return self.read(readings.MAP, paths=paths, before_training=before_training)
 
-    def compare(self, by: Grouping = "initialization") -> "Comparison":
+    def compare(self, by: str = "initialization") -> "Comparison":
         """Readings of all prompts side by side, in groups; see analysis.compare."""
         return self.read(readings.COMPARE, by=by)
 

@@ -2,7 +2,6 @@
 
 from typing import TYPE_CHECKING
 
-from explorer.choices import Grouping
 from explorer.readings.clusters import CLUSTERS
 from explorer.readings.labels import LABELS
 from explorer.readings.made import On
@@ -19,7 +18,7 @@ MOST_PAIRED = 12
 """prompts that a report matches two by two"""
 
 
-def _compare(on: On, by: Grouping, k: int, nulls: int, seed: int) -> "Comparison":
+def _compare(on: On, by: str, k: int, nulls: int, seed: int) -> "Comparison":
     from explorer.analysis.compare.groups import compare
 
     def read(prompt: "SoftPrompt") -> "Read":
@@ -60,7 +59,16 @@ COMPARE: "Reading[Comparison]" = Reading(
     """,
     compute=_compare,
     settings=("k", "nulls", "seed"),
-    parameters=(Parameter("by", "What puts prompts into one group.", Grouping, default="initialization"),),
+    parameters=(
+        Parameter(
+            "by",
+            "What puts prompts into one group: initialization, task, length, prompt or any recorded field, "
+            "several with commas, or a part of the name, as name:lr([0-9.]+).",
+            str,
+            default="initialization",
+            metavar="FIELD",
+        ),
+    ),
     each=False,
     fewest=2,
     tables=(

@@ -136,7 +136,7 @@ def in_words(comparison: "Comparison") -> str:
     """What to conclude of a comparison, in one sentence: which group is better, that none is by more than a
     margin, or that these prompts cannot tell.
     """
-    frame, by = comparison.to_frame(), comparison.by
+    frame, by = comparison.to_frame(), comparison.by if comparison.by.isidentifier() else "group"
     groups = list(dict.fromkeys(frame["group"]))
     if len(groups) == 1:
         if len(frame) == 1:

@@ -11,10 +11,10 @@ import pandas as pd
 
 from explorer.analysis.clusters import Clusters
 from explorer.analysis.clusters import clusters as read_clusters
+from explorer.analysis.compare.grouping import groups_by
 from explorer.analysis.compare.measured import LEVEL, MEASURES, ComparedPrompt
 from explorer.analysis.labels import LabelReading, read_labels
 from explorer.analysis.norms import Norms, read_norms
-from explorer.choices import GROUPINGS, Grouping
 from explorer.errors import ExplorerError
 from explorer.prompt import SoftPrompt, prompt_list
 from explorer.results import Result
@@ -32,7 +32,7 @@ class Comparison(Result):
 
     rows: tuple[ComparedPrompt, ...]
     """one per prompt, in the order given"""
-    by: Grouping
+    by: str
     seed: int
     """of random relabelings"""
 
@@ -124,7 +124,7 @@ def t_interval(values: np.ndarray) -> tuple[float, float]:
 def compare(
     prompts: Sequence[SoftPrompt],
     vocabulary: Vocabulary,
-    by: Grouping = "initialization",
+    by: str = "initialization",
     k: int = 10,
     nulls: int = 1000,
     seed: int = 0,
@@ -133,32 +133,25 @@ def compare(
 ) -> Comparison:
     """Read every prompt and group the readings.
 
-    by: what puts prompts into one group; one that does not record it is in the group `unknown`. All prompts
+    by: what puts prompts into one group, see grouping.groups_by; one that does not record it is in the group
+    `unknown`. All prompts
     share the nulls. read: has the readings of a prompt with these settings, where they may be known already.
     Raises ExplorerError for no prompts or an unknown grouping, PromptError for a prompt of another width.
     """
-    if by not in GROUPINGS:
-        raise ExplorerError(f"found the grouping {by!r}; expected one of {', '.join(GROUPINGS)}")
     if not (prompts := prompt_list(prompts)):
         raise ExplorerError("no prompts to compare; expected at least one")
     rows = []
-    for number, prompt in enumerate(prompts, start=1):
+    for number, (prompt, group) in enumerate(zip(prompts, groups_by(prompts, by), strict=True), start=1):
         if progress is not None:
             progress(f"reading {prompt.name} ({number} of {len(prompts)})")
         rows.append(
             _row(
                 prompt,
-                _group(prompt, by),
+                group,
                 *(_read(prompt, vocabulary, k, nulls, seed) if read is None else read(prompt)),
             )
         )
     return Comparison(tuple(rows), by, seed)
-
-
-def _group(prompt: SoftPrompt, by: Grouping) -> str:
-    if by == "prompt":
-        return prompt.name
-    return str(prompt.length) if by == "length" else getattr(prompt.origin, by) or "unknown"
 
 
 def _read(prompt: SoftPrompt, vocabulary: Vocabulary, k: int, nulls: int, seed: int) -> Read:
