@@ -170,6 +170,8 @@ def test_an_interval_says_what_it_is_over():
     result = DomainShift(("source", "target"), (*several, one))
     assert result.summary()["over"].tolist() == [SEEDS_AND_TEXTS] * 2 + [TEXTS] * 2
     assert result.differences()["over"].tolist() == [SOME_SEEDS] * 2
+    two = DomainShift(("source", "target"), tuple(several[:2])).summary()
+    assert two["over"].unique().tolist() == [SEEDS_AND_TEXTS], "two seeds are several"
     apart = [replace(one, group=str(number)) for number, one in enumerate(several)]
     assert DomainShift(("source", "target"), tuple(apart)).summary()["over"].unique().tolist() == [TEXTS]
 

@@ -73,6 +73,14 @@ def test_the_vote_and_its_ties(planted):
     assert planted.agreement[0].tolist() == pytest.approx([1, 1, 1 / 3, 2 / 3])
 
 
+def test_most_votes_win_however_sure_the_others_are():
+    task = Task(("one",), ("bad",), ("bad", "good"), "planted")
+    good = np.array([0.4, 0.4, 0.999])
+    found = Ensemble(("a", "b", "c"), task, np.stack([1 - good, good], axis=1)[:, None].astype(np.float32))
+    assert found.majority.tolist() == [0]
+    assert found.mean_probabilities.argmax(axis=1).tolist() == [1]
+
+
 def test_figures_follow_from_the_members_answers(tiny, prompts, task):
     record = ensemble(tiny, prompts, task).to_record()
     answers = [member["answers"] for member in record["members"]]
