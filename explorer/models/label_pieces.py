@@ -54,7 +54,14 @@ def _cut(tokenizer: Tokenizer, label: str, template: str | None) -> list[int]:
         return tokenizer.encode(label)
     before, answer = BEFORE_ANY + after(template), label_start(template) + label.strip()
     start, whole = tokenizer.encode(before), tokenizer.encode(before + answer)
-    return whole[len(start) :] if whole[: len(start)] == start else tokenizer.encode(answer)
+    behind = whole[len(start) :] if whole[: len(start)] == start else []
+    ways = [
+        behind,
+        tokenizer.encode(answer),
+        tokenizer.encode(label),
+    ]  # some tokenizers know only whole texts
+    known = (ids for ids in ways if not tokenizer.special.issuperset(ids))
+    return next(known, ways[-1])
 
 
 def _known(tokenizer: Tokenizer, label: str, ids: list[int], model: str) -> list[int]:
