@@ -11,9 +11,11 @@ the losses of PEFT's best run are from ours; and with --growth the cost of 1, 3,
 import argparse
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import plotly.graph_objects as go
 import torch
 from peft import PromptTuningConfig, TaskType, get_peft_model
 from torch.nn.utils.rnn import pad_sequence
@@ -233,9 +235,36 @@ def growth(model: FrozenModel, vocabulary: Vocabulary, task: Task, arguments: ar
     for count, found in zip(counts, np.transpose(costs), strict=True):
         print(f"{count} runs cost {spread(found.tolist())} times one")
     if arguments.plot:
-        from explorer.figures import training_cost
-
         training_cost(counts, np.asarray(costs)).write_html(arguments.plot, include_plotlyjs=True)
+
+
+def training_cost(counts: Sequence[int], costs: np.ndarray) -> go.Figure:
+    """Time of several runs over the time of one, by their number; costs: [repeats, len(counts)]. The dotted
+    line is one after the other.
+    """
+    from explorer.figures.style import COLORS, LOG_TICKS, NEUTRAL, styled
+
+    low, middle, high = np.quantile(costs, [0, 0.5, 1], axis=0)
+    figure = go.Figure()
+    figure.add_scatter(
+        x=list(counts),
+        y=middle,
+        error_y={"type": "data", "symmetric": False, "array": high - middle, "arrayminus": middle - low},
+        mode="lines+markers",
+        name="runs together",
+        line={"color": COLORS[0], "width": 2},
+        marker={"size": 9},
+    )
+    figure.add_scatter(
+        x=list(counts),
+        y=list(counts),
+        mode="lines",
+        name="one after the other",
+        line={"color": NEUTRAL, "dash": "dot"},
+    )
+    figure.update_xaxes(title="Runs", type="log", tickvals=list(counts))
+    figure.update_yaxes(title="Time, in times of one run", type="log", tickvals=LOG_TICKS[12:])
+    return styled(figure, "What many runs cost", 380, legend=True)
 
 
 def main() -> None:

@@ -44,7 +44,6 @@ SUBJECTS = {
         "compare",
         "prompts",
         "words",
-        "trajectory",
         "training",
     ),
     *("attribution", "domain_shift", "ensemble", "faithfulness", "predict", "shift"),

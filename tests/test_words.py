@@ -1,15 +1,9 @@
 """From words to tokens and through time: finding pieces, reverse neighbors, changes of the nearest piece."""
 
-import base64
-import io
-
 import numpy as np
 import planted
 import pytest
-from PIL import Image
 
-from explorer import figures
-from explorer.analysis.map.fit import VocabularyMap
 from explorer.analysis.neighbors import nearest_neighbors
 from explorer.analysis.trajectory import first_neighbors, neighbor_changes
 from explorer.analysis.words import find_pieces, frequency_ranks, tokens_near
@@ -68,41 +62,3 @@ def test_changes_are_those_of_the_nearest_piece(small):
     assert change["similarity"] == cosine[1, 1]
     with pytest.raises(PromptError, match="no saved trajectory"):
         neighbor_changes(planted.prompt(final), small)
-
-
-def test_the_journey_stands_where_each_prompt_was_last():
-    ids, xy = np.arange(5), np.random.default_rng(0).normal(size=(5, 2)).astype(np.float32)
-    trajectories = {
-        "a": (np.array([0, 10, 20]), np.arange(12.0).reshape(3, 2, 2)),
-        "b": (np.array([5, 20]), np.arange(4.0).reshape(2, 1, 2)),
-    }
-    figure = figures.journey_figure(
-        VocabularyMap(ids, xy, "f", 3, 0.1, 0), planted.vocabulary(rows=5, special=0), trajectories, ("a", 1)
-    )
-    assert [frame.name for frame in figure.frames] == ["0", "5", "10", "20"]
-    at = {frame.name: [list(trace.x) for trace in frame.data] for frame in figure.frames}
-    assert at == {"0": [[0, 2], [0]], "5": [[0, 2], [0]], "10": [[4, 6], [0]], "20": [[8, 10], [2]]}
-    assert [list(trace.x) for trace in figure.data] == at["20"]
-    assert list(figure.data[0].marker.size) == [10, 19]
-
-
-def test_the_picture_of_the_vocabulary_lies_under_its_places():
-    xy = np.array([[0, 0], [10, 0], [10, 10]], np.float32)
-    figure = figures.journey_figure(
-        VocabularyMap(np.arange(3), xy, "f", 3, 0.1, 0),
-        planted.vocabulary(rows=3, special=0),
-        {"a": (np.array([0]), xy[None])},
-    )
-    (picture,) = figure.layout.images
-    alpha = np.asarray(
-        Image.open(io.BytesIO(base64.b64decode(picture.source.removeprefix("data:image/png;base64,"))))
-    )[..., 3]
-    height, width = alpha.shape
-    assert width > 1000
-    for x, y in xy:
-        row, column = (
-            int(height * (picture.y - y) / picture.sizey),
-            int(width * (x - picture.x) / picture.sizex),
-        )
-        assert alpha[max(0, row - 2) : row + 3, max(0, column - 2) : column + 3].max() > 80
-    assert (alpha > 0).sum() == 3 * 4

@@ -42,9 +42,7 @@ from explorer.figures.training import (
     mark_step,
     norm_boxes,
     norm_figure,
-    training_cost,
 )
-from explorer.figures.trajectory import journey_figure
 
 __all__ = [
     "MEASURE_TITLES",
@@ -62,7 +60,6 @@ __all__ = [
     "faithfulness_figure",
     "gain_figure",
     "interpolation_figure",
-    "journey_figure",
     "knock_out_figure",
     "label_heatmap",
     "layer_attention_heatmap",
@@ -85,7 +82,6 @@ __all__ = [
     "size_figure",
     "sketched",
     "text_cues_figure",
-    "training_cost",
     "view_buttons",
     "whole",
     "with_regions",

@@ -6,7 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from explorer.analysis.norms import Norms
-from explorer.figures.style import COLORS, LOG_TICKS, NEUTRAL, looks, plain, styled, token_axis
+from explorer.figures.style import LOG_TICKS, NEUTRAL, looks, plain, styled, token_axis
 from explorer.prompt import SoftPrompt
 
 
@@ -178,30 +178,3 @@ def length_figure(prompts: Sequence[SoftPrompt]) -> go.Figure:
     figure.update_xaxes(title="Prompt length (tokens)", type="log", tickvals=LOG_TICKS[12:])
     figure.update_yaxes(title="Accuracy on the dev set", tickformat=".0%")
     return styled(figure, "Does a longer prompt do better?", 360, legend=True)
-
-
-def training_cost(counts: Sequence[int], costs: np.ndarray) -> go.Figure:
-    """Time of several runs over the time of one, by their number; costs: [repeats, len(counts)]. The dotted
-    line is one after the other.
-    """
-    low, middle, high = np.quantile(costs, [0, 0.5, 1], axis=0)
-    figure = go.Figure()
-    figure.add_scatter(
-        x=list(counts),
-        y=middle,
-        error_y={"type": "data", "symmetric": False, "array": high - middle, "arrayminus": middle - low},
-        mode="lines+markers",
-        name="runs together",
-        line={"color": COLORS[0], "width": 2},
-        marker={"size": 9},
-    )
-    figure.add_scatter(
-        x=list(counts),
-        y=list(counts),
-        mode="lines",
-        name="one after the other",
-        line={"color": NEUTRAL, "dash": "dot"},
-    )
-    figure.update_xaxes(title="Runs", type="log", tickvals=list(counts))
-    figure.update_yaxes(title="Time, in times of one run", type="log", tickvals=LOG_TICKS[12:])
-    return styled(figure, "What many runs cost", 380, legend=True)
