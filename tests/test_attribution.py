@@ -17,6 +17,8 @@ from explorer.vocabulary import Vocabulary
 
 LABELS = ("negative", "positive")
 TEXT = "a warm, funny film"
+ORDERS = 20
+"""random orders of the shared result: fewer than the usual hundred, which take a while"""
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +28,7 @@ def trained():
 
 @pytest.fixture(scope="module")
 def result(model, vocabulary, trained):
-    return attribute(model, vocabulary, trained, [TEXT], LABELS, orders=20)
+    return attribute(model, vocabulary, trained, [TEXT], LABELS, orders=ORDERS)
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +154,7 @@ def test_deletion_ends_where_insertion_begins(result, model, trained):
     assert result.deletion[-1] == pytest.approx(result.insertion[0], abs=1e-6)
     none = np.exp(log_probability(model, trained.vectors, np.zeros(20), LABELS.index(result.answer)))
     assert result.deletion[-1] == pytest.approx(none, abs=1e-4)
-    assert len(result.deletion_null) == len(result.insertion_null) == 100
+    assert len(result.deletion_null) == len(result.insertion_null) == ORDERS
 
 
 @pytest.mark.slow

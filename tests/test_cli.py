@@ -222,7 +222,8 @@ def test_prompts_lists_every_prompt_found(tiny_prompts, paths):
 
 def test_prompts_as_a_table_shows_a_row_each(tiny_prompts, paths):
     lines = run("prompts", tiny_prompts).stdout.splitlines()
-    assert lines[0].split() == ["name", "task", "initialization", "seed", "length", "dev_accuracy", "gain"]
+    shown = ["name", "base_model", "task", "initialization", "seed", "length", "dev_accuracy", "gain"]
+    assert lines[0].split() == shown
     assert lines[1 : 1 + len(paths)] == [line for line in lines if line.startswith("sentiment/")]
     assert lines[-1] == f"{len(paths)} prompts"
     assert run("prompts", tiny_prompts, "--wide").stdout.split()[: len(PROMPTS)] == PROMPTS
@@ -451,7 +452,8 @@ def test_decode_lists_first_pieces_with_and_without_the_prompt(label_prompt, pat
 
 def test_labels_has_three_tables(label_prompt):
     found, prompt = as_json("labels", label_prompt, "--nulls", 50), read_prompt(label_prompt)
-    assert set(found) == {"conclusion", "similarities", "persistence", "dispersion"}
+    tables = {"similarities", "persistence", "dispersion", "found", "found_summary"}
+    assert set(found) == {"conclusion", *tables}
     assert list(found["similarities"][0]) == LABELS
     assert {row["label"] for row in found["similarities"]} == set(prompt.origin.labels)
     assert len(found["similarities"]) == prompt.length * len(prompt.origin.labels)

@@ -216,11 +216,11 @@ def test_a_metric_that_does_not_exist(prompt):
     [
         (
             ("--metric", "cos"),
-            "'cos' is not one of 'cosine', 'whitened', 'l2', 'dot', 'csls'; did you mean 'cosine'?",
+            "'cos' is not one of 'cosine', 'whitened', 'l2', 'dot', 'csls', 'auto'; did you mean 'cosine'?",
         ),
         (
             ("--metric", "Cosine"),
-            "'Cosine' is not one of 'cosine', 'whitened', 'l2', 'dot', 'csls'; did you mean 'cosine'?",
+            "'Cosine' is not one of 'cosine', 'whitened', 'l2', 'dot', 'csls', 'auto'; did you mean 'cosine'?",
         ),
         (("-k", "ten"), "found 'ten'; expected a valid integer"),
         (("-k", "0"), "'-k'"),

@@ -754,11 +754,11 @@ def test_one_frozen_model_is_in_memory_and_can_be_unloaded(house, tiny_t5_folder
 def test_vocabularies_are_read_once_and_failures_remembered(house, monkeypatch):
     sought: list[str] = []
 
-    def load(name: str) -> Vocabulary:
+    def load(name: str, embedding: np.ndarray | None = None) -> Vocabulary:
         sought.append(name)
         if name == "nowhere":
             raise ModelError("nowhere: no such folder", "model")
-        return real(name)
+        return real(name, embedding)
 
     real = Vocabulary.load
     monkeypatch.setattr(Vocabulary, "load", load)

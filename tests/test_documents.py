@@ -21,7 +21,7 @@ import typer.main
 from typer.core import TyperCommand, TyperGroup, TyperOption
 from typer.testing import CliRunner
 
-from explorer.choices import GROUPINGS, INITIALIZATIONS, METRICS, PromptFormat
+from explorer.choices import INITIALIZATIONS, METRICS, PromptFormat
 from explorer.cli import COMMANDS, app
 from explorer.tuning.settings import TuningConfig
 from research.pretraining.__main__ import main as pretrain
@@ -115,8 +115,8 @@ def test_every_command_line_in_the_documents_is_understood(document, cli, pretra
 def test_the_check_of_documents_finds_what_is_wrong(cli, pretraining):
     text = (
         "```bash\n$ python -m explorer neighbors a \\\n   --metric cosine -k 5 | head  # --nonsense\n```\n"
-        "or `prompt-explorer evaluat a`, `prompt-explorer map a --svg`, `python -m explorer compare "
-        "a b --by=colour` (`python -m explorer …`), "
+        "or `prompt-explorer evaluat a`, `prompt-explorer map a --svg`, `python -m explorer convert "
+        "a b --to=colour` (`python -m explorer …`), "
         "`prompt-explorer evaluate a`, `accelerate launch -m explorer train --steps few`, `pip "
         "install soft-prompt-explorer[t5x]`, "
         "`python -m research.pretraining --corpus a --size 3`"
@@ -284,7 +284,6 @@ def _option(command: TyperCommand, name: str) -> TyperOption:
     ("line", "choices"),
     [
         ("neighbors a --metric", METRICS),
-        ("compare a b --by", GROUPINGS),
         ("convert a b --to", get_args(PromptFormat)),
     ],
 )

@@ -46,6 +46,8 @@ def test_the_readings_hold_every_table(prompt, vocabulary):
         "labels",
         "persistence",
         "dispersion",
+        "labels-found",
+        "labels-found-summary",
     ]
     pd.testing.assert_frame_equal(
         frames["neighbors"], nearest_neighbors(prompt, vocabulary, 4, "l2").to_frame()

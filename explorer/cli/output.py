@@ -242,9 +242,13 @@ def _clipped(text: str, width: int) -> str:
 def paragraph(*sentences: str) -> str:
     """Sentences as lines of at most 100 columns, or of the terminal's; empty ones are left out."""
     room = min(screen() or WIDTH, WIDTH)
-    return "\n".join(
-        textwrap.fill(one_line(sentence), room, break_on_hyphens=False) for sentence in sentences if sentence
-    )
+    return "\n".join(_filled(one_line(sentence), room) for sentence in sentences if sentence)
+
+
+def _filled(text: str, room: int) -> str:
+    """A text in lines of at most `room` columns; a filler stands for the second column of wide characters."""
+    spread = "".join(char + "\0" * (width_of(char) - 1) for char in text)
+    return textwrap.fill(spread, room, break_on_hyphens=False).replace("\0", "")
 
 
 def concluded(said: str, rest: str, wide: bool) -> str:
@@ -257,9 +261,7 @@ def concluded(said: str, rest: str, wide: bool) -> str:
 def entries(words: dict[str, str]) -> str:
     """Names and what they stand for, one below the other; long texts go on in the next line."""
     indent, room = " " * (max(map(len, words)) + len(GAP)), min(screen() or WIDTH, WIDTH)
-    lines = [
-        textwrap.fill(one_line(word), room - len(indent), break_on_hyphens=False) for word in words.values()
-    ]
+    lines = [_filled(one_line(word), room - len(indent)) for word in words.values()]
     return "\n".join(
         name.ljust(len(indent)) + textwrap.indent(line, indent).lstrip()
         for name, line in zip(words, lines, strict=True)

@@ -51,7 +51,7 @@ def _alike(pairs: "pd.DataFrame") -> str:
 
 COMPARE: "Reading[Comparison]" = Reading(
     name="compare",
-    question="Do prompts, or initialization strategies, differ?",
+    question="Do prompts, or groups of them, differ?",
     about="""Compare groups of prompts, such as initializations.
 
     Means over each group with 95 % t intervals, permutation tests between groups, and similarity of every two
