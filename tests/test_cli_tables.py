@@ -43,7 +43,7 @@ ASKED = {
         (*SIX_LABELS, "--text", "Who wrote it?"),
     ],
     "evaluate": [(*LONG, "--data", FEW, "--no-prompt"), (*LONG[:1], "--data", FEW)],
-    "gain": [(*LONG, "--data", MANY, "--no-generate")],
+    "gain": [(*LONG, "--data", MANY)],
     "cues": [(LONG[0], "--data", MANY), (*SIX_LABELS, "--text", "Who wrote it?")],
     "layers": [(LONG[0], "--data", FEW)],
     "shift": [(*LONG, "--source", FEW, "--target", OTHER, "--no-prompt", "--no-generate")],

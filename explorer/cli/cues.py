@@ -17,7 +17,7 @@ DATA = Parameter(
     metavar="FILE",
 )
 TEXT = Parameter("text", "One text: what deleting each of its words does.", str, default=None, metavar="T")
-COLUMNS = ["label", "term", "texts", "effect", "effect_no_prompt", "effect_gold", "deletion", "95 %", "kind"]
+COLUMNS = ["label", "term", "effect", "effect_no_prompt", "deletion", "95 %", "kind"]
 
 
 def _begin(asked: Asked) -> None:
@@ -38,6 +38,7 @@ def _text(asked: Asked) -> str:
         if not wide:
             spans = [interval(row.deletion_low, row.deletion_high) for row in frame.itertuples()]
             several = ["prompt"] * (len(result.prompts) > 1)
+            fidelity = fidelity[[*several, "label", "n", "r2", "r2_no_prompt", "r2_gold", "p"]]
             frame = frame.assign(**{"95 %": spans})[several + COLUMNS].dropna(axis="columns", how="all")
         rest = [table(one, wide) for one in (fidelity, frame, likeness) if len(one)]
         return concluded(result.conclusion, "\n\n".join(rest), wide)

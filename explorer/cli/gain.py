@@ -13,6 +13,9 @@ def _text(asked: Asked) -> str:
         spans = [interval(row.discrimination_low, row.discrimination_high) for row in frame.itertuples()]
         frame = frame[COLUMNS].assign(**{"95 %": spans})
         frame.insert(5, "95 %", frame.pop("95 %"))
+        spans = [interval(row.discrimination_low, row.discrimination_high) for row in groups.itertuples()]
+        groups = groups[["group", "prompts", "gain", "discrimination", "auc"]].assign(**{"95 %": spans})
+        groups.insert(4, "95 %", groups.pop("95 %"))
     parts = [table(frame, asked.wide), *([table(groups, asked.wide)] if len(groups) else [])]
     return concluded(asked.result.conclusion, "\n\n".join(parts), asked.wide)
 
