@@ -14,6 +14,7 @@ from explorer.formats.refused import describe, is_pickle
 from explorer.formats.stored import first_line
 from explorer.formats.walk import PassedOver, children, in_words, is_model, walk
 from explorer.prompt import SoftPrompt
+from explorer.system.bounded import check_itself
 from explorer.system.files import PROMPTS
 
 __all__ = [
@@ -64,6 +65,7 @@ def read_prompt(prompt: str | Path, key: str | None = None, revision: str | None
     if path.name in peft.FORMAT.weights and (path.parent / peft.CONFIG).is_file():
         path = path.parent  # the configuration says which rows are the prompt
     name = prompt_name(path) + (f"{KEY_MARK}{key}" if key is not None else "")
+    check_itself(path, PromptError)
     try:
         for form in FORMATS:
             if form.recognizes(path):
@@ -104,7 +106,11 @@ def _no_prompt(given: str, folder: Path) -> str:
             f"{given}: a folder with prompts below it; expected one of them, such as "
             f"{', '.join(below[:NAMED])}{', …' if len(below) > NAMED else ''}"
         )
-    inside = sorted(child.name for child in folder.iterdir())[:5]
+    files = sorted(folder.iterdir())
+    for file in [*files, *(inner for child in files[:NAMED] if child.is_dir() for inner in children(child))]:
+        if file.is_file() and file.suffix not in (".html", ".htm", ".xml"):
+            check_itself(file, PromptError)
+    inside = [file.name for file in files[:5]]
     found = ", ".join(inside) or "an empty folder"
     return (
         f"{folder}: found {found}; expected a prompt: adapter_config.json with its adapter weights, or "

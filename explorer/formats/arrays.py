@@ -9,7 +9,7 @@ from explorer.formats import peft
 from explorer.formats.declared import Format
 from explorer.formats.numpy_arrays import is_npy, is_npz, list_npy, list_npz
 from explorer.formats.safetensors_arrays import is_ours, is_safetensors, list_safetensors
-from explorer.formats.stored import Stored, choose, load
+from explorer.formats.stored import Stored, choose, load, sliced, unwrapped
 from explorer.formats.torch_arrays import is_torch, list_torch
 from explorer.prompt import Origin, SoftPrompt
 
@@ -21,6 +21,8 @@ CONTAINERS = {
 }
 ENCODER = re.compile(r"((?:.*\.)?prompt_encoder\.(?:.*\.)?)embedding\.weight")
 """PEFT's table in the state of a whole model"""
+OF_PEFT = re.compile(r"(^|\.)(prompt_embeddings$|prompt_encoder\.|(embedding|default)\.weight$)")
+"""names that PEFT gives the prompt, in an adapter, a model's state or the state of its prompt encoder"""
 SUFFIXES = {".npy": "npy", ".npz": "npz"}
 """what a file claims to be when its content is nothing known"""
 
@@ -54,11 +56,14 @@ def read(path: Path, name: str, key: str | None = None) -> SoftPrompt:
     Raises PromptError when the file is damaged or holds pickled objects, or when none or several arrays could
     be meant.
     """
-    arrays = list_arrays(path)
+    arrays, key = sliced(list_arrays(path), key)
     key = choose(path, arrays, key)
-    table = ENCODER.fullmatch(key)
+    bare = unwrapped(key)
+    table = ENCODER.fullmatch(bare)
     heads = [
-        name for name in arrays if table and name.startswith((f"{table[1]}mlp_head", f"{table[1]}lstm_head"))
+        name
+        for name in arrays
+        if table and unwrapped(name).startswith((f"{table[1]}mlp_head", f"{table[1]}lstm_head"))
     ]
     if heads:
         raise PromptError(
@@ -67,7 +72,7 @@ def read(path: Path, name: str, key: str | None = None) -> SoftPrompt:
             "save the adapter with save_pretrained where it was trained, and open its folder"
         )
     doubled = len(arrays[key].shape) == 2 and arrays[key].shape[0] % 2 == 0
-    alone = doubled and not is_ours(path) and (table is not None or key.rpartition(".")[2] == peft.TABLE)
+    alone = doubled and not is_ours(path) and (table is not None or OF_PEFT.search(bare) is not None)
     warnings = (
         (
             f"read without {peft.CONFIG}: for encoder–decoders the second half of its rows may never "

@@ -15,9 +15,10 @@ from explorer.formats.declared import Format
 from explorer.formats.names import number_of
 from explorer.formats.record import RECORD, TRAJECTORY, Record, read_record, read_trajectory, record_of
 from explorer.formats.safetensors_arrays import list_safetensors
-from explorer.formats.stored import Stored, listing, load, read_json
+from explorer.formats.stored import Stored, listing, load, read_json, unwrapped
 from explorer.formats.torch_arrays import list_torch
 from explorer.prompt import HEADS, Origin, SoftPrompt
+from explorer.system.bounded import check_itself
 from explorer.system.files import write_folder
 from explorer.words.wording import article
 
@@ -61,12 +62,7 @@ def read(path: Path, name: str, key: str | None = None) -> SoftPrompt:
     if not arrays[TABLE].matrix:
         raise PromptError(f"{file}: {TABLE} has shape {arrays[TABLE].shape}; expected two dimensions, [P, H]")
     rows = arrays[TABLE].shape[0]
-    length = rows if config.get("num_virtual_tokens") is None else config["num_virtual_tokens"]
-    if not isinstance(length, int) or isinstance(length, bool) or not 0 < length <= rows:
-        raise PromptError(
-            f"{path}: the configuration names {repr(length)[:40]} virtual tokens, the weights hold "
-            f"{rows}; expected at least as many rows"
-        )
+    length = _length(path, config, rows)
     table, dropped = load(file, TABLE, arrays[TABLE]), rows - length
     if key == UNTRAINED and kind != MULTITASK:
         return _untrained(path, name, table, length, config)
@@ -105,6 +101,27 @@ def read(path: Path, name: str, key: str | None = None) -> SoftPrompt:
         )
     origin = _origin(path, config, record, found_key, arrays[TABLE].dtype, dropped, tuple(warnings))
     return SoftPrompt(table[:length], name, replace(origin, beside=beside), trajectory, behind)
+
+
+def _length(path: Path, config: dict, rows: int) -> int:
+    """How many of the rows stand before the (encoder's) input: `num_virtual_tokens`. Raises PromptError,
+    which names both, where the rows are not as many, or as many for each half of a model with a decoder.
+    """
+    named, halves = config.get("num_virtual_tokens"), config.get("num_transformer_submodules")
+    decoder = config.get("task_type") in (None, "", "SEQ_2_SEQ_LM")
+    halves = (2 if decoder else 1) if halves is None else halves
+    if all(type(number) is int and number > 0 for number in (named or 1, halves)):
+        if named is None and (halves == 1 or not decoder):
+            return rows
+        if named is not None and rows in (named, named * halves if decoder else named):
+            return named
+    expected = "num_virtual_tokens as it was in training" if named is None else "as many rows"
+    half = ", or twice as many of a model with a decoder of its own" if decoder and named is not None else ""
+    raise PromptError(
+        f"{path}: the configuration names {repr(named)[:40]} virtual tokens"
+        f"{'' if halves in (1, 2) else f' for {repr(halves)[:40]} submodules'}, the weights hold {rows} "
+        f"rows; expected {expected}{half}"
+    )
 
 
 def _what(key: str) -> str:
@@ -146,9 +163,9 @@ def weights(path: Path, names: tuple[str, ...]) -> tuple[Path, dict[str, Stored]
     """
     for name in names:
         if (path / name).is_file():
-            return path / name, (list_safetensors if name.endswith(".safetensors") else list_torch)(
-                path / name
-            )
+            check_itself(path / name, PromptError)
+            arrays = (list_safetensors if name.endswith(".safetensors") else list_torch)(path / name)
+            return path / name, {unwrapped(key): stored for key, stored in arrays.items()}
     raise PromptError(f"{path}: no {names[0]}; expected the adapter's weights beside {CONFIG}")
 
 

@@ -5,6 +5,7 @@ bytes.
 from pathlib import Path
 
 from explorer.formats.stored import starts_with
+from explorer.system.bounded import instead
 
 _PICKLES = tuple(bytes([0x80, protocol]) for protocol in range(2, 6))
 _OPENINGS: tuple[tuple[tuple[bytes, ...], str], ...] = (
@@ -13,15 +14,7 @@ _OPENINGS: tuple[tuple[tuple[bytes, ...], str], ...] = (
         "a Python pickle, which is never executed; where you trust it, save its prompt with "
         "numpy.save and open that",
     ),
-    (
-        (b"version https://git-lfs",),
-        "a Git LFS pointer, not the file itself; run `git lfs pull` where it came from",
-    ),
     ((b"GGUF", b"GGML", b"ggml"), "a quantized language model; expected a soft prompt"),
-    (
-        (b"<!DOCTYPE", b"<!doctype", b"<html"),
-        "a web page, probably saved instead of a download; get the file itself",
-    ),
     ((b"\x89HDF",), "an HDF5 file, which is not read; save its prompt with numpy.save and open that"),
     ((b"\x1f\x8b",), "a gzip file; unpack it and open what is inside"),
     ((b"PK\x03\x04",), "a zip file without a prompt that could be told; unpack it and give the folder"),
@@ -32,11 +25,13 @@ def describe(path: Path) -> str:
     """What a file is that no reader takes, in words that fit after "found"."""
     try:
         with path.open("rb") as file:
-            opening = file.read(64)
+            opening = file.read(512)
     except OSError as error:
         return f"a file that cannot be read ({error.strerror or error})"
     if not opening:
         return "an empty file"
+    if (words := instead(opening)) is not None:
+        return words
     if opening.lstrip()[:1] in (b"{", b"["):
         return "JSON; prompts kept as JSON (mkultra) are a pickle inside, which is never executed"
     return next(

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from explorer.errors import PromptError
+from explorer.system.bounded import check_itself
 
 MOST_BYTES = 128 * 2**20
 """of one array that is loaded, and of everything an archive may unpack to: a prompt of 100 tokens × 4,096 in
@@ -31,6 +32,8 @@ MODEL = re.compile(
     re.IGNORECASE,
 )
 """in the name of an array of a model, of an optimizer, or of what a prompt is made with"""
+WRAPPERS = ("_orig_mod.", "module.")
+"""of a model that was compiled or spread over devices, before the names of its arrays"""
 DEEPEST_JSON = 64
 """objects in objects"""
 LISTED, LONGEST_KEY = 6, 200
@@ -58,6 +61,13 @@ class Stored:
         return self.dtype == "bfloat16" or self.dtype.startswith(
             ("float16", "float32", "float64", "float128")
         )
+
+
+def unwrapped(key: str) -> str:
+    """The name of an array without what `torch.compile` and data parallelism put before it."""
+    while key.startswith(WRAPPERS):
+        key = key.partition(".")[2]
+    return key
 
 
 def as_bfloat16(dtype: np.dtype) -> np.dtype:
@@ -100,6 +110,12 @@ def choose(
     if key is not None:
         if key not in arrays:
             raise PromptError(f"{path}: no array {key[:80]}; found {listing(arrays)}")
+        rows = arrays[key].shape[0] if arrays[key].matrix else 0
+        if rows > MOST_TOKENS and rows > arrays[key].shape[1]:
+            raise PromptError(
+                f"{path}: {key[:LONGEST_KEY]} has {rows:,} rows, as a vocabulary has; expected a prompt of "
+                f"at most {MOST_TOKENS:,} tokens: is this the embedding table of a model?"
+            )
         return key
     if candidates is None:
         matrices = {name: stored for name, stored in arrays.items() if stored.matrix}
@@ -111,12 +127,47 @@ def choose(
             candidates = dict(sorted(candidates.items(), key=lambda one: PROMPT.search(one[0]) is None))
     if len(candidates) == 1:
         return next(iter(candidates))
-    way_out = f"; name one, such as {path.name}#{next(iter(candidates))}" if candidates else ""
+    named = f"; name one, such as {path.name}#{next(iter(candidates), None)}"
+    way_out = named if candidates else _ways(path, arrays)
     raise PromptError(
         f"{path}: found {listing(candidates or arrays)}; expected exactly one array of prompt tokens "
         f"× embedding size, [P, H]{way_out}",
         "key" if candidates else None,
     )
+
+
+def _ways(path: Path, arrays: Mapping[str, Stored]) -> str:
+    """How one slice of three dimensions, or one of several vectors, is named."""
+    for key, stored in arrays.items():
+        if stored.floating and len(stored.shape) == 3:
+            return f"; one slice of {key or 'it'} is named {path.name}#{key}/0"
+        if stored.floating and len(stored.shape) == 1 and key:
+            return f"; a vector is a prompt of one token when it is named: {path.name}#{key}"
+    return ""
+
+
+def sliced(arrays: Mapping[str, Stored], key: str | None) -> tuple[dict[str, Stored], str | None]:
+    """The arrays with the one that a key such as `key/2` names: slice 2 of a [N, P, H] array; and with a
+    named one-dimensional array as a prompt of one token, [1, H]. Other keys as they are.
+    """
+    if key is None:
+        return dict(arrays), None
+    name, _, number = key.rpartition("/")
+    whole = arrays.get(name)
+    if key not in arrays and whole is not None and len(whole.shape) == 3 and number.isdecimal():
+        index = int(number[:18])
+        if index >= whole.shape[0]:
+            raise PromptError(
+                f"no slice {number[:18]} of {name or 'the array'} {shape_text(whole.shape)}; expected 0 to "
+                f"{whole.shape[0] - 1}",
+                "key",
+            )
+        cut = Stored(whole.shape[1:], whole.dtype, lambda: whole.load()[index])
+        return {**arrays, key: cut}, key
+    flat = arrays.get(key)
+    if flat is not None and len(flat.shape) == 1:
+        return {**arrays, key: Stored((1, *flat.shape), flat.dtype, lambda: flat.load()[None])}, key
+    return dict(arrays), key
 
 
 def _of_a_model(name: str, stored: Stored) -> bool:
@@ -143,6 +194,7 @@ def shape_text(shape: tuple[int, ...]) -> str:
 
 def read_json(path: Path) -> dict:
     """The JSON object in a file. Raises PromptError when it is too long, damaged or no object."""
+    check_itself(path, PromptError)
     try:
         if path.stat().st_size > MOST_JSON:
             raise PromptError(

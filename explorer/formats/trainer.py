@@ -207,7 +207,7 @@ class _Points:
             f"{self._told(folder)} ({self._reason(folder)})"
             for folder in sorted(self._errors, key=lambda one: _number(one) or math.inf)
         ]
-        passed += [f"{name} (no {peft.CONFIG}; half-written?)" for name in unfinished]
+        passed += [f"{name} ({self._missing(name)})" for name in unfinished]
         if not passed:
             return []
         more = f" and {len(passed) - NAMED} more" if len(passed) > NAMED else ""
@@ -217,6 +217,19 @@ class _Points:
                 f"passed over: {', '.join(passed[:NAMED])}{more}"
             )
         ]
+
+    def _missing(self, name: str) -> str:
+        """What is to be said of a checkpoint without the adapter that is read."""
+        folder = self.path / name
+        if not UNFINISHED.fullmatch(name) or not _is_adapter(folder):
+            return f"no {peft.CONFIG}; half-written?"
+        try:
+            self._read(folder)
+        except PromptError as error:
+            return (
+                f"{first_line(error).removeprefix(f'{folder}/').removeprefix(f'{folder}: ')}; half-written?"
+            )
+        return "its adapter is whole, but it was never renamed; rename it to add it"
 
     def _told(self, folder: Path) -> str:
         return (

@@ -11,6 +11,7 @@ import numpy as np
 
 from explorer.errors import PromptError
 from explorer.formats.stored import MOST_BYTES, Stored, as_bfloat16, first_line, read_json
+from explorer.system.bounded import check_itself
 
 MOST_CHUNKS = 10_000
 
@@ -75,6 +76,7 @@ def _read(
         except ModuleNotFoundError as error:
             raise not_installed(path, error) from error
         except Exception as error:  # each codec fails in ways of its own
+            check_itself(file, PromptError)
             raise PromptError(
                 f"{file}: this part of the array cannot be read ({first_line(error)}); the checkpoint "
                 "is damaged or incomplete"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from explorer.errors import ModelError
+from explorer.system.bounded import check_itself
 from explorer.words.wording import article
 
 FAMILY = ("t5", "mt5", "umt5")
@@ -265,6 +266,7 @@ def _pieces(value: object, name: str) -> tuple[int, ...]:
 
 def read_json(path: Path) -> dict:
     """A JSON object. Raises ModelError for a file that cannot be read or holds something else."""
+    check_itself(path, ModelError)
     try:
         if path.stat().st_size > MOST_JSON:
             raise ModelError(f"{path}: {path.stat().st_size:,} bytes of JSON; expected at most {MOST_JSON:,}")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from explorer.errors import ModelError
 from explorer.models.architecture import read_json
+from explorer.system.bounded import check_itself
 from explorer.words.pieces import BYTE_LEVEL, CLIP, SENTENCEPIECE, WORDPIECE, Mark, mark_of
 
 CONTROL = ("<pad>", "</s>", "<unk>", "<s>")
@@ -77,6 +78,8 @@ def _read(folder: Path, stamps: tuple[tuple[str, int, int], ...]) -> Tokenizer:
             f"{folder}: no tokenizer; expected tokenizer.json or spiece.model beside the weights: get "
             "the model again, or add its tokenizer"
         )
+    for file in [file for pattern in _FILES for file in folder.glob(pattern)]:
+        check_itself(file, ModelError)
     if fast.is_file() and fast.stat().st_size > MOST_BYTES:
         raise ModelError(f"{fast}: {fast.stat().st_size:,} bytes; expected at most {MOST_BYTES:,}")
     found = _from_json(fast) if fast.is_file() else _from_transformers(folder)

@@ -11,7 +11,7 @@ import numpy as np
 
 from explorer.errors import ModelError
 from explorer.models.architecture import read_json
-from explorer.system.bounded import check_safetensors
+from explorer.system.bounded import check_itself, check_safetensors
 
 if TYPE_CHECKING:
     import torch
@@ -252,6 +252,7 @@ def _readable(file: Path) -> Iterator[None]:
 
     if not file.is_file():
         raise ModelError(f"{file.parent}: no {file.name}, which its index names; get the model again")
+    check_itself(file, ModelError)
     try:
         check_safetensors(file)
         yield
@@ -274,6 +275,7 @@ def _state(file: Path) -> "dict[str, torch.Tensor]":
 
     if not file.is_file():
         raise ModelError(f"{file.parent}: no {file.name}, which its index names; get the model again")
+    check_itself(file, ModelError)
     try:
         with file.open("rb") as opened:
             mapped = opened.read(2) == b"PK"  # files of torch before 1.6 are no zip and cannot be mapped

@@ -10,6 +10,8 @@ import zlib
 from pathlib import Path
 from typing import Protocol
 
+from explorer.errors import ExplorerError
+
 MOST_HEADER = 32 * 2**20
 """bytes of a safetensors header: a model of 100,000 tensors has one of about 12 MB"""
 MOST_LZMA = 128 * 2**20
@@ -22,6 +24,43 @@ DEEPEST_TUPLE = 8
 _GZIP, _XZ, _BZIP2 = b"\x1f\x8b", b"\xfd7zXZ\x00", b"BZh"
 COMPRESSED = (_GZIP, _XZ, _BZIP2)
 """how the compressed files begin that `Unpacked` reads"""
+
+
+_INSTEAD: tuple[tuple[tuple[bytes, ...], str], ...] = (
+    (
+        (b"version https://git-lfs",),
+        "a Git LFS pointer, not the file itself; run `git lfs pull` where it came from",
+    ),
+    (
+        (b"<!doctype html", b"<html", b"<head", b"<?xml"),
+        "a web page, probably saved instead of a download; get the file itself",
+    ),
+    (
+        (b"entry not found", b"repository not found", b"invalid username or password", b"404: not found"),
+        "a server's error message, saved instead of a download; get the file itself",
+    ),
+)
+
+
+def instead(opening: bytes) -> str | None:
+    """What stands in place of a file that was to be fetched, by its first bytes, in words that fit after
+    "found"; None for anything else.
+    """
+    start = opening.removeprefix(b"\xef\xbb\xbf").lstrip()[:64].lower()
+    return next((words for openings, words in _INSTEAD if start.startswith(openings)), None)
+
+
+def check_itself(path: Path, error: type[ExplorerError]) -> None:
+    """Raise `error` for a Git LFS pointer, a saved web page or a server's message in place of a file.
+    Other files, and what cannot be read, are left to their readers.
+    """
+    try:
+        with path.open("rb") as file:
+            words = instead(file.read(512))
+    except (OSError, ValueError):
+        return
+    if words is not None:
+        raise error(f"{path}: found {words}")
 
 
 class _Decompressor(Protocol):

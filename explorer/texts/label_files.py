@@ -8,13 +8,14 @@ import csv
 import io
 import json
 import lzma
+import re
 import zlib
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from explorer.errors import DataError
-from explorer.system.bounded import Unpacked
+from explorer.system.bounded import Unpacked, instead
 from explorer.texts.delimited import SEPARATORS, Layout, Record, bare, listed, records_of
 from explorer.texts.encodings import LARGEST_FILE, decoded, lines_of
 
@@ -69,11 +70,15 @@ def read_rows(
     if not path.is_file():
         raise DataError(f"{path}: no such file; expected TSV, CSV or JSONL with the columns text and label")
     text, kind, notes = file_text(path, KINDS, "expected .tsv, .csv or .jsonl (also as .xz or .gz)")
+    separator = KINDS[kind]
+    if kind != ".jsonl" and (said := re.match(r"sep=(.)(?=\r?\n)", text, re.IGNORECASE)):
+        separator = said[1] if said[1] in SEPARATORS else separator  # the line is Excel's
+        text = text[said.end() :]
     try:
         if kind == ".jsonl":
             found = Rows(tuple(_json_rows(text, path, text_column, label_column)))
         else:
-            found = _table(text, path, KINDS[kind], text_column, label_column, labels)
+            found = _table(text, path, separator, text_column, label_column, labels)
     except csv.Error as error:
         raise DataError(
             f"{path}: cannot be read ({error}); expected {kind[1:].upper()} with the columns text and label"
@@ -90,7 +95,9 @@ def file_text(path: Path, kinds: Collection[str], expected: str) -> tuple[str, s
     kind = suffixes[-1] if suffixes else "none"
     if kind not in kinds:
         raise DataError(f"{path}: found the suffix {kind}; {expected}")
-    text, notes = decoded(_content(path, bool(packing)), str(path))
+    content = _content(path, bool(packing))
+    _check_kind(path, content)
+    text, notes = decoded(content, str(path))
     return text, kind, notes
 
 
@@ -108,6 +115,28 @@ def _content(path: Path, packed: bool) -> bytes:
     if len(content) > LARGEST_FILE:
         raise _too_large(path)
     return content
+
+
+_OTHERS = (
+    ((b"PK\x03\x04", b"\xd0\xcf\x11\xe0"), "a spreadsheet's workbook, or another zip file"),
+    ((b"PAR1",), "a Parquet file"),
+    ((b"ARROW1", b"\xff\xff\xff\xff"), "an Arrow file"),
+    ((b"%PDF",), "a PDF"),
+    ((b"SQLite format 3",), "an SQLite database"),
+    ((b"\x1f\x8b", b"\xfd7zXZ", b"BZh"), "a packed file, whose name should end in .gz or .xz"),
+)
+
+
+def _check_kind(path: Path, content: bytes) -> None:
+    """Raise DataError for what is no text, by name."""
+    if (words := instead(content[:512])) is not None:
+        raise DataError(f"{path}: found {words}")
+    for openings, words in _OTHERS:
+        if content.startswith(openings):
+            raise DataError(
+                f"{path}: found {words}; expected text: save it as CSV, TSV or JSONL with the columns "
+                "text and label"
+            )
 
 
 def _too_large(path: Path) -> DataError:
@@ -136,6 +165,11 @@ def column_of(
         found = [number for number in range(len(names)) if number != taken and fits(number)]
         if len(found) > 1:
             several = ", ".join(names[number] for number in found)
+            if len({names[number].strip() for number in found}) == 1:
+                raise DataError(
+                    f"{where}: found the column {names[found[0]].strip()} {len(found)} times; expected it "
+                    "once: rename or delete one"
+                )
             raise DataError(
                 f"{where}: found several columns that could be the {kind}: {several}; expected one: name it",
                 f"{kind}_column",
