@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 import pandas as pd
+import planted
 import pytest
 import typer
 from typer.testing import CliRunner
@@ -15,7 +16,7 @@ from explorer import figures, readings
 from explorer.cli import COMMANDS
 from explorer.cli.reading import Command, command
 from explorer.formats import find_prompts, read_prompt
-from explorer.readings import READINGS
+from explorer.readings import LABELS, READINGS
 from explorer.readings.made import On
 from explorer.readings.reading import NAMES, REQUIRED, TEXTS, Parameter, Reading, Table, whole
 from explorer.report.bundle import recipe
@@ -51,6 +52,13 @@ def test_a_computation_takes_what_is_declared_and_nothing_else(reading):
     assert set(takes[1:]) == set(declared)
     assert set(reading.settings) <= {field.name for field in fields(Settings)}
     assert not {name for name in vars(On) if name.startswith("setting")}
+
+
+def test_a_reading_within_another_is_given_every_setting_it_depends_on():
+    """Else the outer one would be remembered by less than it depends on: compare by labels, not by template."""
+    on = On(Session([planted.prompt([[1.0, 0.0]])]).context)
+    with pytest.raises(TypeError, match="template"):
+        on.read(LABELS, labels=None, nulls=20, seed=0)
 
 
 @pytest.mark.parametrize("reading", READINGS, ids=names)

@@ -18,14 +18,14 @@ MOST_PAIRED = 12
 """prompts that a report matches two by two"""
 
 
-def _compare(on: On, by: str, k: int, nulls: int, seed: int) -> "Comparison":
+def _compare(on: On, by: str, k: int, nulls: int, seed: int, template: str | None) -> "Comparison":
     from explorer.analysis.compare.groups import compare
 
     def read(prompt: "SoftPrompt") -> "Read":
         (clusters,) = on.read(CLUSTERS, prompt, k=k, nulls=nulls, seed=seed)
         labels = None
         if prompt.origin.labels:
-            (labels,) = on.read(LABELS, prompt, labels=None, nulls=nulls, seed=seed)
+            (labels,) = on.read(LABELS, prompt, labels=None, nulls=nulls, seed=seed, template=template)
         return clusters, labels, on.read(NORMS, prompt)[0]
 
     return compare(on.prompts, on.vocabulary, by, k, nulls, seed, on.progress, read)
@@ -58,7 +58,7 @@ COMPARE: "Reading[Comparison]" = Reading(
     prompts.
     """,
     compute=_compare,
-    settings=("k", "nulls", "seed"),
+    settings=("k", "nulls", "seed", "template"),
     parameters=(
         Parameter(
             "by",

@@ -81,7 +81,11 @@ class On:
         return [*self.prompts, None] if no_prompt else list(self.prompts)
 
     def read(self, reading: Reading[R], prompt: "SoftPrompt | None" = None, **given: Any) -> R:
-        """Another reading of these prompts, or of one of them. given: its parameters and settings."""
+        """Another reading of these prompts, or of one of them. given: its parameters, and every setting that
+        it depends on, since this reading then depends on them too. Raises TypeError where one is missing.
+        """
+        if missing := set(reading.settings) - set(given):
+            raise TypeError(f"{reading.name}: expected the settings {', '.join(sorted(missing))}")
         context = self._context if prompt is None else self._context.of(prompt)
         settings = {name: given[name] for name in reading.settings if name in given}
         rest = {name: value for name, value in given.items() if name not in settings}
