@@ -353,7 +353,7 @@ def test_the_token_in_focus_stands_above_the_fold(page, address):
 def test_a_run_can_be_stopped_and_begun_again(page, address):
     open_page(page, address, "faithfulness", "?prompts=sentiment/class-label-0")
     page.get_by_role("button", name=re.compile("^Run: ")).click()
-    page.get_by_role("button", name="Stop").click()
+    page.get_by_test_id("stMainBlockContainer").get_by_role("button", name="Stop").click()
     page.get_by_role("button", name=re.compile("^Run: ")).wait_for()
     page.wait_for_selector(AT_REST)
     assert page.get_by_test_id("stDataFrame").count() == 0
