@@ -52,9 +52,11 @@ def instead(opening: bytes) -> str | None:
 
 def check_itself(path: Path, error: type[ExplorerError]) -> None:
     """Raise `error` for a Git LFS pointer, a saved web page or a server's message in place of a file.
-    Other files, and what cannot be read, are left to their readers.
+    Other files, what is no regular file and what cannot be read are left to their readers.
     """
     try:
+        if not path.is_file():  # to open a pipe would wait for its writer
+            return
         with path.open("rb") as file:
             words = instead(file.read(512))
     except (OSError, ValueError):
