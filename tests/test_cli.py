@@ -554,10 +554,11 @@ def test_a_prompt_s_own_model_is_the_default(planted, tmp_path):
 
     folder = tmp_path / "own"
     folder.mkdir()
-    (folder / "adapter_config.json").write_text(
-        json.dumps({"peft_type": "PROMPT_TUNING", "base_model_name_or_path": planted[1]})
-    )
-    save_file({"prompt_embeddings": np.load(planted[0])}, folder / "adapter_model.safetensors")
+    vectors = np.load(planted[0])
+    kind = {"peft_type": "PROMPT_TUNING", "num_virtual_tokens": len(vectors)}
+    config = kind | {"base_model_name_or_path": planted[1]}
+    (folder / "adapter_config.json").write_text(json.dumps(config))
+    save_file({"prompt_embeddings": vectors}, folder / "adapter_model.safetensors")
     result = run("neighbors", folder, "-k", 1, "--json")
     assert [row["piece"] for row in json.loads(result.stdout)] == PLANTED[3:]
     assert result.stderr == ""
